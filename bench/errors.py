@@ -1,0 +1,57 @@
+"""Every error that a user can meet.
+
+BenchError                  exit code 1
+├── RequestError            exit code 2: what was asked for is wrong; nothing was run
+├── RunLocked               exit code 2: another run works in the same directory
+└── RecordError             exit code 2: a stored record cannot be used by this version
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Base of all errors that are shown to the user as one message, without a traceback."""
+
+    exit_code = 1
+
+
+class RequestError(BenchError):
+    """A request that cannot be carried out as written.
+
+    Args:
+        field: the plan key, flag or argument that is wrong, for instance ``"fractions"``.
+        received: the value as the user gave it.
+        expected: what would have been right, as the end of the sentence "expected ...".
+        remedy: what to do about it, a sentence; optional.
+    """
+
+    exit_code = 2
+
+    def __init__(self, field: str, received: object, expected: str, remedy: str = "") -> None:
+        self.field = field
+        self.received = received
+        shown = repr(received) if isinstance(received, str) else str(received)
+        message = f"{field}: received {shown}; expected {expected}."
+        super().__init__(f"{message} {remedy}".rstrip())
+
+
+class RunLocked(BenchError):
+    """Another process is running in this run directory."""
+
+    exit_code = 2
+
+
+class RecordError(BenchError):
+    """A stored file of a run cannot be used: damaged, or written by a newer version."""
+
+    exit_code = 2
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """A sentence that names the valid name nearest to ``name``, or an empty string if none is near."""
+    by_lower = {v.lower(): v for v in valid}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""

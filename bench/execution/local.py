@@ -1,0 +1,326 @@
+"""Child processes on this machine: they are started, watched, ended and replaced here.
+
+The parent never imports Keras, so nothing that a cell does can take it down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from bench.records import AGAIN, Cell, Record
+from bench.store import Store
+
+POLL_SECONDS = 0.2
+CRASH_SIGNALS = {
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+}
+STDERR_TAIL = 2000
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show: ``started``, ``tick`` or ``note``, of the worker ``worker``."""
+
+    kind: str
+    worker: int
+    text: str
+    cell: Cell | None = None
+
+
+@dataclass
+class LocalExecutor:
+    """Runs cells in ``workers`` long-lived child processes.
+
+    Args:
+        store: where workers leave predictions; records are handed out, not stored here.
+        workers: how many cells run at a time; no number in a record depends on it.
+        threads: training threads of a worker, as the plan says.
+        backend: Keras backend.
+        cell_seconds: a cell that takes longer is ended, with its whole process group: ``timeout``.
+        memory_bound_mb: a worker that holds more after a cell is replaced.
+        provenance: goes into every record.
+        notify: called with events.
+    """
+
+    store: Store
+    workers: int
+    threads: int
+    backend: str
+    cell_seconds: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+    memory_bound_mb: float | None = None
+    notify: Callable[[Event], None] = lambda event: None
+
+    def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
+        """Runs ``cells`` and yields each one's record as it ends.
+
+        Args:
+            cells: what to run, in the order of preference.
+            latencies: milliseconds an image by cell id, from ``measure_latency``.
+        """
+        queue = Queue(cells)
+        attempts: Counter[str] = Counter()
+        pool = {number: self._start(number) for number in range(min(self.workers, len(cells)))}
+        try:
+            busy: dict[int, Cell] = {}
+            while queue or busy:
+                for number, worker in pool.items():
+                    if number in busy:
+                        continue
+                    cell = queue.take(number)
+                    if cell is None:
+                        continue
+                    if worker.process.poll() is not None:
+                        worker = self._replace(pool, number)
+                    busy[number] = cell
+                    attempts[cell.id] += 1
+                    self.notify(Event("started", number, "", cell))
+                    worker.begin(
+                        {
+                            "job": "cell",
+                            "cell": _cell_fields(cell),
+                            "inference_ms": latencies.get(cell.id),
+                            "predictions": str(self.store.temporary_predictions_path(cell.id)),
+                        }
+                    )
+                for number, message in self._wait(pool, busy):
+                    if message["event"] == "tick":
+                        self.notify(Event("tick", number, message["text"], busy.get(number)))
+                        continue
+                    cell = busy.pop(number)
+                    record = self._record(cell, pool[number], message["fields"])
+                    if message["event"] == "gone" or self._is_too_large(pool[number]):
+                        self._replace(pool, number)
+                    if record.status in AGAIN and attempts[cell.id] < 2:
+                        self.notify(Event("note", number, f"{record.status}; it runs once more", cell))
+                        queue.put_back(cell)
+                        continue
+                    yield record
+        finally:
+            for worker in pool.values():
+                worker.end()
+
+    def measure_latency(self, jobs: Sequence[dict[str, Any]]) -> list[float | None]:
+        """Latency of whole networks, in milliseconds an image, with nothing else running; None if it failed."""
+        results: list[float | None] = []
+        pool: dict[int, _Worker] = {}
+        for job in jobs:
+            if not pool:
+                pool[0] = self._start(0)
+            self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
+            pool[0].begin({"job": "latency", **job})
+            result: float | None = None
+            for _, message in self._until_answered(pool):
+                if message["event"] == "latency":
+                    result = message["milliseconds"]
+                elif message["event"] == "gone":
+                    pool.clear()
+            results.append(result)
+        for worker in pool.values():
+            worker.end()
+        return results
+
+    def _until_answered(self, pool: dict[int, _Worker]) -> Iterator[tuple[int, dict[str, Any]]]:
+        while True:
+            for number, message in self._wait(pool, {0: None}):
+                if message["event"] != "tick":
+                    yield number, message
+                    return
+
+    def _wait(self, pool: dict[int, _Worker], busy: dict[int, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What the busy workers said within a poll; a worker that is gone or too slow says ``gone``."""
+        selector = selectors.DefaultSelector()
+        for number in busy:
+            selector.register(pool[number].channel, selectors.EVENT_READ, number)
+        ready = {key.data for key, _ in selector.select(POLL_SECONDS)}
+        selector.close()
+        for number in list(busy):
+            worker = pool[number]
+            worker.watch_memory()
+            if number in ready:
+                for message in worker.read():
+                    yield number, message
+                    if message["event"] in ("done", "latency"):
+                        break
+                else:
+                    if worker.process.poll() is not None and not worker.channel_open:
+                        yield number, {"event": "gone", "fields": worker.obituary()}
+            elif time.monotonic() - worker.began > self.cell_seconds:
+                worker.end()
+                reason = f"took longer than {self.cell_seconds:g} s (limits.cell_seconds) and was ended"
+                fields = {"status": "timeout", "error": {"type": "timeout", "message": reason}}
+                yield number, {"event": "gone", "fields": fields}
+
+    def _record(self, cell: Cell, worker: _Worker, fields: dict[str, Any]) -> Record:
+        costs = {
+            "wall_seconds": time.monotonic() - worker.began,
+            "peak_memory_mb": worker.peak_mb,
+        }
+        fields = {**fields, "costs": {**fields.get("costs", {}), **costs}}
+        return Record(cell_id=cell.id, cell=_cell_fields(cell), provenance=self.provenance, **fields)
+
+    def _is_too_large(self, worker: _Worker) -> bool:
+        return self.memory_bound_mb is not None and worker.memory_mb() > self.memory_bound_mb
+
+    def _start(self, number: int) -> _Worker:
+        return _Worker(number, self.threads, self.backend)
+
+    def _replace(self, pool: dict[int, _Worker], number: int) -> _Worker:
+        pool[number].end()
+        pool[number] = self._start(number)
+        return pool[number]
+
+
+class Queue:
+    """Cells that wait. A worker stays with cells that share its networks and caches while there are any."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells = list(cells)
+        self.last: dict[int, tuple[object, ...]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.cells)
+
+    def take(self, worker: int) -> Cell | None:
+        """The next cell for a worker: of its last kind, else of a kind that no other worker is at, else any."""
+        if not self.cells:
+            return None
+        others = {kind for number, kind in self.last.items() if number != worker}
+
+        def preference(cell: Cell) -> int:
+            kind = self._kind(cell)
+            return 0 if kind == self.last.get(worker) else 1 if kind not in others else 2
+
+        best = min(range(len(self.cells)), key=lambda i: (preference(self.cells[i]), i))
+        cell = self.cells.pop(best)
+        self.last[worker] = self._kind(cell)
+        return cell
+
+    def put_back(self, cell: Cell) -> None:
+        self.cells.insert(0, cell)
+
+    @staticmethod
+    def _kind(cell: Cell) -> tuple[object, ...]:
+        return (cell.backbone, cell.weights, cell.image_size, cell.strategy)
+
+
+class _Worker:
+    """One child process, and the pipe on which it answers."""
+
+    def __init__(self, number: int, threads: int, backend: str) -> None:
+        self.number = number
+        self.began = time.monotonic()
+        self.peak_mb = 0.0
+        self.channel_open = True
+        self._buffer = b""
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the worker)
+        reading, writing = os.pipe()
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "TRANSFER_BENCH_THREADS": str(threads),
+            "OMP_NUM_THREADS": str(threads),
+            "TF_NUM_INTRAOP_THREADS": str(threads),
+            "TF_NUM_INTEROP_THREADS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+            "PYTHONHASHSEED": "0",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.execution.worker", str(writing)],
+            stdin=subprocess.PIPE,
+            stdout=self._stderr,
+            stderr=subprocess.STDOUT,
+            pass_fds=[writing],
+            env=environment,
+            start_new_session=True,  # a group of its own: it can be ended whole, and Ctrl-C is ours alone
+        )
+        os.close(writing)
+        os.set_blocking(reading, False)
+        self.channel = reading
+        self._process_info = psutil.Process(self.process.pid)
+
+    def begin(self, job: dict[str, Any]) -> None:
+        self.began = time.monotonic()
+        self.peak_mb = 0.0
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # found dead at the next poll
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def read(self) -> list[dict[str, Any]]:
+        """The whole messages that have arrived."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                chunk = os.read(self.channel, 1 << 16)
+                if not chunk:
+                    self.channel_open = False
+                    self.process.wait()
+                    break
+                self._buffer += chunk
+        *lines, self._buffer = self._buffer.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def memory_mb(self) -> float:
+        """Resident memory, in MiB; 0 if the process is gone."""
+        try:
+            return float(self._process_info.memory_info().rss / 2**20)
+        except psutil.Error:
+            return 0.0
+
+    def watch_memory(self) -> None:
+        self.peak_mb = max(self.peak_mb, self.memory_mb())
+
+    def obituary(self) -> dict[str, Any]:
+        """The record fields of a cell whose worker ended in the middle of it."""
+        code = self.process.returncode
+        self._stderr.seek(0)
+        tail = self._stderr.read().decode(errors="replace")[-STDERR_TAIL:].strip()
+        if code == -signal.SIGKILL:
+            free = psutil.virtual_memory().available / 2**20
+            message = (
+                f"the worker was killed (SIGKILL) while holding {self.peak_mb:.0f} MiB, with {free:.0f} MiB free "
+                "now; this is often the kernel running out of memory: try fewer --workers or a smaller batch_size"
+            )
+            return {"status": "killed", "error": {"type": "SIGKILL", "message": message}}
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        status = "crashed" if code > 0 or -code in CRASH_SIGNALS else "killed"
+        message = f"the worker ended by {name}"
+        return {"status": status, "error": {"type": name, "message": message, "traceback": tail}}
+
+    def end(self) -> None:
+        """Ends the process and everything it started."""
+        if self.channel is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        os.close(self.channel)
+        self._stderr.close()
+        self.channel = None  # type: ignore[assignment]
+
+
+def _cell_fields(cell: Cell) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in cell.__dataclass_fields__}

@@ -1,0 +1,150 @@
+"""The worker: a child process that runs cells, one after the other, as its parent asks.
+
+``python -m bench.execution.worker FD``: jobs come as JSON lines on standard input, answers go as JSON lines to
+file descriptor FD. When standard input ends the parent is gone, and the worker ends at once, in the middle of
+whatever it was doing: it stores nothing itself, so nothing can be left half done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+TRACEBACK_LINES = 12
+
+
+def main() -> None:
+    channel = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+    jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            jobs.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+
+    def send(event: str, **content: Any) -> None:
+        channel.write(json.dumps({"event": event, **content}, allow_nan=False) + "\n")
+
+    runner: _Runner | None = None
+    while True:
+        job = jobs.get()
+        if runner is None:
+            send("tick", text="starting Keras")
+            runner = _Runner()
+        if job["job"] == "latency":
+            try:
+                send("latency", milliseconds=runner.latency(job))
+            except Exception as error:
+                send("latency", milliseconds=None, error=f"{type(error).__name__}: {error}")
+        else:
+            send("done", fields=runner.cell(job, lambda text: send("tick", text=text)))
+
+
+class _Runner:
+    def __init__(self) -> None:
+        _set_up_keras(int(os.environ["TRANSFER_BENCH_THREADS"]))
+        from bench.training.engine import Engine
+
+        self.engine = Engine()
+        self.datasets: dict[tuple[str, int, str], Any] = {}
+
+    def dataset(self, cell: Any) -> Any:
+        from bench.datasets import open_dataset
+
+        key = (cell.dataset, cell.image_size, cell.resizing)
+        if key not in self.datasets:
+            self.datasets[key] = open_dataset(*key)
+        dataset = self.datasets[key]
+        if dataset.fingerprint != cell.fingerprint:
+            raise RuntimeError(f"the dataset {cell.dataset} has changed since this run was planned")
+        return dataset
+
+    def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
+        """The fields of the record of a cell; predictions are left in the file that the job names."""
+        import numpy as np
+
+        from bench.records import Cell
+        from bench.training.cell import run_cell
+
+        try:
+            cell = Cell(**job["cell"])
+            dataset = self.dataset(cell)
+            outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick)
+            if outcome.probabilities is not None:
+                path = Path(job["predictions"])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as file:
+                    np.savez_compressed(
+                        file,
+                        probabilities=outcome.probabilities,
+                        labels=dataset.test.labels,
+                        ids=np.array(dataset.test.ids, dtype=np.str_),
+                    )
+                    file.flush()
+                    os.fsync(file.fileno())
+            return outcome.fields
+        except Exception as error:
+            lines = traceback.format_exc().strip().splitlines()
+            problem = {
+                "type": type(error).__name__,
+                "message": str(error)[:2000] or repr(error),
+                "traceback": "\n".join(lines[-TRACEBACK_LINES:]),
+            }
+            return {"status": "oom" if _is_out_of_memory(error) else "failed", "error": problem}
+
+    def latency(self, job: dict[str, Any]) -> float:
+        """Milliseconds of one prediction of a whole network: batch 1, warm, the median of 30."""
+        import numpy as np
+
+        from bench.training.programs import HeadConfig
+
+        network = self.engine.network(job["backbone"], job["weights"], job["image_size"])
+        program = network.program(network.cut("input"), HeadConfig(**job["head"]), False, 0.0)
+        image = np.zeros((1, job["image_size"], job["image_size"], 3), np.float32)
+        times = []
+        for _ in range(40):
+            start = time.perf_counter()
+            program.model.predict_on_batch(image)
+            times.append(time.perf_counter() - start)
+        return float(np.median(times[10:]) * 1000)
+
+
+def _set_up_keras(threads: int) -> None:
+    """Threads and determinism, before anything is computed."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    elif backend == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    keras.utils.set_random_seed(0)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ in (
+        "ResourceExhaustedError",
+        "OutOfMemoryError",
+    )
+
+
+if __name__ == "__main__":
+    main()

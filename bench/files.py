@@ -1,0 +1,85 @@
+"""Files: where the caches lie, and writing so that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def cache_dir() -> Path:
+    """The folder of everything that can be computed again (not created here).
+
+    ``TRANSFER_BENCH_CACHE`` if set, else the platform's cache folder for ``transfer-bench``.
+    """
+    return Path(os.environ.get("TRANSFER_BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that is the same for equal values: keys sorted, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """A hexadecimal hash of ``length`` characters of a JSON-able value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Writes a file such that it holds, at any moment and after a power cut, the old or the new content.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    if isinstance(data, str):
+        data = data.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(Path(temporary), path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Renames a finished temporary file into place, durably. Both lie in the same file system."""
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on ``path`` (a file that is made for it), waiting for it if need be.
+
+    The lock is the kernel's (``flock``): it ends with the process that holds it, so none can be stale.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

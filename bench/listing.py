@@ -1,0 +1,46 @@
+"""``bench ls``: what strategies, backbones and datasets there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def list_strategies() -> None:
+    """One line a strategy: name, summary, reference."""
+    from strategies import STRATEGIES, get_strategy
+
+    for name in STRATEGIES:
+        strategy = get_strategy(name)
+        print(f"{name:20} {strategy.summary}")
+        if strategy.reference:
+            print(f"{'':20} {strategy.reference}")
+
+
+def list_backbones() -> None:
+    """One line a backbone: name, parameters in millions, published ImageNet accuracy, smallest input, options."""
+    from bench.backbones import BACKBONES
+
+    print(f"{'name':20} {'params':>8} {'top-1':>6} {'min px':>7}  options")
+    for info in BACKBONES.values():
+        params = "" if info.params_millions is None else f"{info.params_millions:.1f} M"
+        top1 = "" if info.imagenet_top1 is None else f"{info.imagenet_top1:.1f}"
+        print(
+            f"{info.name:20} {params:>8} {top1:>6} {info.minimum_size:>7}  {', '.join(info.options)}".rstrip()
+        )
+    print("\nEvery one takes weights=imagenet (default), weights=none or weights=PATH.weights.h5,")
+    print("for instance MobileNet:alpha=0.25,weights=none. EfficientNetLite0 brings its weights along.")
+
+
+def list_datasets() -> None:
+    """One line a kind of dataset."""
+    from bench.datasets import known_datasets
+
+    for name, summary in known_datasets():
+        print(f"{name:22} {summary}")
+
+
+LISTINGS: dict[str, Callable[[], None]] = {
+    "strategies": list_strategies,
+    "backbones": list_backbones,
+    "datasets": list_datasets,
+}

@@ -1,0 +1,192 @@
+"""The plan: what to run. A TOML file, a dictionary and the command line are three ways to write one."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench.errors import RequestError, did_you_mean
+from bench.files import digest
+
+DEFAULT_STRATEGIES = ("scratch", "feature_extraction", "partial_finetune", "full_finetune", "majority")
+
+
+class _Section(BaseModel):
+    # Strict: "3" is not 3 and true is not 1; a typing mistake in a plan is to be told, not guessed at.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Head(_Section):
+    """What stands on top of the backbone: pooling, an optional hidden layer, dropout, a linear layer.
+
+    A list of values for ``hidden_units`` or ``dropout`` is searched, in the same way for every strategy.
+    """
+
+    pooling: Literal["avg", "max"] = "avg"
+    hidden_units: Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]] = 0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | list[Annotated[float, Field(ge=0, lt=1)]] = 0.0
+
+    @field_validator("hidden_units", "dropout")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if value == []:
+            raise ValueError("a value, or a list of at least one")
+        return value
+
+
+class Tuning(_Section):
+    """How hyperparameters are searched: the same number of trials for every strategy."""
+
+    algorithm: Literal["random", "bayesian", "hyperband", "grid"] = "random"
+    trials: Annotated[int, Field(ge=1, le=1000)] = 4
+
+
+class Limits(_Section):
+    """What a cell may spend. Limits change no number, so they are not part of a cell's identity."""
+
+    cell_seconds: Annotated[float, Field(gt=0)] = 3600
+
+
+class Plan(_Section):
+    """What to run: the product of datasets, backbones, strategies, fractions and seeds.
+
+    The defaults are those of ``python -m bench run --dataset D --backbone B``.
+    """
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+    backbones: Annotated[list[str], Field(min_length=1)] = ["EfficientNetLite0"]
+    strategies: Annotated[list[str], Field(min_length=1)] = list(DEFAULT_STRATEGIES)
+    fractions: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [0.1, 0.3, 1.0]
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 96
+    resizing: Literal["stretch", "crop", "pad"] = "stretch"
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    augmentation: Literal["none", "light", "strong"] = "light"
+    flip: bool | Literal["auto"] = "auto"
+    threads: Annotated[int, Field(ge=1)] = 1
+    head: Head = Head()
+    tuning: Tuning = Tuning()
+    limits: Limits = Limits()
+
+    @field_validator("datasets", "backbones", "strategies", "fractions")
+    @classmethod
+    def _distinct(cls, values: list[Any]) -> list[Any]:
+        twice = [v for i, v in enumerate(values) if v in values[:i]]
+        if twice:
+            raise ValueError(f"every value once; {twice[0]!r} is given twice")
+        return sorted(values) if isinstance(values[0], float) else values
+
+    def to_toml(self) -> str:
+        """The plan as a TOML file that ``load_plan`` reads back to an equal plan."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+    def hash(self) -> str:
+        """Six hexadecimal characters that name this plan; limits do not count."""
+        return digest(self.model_dump(mode="json", exclude={"limits"}), 6)
+
+
+QUICKSTART: dict[str, Any] = {
+    "datasets": ["digits"],
+    "backbones": ["EfficientNetLite0"],
+    "fractions": [0.03, 0.1, 0.28],
+    "seeds": 2,
+    "image_size": 32,
+    "epochs": 8,
+    "tuning": {"trials": 2},
+}
+"""The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
+
+
+def load_plan(plan: str | Path | dict[str, Any] | Plan) -> Plan:
+    """Reads and validates a plan.
+
+    Args:
+        plan: the path of a TOML file, or a dictionary with the same keys.
+
+    Returns:
+        The plan; dataset paths that were relative in a file are relative to the current folder.
+
+    Raises:
+        RequestError: the file is missing or not TOML, or a key is unknown or has an unusable value.
+    """
+    if isinstance(plan, Plan):
+        return plan
+    if isinstance(plan, (str, Path)):
+        return _validated(read_toml(Path(plan)))
+    return _validated(plan)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a plan file, not yet validated."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
+
+
+def set_key(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of ``plan`` in which ``key`` (dotted for a section: ``tuning.trials``) has a new value."""
+    section, dot, rest = key.partition(".")
+    if not dot:
+        return {**plan, key: value}
+    inner = plan.get(section, {})
+    if not isinstance(inner, dict):
+        raise RequestError("--set", key, f"a key of the plan; {section!r} has no keys of its own")
+    return {**plan, section: set_key(inner, rest, value)}
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Reads one ``key=value`` of ``--set``; the value is TOML, or else taken as a string."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RequestError("--set", text, "key=value, for instance tuning.trials=8")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _validated(content: dict[str, Any]) -> Plan:
+    # In TOML and in a dictionary 1 is as good a fraction as 1.0.
+    content = dict(content)
+    if isinstance(content.get("fractions"), (list, tuple)):
+        content["fractions"] = [
+            float(f) if isinstance(f, int) and not isinstance(f, bool) else f for f in content["fractions"]
+        ]
+    if "datasets" not in content:
+        raise RequestError(
+            "datasets", "nothing", "at least one dataset", "See 'python -m bench ls datasets'."
+        )
+    try:
+        return Plan.model_validate(content)
+    except ValidationError as error:
+        raise _request_error(error, content) from None
+
+
+def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestError:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained-"))]
+    names = [p for p in path if p.isidentifier() and p not in ("int", "float", "bool", "list")]
+    field = ".".join(names) or "plan"
+    if first["type"] == "extra_forbidden":
+        sections: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits}
+        valid = sections.get(names[0], Plan).model_fields if len(names) > 1 else Plan.model_fields
+        return RequestError(
+            ".".join(names), "an unknown key", f"one of {', '.join(valid)}", did_you_mean(names[-1], valid)
+        )
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    remedy = (
+        did_you_mean(str(first["input"]), _literals(expected)) if first["type"] == "literal_error" else ""
+    )
+    return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
+
+
+def _literals(expected: str) -> list[str]:
+    return [part for part in expected.split("'") if part.isidentifier() and part != "or"]

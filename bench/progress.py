@@ -1,0 +1,231 @@
+"""What a person sees of a run: a live display in a terminal, plain lines in a log file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.records import FINAL, Cell, Record
+from bench.runs import Prepared, Reporter, Run
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from bench.execution.local import Event
+
+TICK_SECONDS = 30
+"""Without a terminal: how often a line says what runs, while no cell ends."""
+
+
+def shown(text: str) -> str:
+    """Text that came from a user, without control characters that a terminal would act on."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def duration(seconds: float) -> str:
+    """``34 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class TimeLeft:
+    """Estimates what remains from what the cells of the same strategy took, else of any.
+
+    A cell's work is counted in training images: n times epochs times (trials + 1).
+    """
+
+    def __init__(self, sizes: dict[str, int], todo: Sequence[Cell], workers: int) -> None:
+        self.sizes, self.workers = sizes, workers
+        self.left = {cell.id: cell for cell in todo}
+        self.spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+
+    def work(self, cell: Cell) -> float:
+        images = cell.fraction * self.sizes[cell.fingerprint]
+        return float(images * cell.epochs * (cell.tuning["trials"] + 1)) if cell.backbone else 0.0
+
+    def done(self, cell_id: str, seconds: float) -> None:
+        cell = self.left.pop(cell_id, None)
+        if cell is not None and cell.backbone:
+            for key in (cell.strategy, ""):
+                self.spent[key][0] += seconds
+                self.spent[key][1] += self.work(cell)
+
+    def seconds(self) -> float | None:
+        """Seconds to go; None before the first cell with a backbone has ended."""
+        if not self.spent[""][1]:
+            return None
+        total = 0.0
+        for cell in self.left.values():
+            seconds, work = self.spent[cell.strategy] if self.spent[cell.strategy][1] else self.spent[""]
+            total += self.work(cell) * seconds / work
+        return total / self.workers
+
+
+class TerminalReporter(Reporter):
+    """Prints to standard output; live if that is a terminal."""
+
+    def __init__(self) -> None:
+        self.directory: Path | None = None
+        self.started = time.monotonic()
+        self._live: Any = None
+        self._running: dict[int, tuple[str, str]] = {}
+        self._counts: Counter[str] = Counter()
+        self._total = 0
+        self._last = ""
+        self._last_line = 0.0
+        self._time_left: TimeLeft | None = None
+
+    def say(self, text: str) -> None:
+        print(shown(text), flush=True)
+
+    def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
+        self.directory = store.directory
+        self._total = len(todo)
+        sizes = {dataset.fingerprint: len(dataset.pool.ids) for dataset in prepared.datasets}
+        self._time_left = TimeLeft(sizes, todo, min(workers, max(len(todo), 1)))
+        print(f"Run directory: {shown(str(store.directory))}")
+        for warning in prepared.warnings:
+            print(f"Warning: {shown(warning)}")
+        for damaged in store.damaged:
+            print(f"Warning: {shown(damaged)}")
+        stored = len(prepared.cells) - len(todo)
+        kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
+        if not todo:
+            print(f"Nothing to do: all {len(prepared.cells)} cells are finished.", flush=True)
+            return
+        print(f"{len(todo)} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.", flush=True)
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self._live = Live(self._screen(), refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def event(self, event: Event) -> None:
+        label = shown(event.cell.label) if event.cell else ""
+        if event.kind == "note":
+            self._print(f"{label}: {event.text}")
+            return
+        self._running[event.worker] = (label, event.text)
+        if self._live is not None:
+            self._live.update(self._screen())
+        elif time.monotonic() - self._last_line > TICK_SECONDS:
+            self._print("  " + self._status(), flush_only=True)
+
+    def record(self, record: Record) -> None:
+        self._counts["done"] += 1
+        self._counts[record.status] += 1
+        cell = Cell(**record.cell)
+        assert self._time_left is not None
+        seconds = record.costs.get("wall_seconds") or 0.0
+        self._time_left.done(record.cell_id, seconds)
+        if record.status == "ok":
+            outcome = f"accuracy {record.metrics['accuracy']:.3f}"
+        else:
+            outcome = f"{record.status}: {shown((record.error or {}).get('message', ''))}"
+        done = f"[{self._counts['done']:>{len(str(self._total))}}/{self._total}]"
+        self._last = f"{shown(cell.label)}: {outcome}"
+        self._print(f"{done} {self._last} · {duration(seconds)}{self._left()}")
+        if self._live is not None:
+            self._live.update(self._screen())
+
+    def end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def summary(self, result: Run) -> None:
+        """The table, what failed, and where the report is."""
+        from rich.console import Console
+
+        from reports.tables import terminal_table
+
+        if any(record.status == "ok" for record in result.records):
+            width = None if sys.stdout.isatty() else max(120, shutil.get_terminal_size().columns)
+            console = Console(width=width, highlight=False)
+            console.print(terminal_table(result.results))
+        failed = [record for record in result.records if record.status not in FINAL]
+        for record in failed:
+            message = (record.error or {}).get("message", "")
+            print(f"{record.status}: {shown(Cell(**record.cell).label)} ({record.cell_id}): {shown(message)}")
+        if failed:
+            statuses = sorted({record.status for record in failed})
+            print(f"{len(failed)} cells gave no result. To run them again: --retry {','.join(statuses)}")
+        took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
+        print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
+
+    def _left(self) -> str:
+        left = self._time_left.seconds() if self._time_left else None
+        return (
+            "" if left is None or self._counts["done"] == self._total else f" · about {duration(left)} left"
+        )
+
+    def _status(self) -> str:
+        running = "; ".join(f"{label} ({text})" if text else label for label, text in self._running.values())
+        return f"{self._counts['done']} of {self._total} cells done; now: {running}{self._left()}"
+
+    def _print(self, text: str, flush_only: bool = False) -> None:
+        self._last_line = time.monotonic()
+        if self._live is not None:
+            if not flush_only:
+                self._live.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, flush=True)
+
+    def _screen(self) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        lines: list[Any] = [ProgressBar(total=max(self._total, 1), completed=self._counts["done"], width=60)]
+        elapsed = duration(time.monotonic() - self.started)
+        lines.append(Text(f"{self._counts['done']} of {self._total} cells · {elapsed}{self._left()}"))
+        for number, (label, text) in sorted(self._running.items()):
+            lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
+        return Group(*lines)
+
+
+def print_plan(prepared: Prepared, out: Path) -> None:
+    """The cells of a plan, where they would go, and how much they would train."""
+    from rich.console import Console
+    from rich.table import Table
+
+    plan = prepared.plan
+    sizes = {dataset.fingerprint: len(dataset.pool.ids) for dataset in prepared.datasets}
+    for dataset in prepared.datasets:
+        print(
+            f"{shown(dataset.name)}: {len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} images, "
+            f"test set of {len(dataset.test.ids):,}"
+        )
+    for warning in prepared.warnings:
+        print(f"Warning: {shown(warning)}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", "training images, at most"):
+        table.add_column(
+            heading, justify="left" if heading in ("dataset", "backbone", "strategy") else "right"
+        )
+    groups: dict[tuple[str, str, str, float], list[Cell]] = defaultdict(list)
+    for cell in prepared.cells:
+        groups[(cell.dataset_name, cell.backbone, cell.strategy, cell.fraction)].append(cell)
+    estimate = TimeLeft(sizes, [], 1)
+    for (dataset_name, backbone, strategy, fraction), cells in groups.items():
+        work = sum(estimate.work(cell) for cell in cells)
+        n = round(fraction * sizes[cells[0].fingerprint])
+        table.add_row(
+            shown(dataset_name),
+            backbone or "-",
+            strategy,
+            f"{fraction * 100:g}%",
+            f"{n:,}",
+            str(len(cells)),
+            f"{work:,.0f}" if work else "-",
+        )
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, highlight=False).print(table)
+    print(f"{len(prepared.cells)} cells; {plan.tuning.trials} trials each ({plan.tuning.algorithm}).")
+    print(f"Run directory: {shown(str(out))}")

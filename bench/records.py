@@ -1,0 +1,135 @@
+"""Cells and records: the unit of work and what became of it, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bench.errors import RecordError
+from bench.files import digest
+
+PROTOCOL_VERSION = 1
+"""Raised whenever the same cell would give other numbers than before."""
+
+SCHEMA_VERSION = 1
+"""Raised whenever the layout of a record changes; older layouts still load."""
+
+STATUSES = ("ok", "skipped", "failed", "oom", "timeout", "killed", "crashed")
+FINAL = frozenset({"ok", "skipped"})
+"""Never run again."""
+AGAIN = frozenset({"killed", "crashed"})
+"""Run again once within a run, and again on every resume; the rest only with ``--retry``."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (strategy, backbone, dataset, fraction, seed) with its tuning.
+
+    ``identity`` holds everything that can change a number, ``id`` is its hash. ``dataset`` and
+    ``dataset_name`` only say where the data lie and how to call them: the fingerprint is what counts.
+    """
+
+    strategy: str
+    strategy_version: int
+    dataset: str
+    dataset_name: str
+    fingerprint: str
+    modality: str
+    backbone: str
+    """Architecture and options without weights (``MobileNet:alpha=0.25``); empty if none is used."""
+    weights: str
+    """``imagenet``, ``none`` or a path; empty if no weights are used."""
+    weights_sha256: str
+    fraction: float
+    seed: int
+    image_size: int
+    resizing: str
+    augmentation: str
+    flip: bool
+    epochs: int
+    batch_size: int
+    threads: int
+    head: dict[str, Any]
+    tuning: dict[str, Any]
+    backend: str = "tensorflow"
+    precision: str = "float32"
+    protocol_version: int = PROTOCOL_VERSION
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        content = asdict(self)
+        for name in ("dataset", "dataset_name"):
+            del content[name]
+        if self.weights_sha256:
+            del content["weights"]  # one file is one source, wherever it lies
+        return content
+
+    @cached_property
+    def id(self) -> str:
+        """16 hexadecimal characters."""
+        return digest(self.identity)
+
+    @property
+    def label(self) -> str:
+        """A short text for people: ``full_finetune MobileNet:alpha=0.25 10% seed 0``."""
+        backbone = f" {self.backbone}" if self.backbone else ""
+        return f"{self.strategy}{backbone} {self.dataset_name} {self.fraction * 100:g}% seed {self.seed}"
+
+
+@dataclass
+class Record:
+    """What became of a cell. Numbers are raw; ``None`` stands for what was not measured."""
+
+    cell_id: str
+    cell: dict[str, Any]
+    status: str
+    n: int | None = None
+    n_train: int | None = None
+    n_val: int | None = None
+    n_test: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set."""
+    costs: dict[str, float | None] = field(default_factory=dict)
+    """tune_seconds, fit_seconds, prefix_seconds, wall_seconds, inference_ms_per_image, params,
+    trainable_params, peak_memory_mb."""
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    """Those of the refit."""
+    epochs: int | None = None
+    """The best epoch of the last stage of the winning trial; the refit trained as long."""
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    """One a trial: trial, status (ok | diverged), hyperparameters, score, val_accuracy, val_log_loss,
+    epochs, seconds."""
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    """One a point: run (search: the winning trial | refit), stage, epoch (0: before the first step),
+    images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy
+    where they exist."""
+    error: dict[str, str] | None = None
+    """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
+    warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def from_json(cls, content: Any, where: str) -> Record:
+        """A record from its JSON content.
+
+        Raises:
+            RecordError: the content is no record, or one of a newer schema.
+        """
+        try:
+            version = content["schema_version"]
+            if version > SCHEMA_VERSION:
+                raise RecordError(
+                    f"{where}: schema version {version} is newer than this program's {SCHEMA_VERSION}. "
+                    "Update transfer-bench, or use another run directory."
+                )
+            record = cls(**content)
+            if record.status not in STATUSES:
+                raise ValueError(record.status)
+            return record
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{where}: not a record of a cell ({error!r})") from None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

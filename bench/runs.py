@@ -1,0 +1,415 @@
+"""From a plan to a finished run directory: prepare, run what is missing, store, report."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import provenance
+from bench.backbones import BackboneSpec, check_size, parse_backbone
+from bench.backbones.weights import Weights, resolve_weights
+from bench.datasets import Dataset, canonical_spec, open_dataset
+from bench.datasets.splits import split_validation, subset
+from bench.errors import RequestError
+from bench.files import cache_dir, digest, write_atomic
+from bench.plan import Plan, load_plan, read_toml
+from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
+from bench.store import Store
+from strategies import get_strategy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.execution.local import Event
+
+WORKER_MEMORY_MB = 2500
+"""What a worker is reckoned with when the default number of workers is chosen."""
+RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan that has been checked against its data: every mistake that can be known beforehand is known."""
+
+    plan: Plan
+    cells: tuple[Cell, ...]
+    datasets: tuple[Dataset, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        return [f"{d.name}: {warning}" for d in self.datasets for warning in d.warnings]
+
+
+def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepared:
+    """Checks a plan, opens its datasets (decoding them the first time) and lists its cells.
+
+    Args:
+        plan: what to run.
+        say: called with what is being done, when that takes long.
+
+    Raises:
+        RequestError: a strategy, backbone, dataset, weight file, size or fraction cannot be used.
+    """
+    strategies = [get_strategy(name) for name in plan.strategies]
+    specs = [parse_backbone(text) for text in plan.backbones]
+    for spec in specs:
+        check_size(spec, plan.image_size)
+    plan = plan.model_copy(
+        update={
+            "datasets": [canonical_spec(spec) for spec in plan.datasets],
+            "backbones": [spec.text for spec in specs],
+        }
+    )
+    datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
+    for dataset in datasets:
+        for fraction in plan.fractions:
+            for seed in range(plan.seeds):
+                pool = dataset.pool
+                rows = subset(pool.labels, pool.groups, fraction, seed, dataset.fingerprint)
+                split_validation(pool.labels, pool.groups, rows, seed, dataset.fingerprint)
+    weights = {spec: Weights("none", "", None) for spec in specs}
+    if any(strategy.uses_weights for strategy in strategies):
+        for spec in specs:
+            weights[spec] = resolve_weights(spec, plan.image_size)
+
+    cells: dict[str, Cell] = {}
+    for dataset in datasets:
+        for spec in specs:
+            for strategy in strategies:
+                for fraction in sorted(
+                    plan.fractions, reverse=True
+                ):  # the long ones first: workers end together
+                    for seed in range(plan.seeds):
+                        cell = _cell(plan, dataset, spec, weights[spec], strategy, fraction, seed)
+                        cells.setdefault(cell.id, cell)
+    notes = []
+    if plan.tuning.algorithm == "hyperband":
+        notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
+    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes))
+
+
+def _cell(
+    plan: Plan,
+    dataset: Dataset,
+    spec: BackboneSpec,
+    weights: Weights,
+    strategy: Any,
+    fraction: float,
+    seed: int,
+) -> Cell:
+    uses_weights = strategy.uses_backbone and strategy.uses_weights
+    return Cell(
+        strategy=strategy.name,
+        strategy_version=strategy.version,
+        dataset=dataset.spec,
+        dataset_name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        modality=dataset.modality,
+        backbone=spec.architecture if strategy.uses_backbone else "",
+        weights=spec.weights if uses_weights else "",
+        weights_sha256=weights.sha256 if uses_weights else "",
+        fraction=fraction,
+        seed=seed,
+        image_size=plan.image_size,
+        resizing=plan.resizing,
+        augmentation=plan.augmentation,
+        flip=dataset.flip if plan.flip == "auto" else plan.flip,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        threads=plan.threads,
+        head=plan.head.model_dump(),
+        tuning=plan.tuning.model_dump(),
+        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
+    )
+
+
+@dataclass
+class Run:
+    """A run directory and what is in it.
+
+    Attributes:
+        directory: where it lies.
+        records: one a cell that has been run, in order of cell ids.
+        warnings: what was noticed while loading it.
+    """
+
+    directory: Path
+    records: list[Record] = field(repr=False)
+    warnings: list[str] = field(default_factory=list)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """One row a cell; the columns of results.csv."""
+        from reports.tables import results_frame
+
+        return results_frame(self.records)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Learning curves in long form: cell_id, run, stage, epoch, images, seconds, metric, value."""
+        from reports.tables import curves_frame
+
+        return curves_frame(self.records)
+
+    def report(self) -> Path:
+        """Writes report.html, figures/ and results.csv from the records; returns the path of the page."""
+        from reports.html import render
+
+        store = Store(self.directory)
+        plan_toml = store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
+        info = store.read_run()
+        info["notes"] = [*info.get("notes", []), *self.warnings]
+        return render(self.records, info, plan_toml, self.directory)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every record is ok or skipped, else 1."""
+        return 0 if all(record.status in FINAL for record in self.records) else 1
+
+
+def load(out: str | Path) -> Run:
+    """Opens a run directory.
+
+    Raises:
+        RequestError: there is no run in it.
+        RecordError: a record is of a newer version.
+    """
+    store = Store(Path(out))
+    if not (store.directory / "cells").is_dir() and not store.plan_path.exists():
+        raise RequestError(
+            "DIR", str(out), "a run directory", "It has neither a plan.toml nor a folder cells."
+        )
+    planned = store.read_run().get("cells")
+    records = store.records(planned)
+    return Run(store.directory, records, list(store.damaged))
+
+
+class Reporter:
+    """What is told while a run goes on; this one says nothing."""
+
+    def say(self, text: str) -> None:
+        """A step of the preparation."""
+
+    def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
+        """Before the first cell."""
+
+    def event(self, event: Event) -> None:
+        """A worker has begun or gone on."""
+
+    def record(self, record: Record) -> None:
+        """A cell has ended."""
+
+    def end(self) -> None:
+        """After the last cell, whatever happened."""
+
+
+def default_workers() -> int:
+    """As many as cores that this process may use, fewer where memory is short."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    fitting = int(psutil.virtual_memory().available / 2**20 / WORKER_MEMORY_MB)
+    return max(1, min(cores, fitting))
+
+
+def default_out(plan: Plan) -> Path:
+    """``runs/<dataset>-<short plan hash>``."""
+    name = (
+        plan.datasets[0].rstrip("/").rpartition("/")[2].partition(":")[2]
+        or plan.datasets[0].rstrip("/").rpartition("/")[2]
+    )
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:40].strip(".-") or "data"
+    return Path("runs") / f"{safe}-{plan.hash()}"
+
+
+def run(
+    plan: str | Path | dict[str, Any] | Plan,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    retry: Iterable[str] = (),
+    reporter: Reporter | None = None,
+) -> Run:
+    """Runs a plan, or what is missing of it, and writes the report.
+
+    Args:
+        plan: a plan, a dictionary, or the path of a TOML file.
+        out: the run directory; resumed if it exists. Default: ``runs/<dataset>-<short plan hash>``.
+        workers: cells at a time; default: one a core. Results do not depend on it.
+        retry: statuses to run again of ``failed``, ``oom``, ``timeout`` (``killed`` and ``crashed`` are anyway).
+        reporter: is told what happens.
+
+    Returns:
+        The run, with all its records.
+
+    Raises:
+        RequestError: the plan cannot be run, or the directory holds another one.
+        RunLocked: another run is working in the directory.
+    """
+    reporter = reporter or Reporter()
+    retry = tuple(retry)
+    for status in retry:
+        if status not in RETRYABLE:
+            raise RequestError("retry", status, f"some of {', '.join(RETRYABLE)}")
+    if workers is not None and workers < 1:
+        raise RequestError("workers", workers, "a number of at least 1")
+    prepared = prepare(load_plan(plan), reporter.say)
+    plan = prepared.plan
+    directory = Path(out) if out is not None else default_out(plan)
+    store = Store(directory)
+    _check_same(store, prepared)
+    try:
+        store.lock()
+    except OSError as error:
+        raise RequestError(
+            "out", str(directory), f"a directory that can be written ({error.strerror})"
+        ) from None
+    try:
+        ids = [cell.id for cell in prepared.cells]
+        stored = {record.cell_id: record for record in store.records(ids)}
+        again = AGAIN | set(retry)
+        todo = [c for c in prepared.cells if c.id not in stored or stored[c.id].status in again]
+        if not store.plan_path.exists():
+            write_atomic(store.plan_path, plan.to_toml())
+        info = store.read_run()
+        if todo or not info:
+            info = _run_info(prepared, info)
+            store.write_run(info)
+        workers = workers or default_workers()
+        reporter.begin(prepared, store, todo, workers)
+        try:
+            if todo:
+                _execute(prepared, store, todo, workers, info, reporter)
+        finally:
+            reporter.end()
+        result = load(directory)
+        result.warnings.extend(store.damaged)
+        if todo or not (directory / "report.html").exists():
+            result.report()
+        return result
+    finally:
+        store.unlock()
+
+
+def _execute(
+    prepared: Prepared, store: Store, todo: list[Cell], workers: int, info: dict[str, Any], reporter: Reporter
+) -> None:
+    import psutil
+
+    from bench.execution.local import LocalExecutor
+
+    plan = prepared.plan
+    executor = LocalExecutor(
+        store=store,
+        workers=workers,
+        threads=plan.threads,
+        backend=todo[0].backend,
+        cell_seconds=plan.limits.cell_seconds,
+        provenance={name: info[name] for name in ("versions", "git", "hardware")},
+        memory_bound_mb=0.8 * psutil.virtual_memory().total / 2**20 / workers,
+        notify=reporter.event,
+    )
+    latencies = _latencies(prepared, todo, executor, info)
+    for record in executor.run(todo, latencies):
+        store.write(record)
+        reporter.record(record)
+
+
+def _latencies(
+    prepared: Prepared, todo: Sequence[Cell], executor: Any, info: dict[str, Any]
+) -> dict[str, float | None]:
+    """Milliseconds an image of each cell's network, measured before anything else runs, and remembered."""
+    classes = {d.fingerprint: len(d.class_names) for d in prepared.datasets}
+    jobs: dict[str, dict[str, Any]] = {}
+    of_cell: dict[str, str] = {}
+    for cell in todo:
+        if not cell.backbone:
+            continue
+        head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
+            "classes": classes[cell.fingerprint]
+        }
+        job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
+        key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
+        jobs[key], of_cell[cell.id] = job, key
+    known: dict[str, float | None] = {}
+    for key in jobs:
+        try:
+            known[key] = float((cache_dir() / "latency" / key).read_text())
+        except (OSError, ValueError):
+            continue
+    missing = [key for key in jobs if key not in known]
+    for key, value in zip(missing, executor.measure_latency([jobs[key] for key in missing]), strict=True):
+        known[key] = value
+        if value is not None:
+            write_atomic(cache_dir() / "latency" / key, repr(value))
+    return {cell_id: known.get(key) for cell_id, key in of_cell.items()}
+
+
+def _check_same(store: Store, prepared: Prepared) -> None:
+    """Refuses a directory that holds another plan, other data or another protocol."""
+    if store.plan_path.exists():
+        old = read_toml(store.plan_path)
+        new = prepared.plan.model_dump(mode="json")
+        changed = [key for key in sorted({*old, *new} - {"limits"}) if old.get(key) != new.get(key)]
+        if changed:
+            key = changed[0]
+            raise RequestError(
+                "out",
+                str(store.directory),
+                f"a new directory: this one holds a run with another plan ({', '.join(changed)} differ; "
+                f"{key} there: {old.get(key)!r}, now: {new.get(key)!r})",
+                "Choose another --out, or give its own plan.toml to resume it.",
+            )
+    info = store.read_run()
+    if info.get("protocol_version", PROTOCOL_VERSION) != PROTOCOL_VERSION:
+        raise RequestError(
+            "out",
+            str(store.directory),
+            f"a run of protocol version {PROTOCOL_VERSION}, and this is one of {info['protocol_version']}",
+            "Their numbers cannot be compared; choose another --out.",
+        )
+    fingerprints = {dataset.fingerprint for dataset in prepared.datasets}
+    if info.get("datasets") and set(info["datasets"]) != fingerprints:
+        raise RequestError(
+            "out",
+            str(store.directory),
+            "a run on the same data, and the images or labels have changed since it began",
+            "Choose another --out.",
+        )
+
+
+def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
+    datasets = {}
+    for dataset in prepared.datasets:
+        labels = np.concatenate([dataset.pool.labels, dataset.test.labels])
+        datasets[dataset.fingerprint] = {
+            "name": dataset.name,
+            "spec": dataset.spec,
+            "modality": dataset.modality,
+            "class_names": list(dataset.class_names),
+            "class_counts": np.bincount(labels, minlength=len(dataset.class_names)).tolist(),
+            "n_pool": len(dataset.pool.ids),
+            "n_test": len(dataset.test.ids),
+            "warnings": list(dataset.warnings),
+            "left_out": [list(item) for item in dataset.left_out],
+        }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "protocol_version": PROTOCOL_VERSION,
+        "created": old.get("created", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
+        "command": " ".join(sys.argv),
+        "versions": provenance.versions(),
+        "git": provenance.git_state(),
+        "hardware": provenance.hardware(),
+        "datasets": datasets,
+        "cells": [cell.id for cell in prepared.cells],
+        "notes": list(prepared.notes),
+    }

@@ -1,0 +1,235 @@
+"""The protocol of a cell: labels, search, refit, and one look at the test set."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras_tuner.engine.hyperparameters import HyperParameters
+
+from bench.datasets import Dataset, Part
+from bench.datasets.splits import split_validation, subset
+from bench.records import Cell
+from bench.training.augmentation import Augmentation
+from bench.training.engine import Engine
+from bench.training.examples import PartExamples
+from bench.training.fit import CellTask, NotFinite, selection_score
+from bench.training.metrics import accuracy, log_loss, score
+from bench.training.programs import HeadConfig
+from bench.training.search import WORST, Proposal, search, values_of
+from strategies import get_strategy
+from strategies.base import Fitted, Info, Strategy
+
+
+@dataclass
+class Outcome:
+    """What running a cell gives: the fields of its record, and the test-set probabilities."""
+
+    fields: dict[str, Any]
+    probabilities: np.ndarray | None = None
+
+
+def run_cell(
+    cell: Cell,
+    dataset: Dataset,
+    engine: Engine,
+    inference_ms: float | None,
+    tick: Callable[[str], None],
+) -> Outcome:
+    """Runs one cell by the protocol.
+
+    Args:
+        cell: what to run.
+        dataset: opened at the cell's image size.
+        engine: the worker's networks; unused by strategies without a backbone.
+        inference_ms: latency of the network, measured apart; None if it has none.
+        tick: called with a short text of what is being done.
+
+    Returns:
+        status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
+    """
+    start = time.perf_counter()
+    strategy = get_strategy(cell.strategy)
+    pool, test = dataset.pool, dataset.test
+    rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
+    train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
+    sizes = {"n": len(rows), "n_train": len(train), "n_val": len(val), "n_test": len(test.ids)}
+    info = Info(
+        modality=dataset.modality,
+        class_names=dataset.class_names,
+        n=len(rows),
+        has_weights=bool(cell.weights) and cell.weights != "none",
+        image_size=cell.image_size,
+        batch_size=cell.batch_size,
+    )
+    reason = strategy.skip(info)
+    if reason is not None:
+        return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
+
+    tuned = _Search(cell, dataset, engine, strategy, info, train, val, tick)
+    try:
+        tuned.run()
+        tick("refit on all labels")
+        final = tuned.refit(rows)
+        probabilities = final.predictor.predict(tuned.examples(test, "test", np.arange(len(test.ids))))
+        if not np.isfinite(probabilities).all():
+            raise NotFinite("the predictions of the refit are not finite")
+    except NotFinite as error:
+        problem = {"type": "NotFinite", "message": str(error)}
+        return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
+
+    fields = {"status": "ok", **sizes, **tuned.fields()}
+    fields["metrics"] = score(probabilities, test.labels)
+    fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
+    fields["warnings"] = list(final.notes)
+    fields["costs"] |= {
+        "fit_seconds": final.seconds + sum(final.prefixes.values()),
+        "prefix_seconds": fields["costs"]["prefix_seconds"] + sum(final.prefixes.values()),
+        "params": final.params,
+        "trainable_params": final.trainable_params,
+        "inference_ms_per_image": inference_ms if final.params else 0.0,
+        "wall_seconds": time.perf_counter() - start,
+    }
+    return Outcome(fields, probabilities.astype(np.float32))
+
+
+class _Search:
+    """The search of a cell and what came of it."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        dataset: Dataset,
+        engine: Engine,
+        strategy: Strategy,
+        info: Info,
+        train: np.ndarray,
+        val: np.ndarray,
+        tick: Callable[[str], None],
+    ) -> None:
+        self.cell, self.dataset, self.strategy, self.info, self.tick = cell, dataset, strategy, info, tick
+        self.train, self.val = train, val
+        self.trials: list[dict[str, Any]] = []
+        self.best: tuple[float, dict[str, Any], Fitted] | None = None
+        self.best_hp = HyperParameters()
+        self.prefixes: dict[str, float] = {}
+        self.network = None
+        if strategy.uses_backbone:
+            self.network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        self._task: CellTask | None = None
+
+    def run(self) -> None:
+        space = HyperParameters()
+        if self.strategy.uses_backbone:
+            for key in ("hidden_units", "dropout"):
+                if isinstance(self.cell.head[key], list):
+                    space.Choice(key, self.cell.head[key])
+        self.strategy.space(space)
+        tuning = self.cell.tuning
+        search(space, tuning["algorithm"], tuning["trials"], self.cell.epochs, self.cell.seed, self._evaluate)
+        if self.best is None:
+            raise NotFinite(f"no trial had a finite loss; the first: {self.trials[0]['error']}")
+
+    def _evaluate(self, proposal: Proposal) -> float:
+        hp = proposal.hp
+        trial: dict[str, Any] = {"trial": proposal.number, "hyperparameters": values_of(hp)}
+        self.trials.append(trial)
+        tick = self.tick
+
+        def counted(text: str) -> None:
+            tick(f"trial {proposal.number + 1}: {text}")
+
+        counted("started")
+        if self._task is None:
+            self._task = self.task(self.train, self.val)
+        task = self._task
+        val = task.val
+        assert val is not None
+        task.epochs, task.head, task.tick = proposal.epochs, self.head(hp), counted
+        start = time.perf_counter()
+        try:
+            fitted = self.strategy.fit(task, hp)
+            probabilities = fitted.predictor.predict(val)
+            if not np.isfinite(probabilities).all():
+                raise NotFinite("the predictions are not finite")
+        except NotFinite as error:
+            trial |= {"status": "diverged", "error": str(error), "score": None}
+            trial |= {"seconds": time.perf_counter() - start}
+            return WORST
+        labels = val.labels
+        value = selection_score(probabilities, labels)
+        trial |= {
+            "status": "ok",
+            "score": value,
+            "val_accuracy": accuracy(probabilities, labels),
+            "val_log_loss": log_loss(probabilities, labels),
+            "epochs": fitted.epochs,
+            "seconds": fitted.seconds,
+        }
+        self.prefixes |= fitted.prefixes
+        if self.best is None or value > self.best[0]:
+            self.best, self.best_hp = (value, trial, fitted), hp
+        return value
+
+    def refit(self, rows: np.ndarray) -> Fitted:
+        """The chosen hyperparameters on all labelled examples, each stage as long as it was best."""
+        assert self.best is not None
+        winner = self.best[2]
+        task = self.task(rows, None)
+        task.steps, task.epochs = winner.steps, self._epochs_of_winner()
+        task.head = self.head(self.best_hp)
+        return self.strategy.fit(task, self.best_hp)
+
+    def _epochs_of_winner(self) -> int:
+        return int(self.best_hp.values.get("tuner/epochs", self.cell.epochs))
+
+    def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
+        pool = self.dataset.pool
+        rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([self.train, self.val]))
+        return CellTask(
+            network=self.network,
+            train=self.examples(pool, "pool", train),
+            val=None if val is None else self.examples(pool, "pool", val),
+            unlabelled=self.examples(pool, "pool", rest, labelled=False),
+            info=self.info,
+            head=self.head(None),
+            augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
+            seed=self.cell.seed,
+            epochs=self.cell.epochs,
+            batch_size=self.cell.batch_size,
+            n_train=len(self.train),
+            tick=self.tick,
+        )
+
+    def examples(self, part: Part, name: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
+        key = f"{self.dataset.fingerprint}:{name}:{self.cell.image_size}:{self.cell.resizing}"
+        return PartExamples(part, key, np.sort(rows), labelled)
+
+    def head(self, hp: HyperParameters | None) -> HeadConfig:
+        def value(key: str) -> Any:
+            choice = self.cell.head[key]
+            return (choice[0] if hp is None else hp.get(key)) if isinstance(choice, list) else choice
+
+        return HeadConfig(
+            self.cell.head["pooling"], value("hidden_units"), value("dropout"), self.info.classes
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """The record's fields that the search knows."""
+        seconds = math.fsum(trial["seconds"] for trial in self.trials) + sum(self.prefixes.values())
+        result: dict[str, Any] = {
+            "trials": self.trials,
+            "costs": {"tune_seconds": seconds, "prefix_seconds": sum(self.prefixes.values())},
+        }
+        if self.best is not None:
+            _, trial, fitted = self.best
+            result |= {
+                "hyperparameters": trial["hyperparameters"],
+                "epochs": fitted.epochs,
+                "curves": [{"run": "search", **point} for point in fitted.curve],
+            }
+        return result

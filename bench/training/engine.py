@@ -1,0 +1,150 @@
+"""The networks of a worker: built once, kept, and lent to every cell that can use them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+
+from bench.backbones import BackboneSpec, parse_backbone
+from bench.backbones.build import build_backbone
+from bench.backbones.cuts import Cut, find_cuts, split
+from bench.backbones.weights import Weights, resolve_weights
+from bench.training.prefixes import PrefixStore
+from bench.training.programs import HeadConfig, Program, State, pool
+
+PROGRAMS_KEPT = 8
+"""Compiled networks kept at a time; the least recently used goes first."""
+
+
+@dataclass(frozen=True)
+class NetworkKey:
+    """A backbone with its weights at one image size."""
+
+    backbone: str
+    weights: str
+    image_size: int
+
+
+class Network:
+    """A backbone as the cells of one (backbone, weights, image size) use it.
+
+    The model held here is never trained: prefixes are computed with it. Programs get models of their own.
+    """
+
+    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights) -> None:
+        self.spec, self.image_size, self.weights = spec, image_size, weights
+        self.model = build_backbone(spec, image_size, weights)
+        self.cuts = find_cuts(self.model)
+        self.params = int(self.model.count_params())
+        self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
+        self._random: dict[int, State] = {}
+        self._stores: dict[tuple[str, str], PrefixStore] = {}
+
+    def cut(self, position: str | float) -> Cut | None:
+        """The cut that a stage means; None for the top.
+
+        A number is the share of blocks, counted from the top, that lie above the cut: at least one block,
+        and not all of them.
+        """
+        if position == "top":
+            return None
+        if position == "input":
+            return self.cuts[0]
+        blocks = len(self.cuts) - 1
+        above = min(max(round(float(position) * blocks), 1), max(blocks - 1, 1))
+        return self.cuts[blocks - above]
+
+    @cached_property
+    def pretrained(self) -> State:
+        """The backbone's own weights."""
+        return _state(self.model)
+
+    def random(self, seed: int) -> State:
+        """Random initial weights for a seed: the same for every fraction and trial."""
+        if seed not in self._random:
+            keras.utils.set_random_seed(seed)
+            self._random[seed] = _state(build_backbone(self.spec, self.image_size, Weights("none", "", None)))
+        return self._random[seed]
+
+    def program(self, cut: Cut | None, head: HeadConfig, train_batch_norm: bool, smoothing: float) -> Program:
+        """The compiled network above ``cut`` with ``head``, built on first use."""
+        key = (cut.name if cut else None, head, train_batch_norm, smoothing)
+        if key not in self._programs:
+            if len(self._programs) >= PROGRAMS_KEPT:
+                self._programs.popitem(last=False)
+            backbone = build_backbone(self.spec, self.image_size, Weights("none", "", None))
+            own = next(c for c in find_cuts(backbone) if c.name == cut.name) if cut else None
+            self._programs[key] = Program(backbone, own, head, train_batch_norm, smoothing)
+        self._programs.move_to_end(key)
+        return self._programs[key]
+
+    def prefixes(self, cut: Cut | None, pooling: str) -> PrefixStore:
+        """The store of what lies below ``cut``; for the top, of the pooled features."""
+        key = (cut.name, "") if cut else ("top", pooling)
+        if key not in self._stores:
+            if cut is None:
+                below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
+            else:
+                below = split(self.model, cut)[0]
+                assert below is not None, "nothing lies below the input"
+            identity: dict[str, object] = {
+                "backbone": self.spec.architecture,
+                "weights": self.weights.sha256,
+                "image_size": self.image_size,
+                "cut": key,
+                "backend": keras.backend.backend(),
+                "versions": {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
+            }
+
+            def compute(images: np.ndarray) -> list[np.ndarray]:
+                outputs = below.predict_on_batch(images)
+                return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+            shapes = [tuple(output.shape[1:]) for output in below.outputs]
+            self._stores[key] = PrefixStore(identity, shapes, compute)
+        return self._stores[key]
+
+
+class Engine:
+    """All networks of a worker. Only one backbone is kept at a time: cells come ordered by backbone."""
+
+    def __init__(self) -> None:
+        self._key: NetworkKey | None = None
+        self._network: Network | None = None
+
+    def network(self, backbone: str, weights: str, image_size: int) -> Network:
+        """The network of a cell.
+
+        Args:
+            backbone: architecture with options (``MobileNet:alpha=0.25``).
+            weights: ``imagenet``, ``none`` or a path; empty (no weights used) is ``none``.
+            image_size: side of the square input, in pixels.
+        """
+        key = NetworkKey(backbone, weights or "none", image_size)
+        if self._network is None or key != self._key:
+            self._network = None
+            keras.backend.clear_session()
+            spec = with_weights(backbone, key.weights)
+            self._network = Network(spec, image_size, resolve_weights(spec, image_size))
+            self._key = key
+        return self._network
+
+
+def with_weights(architecture: str, weights: str) -> BackboneSpec:
+    """The spec of an architecture text with these weights."""
+    if not weights or weights == "imagenet":
+        return parse_backbone(architecture)
+    return parse_backbone(f"{architecture}{',' if ':' in architecture else ':'}weights={weights}")
+
+
+def _state(model: keras.Model) -> State:
+    return {
+        f"{i}:{k}": np.array(variable)
+        for i, layer in enumerate(model.layers)
+        for k, variable in enumerate(layer.weights)
+    }

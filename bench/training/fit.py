@@ -1,0 +1,295 @@
+"""Training a schedule of stages: early stopping in the search, a fixed number of steps in the refit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.training.augmentation import Augmentation
+from bench.training.engine import Network
+from bench.training.examples import PartExamples
+from bench.training.metrics import accuracy, log_loss
+from bench.training.prefixes import VIEWS
+from bench.training.programs import HeadConfig, Program, State
+from bench.training.seeds import generator
+from strategies.base import Examples, Fitted, Info, Stage
+
+STATISTICS_IMAGES = 256
+"""Training images on which batch statistics are re-estimated before an evaluation during training."""
+LABEL_SMOOTHING = 0.1
+MINIMUM_BATCH = 8
+STEPS_AN_EPOCH = 8
+"""With few labels the batch shrinks, down to MINIMUM_BATCH, until an epoch has this many steps."""
+HEAD_STEPS_AN_EPOCH = 16
+HEAD_BATCH = 128
+
+
+class NotFinite(ArithmeticError):
+    """The loss became infinite or not a number."""
+
+
+def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """What the best epoch and the best trial maximise, on validation: the negative log loss, in [-16.2, 0].
+
+    Not accuracy: with 100 labels the validation part has 20 images, and an accuracy on them moves in steps of
+    5 points. The log loss of the same images tells networks apart that agree on every one of them.
+    """
+    return -log_loss(probabilities, labels)
+
+
+@dataclass
+class _Progress:
+    """What a fit has been through, stage after stage."""
+
+    state: State
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    epochs: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    prefixes: dict[str, float] = field(default_factory=dict)
+
+    def copy(self) -> _Progress:
+        return _Progress(
+            dict(self.state),
+            list(self.curve),
+            list(self.steps),
+            self.epochs,
+            self.images,
+            self.seconds,
+            dict(self.prefixes),
+        )
+
+
+@dataclass
+class CellTask:
+    """The ``strategies.base.Task`` of one search or refit of a cell; it holds rows of the pool only.
+
+    Args:
+        network: None for strategies that use no backbone.
+        train, val, unlabelled: see ``Task``.
+        info: what the strategy may know.
+        head: the head to put on top.
+        augmentation: of training images.
+        seed: the cell's seed.
+        epochs: cap of the last stage.
+        batch_size: of stages that train the backbone; see STEPS_AN_EPOCH.
+        n_train: training examples of the search, by which an epoch is measured in search and refit.
+        steps: of each stage; given in the refit.
+        tick: called now and then with what is being done, for progress.
+    """
+
+    network: Network | None
+    train: PartExamples
+    val: PartExamples | None
+    unlabelled: PartExamples
+    info: Info
+    head: HeadConfig
+    augmentation: Augmentation
+    seed: int
+    epochs: int
+    batch_size: int
+    n_train: int
+    steps: list[int] | None = None
+    tick: Callable[[str], None] = lambda text: None
+    _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
+
+    def fit_stages(self, stages: list[Stage]) -> Fitted:
+        """Trains ``stages`` one after the other, each starting from the weights of the one before.
+
+        Raises:
+            NotFinite: a loss was infinite or not a number.
+        """
+        assert self.network is not None
+        network = self.network
+        start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
+        progress = _Progress(start)
+        for i, stage in enumerate(stages):
+            key = (self.head, *stages[: i + 1])
+            if key in self._finished:  # a warm start that an earlier trial has computed
+                progress = self._finished[key].copy()
+                continue
+            last = i == len(stages) - 1
+            program = self._run(stage, i, self.epochs if stage.epochs is None else stage.epochs, progress)
+            if not last:
+                self._finished[key] = progress.copy()
+        notes = []
+        if self.augmentation and any(stage.cut != "input" for stage in stages):
+            notes.append(
+                f"Frozen parts of a network saw each training image in {VIEWS} stored views "
+                f"({self.augmentation.kind} augmentation), all other parts in a new view each time."
+            )
+        return Fitted(
+            predictor=_NetworkPredictor(self, stages[-1], program, program.state()),
+            params=network.params + _head_params(program),
+            trainable_params=program.trainable_params,
+            steps=progress.steps,
+            epochs=progress.epochs,
+            curve=progress.curve,
+            seconds=progress.seconds,
+            prefixes=progress.prefixes,
+            notes=notes,
+        )
+
+    def batch_size_of(self, stage: Stage) -> int:
+        """The same in search and refit, so that nothing is traced again."""
+        labels = int(0.8 * self.info.n)
+        if stage.cut == "top":
+            size = 2 ** math.floor(math.log2(max(labels / HEAD_STEPS_AN_EPOCH, 1)))
+            return max(MINIMUM_BATCH, min(size, HEAD_BATCH))
+        return max(min(MINIMUM_BATCH, self.batch_size), min(self.batch_size, labels // STEPS_AN_EPOCH))
+
+    def inputs(
+        self, stage: Stage, examples: PartExamples, augmented: bool
+    ) -> tuple[Inputs, dict[str, float]]:
+        """The inputs of a stage's program for ``examples``, and the seconds by prefix that they cost."""
+        assert self.network is not None
+        augmentation = self.augmentation if augmented else Augmentation()
+        if stage.cut == "input":
+            return _image_inputs(examples, augmentation), {}
+        views = VIEWS if augmentation else 1
+        cut = self.network.cut(stage.cut)
+        prefix = self.network.prefixes(cut, self.head.pooling).get(examples, augmentation, views)
+        name = f"{cut.name if cut else 'top'}, {views} views of {len(examples)} images"
+        return prefix.batch, {name: prefix.seconds_per_image * len(examples) * views}
+
+    def _run(self, stage: Stage, index: int, epochs: int, progress: _Progress) -> Program:
+        assert self.network is not None
+        cut = self.network.cut(stage.cut)
+        program = self.network.program(cut, self.head, stage.batch_norm == "trained", LABEL_SMOOTHING)
+        batch_size = self.batch_size_of(stage)
+        program.warm(batch_size)
+        train, prefixes = self.inputs(stage, self.train, augmented=True)
+        val = None
+        if self.val is not None:
+            val, more = self.inputs(stage, self.val, augmented=False)
+            prefixes |= more
+        progress.prefixes |= prefixes
+        program.reset(progress.state, self.seed, stage.weight_decay)
+        if cut is None and "head_standardise:0" not in progress.state:
+            program.standardise(lambda rows: train(rows, None), len(self.train))
+
+        # In the refit a stage takes the steps that it took to its best epoch, along the same schedule.
+        steps_an_epoch = math.ceil(self.n_train / batch_size)
+        horizon = epochs * steps_an_epoch
+        budget = horizon if self.steps is None else self.steps[index]
+        patience = max(4, math.ceil(epochs / 3))
+        rng = generator(self.seed, "training", index, self.steps is None)
+        order = _Order(len(self.train), rng)
+        clock = time.perf_counter()
+        best_score, best_epoch, best_state = -math.inf, 0, None
+        step, epoch = 0, 0
+        point: dict[str, Any] = {}
+        while True:
+            seconds = progress.seconds + time.perf_counter() - clock
+            point |= {
+                "stage": stage.name,
+                "epoch": epoch,
+                "images": progress.images + step * batch_size,
+                "seconds": seconds + sum(progress.prefixes.values()),
+            }
+            if val is not None:
+                assert self.val is not None
+                program.reestimate(lambda rows: train(rows, None), min(len(self.train), STATISTICS_IMAGES))
+                probabilities = program.probabilities(lambda rows: val(rows, None), len(self.val))
+                if not np.isfinite(probabilities).all():
+                    raise NotFinite(f"predictions are not finite after epoch {epoch} of stage {stage.name!r}")
+                labels = self.val.labels
+                point |= {
+                    "val_loss": log_loss(probabilities, labels),
+                    "val_accuracy": accuracy(probabilities, labels),
+                }
+                score = selection_score(probabilities, labels)
+                if score > best_score:
+                    best_score, best_epoch, best_state = score, epoch, program.state()
+            progress.curve.append(point)
+            if step >= budget or (val is not None and epoch - best_epoch >= patience):
+                break
+            sums, taken = np.zeros(2), 0
+            for _ in range(min(steps_an_epoch, budget - step)):
+                rate = stage.learning_rate * schedule((step + 0.5) / horizon, stage.warmup)
+                program.optimizer.learning_rate.assign(rate)
+                rows = order.next(batch_size)
+                measured = program.train_step(train(rows, rng), self.train.labels[rows])
+                step, taken, sums = step + 1, taken + 1, sums + measured
+                if not math.isfinite(measured[0]):
+                    raise NotFinite(
+                        f"loss is {measured[0]} in epoch {epoch + 1}, step {step} of stage {stage.name!r}"
+                    )
+            epoch += 1
+            point = {"train_loss": float(sums[0] / taken), "train_accuracy": float(sums[1] / taken)}
+            self.tick(f"{stage.name} epoch {epoch}/{epochs}")
+        if best_state is None:  # the refit: the last weights, with statistics of all its images
+            program.reestimate(lambda rows: train(rows, None), len(self.train))
+            best_state, best_epoch = program.state(), epoch
+        else:
+            program.reset(best_state, self.seed, stage.weight_decay)
+        progress.seconds += time.perf_counter() - clock
+        progress.images += step * batch_size
+        progress.steps.append(best_epoch * steps_an_epoch if self.steps is None else budget)
+        progress.epochs = best_epoch
+        progress.state = {**progress.state, **best_state}
+        return program
+
+
+Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]
+"""From row numbers to a network's input tensors, float32; augmented with a generator, as they are without."""
+
+
+def _image_inputs(examples: PartExamples, augmentation: Augmentation) -> Inputs:
+    def batch(index: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
+        images = examples.part.images[examples.rows[index]]
+        return [(augmentation(images, rng) if rng is not None else images).astype(np.float32)]
+
+    return batch
+
+
+class _Order:
+    """An endless sequence of row numbers, permutation after permutation, handed out in full batches."""
+
+    def __init__(self, count: int, rng: np.random.Generator) -> None:
+        self.count, self.rng = count, rng
+        self.queue = np.empty(0, np.int64)
+
+    def next(self, size: int) -> np.ndarray:
+        while len(self.queue) < size:
+            self.queue = np.concatenate([self.queue, self.rng.permutation(self.count)])
+        rows, self.queue = self.queue[:size], self.queue[size:]
+        return rows
+
+
+def schedule(progress: float, warmup: float) -> float:
+    """The learning rate as a share of its peak: a linear rise, then half a cosine (arXiv:1608.03983).
+
+    Args:
+        progress: share of the stage that is over, 0..1.
+        warmup: share over which the rate rises.
+    """
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+@dataclass
+class _NetworkPredictor:
+    """The network of a finished fit. Its weights are put back if the program has been used since."""
+
+    task: CellTask
+    stage: Stage
+    program: Program
+    state: State
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        assert isinstance(examples, PartExamples)
+        self.program.reset(self.state, self.task.seed, self.stage.weight_decay)
+        inputs, _ = self.task.inputs(self.stage, examples, augmented=False)
+        return self.program.probabilities(lambda rows: inputs(rows, None), len(examples))
+
+
+def _head_params(program: Program) -> int:
+    return int(sum(np.prod(v.shape) for place, v in program.variables.items() if place.startswith("head_")))

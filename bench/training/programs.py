@@ -1,0 +1,250 @@
+"""Compiled networks that are reused: built and traced once, then reset for each trial, fraction and seed.
+
+Tracing a training step takes 8 to 25 seconds on two cores, as long as training a small cell. So a network is
+compiled once for each graph, and a fit starts by writing initial values into its variables: weights,
+optimizer state, seed generators, learning rate and weight decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from bench.backbones.cuts import Cut, split
+from bench.training.seeds import generator
+
+State = dict[str, np.ndarray]
+"""Weights by place: ``"12:0"`` is weight 0 of the backbone's layer 12, ``"head_logits:0"`` one of the head."""
+
+EVALUATION_BATCH = 64
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The head: pooling ``avg`` or ``max``, hidden units (0: none), dropout rate, classes."""
+
+    pooling: str
+    hidden_units: int
+    dropout: float
+    classes: int
+
+
+class AdamW(keras.optimizers.AdamW):
+    """AdamW whose weight decay is a variable, so that changing it traces nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(learning_rate=1e-3, weight_decay=0.0, global_clipnorm=CLIP_NORM, name="adamw")
+        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.decay = self.add_variable(shape=(), name="decay", initializer="zeros")
+
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                factor = keras.ops.cast(self.learning_rate * self.decay, variable.dtype)
+                variable.assign(variable - variable * factor)
+
+
+class Program:
+    """A compiled network above a cut of a backbone.
+
+    Args:
+        backbone: a backbone of its own: no other program may share its layers, since whether a layer trains
+            is fixed when the training step is traced.
+        cut: where it is cut; None: above the pooled output, only the head trains.
+        head: what stands on top.
+        train_batch_norm: whether batch normalisation of the backbone trains.
+        label_smoothing: of the cross-entropy (Szegedy et al. 2016, arXiv:1512.00567).
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        cut: Cut | None,
+        head: HeadConfig,
+        train_batch_norm: bool,
+        label_smoothing: float,
+    ) -> None:
+        self.head = head
+        if cut is None:
+            inputs = [keras.Input(backbone.output.shape[1:-1][:0] + (backbone.output.shape[-1],))]
+            features, body = inputs[0], []
+        else:
+            _, above = split(backbone, cut)
+            inputs, body = above.inputs, above.layers
+            features = pool(above.output, head.pooling)
+        # Features of a frozen backbone differ in scale by orders of magnitude; one learning rate for all of
+        # them needs them standardised. Mean and variance are set once, from training images.
+        features = keras.layers.BatchNormalization(
+            center=False, scale=False, epsilon=1e-5, trainable=False, name="head_standardise"
+        )(features)
+        if head.hidden_units:
+            features = keras.layers.Dense(head.hidden_units, activation="relu", name="head_hidden")(features)
+        if head.dropout:
+            features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
+        logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
+        self.model = keras.Model(inputs if len(inputs) > 1 else inputs[0], logits)
+
+        places = {id(layer): str(i) for i, layer in enumerate(backbone.layers)}
+        own = {id(layer) for layer in body} & places.keys()  # but for the inputs of a part
+        self.variables: dict[str, keras.Variable] = {}
+        self._batch_norms: list[keras.layers.BatchNormalization] = []
+        for layer in self.model.layers:
+            place = places[id(layer)] if id(layer) in own else layer.name
+            self.variables |= {f"{place}:{k}": variable for k, variable in enumerate(layer.weights)}
+            if isinstance(layer, keras.layers.BatchNormalization) and id(layer) in own:
+                layer.trainable = train_batch_norm
+                if train_batch_norm:
+                    self._batch_norms.append(layer)
+        self.optimizer = AdamW()
+        self.model.compile(
+            optimizer=self.optimizer,
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        self._statistics = TrainingForward(above) if self._batch_norms else None
+        self._warm: set[int] = set()
+
+    @property
+    def trainable_params(self) -> int:
+        return int(sum(np.prod(v.shape) for v in self.model.trainable_variables))
+
+    def warm(self, batch: int) -> None:
+        """Traces everything that a fit with this batch size runs; weights are whatever they are afterwards."""
+        if batch in self._warm:
+            return
+        shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
+        self.train_step([np.zeros((batch, *s), np.float32) for s in shapes], np.zeros(batch, np.int64))
+        if not self._warm:
+            zeros = [np.zeros((EVALUATION_BATCH, *s), np.float32) for s in shapes]
+            self.model.predict_on_batch(_one_or_list(zeros))
+            if self._statistics is not None:
+                self._statistics.predict_on_batch(_one_or_list(zeros))
+        self._warm.add(batch)
+
+    def reset(self, state: State, seed: int, weight_decay: float) -> None:
+        """Starts afresh: weights from ``state`` (a head that is not in it is drawn from ``seed``)."""
+        for place, variable in self.variables.items():
+            if place in state:
+                variable.assign(state[place])
+            elif place.startswith("head_"):
+                variable.assign(self._initial_head(place, variable, seed))
+            else:
+                raise KeyError(place)
+        for variable in self.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+        self.optimizer.decay.assign(weight_decay)
+        for layer in self.model.layers:
+            if hasattr(layer, "seed_generator"):
+                layer.seed_generator.state.assign(np.array([seed % 2**31, 0], np.uint32))
+
+    def _initial_head(self, place: str, variable: keras.Variable, seed: int) -> np.ndarray:
+        shape = tuple(variable.shape)
+        if place == "head_hidden:0":
+            limit = np.sqrt(6 / sum(shape))  # Glorot & Bengio 2010
+            return generator(seed, place).uniform(-limit, limit, shape).astype(np.float32)
+        # The linear layer starts at zero: the first predictions are uniform, the first steps cannot explode.
+        return np.ones(shape, np.float32) if place == "head_standardise:1" else np.zeros(shape, np.float32)
+
+    def state(self) -> State:
+        """A copy of all weights."""
+        return {place: np.array(variable) for place, variable in self.variables.items()}
+
+    def train_step(self, inputs: list[np.ndarray], labels: np.ndarray) -> tuple[float, float]:
+        """One optimizer step.
+
+        Returns:
+            Mean loss and accuracy of this batch.
+        """
+        targets = np.eye(self.head.classes, dtype=np.float32)[labels]
+        loss, accuracy = self.model.train_on_batch(_one_or_list(inputs), targets)
+        return float(loss), float(accuracy)
+
+    def probabilities(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> np.ndarray:
+        """Class probabilities of ``count`` examples, float32 (count, classes); ``batch`` gives their inputs."""
+        logits = np.concatenate([out[0] for out in _in_batches(self.model, batch, count)])
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shifted / shifted.sum(axis=1, keepdims=True)
+
+    def standardise(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
+        """Sets the head's mean and variance from the pooled features of ``count`` examples (cut at the top)."""
+        features = np.concatenate(
+            [batch(np.arange(i, min(i + 1024, count)))[0] for i in range(0, count, 1024)]
+        )
+        self.variables["head_standardise:0"].assign(features.mean(axis=0))
+        self.variables["head_standardise:1"].assign(features.var(axis=0))
+
+    def reestimate(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
+        """Sets the statistics of batch normalisation to those of ``count`` examples under present weights.
+
+        What moves along during training lags behind the weights, which over few steps leaves a trained
+        network at chance. Each batch's moments are read off exactly: with moving statistics at zero, one
+        forward pass leaves ``(1 - momentum)`` times the moments in them. Pooled over batches by the law of
+        total variance.
+        """
+        if self._statistics is None:
+            return
+        means: list[list[np.ndarray]] = [[] for _ in self._batch_norms]
+        variances: list[list[np.ndarray]] = [[] for _ in self._batch_norms]
+        for first in range(0, count, EVALUATION_BATCH):
+            for layer in self._batch_norms:
+                layer.moving_mean.assign(keras.ops.zeros_like(layer.moving_mean))
+                layer.moving_variance.assign(keras.ops.zeros_like(layer.moving_variance))
+            # The last batch is filled up with the first images: batches of one size weigh the same.
+            rows = np.arange(first, first + EVALUATION_BATCH) % count
+            self._statistics.predict_on_batch(_one_or_list(batch(rows)))
+            for i, layer in enumerate(self._batch_norms):
+                means[i].append(np.array(layer.moving_mean, np.float64) / (1 - layer.momentum))
+                variances[i].append(np.array(layer.moving_variance, np.float64) / (1 - layer.momentum))
+        for i, layer in enumerate(self._batch_norms):
+            layer.moving_mean.assign(np.mean(means[i], axis=0))
+            layer.moving_variance.assign(np.mean(variances[i], axis=0) + np.var(means[i], axis=0))
+
+
+class TrainingForward(keras.Model):
+    """Runs a network as in training, without dropout and without training it."""
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__()
+        self.network = network
+
+    def call(self, inputs: object, training: bool | None = None) -> object:
+        dropouts = [layer for layer in self.network.layers if hasattr(layer, "rate")]
+        rates = [layer.rate for layer in dropouts]
+        for layer in dropouts:
+            layer.rate = 0.0  # as this is traced; put back at once, so that no other graph sees it
+        try:
+            outputs = self.network(inputs, training=True)
+        finally:
+            for layer, rate in zip(dropouts, rates, strict=True):
+                layer.rate = rate
+        return keras.ops.mean(outputs, axis=(1, 2))
+
+
+def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,)."""
+    layer = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
+    return layer(name=f"head_{pooling}_pool")(features)
+
+
+def _in_batches(
+    model: keras.Model, batch: Callable[[np.ndarray], list[np.ndarray]], count: int
+) -> list[list[np.ndarray]]:
+    """The model's outputs in batches of one fixed size (the last is padded, and cut), so nothing retraces."""
+    results = []
+    for first in range(0, count, EVALUATION_BATCH):
+        index = np.arange(first, min(first + EVALUATION_BATCH, count))
+        padded = np.resize(index, EVALUATION_BATCH)
+        outputs = model.predict_on_batch(_one_or_list(batch(padded)))
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        results.append([np.asarray(output)[: len(index)] for output in outputs])
+    return results
+
+
+def _one_or_list(tensors: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    return tensors if len(tensors) > 1 else tensors[0]

@@ -1,0 +1,259 @@
+"""Records as pandas tables: raw numbers, one order everywhere, CSV files that a spreadsheet opens safely."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bench.files import write_atomic
+from bench.records import Record
+from reports import words
+from reports.statistics import t_half_width
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+COLUMNS = (
+    "cell_id", "status", "dataset", "backbone", "weights", "strategy", "fraction", "n", "n_train", "n_val",
+    "n_test", "seed", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "trials", "epochs",
+    "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
+    "trainable_params", "peak_memory_mb", "hyperparameters", "error",
+)  # fmt: skip
+"""The columns of ``results.csv``, in order. They are a promise to users: only ever append."""
+
+CURVE_COLUMNS = ("cell_id", "run", "stage", "epoch", "images", "seconds", "metric", "value")
+
+STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_finetune")
+"""The order of strategies in every table and figure; others follow by name, ``majority`` comes last."""
+
+CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
+"""What distinguishes the curves of a figure; with the fraction, the rows of the summary."""
+
+_TEXT = frozenset({*CONFIGURATION, "cell_id", "status", "hyperparameters", "error"})
+_WHOLE = frozenset(
+    {"n", "n_train", "n_val", "n_test", "seed", "trials", "epochs", "epoch", "images", "params"}
+    | {"trainable_params", "cells", "seeds"}
+)
+_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+_COSTS = (
+    "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
+    "trainable_params", "peak_memory_mb",
+)  # fmt: skip
+
+
+def strategy_key(strategy: str) -> tuple[int, str]:
+    """Sorts strategies in their canonical order."""
+    if strategy in STRATEGY_ORDER:
+        return STRATEGY_ORDER.index(strategy), ""
+    return len(STRATEGY_ORDER) + (strategy == "majority"), strategy
+
+
+def ordered(strategies: Iterable[str]) -> list[str]:
+    """Each strategy once, in canonical order."""
+    return sorted(set(strategies), key=strategy_key)
+
+
+def results_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a record, with the columns ``COLUMNS``, sorted by dataset, backbone, strategy, fraction, seed.
+
+    Numbers are raw; what is missing is NaN. ``trials`` is their number, ``hyperparameters`` is JSON,
+    ``error`` is the message. Two datasets of one name are told apart by their fingerprint.
+    """
+    names = _dataset_names(records)
+    rows = [_row(record, names) for record in records]
+    order = ("dataset", "backbone", "weights", "strategy", "fraction", "seed", "cell_id")
+    rows.sort(key=lambda row: [strategy_key(row[key]) if key == "strategy" else row[key] for key in order])
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = frame.astype({column: object if column in _TEXT else float for column in COLUMNS})
+    return frame.astype({"seed": int})
+
+
+def curves_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """The learning curves in long form: one row a (cell, run, stage, epoch, metric) that was measured.
+
+    ``images`` and ``seconds`` count from the start of the run, over all its stages.
+    """
+    place = ("run", "stage", "epoch", "images", "seconds")
+    rows = [
+        (record.cell_id, *(point.get(key) for key in place), metric, value)
+        for record in records
+        for point in record.curves
+        for metric, value in point.items()
+        if metric not in place and value is not None
+    ]
+    frame = pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+    return frame.astype(dict.fromkeys(("epoch", "images", "seconds", "value"), float))
+
+
+def summary_frame(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a (dataset, backbone, weights, strategy, fraction): what its seeds have in common.
+
+    Columns: ``n`` (labelled images), ``cells`` (records of any status), ``seeds`` (those that are ok),
+    ``accuracy`` and the other metrics (means), ``spread`` (standard deviation of accuracy over seeds; NaN for
+    one), ``min``, ``max``, ``half_width`` (of the 95% t interval of the mean over seeds; NaN below three),
+    ``seconds`` (median of tuning plus refit), and medians of latency, parameters and memory.
+    """
+    keys = [*CONFIGURATION, "fraction"]
+    ok = results[results["status"] == "ok"]
+    ok = ok.assign(seconds=ok["tune_seconds"].fillna(0) + ok["fit_seconds"])
+    groups = ok.groupby(keys, sort=False)
+    accuracy = groups["accuracy"]
+    medians = ["seconds", *_COSTS[4:]]
+    summary = results.groupby(keys, sort=False).size().to_frame("cells")
+    summary = summary.join(
+        [
+            accuracy.count().rename("seeds"),
+            groups[[*_METRICS]].mean(),
+            accuracy.std().rename("spread"),
+            accuracy.min().rename("min"),
+            accuracy.max().rename("max"),
+            groups[medians].median(),
+        ]
+    ).reset_index()
+    summary["seeds"] = summary["seeds"].fillna(0).astype(int)
+    summary["half_width"] = [
+        t_half_width(spread, seeds) for spread, seeds in zip(summary["spread"], summary["seeds"], strict=True)
+    ]
+    # A configuration that failed used as many labels as those beside it.
+    sizes = results.groupby(["dataset", "fraction"])["n"].median().rename("n")
+    summary = summary.join(sizes, on=["dataset", "fraction"])
+    columns = [*keys, "n", "cells", "seeds", *_METRICS, "spread", "min", "max", "half_width", *medians]
+    return summary[columns]
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Writes a table as UTF-8 CSV, atomically: floats in full precision, what is missing left empty.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    safe = frame.copy()
+    for column in safe.columns:
+        if pd.api.types.is_numeric_dtype(safe[column]):
+            if column in _WHOLE and (safe[column].dropna() % 1 == 0).all():
+                safe[column] = safe[column].astype("Int64")  # 341, not 341.0
+        else:
+            safe[column] = safe[column].map(_defused)
+    write_atomic(path, safe.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is looked at together: the cells of one backbone on one dataset.
+
+    ``results`` includes the cells that use no pretrained weights (``scratch``) or no backbone (``majority``).
+    """
+
+    dataset: str
+    backbone: str
+    weights: str
+    results: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The backbone, with its weights where they are not ImageNet's."""
+        return backbone_title(self.backbone, self.weights) or "no backbone"
+
+
+def backbone_title(backbone: str, weights: str) -> str:
+    """The backbone as people read it, with its weights where they are not ImageNet's."""
+    special = "" if weights in ("", "imagenet") else f" (weights: {Path(weights).name})"
+    return words.clean(backbone + special, 60)
+
+
+def panels(results: pd.DataFrame) -> list[Panel]:
+    """One panel a (dataset, backbone, weights), in the order of the table."""
+    found = []
+    for dataset, of_dataset in results.groupby("dataset", sort=False):
+        pairs = list(dict.fromkeys(zip(of_dataset["backbone"], of_dataset["weights"], strict=True)))
+        with_weights = {backbone for backbone, weights in pairs if weights}
+        own = [(b, w) for b, w in pairs if b and (w or b not in with_weights)]
+        for backbone, weights in own or [("", "")]:
+            mine = of_dataset["backbone"].isin([backbone, ""]) & of_dataset["weights"].isin([weights, ""])
+            found.append(Panel(str(dataset), backbone, weights, of_dataset[mine]))
+    return found
+
+
+def terminal_table(results: pd.DataFrame) -> Group:
+    """Strategies by fractions, for the terminal: one ``rich`` table a panel, in a group to be printed.
+
+    A cell of the table shows mean test accuracy over seeds, its standard deviation, and seconds.
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    tables = []
+    for panel in panels(results):
+        summary = summary_frame(panel.results)
+        sizes = summary.groupby("fraction")["n"].median().sort_index()
+        title = " · ".join(filter(None, (words.clean(panel.dataset), panel.title)))
+        table = Table(title=Text(title, style="bold"), title_justify="left")
+        table.add_column("test accuracy", no_wrap=True)
+        for fraction, n in sizes.items():
+            table.add_column(Text(column_title(float(str(fraction)), n)), justify="right")
+        cells = {(row.strategy, row.fraction): row for row in summary.itertuples()}
+        for strategy in ordered(summary["strategy"]):
+            line = [_terminal_cell(cells.get((strategy, f)), panel.results) for f in sizes.index]
+            table.add_row(Text(words.clean(strategy)), *(Text(text) for text in line))
+        tables.append(table)
+    return Group(*tables)
+
+
+def column_title(fraction: float, n: float) -> str:
+    """``10% (n=341)``."""
+    return words.fraction_name(fraction) + (f" (n={words.count(n)})" if np.isfinite(n) else "")
+
+
+def statuses(results: pd.DataFrame, strategy: str, fraction: float) -> str:
+    """What became of the cells of a strategy at a fraction that have no result: ``failed, timeout``."""
+    cells = results[(results["strategy"] == strategy) & (results["fraction"] == fraction)]
+    return ", ".join(dict.fromkeys(cells.loc[cells["status"] != "ok", "status"]))
+
+
+def _terminal_cell(row: Any, results: pd.DataFrame) -> str:
+    if row is None:
+        return "–"
+    if not row.seeds:
+        return statuses(results, row.strategy, row.fraction)
+    spread = f" ± {row.spread:.3f}" if np.isfinite(row.spread) else ""
+    seeds = f" ({row.seeds}/{row.cells} ok)" if row.seeds < row.cells else ""
+    return f"{row.accuracy:.3f}{spread} · {words.duration(row.seconds)}{seeds}"
+
+
+def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
+    cell = record.cell
+    return {
+        "cell_id": record.cell_id,
+        "status": record.status,
+        "dataset": names[cell["fingerprint"]],
+        **{key: cell[key] for key in ("backbone", "weights", "strategy", "fraction", "seed")},
+        **{key: getattr(record, key) for key in ("n", "n_train", "n_val", "n_test", "epochs")},
+        **{key: record.metrics.get(key) for key in _METRICS},
+        **{key: record.costs.get(key) for key in _COSTS},
+        "trials": len(record.trials),
+        "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True, ensure_ascii=False),
+        "error": (record.error or {}).get("message", np.nan),
+    }
+
+
+def _dataset_names(records: Sequence[Record]) -> dict[str, str]:
+    """The name of each fingerprint, made unique where two datasets share one."""
+    fingerprints: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, str] = {}
+    for record in records:
+        fingerprint, name = record.cell["fingerprint"], str(record.cell["dataset_name"])
+        fingerprints[name].add(fingerprint)
+        names.setdefault(fingerprint, name)
+    return {f: f"{name} ({f[:6]})" if len(fingerprints[name]) > 1 else name for f, name in names.items()}
+
+
+def _defused(value: Any) -> Any:
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value

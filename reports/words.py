@@ -1,0 +1,88 @@
+"""Numbers and names as people read them: the only place where anything is rounded."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+STRATEGY_NAMES = {
+    "scratch": "from scratch",
+    "feature_extraction": "feature extraction",
+    "partial_finetune": "partial fine-tuning",
+    "full_finetune": "full fine-tuning",
+    "majority": "majority class",
+}
+
+
+def strategy_name(strategy: str) -> str:
+    """What a strategy is called in a sentence or a figure."""
+    return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+
+
+def clean(text: object, limit: int = 0) -> str:
+    """One line without control, formatting or unpaired surrogate characters.
+
+    Args:
+        limit: shorten to so many characters, with an ellipsis in the middle; 0 keeps all.
+    """
+    line = " ".join("".join(" " if unicodedata.category(c)[0] == "C" else c for c in str(text)).split())
+    if limit and len(line) > limit:
+        head = (limit - 1) // 2
+        line = f"{line[:head]}…{line[len(line) - (limit - 1 - head) :]}"
+    return line
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``0.6523`` as ``65.2%``; a dash for what is not known."""
+    return f"{share * 100:.{digits}f}%" if math.isfinite(share) else "–"
+
+
+def points(difference: float, sign: bool = False) -> str:
+    """A difference of two shares in percentage points: ``0.0132`` as ``1.3``, with ``sign`` as ``+1.3``."""
+    text = f"{difference * 100:+.1f}" if sign else f"{difference * 100:.1f}"
+    return text.replace("-", "−") if math.isfinite(difference) else "–"
+
+
+def fraction_name(fraction: float) -> str:
+    """``0.1`` as ``10%``."""
+    return f"{round(fraction * 100, 6):g}%"
+
+
+def count(number: float) -> str:
+    """``3409.0`` as ``3,409``."""
+    return f"{number:,.0f}" if math.isfinite(number) else "–"
+
+
+def magnitude(number: float) -> str:
+    """``2_230_277`` as ``2.23 M``."""
+    if not math.isfinite(number):
+        return "–"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``0.4 s``, ``34 s``, ``5.2 min`` or ``1.4 h``."""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    number, unit = (seconds / 60, "min") if seconds < 99.5 * 60 else (seconds / 3600, "h")
+    return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
+
+
+def listed(items: Sequence[str], conjunction: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """``1 cell``, ``3 cells``."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -1,0 +1,189 @@
+"""What a strategy is, and all that one needs to know to write a strategy.
+
+A strategy says how pretrained weights are reused. Nearly all are a *schedule of stages*; such a
+strategy declares its hyperparameters and returns its stages, and the harness does the rest::
+
+    class FeatureExtraction(Strategy):
+        name = "feature_extraction"
+        summary = "Only a new head is trained, on the features of the frozen backbone."
+
+        def space(self, hp):
+            hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
+
+        def stages(self, hp, info):
+            return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"))]
+
+A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
+
+A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a strategy may know before it runs."""
+
+    modality: str
+    class_names: tuple[str, ...]
+    n: int
+    """Labelled examples of the cell, training and validation together."""
+    has_weights: bool
+    """Whether the backbone comes with pretrained weights."""
+    image_size: int
+    batch_size: int
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: from which cut of the backbone upward, and how.
+
+    Everything below the cut is frozen. Its output for an image never changes, so it is computed
+    once, stored, and shared by all cells that use the same cut.
+
+    Args:
+        name: as it stands in curves and reports: ``head``, ``finetune``, ``train``.
+        cut: ``"top"``: only the head trains; ``"input"``: everything trains; a number in (0, 1):
+            the share of the backbone's blocks, counted from the top, that trains.
+        learning_rate: the peak; linear warm-up, then a cosine down to 0 over the stage's epochs.
+        weight_decay: decoupled (AdamW, arXiv:1711.05101), of kernels only.
+        epochs: the stage's own cap; None: the cap of the plan (for the last stage).
+        weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
+        batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
+            the statistics are re-estimated on training images before every evaluation.
+        warmup: the share of the stage's steps over which the learning rate rises.
+    """
+
+    name: str
+    cut: Literal["top", "input"] | float
+    learning_rate: float
+    weight_decay: float = 0.0
+    epochs: int | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    warmup: float = 0.1
+
+
+class Examples(Protocol):
+    """A set of examples, opaque but for these."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (N,)."""
+
+    def __len__(self) -> int: ...
+
+    def images(self) -> np.ndarray:
+        """uint8 (N, S, S, 3), decoded and resized, not augmented."""
+
+
+class Predictor(Protocol):
+    """A trained classifier."""
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        """Class probabilities, float32 (N, classes)."""
+
+
+@dataclass
+class Fitted:
+    """What ``fit`` returns."""
+
+    predictor: Predictor
+    params: int = 0
+    """Parameters of the whole network, the frozen part included."""
+    trainable_params: int = 0
+    """Those that trained in the last stage."""
+    steps: list[int] = field(default_factory=list)
+    """Optimizer steps of each stage up to its best epoch: what a refit repeats."""
+    epochs: int = 0
+    """The best epoch of the last stage."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """Points of the learning curve, see ``bench.records.Record.curves``."""
+    seconds: float = 0.0
+    """Training and evaluation; without tracing, and without prefixes."""
+    prefixes: dict[str, float] = field(default_factory=dict)
+    """Seconds by stored prefix used, as if each had been computed for this fit alone."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the report on how this was trained."""
+
+
+class Task(Protocol):
+    """What a strategy is given. It holds no test set."""
+
+    @property
+    def train(self) -> Examples: ...
+
+    @property
+    def val(self) -> Examples | None:
+        """None in the refit, where ``train`` holds all n labelled examples."""
+
+    @property
+    def unlabelled(self) -> Examples:
+        """The rest of the pool; asking for its labels raises."""
+
+    @property
+    def info(self) -> Info: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def epochs(self) -> int:
+        """Cap of the last stage."""
+
+    @property
+    def steps(self) -> list[int] | None:
+        """In the refit: how many steps each stage is to take; None in the search."""
+
+    def fit_stages(self, stages: list[Stage]) -> Fitted:
+        """Trains a schedule of stages, with early stopping where there is a validation part."""
+
+
+class Strategy:
+    """Base of all strategies."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line: what it does and when to use it."""
+    reference: ClassVar[str] = ""
+    """The paper or page that the method comes from."""
+    version: ClassVar[int] = 1
+    """Raised when the strategy would give other numbers: old cells are then not reused."""
+    uses_backbone: ClassVar[bool] = True
+    uses_weights: ClassVar[bool] = True
+    """False: runs once a backbone, whatever its weights."""
+
+    def skip(self, info: Info) -> str | None:
+        """Why this strategy cannot run here, as the end of "skipped: ...", or None."""
+        if self.uses_weights and not info.has_weights:
+            return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"
+        return None
+
+    def space(self, hp: Any) -> None:
+        """Declares what is searched, with keras-tuner's ``hp.Float``, ``hp.Int`` and ``hp.Choice``.
+
+        The defaults are tried first, so they should be the values that one would use without a search.
+        """
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        """The schedule for the hyperparameters ``hp`` (``hp.get(name)``)."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither stages() nor fit()")
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        """Trains on ``task`` and returns the predictor with what it took."""
+        return task.fit_stages(self.stages(hp, task.info))

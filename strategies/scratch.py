@@ -1,0 +1,29 @@
+"""Scratch: the same network from random weights, as if nothing could be transferred."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.base import Info, Stage, Strategy
+
+
+class Scratch(Strategy):
+    name = "scratch"
+    summary = "Random initial weights, everything trains: what the others have to beat to show a transfer."
+    uses_weights = False
+
+    def space(self, hp: Any) -> None:
+        hp.Float("learning_rate", 5e-4, 1e-2, sampling="log", default=3e-3)
+        hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-2)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        return [
+            Stage(
+                "train",
+                cut="input",
+                weights="random",
+                batch_norm="trained",
+                learning_rate=hp.get("learning_rate"),
+                weight_decay=hp.get("weight_decay"),
+            )
+        ]
