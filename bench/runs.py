@@ -72,7 +72,9 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
         for fraction in plan.fractions:
             for seed in range(plan.seeds):
                 pool = dataset.pool
-                rows = subset(pool.labels, pool.groups, fraction, seed, dataset.fingerprint)
+                rows = subset(
+                    pool.labels, pool.groups, fraction, seed, dataset.fingerprint, dataset.class_names
+                )
                 split_validation(pool.labels, pool.groups, rows, seed, dataset.fingerprint)
     weights = {spec: Weights("none", "", None) for spec in specs}
     if any(strategy.uses_weights for strategy in strategies):

@@ -1,7 +1,7 @@
 """Figures: functions that return numbers, and thin functions that draw them.
 
-Every figure is small multiples of one panel a backbone, all with the same y axis. A strategy has one colour, one
-marker and one place in the order, in every figure. Text comes from users, so none of it is parsed as mathematics.
+Every figure is small multiples of one panel a backbone, all with the same y axis. A strategy has one colour,
+one marker and one place in the order, in every figure. Text comes from users: none is parsed as mathematics.
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
 _TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
 
 # Inches: a panel, and where its axes lie in it. The labels of the lines stand in the right margin.
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 5.2, 3.5, 0.62, 1.5, 0.62, 0.42
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 4.8, 3.4, 0.62, 1.65, 0.62, 0.42
 _LABEL_POINTS = 11.5
+_NAMED = 8
+"""Up to so many points of the cost figure are named; of more, those on the front are numbered."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
@@ -124,7 +126,7 @@ def draw_all(results: pd.DataFrame, curves: pd.DataFrame, out: Path) -> list[Fig
     return found
 
 
-# --- numbers -------------------------------------------------------------------------------------------------
+# --- numbers ----------------------------------------------------------------------------------------------
 
 
 def accuracy_numbers(results: pd.DataFrame) -> pd.DataFrame:
@@ -155,10 +157,10 @@ def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
     mine = mine[mine["metric"].isin(["train_accuracy", "val_accuracy"])]
     points = mine.pivot_table(
-        index=["cell_id", "stage", "epoch", "images", "seconds"], columns="metric", values="value", sort=False
+        index=["cell_id", "stage", "epoch", "images"], columns="metric", values="value", sort=False
     ).reset_index()
     cells = ok[["cell_id", *CONFIGURATION, "fraction", "n", "seed"]]
-    numbers = cells.merge(points, on="cell_id").sort_values(["images", "epoch"], kind="stable")
+    numbers = cells.merge(points, on="cell_id").sort_values("images", kind="stable")
     for metric in ("train_accuracy", "val_accuracy"):
         if metric not in numbers:
             numbers[metric] = np.nan
@@ -206,7 +208,7 @@ def time_ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-# --- figures -------------------------------------------------------------------------------------------------
+# --- figures ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _accuracy_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | Non
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
-        return lambda axes: _draw_accuracy(axes, panel, everyone, low, high)
+        return lambda axes: _draw_accuracy(axes, panel, numbers, everyone, low, high)
 
     some = panels(results)
     dataset = words.clean(results["dataset"].iloc[0], 60)
@@ -252,8 +254,10 @@ def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
     dataset = words.clean(results["dataset"].iloc[0], 60)
     several = numbers["backbone"].nunique() > 1
     front = numbers[numbers["front"]]
+    numbered = len(numbers) > _NAMED
     steps = [
-        f"{f'{place} ' if len(numbers) > 8 else ''}{_who(row, several)} ({words.percent(row.accuracy)} in {words.duration(row.seconds)})"
+        (f"{place} " if numbered else "")
+        + f"{_who(row, several)} ({words.percent(row.accuracy)} in {words.duration(row.seconds)})"
         for place, row in enumerate(_rows(front), 1)
     ]
     n = words.count(numbers["n"].iloc[0])
@@ -298,9 +302,11 @@ def _curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
     )
 
 
-def _draw_accuracy(axes: Axes, panel: Panel, everyone: Sequence[str], low: float, high: float) -> None:
-    numbers = accuracy_numbers(panel.results)
-    sizes = summary_frame(panel.results).groupby("fraction")["n"].median().dropna()
+def _draw_accuracy(
+    axes: Axes, panel: Panel, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
+) -> None:
+    sizes = numbers.groupby("fraction")["n"].median()
+    numbers = panel.select(numbers)
     ends = []
     _set_up(axes, panel.title, "labelled images (training and validation)", "test accuracy", low, high)
     axes.set_xscale("log")
@@ -313,6 +319,7 @@ def _draw_accuracy(axes: Axes, panel: Panel, everyone: Sequence[str], low: float
         x, mean, half = (mine[c].to_numpy() for c in ("n", "accuracy", "half_width"))
         if strategy == "majority":
             axes.axhline(mean[-1], color=colour, linestyle=(0, (1, 2)), linewidth=1.3)
+            x = np.array(axes.get_xlim())
         else:
             cells = panel.results[(panel.results["strategy"] == strategy) & (panel.results["status"] == "ok")]
             if np.isfinite(half).any():
@@ -339,7 +346,7 @@ def _draw_cost(axes: Axes, numbers: pd.DataFrame, everyone: Sequence[str]) -> No
         colour, marker = style_of(str(row.strategy), everyone)
         axes.plot(row.seconds, row.accuracy, marker=marker, color=colour, markersize=8 if row.front else 6,
                   alpha=1 if row.front else 0.5, markeredgecolor=PAPER, linestyle="none")  # fmt: skip
-    if len(numbers) > 8:
+    if len(numbers) > _NAMED:
         for place, row in enumerate(_rows(front), 1):
             axes.annotate(str(place), (row.seconds, row.accuracy), (0, 6), textcoords="offset points",
                           ha="center", fontsize=8)  # fmt: skip
@@ -350,7 +357,7 @@ def _draw_cost(axes: Axes, numbers: pd.DataFrame, everyone: Sequence[str]) -> No
         _label_ends(axes, ends, everyone)
     else:
         ends = [(row.strategy, row.seconds, row.accuracy) for row in _rows(numbers)]
-        texts = [_who(row, several, 24) for row in _rows(numbers)]
+        texts = [_who(row, several, 21) for row in _rows(numbers)]
         _label_ends(axes, ends, everyone, texts=texts, leaders=True)
 
 
@@ -358,7 +365,7 @@ def _draw_curves(
     axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
 ) -> None:
     _set_up(axes, title, "images seen (solid: validation, dashed: training)", "accuracy", low, high)
-    axes.set_xlim(0, numbers["images"].max() * 1.02)
+    axes.set_xlim(0, max(1, numbers["images"].max()) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.magnitude(value)))
     ends = []
@@ -382,7 +389,7 @@ def _draw_curves(
     _label_ends(axes, ends, everyone)
 
 
-# --- words ---------------------------------------------------------------------------------------------------
+# --- words ------------------------------------------------------------------------------------------------
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[Any]:
@@ -438,7 +445,7 @@ def _gap_conclusion(numbers: pd.DataFrame) -> str:
     )
 
 
-# --- drawing -------------------------------------------------------------------------------------------------
+# --- drawing ----------------------------------------------------------------------------------------------
 
 
 def _limits(values: Sequence[float] | pd.Series[Any]) -> tuple[float, float]:
@@ -492,7 +499,7 @@ def _label_ends(
     placed = spread_labels(wanted, _LABEL_POINTS / height, 0.0, 1.0)
     for i, (strategy, x, _) in enumerate(ends):
         colour, marker = style_of(strategy, everyone)
-        text = texts[i] if texts else words.clean(words.strategy_name(strategy), 24)
+        text = texts[i] if texts else words.clean(words.strategy_name(strategy), 21)
         if leaders:
             start = axes.transAxes.inverted().transform(axes.transData.transform((x, low)))[0]
             axes.plot([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour, alpha=0.5,
@@ -533,8 +540,8 @@ def _save(plan: _Plan, suffix: str, dataset: str, out: Path) -> FigureInfo:
     with _styled():
         figure = _figure(plan.panels)
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-        figure.set_dpi(160)
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        figure.set_dpi(144)
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
     write_atomic(out / f"{name}.png", png.getvalue())
     write_atomic(out / f"{name}.svg", svg.getvalue())
     write_csv(plan.numbers, out / f"{name}.csv")

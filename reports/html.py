@@ -26,7 +26,7 @@ from markupsafe import Markup
 from bench.files import write_atomic
 from bench.records import Record
 from reports import words
-from reports.figures import FigureInfo, draw_all
+from reports.figures import draw_all
 from reports.statistics import MINIMUM_SEEDS, Candidate, Decision, decide, wilson
 from reports.tables import (
     Panel,
@@ -45,6 +45,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LIMIT = 200
 """Rows of the lists of what failed; the rest is in results.csv."""
+_LEVELS = ("problem", "caution", "note")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Alert:
     """Something that a reader should know before believing the answer."""
 
     level: str
-    """``problem``, ``caution`` or ``note``."""
+    """One of ``_LEVELS``, the gravest first."""
     text: str
     details: list[str] = field(default_factory=list)
 
@@ -104,11 +105,12 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
         lstrip_blocks=True,
     )
     environment.filters["clean"] = words.clean
+    found = alerts(records, results, decisions, run_info, plan_toml)
     page = environment.get_template("report.html.j2").render(
         title=words.listed([words.clean(name, 60) for name in datasets]) or "an empty run",
         answers=answers(results, decisions),
-        alerts=list(alerts(records, results, decisions, run_info, plan_toml)),
-        figures=[(figure, [Markup(svg) for svg in figure.svgs]) for figure in figures],  # noqa: S704
+        alerts=sorted(found, key=lambda alert: _LEVELS.index(alert.level)),
+        figures=[(figure, [Markup(svg) for svg in figure.svgs]) for figure in figures],
         several=len(datasets) > 1,
         summaries=[summary_table(panel) for panel in panels(results)],
         full=full_table(results),
@@ -120,7 +122,7 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
         provenance=_provenance(run_info),
         plan=plan_toml,
         resume=f"python -m bench run {shlex.quote(str(directory / 'plan.toml'))}",
-        script=Markup(script),  # noqa: S704
+        script=Markup(script),
         script_hash=digest,
         limit=_LIMIT,
     )
@@ -129,7 +131,7 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
     return path
 
 
-# --- the answer ------------------------------------------------------------------------------------------
+# --- the answer -------------------------------------------------------------------------------------------
 
 
 def answers(results: pd.DataFrame, decisions: Sequence[Decision]) -> list[Answer]:
@@ -140,7 +142,8 @@ def answers(results: pd.DataFrame, decisions: Sequence[Decision]) -> list[Answer
         if mine:
             answer = _answer(results[results["dataset"] == dataset], mine[-1])
             if len(mine) > 1:
-                answer.by_labels.extend(_at_labels(decision) for decision in mine)
+                several = _several(mine)
+                answer.by_labels.extend(_at_labels(decision, several) for decision in mine)
             found.append(answer)
             continue
         measured = ((results["dataset"] == dataset) & (results["status"] == "ok")).any()
@@ -155,11 +158,10 @@ def answers(results: pd.DataFrame, decisions: Sequence[Decision]) -> list[Answer
 
 def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
     leader, chosen = decision.leader, decision.recommended
-    several = len({c.candidate.backbone for c in decision.comparisons} | {leader.backbone}) > 1
+    several = _several([decision])
 
     def who(candidate: Candidate) -> str:
-        name = words.strategy_name(candidate.strategy)
-        return f"{name} on {backbone_title(candidate.backbone, candidate.weights)}" if several else name
+        return _who(candidate, several)
 
     def some(candidates: list[Candidate]) -> str:
         names = [who(c) for c in candidates[:3]]
@@ -215,7 +217,8 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
             doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
         sentences.append(
             f"With {n} labelled images{interval}, its lead over {who(doubtful.candidate)} is "
-            f"{words.points(doubtful.difference, True)} points ({doubt}). More seeds or more test images would tell."
+            f"{words.points(doubtful.difference, True)} points ({doubt}). "
+            "More seeds or more test images would tell."
         )
     beaten = decision.with_verdict("better")
     if decision.claim in ("undecided", "tied") and beaten:
@@ -240,7 +243,23 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
     return Answer(words.clean(decision.dataset, 80), decision.claim, headline, sentences)
 
 
-def _at_labels(decision: Decision) -> list[str]:
+def _several(decisions: Sequence[Decision]) -> bool:
+    """Whether more than one backbone takes part, so that it has to be named."""
+    candidates = [
+        c for d in decisions for c in (d.leader, *(comparison.candidate for comparison in d.comparisons))
+    ]
+    return (
+        len({(c.backbone, c.weights) for c in candidates if c.weights} or {c.backbone for c in candidates})
+        > 1
+    )
+
+
+def _who(candidate: Candidate, several: bool) -> str:
+    name = words.strategy_name(candidate.strategy)
+    return f"{name} on {backbone_title(candidate.backbone, candidate.weights)}" if several else name
+
+
+def _at_labels(decision: Decision, several: bool) -> list[str]:
     """A row of the table of answers: labels, who leads, accuracy, the lead over the next, what may be said."""
     leader = decision.leader
     interval = (
@@ -249,27 +268,22 @@ def _at_labels(decision: Decision) -> list[str]:
     lead, verdict = "–", "nothing to compare with"
     if decision.comparisons:
         first = decision.comparisons[0]
-        name = words.strategy_name(first.candidate.strategy)
-        if first.candidate.backbone not in ("", leader.backbone):
-            name += f" on {backbone_title(first.candidate.backbone, first.candidate.weights)}"
-        lead = f"{words.points(first.difference, True)} points over {name}"
+        lead = f"{words.points(first.difference, True)} points over {_who(first.candidate, several)}"
         verdict = {
             "provisional": f"provisional: fewer than {MINIMUM_SEEDS} seeds",
             "better": "better than all others",
-            "tied": f"tied; take {words.strategy_name(decision.recommended.strategy)}, the cheapest",
+            "tied": f"tied; take {_who(decision.recommended, several)}, the cheapest",
         }.get(decision.claim, "undecided")
-    title = backbone_title(leader.backbone, leader.weights)
-    name = words.strategy_name(leader.strategy)
     return [
         words.count(decision.n),
-        f"{name} on {title}" if title else name,
+        _who(leader, several),
         words.percent(leader.accuracy) + interval,
         lead,
         verdict,
     ]
 
 
-# --- what speaks against it --------------------------------------------------------------------------------
+# --- what speaks against it -------------------------------------------------------------------------------
 
 
 def alerts(
@@ -279,7 +293,7 @@ def alerts(
     run_info: dict[str, Any],
     plan_toml: str,
 ) -> Iterator[Alert]:
-    """What a reader should know before believing the answer, the gravest first."""
+    """What a reader should know before believing the answer."""
     lost = Counter(record.status for record in records if record.status not in ("ok", "skipped"))
     if lost:
         what = words.listed([f"{number} {status}" for status, number in lost.most_common()])
@@ -311,9 +325,9 @@ def alerts(
         if (high - low) / 2 > lead:
             yield Alert(
                 "caution",
-                f"The test set{of} is small: {words.count(decision.n_test)} images determine one accuracy to within "
-                f"±{words.points((high - low) / 2)} points, more than the lead of {words.points(lead)}. Pairing on "
-                "the same images narrows that, where predictions are stored.",
+                f"The test set{of} is small: {words.count(decision.n_test)} images determine one accuracy to "
+                f"within ±{words.points((high - low) / 2)} points, more than the lead of "
+                f"{words.points(lead)}. Pairing on the same images narrows that, where predictions are stored.",
             )
         unpaired = [c for c in decision.comparisons if c.verdict != "unknown" and not c.paired]
         if unpaired:
@@ -387,7 +401,7 @@ def _missing(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str
     return max(count, sum(map(len, by_place.values()))), details[:20]
 
 
-# --- tables --------------------------------------------------------------------------------------------------
+# --- tables -----------------------------------------------------------------------------------------------
 
 
 def summary_table(panel: Panel) -> dict[str, Any]:
@@ -535,7 +549,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# --- how it was found --------------------------------------------------------------------------------------
+# --- how it was found -------------------------------------------------------------------------------------
 
 
 def _method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:

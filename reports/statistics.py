@@ -268,7 +268,7 @@ def _binomial(cells: pd.DataFrame) -> float:
 @lru_cache(maxsize=4096)
 def _load_answers(path: Path, modified: int) -> tuple[npt.NDArray[np.str_], Floats] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             ids, right = file["ids"].astype(str), file["probabilities"].argmax(axis=1) == file["labels"]
         order = np.argsort(ids)
         return ids[order], right[order].astype(float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
                 safe[column] = safe[column].astype("Int64")  # 341, not 341.0
         else:
             safe[column] = safe[column].map(_defused)
-    write_atomic(path, safe.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace"))
+    write_atomic(path, safe.to_csv(index=False, lineterminator="\n"))
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,11 @@ class Panel:
     backbone: str
     weights: str
     results: pd.DataFrame
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of another frame that belong to this panel."""
+        mine = frame["backbone"].isin([self.backbone, ""]) & frame["weights"].isin([self.weights, ""])
+        return frame[mine & (frame["dataset"] == self.dataset)]
 
     @property
     def title(self) -> str:
@@ -175,8 +180,8 @@ def panels(results: pd.DataFrame) -> list[Panel]:
         with_weights = {backbone for backbone, weights in pairs if weights}
         own = [(b, w) for b, w in pairs if b and (w or b not in with_weights)]
         for backbone, weights in own or [("", "")]:
-            mine = of_dataset["backbone"].isin([backbone, ""]) & of_dataset["weights"].isin([weights, ""])
-            found.append(Panel(str(dataset), backbone, weights, of_dataset[mine]))
+            panel = Panel(str(dataset), backbone, weights, of_dataset)
+            found.append(replace(panel, results=panel.select(of_dataset)))
     return found
 
 
@@ -229,7 +234,7 @@ def _terminal_cell(row: Any, results: pd.DataFrame) -> str:
 
 def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
     cell = record.cell
-    return {
+    row = {
         "cell_id": record.cell_id,
         "status": record.status,
         "dataset": names[cell["fingerprint"]],
@@ -240,6 +245,11 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "trials": len(record.trials),
         "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True, ensure_ascii=False),
         "error": (record.error or {}).get("message", np.nan),
+    }
+    # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in row.items()
     }
 
 

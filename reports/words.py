@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 STRATEGY_NAMES = {
-    "scratch": "from scratch",
+    "scratch": "training from scratch",
     "feature_extraction": "feature extraction",
     "partial_finetune": "partial fine-tuning",
     "full_finetune": "full fine-tuning",
@@ -65,9 +65,11 @@ def magnitude(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``0.4 s``, ``34 s``, ``5.2 min`` or ``1.4 h``."""
+    """Seconds as ``<0.1 s``, ``0.4 s``, ``34 s``, ``5.2 min`` or ``1.4 h``."""
     if not math.isfinite(seconds):
         return "–"
+    if seconds < 0.05:
+        return "<0.1 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 99.5:

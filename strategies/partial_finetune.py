@@ -7,7 +7,8 @@ from typing import Any
 from strategies.base import Info, Stage, Strategy
 from strategies.feature_extraction import head_stage
 
-HEAD_EPOCHS = 10
+HEAD_EPOCHS = 5
+"""Few: the head is to be sensible before it sends gradients down, not fitted to the few labels there are."""
 
 
 class PartialFinetune(Strategy):
@@ -17,7 +18,7 @@ class PartialFinetune(Strategy):
 
     def space(self, hp: Any) -> None:
         hp.Choice("unfreeze", [0.25, 0.5, 0.75], default=0.5)
-        hp.Float("learning_rate", 1e-4, 3e-3, sampling="log", default=1e-3)
+        hp.Float("learning_rate", 3e-4, 3e-3, sampling="log", default=1e-3)
         hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:

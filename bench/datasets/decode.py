@@ -23,7 +23,7 @@ VERSION = 1
 MAX_PIXELS = 100_000_000
 """Images whose header claims more are left out, before anything is decoded."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """The formats tried, whatever a file is called; never PostScript, say, which starts a program."""
 
 RESIZINGS = ("stretch", "crop", "pad")

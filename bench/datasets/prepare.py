@@ -128,7 +128,14 @@ def _load(entry: Path) -> Dataset | None:
             left_out=tuple((id, reason) for id, reason in index["left_out"]),
             **parts,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing, truncated, not ours
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # missing, truncated, not ours
         return None
 
 
@@ -146,9 +153,10 @@ def _build(
     Pixels go through plain writes, not through a writable memory map: on a full disk a write raises an error,
     where a map kills the process, and what was written does not count as this process's memory.
     """
-    progress(f"{printable(source.name)}: reading the list of images")
-    contents = source.contents()
     name = printable(source.name)
+    fetched = spec.startswith(("keras:", "tfds:"))
+    progress(f"{name}: " + ("fetching, if it is not here yet" if fetched else "listing the images"))
+    contents = source.contents()
     everyone = np.arange(len(contents.ids))
     _check(spec, contents, everyone)
 

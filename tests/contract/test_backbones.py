@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,6 +25,8 @@ ALL = [
     *SAMPLE,
     *(pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES if name not in SAMPLE),
 ]
+# Those with layers of their own or another graph per kind of weights, and the rest of the sample.
+SAVED = ("NASNetMobile", "ResNet50V2", "ResNet50", "EfficientNetB0", "ConvNeXtTiny", "InceptionResNetV2")
 
 pytestmark = [
     # Keras's own code meets numpy's deprecations and Python's; none of ours is hidden by these.
@@ -78,7 +79,7 @@ def test_promises(text):
     assert (cuts[0].name, cuts[0].depth, cuts[-1].name, cuts[-1].depth) == ("input", 0, "output", 1)
     assert len({cut.name for cut in cuts}) == len(cuts) >= 6
     for lower, upper in itertools.pairwise(cuts):
-        assert 0 < upper.depth - lower.depth < 0.25
+        assert 0 < upper.depth - lower.depth < 0.3
     assert all(len(cut.tensors) == (2 if cut.name.startswith("cell_") else 1) for cut in cuts)
     for cut in cuts:
         below, above = split(model, cut)
@@ -111,12 +112,15 @@ def test_names_are_those_of_keras_applications():
 
 
 @pytest.mark.parametrize("module", sorted(set(FRONTS) - {"efficientnet_lite"}))
-def test_preprocessing_agrees_with_keras(module):
+def test_preprocessing_agrees_with_keras(module, tmp_path):
     images = pixels(8)
     image = keras.Input((8, 8, 3))
     front = keras.Model(image, FRONTS[module](image))
     expected = getattr(keras.applications, module).preprocess_input(images.copy())
     np.testing.assert_allclose(output(front, images), expected, rtol=0, atol=3e-6)
+    front.save(tmp_path / "front.keras")
+    loaded = keras.models.load_model(tmp_path / "front.keras")
+    np.testing.assert_array_equal(output(loaded, images), output(front, images))
 
 
 def standardised(images):
@@ -149,11 +153,19 @@ def test_same_seed_same_weights():
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("text", [*SAMPLE, "ResNet50", "EfficientNetB0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MobileNet:alpha=0.25",
+        "EfficientNetLite0",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SAVED),
+    ],
+)
 def test_save_and_load(text, tmp_path):
     """A .keras file needs nothing of ours, and a .weights.h5 file gives the network back."""
     model = build(text)
-    images = pixels(32)
+    size = BACKBONES[text.partition(":")[0]].minimum_size
+    images = pixels(size)
     expected = output(model, images)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(output(keras.models.load_model(tmp_path / "model.keras"), images), expected)
@@ -162,7 +174,7 @@ def test_save_and_load(text, tmp_path):
     model.save_weights(file)
     spec = parse_backbone(f"{text}{',' if ':' in text else ':'}weights={file}")
     keras.utils.set_random_seed(1)
-    again = build_backbone(spec, 32, resolve_weights(spec, 32))
+    again = build_backbone(spec, size, resolve_weights(spec, size))
     np.testing.assert_array_equal(output(again, images), expected)
 
 
@@ -289,16 +301,18 @@ def test_damaged_weights(tmp_path, monkeypatch):
 
 def test_lite0_has_all_parameters_and_sees():
     spec = parse_backbone("EfficientNetLite0")
-    model = build_backbone(spec, 96, resolve_weights(spec, 96))  # raises if a tensor is missing or left over
+    model = build_backbone(
+        spec, 160, resolve_weights(spec, 160)
+    )  # raises if a tensor is missing or left over
     assert model.count_params() + 1280 * 1000 + 1000 == 4_694_024
     if not (SHARED / "datasets" / "clothing").is_dir():
         pytest.skip("needs photographs: ../shared/datasets/clothing")
-    # On photographs every normalisation should meet about the statistics that it was trained with. At 96 px they
-    # are not quite those of 224; wrong kernels, paddings or pixels miss them by far.
+    # On photographs every normalisation should meet about the statistics that it was trained with, at 224 px.
+    # At 160 they are not quite the same; wrong kernels, paddings or pixels miss them by far.
     from PIL import Image
 
     files = sorted((SHARED / "datasets" / "clothing" / "test").rglob("*.jpg"))[::16]
-    photos = np.stack([np.asarray(Image.open(file).convert("RGB").resize((96, 96))) for file in files])
+    photos = np.stack([np.asarray(Image.open(file).convert("RGB").resize((160, 160))) for file in files])
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == 49
     inputs = keras.Model(model.input, [layer.input for layer in norms])(photos.astype("float32"))
@@ -337,4 +351,4 @@ def test_pretrained_features_beat_random_ones():
         return (distances.argmin(1) == labels[~train]).mean()
 
     pretrained, random = accuracy("EfficientNetLite0"), accuracy("EfficientNetLite0:weights=none")
-    assert pretrained > 0.5 > random + 0.1, (pretrained, random)
+    assert pretrained > random + 0.2

@@ -49,7 +49,7 @@ def records(
                     for seed in range(seeds):
                         entropy = [d, b, crc32(strategy.encode()), int(fraction * 1000), seed]
                         record = _record(
-                            np.random.default_rng(entropy), dataset, f"{d:016x}", backbone, strategy, fraction,
+                            np.random.default_rng(entropy), dataset, f"{d:02x}" * 8, backbone, strategy, fraction,
                             seed, pool, test, classes, points, 0.02 * b + 0.03 * d,
                         )  # fmt: skip
                         found.append(record)

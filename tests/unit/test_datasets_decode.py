@@ -7,6 +7,7 @@ import os
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -183,10 +184,8 @@ def test_every_cut_and_every_flipped_byte_of_a_file_is_survived() -> None:
                 flipped = bytearray(data)
                 flipped[position] ^= int(rng.integers(1, 256))
                 for damaged in (data[:position], bytes(flipped)):
-                    try:
+                    with suppress(Unreadable):
                         assert decode(damaged, 8).shape == (8, 8, 3)
-                    except Unreadable as error:
-                        assert str(error)
 
 
 def test_quiet_restores_what_it_changes() -> None:
@@ -210,11 +209,12 @@ def test_scale_of_arrays(dtype: str, low: float, high: float, scale: float) -> N
 
 @pytest.mark.parametrize(
     ("dtype", "low", "high"),
-    [("float32", np.nan, np.nan), ("float32", 0, np.inf), ("float32", -1, 1), ("int32", 0, 70000), ("float32", 0, 300),
-     ("complex64", 0, 1)],
+    [("float32", np.nan, np.nan), ("float32", 0, np.inf), ("float32", -1, 1), ("int32", 0, 70000),
+     ("float32", 0, 300),
+          ("complex64", 0, 1)],
 )  # fmt: skip
 def test_arrays_that_are_no_pixels(dtype: str, low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="pixels|NaN"):
+    with pytest.raises(ValueError, match=r"pixels|NaN"):
         value_scale(np.dtype(dtype), low, high)
 
 

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +44,16 @@ def grouped(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.array(groups)
 
 
+def refused_or(field: str, call: Callable[..., Any], *arguments: object) -> Any:
+    """The result of a call, or None if it was refused for the right field."""
+    try:
+        return call(*arguments)
+    except RequestError as error:
+        if error.field != field:
+            raise
+        return None
+
+
 @quick
 @given(labels_of_any_kind, seeds)
 def test_every_prefix_is_proportional(labels: np.ndarray, seed: int) -> None:
@@ -58,10 +70,8 @@ def test_every_prefix_is_proportional(labels: np.ndarray, seed: int) -> None:
 def test_subsets_are_nested_and_exact(labels: np.ndarray, seed: int, fractions: list[float]) -> None:
     smaller: set[int] = set()
     for fraction in sorted(fractions):
-        try:
-            chosen = splits.subset(labels, None, fraction, seed, "key")
-        except RequestError as error:
-            assert error.field == "fractions"
+        chosen = refused_or("fractions", splits.subset, labels, None, fraction, seed, "key")
+        if chosen is None:
             continue
         assert len(chosen) == splits.subset_size(len(labels), fraction)
         assert (np.diff(chosen) > 0).all()
@@ -77,7 +87,7 @@ def test_test_part_and_validation(labels: np.ndarray, seed: int) -> None:
     for c in np.unique(labels):
         n = (labels == c).sum()
         assert 1 <= mask[labels == c].sum() <= n - 3
-        assert abs(mask[labels == c].sum() - splits.SHARE * n) <= 1
+        assert abs(mask[labels == c].sum() - splits.SHARE * n) < 1.5  # one, and the rounding of the total
     pool = labels[~mask]
     chosen = splits.subset(pool, None, 1.0, seed, "key")
     assert chosen.tolist() == list(range(len(pool)))
@@ -92,29 +102,25 @@ def test_groups_stay_whole(data: tuple[np.ndarray, np.ndarray], seed: int, fract
     labels, groups = data
     order = splits.nested_order(labels, groups, seed, "key")
     assert sorted(order) == list(range(len(labels)))
-    try:
-        mask = splits.split_test(labels, groups, "key")
-    except RequestError as error:
-        assert error.field == "dataset"
-    else:
+    mask = refused_or("dataset", splits.split_test, labels, groups, "key")
+    if mask is not None:
         assert not set(groups[mask]) & set(groups[~mask])
         assert set(labels[mask]) == set(labels)
         assert np.unique(labels[~mask], return_counts=True)[1].min() >= 3
     largest = np.bincount(groups).max()
     smaller: set[int] = set()
     for fraction in sorted(fractions):
-        try:
-            chosen = splits.subset(labels, groups, fraction, seed, "key")
-            train, validation = splits.split_validation(labels, groups, chosen, seed, "key")
-        except RequestError as error:
-            assert error.field == "fractions"
+        chosen = refused_or("fractions", splits.subset, labels, groups, fraction, seed, "key")
+        if chosen is None:
             continue
-        assert abs(len(chosen) - fraction * len(labels)) <= largest
-        assert not set(groups[chosen]) & (set(groups) - set(groups[chosen]))
-        assert not set(groups[train]) & set(groups[validation])
-        assert set(labels[train]) == set(labels[validation]) == set(labels)
         assert smaller <= set(chosen.tolist())
         smaller = set(chosen.tolist())
+        assert abs(len(chosen) - fraction * len(labels)) <= largest
+        assert not set(groups[chosen]) & (set(groups) - set(groups[chosen]))
+        sides = refused_or("fractions", splits.split_validation, labels, groups, chosen, seed, "key")
+        if sides is not None:
+            assert not set(groups[sides[0]]) & set(groups[sides[1]])
+            assert set(labels[sides[0]]) == set(labels[sides[1]]) == set(labels)
 
 
 @quick

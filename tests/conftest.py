@@ -1,0 +1,122 @@
+"""What all tests share: a cache of their own, the command line as a child process, data beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench
+
+ROOT = Path(bench.__file__).resolve().parents[1]
+"""The code that is tested: a checkout, or wherever the packages are installed."""
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for the whole session, away from the user's; tests share what it holds."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRANSFER_BENCH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for one test."""
+    folder = tmp_path / "fresh-cache"
+    monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """Gives the path of something in the folder ``shared`` beside the checkout; skips where it is missing."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"needs {path}, which is not part of the project")
+        return path
+
+    return find
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """The environment of a child that is to find the packages under test, wherever it is started."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "200", **changes}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts ``python ARGUMENTS`` and returns at once."""
+
+    def popen(*arguments: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=child_environment(**(env or {})),
+            **options,
+        )
+
+    return popen
+
+
+@pytest.fixture(scope="session")
+def python(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Result]:
+    """Runs ``python ARGUMENTS`` to its end, within ``timeout`` seconds."""
+
+    def run(*arguments: object, timeout: float = 120, **options: Any) -> Result:
+        with start(*arguments, **options) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return Result(process.returncode, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cli(python: Callable[..., Result]) -> Callable[..., Result]:
+    """Runs ``python -m bench ARGUMENTS`` as a child process."""
+    return lambda *arguments, **options: python("-m", "bench", *arguments, **options)
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[..., Result]) -> Path:
+    """A ``.weights.h5`` of MobileNet:alpha=0.25 with random weights: strategies that transfer do not skip."""
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    code = (
+        "import sys, keras\n"
+        "from bench.backbones import parse_backbone\n"
+        "from bench.backbones.build import build_backbone\n"
+        "from bench.backbones.weights import Weights\n"
+        "keras.utils.set_random_seed(1)\n"
+        "spec = parse_backbone('MobileNet:alpha=0.25,weights=none')\n"
+        "build_backbone(spec, 32, Weights('none', '', None)).save_weights(sys.argv[1])\n"
+    )
+    result = python("-c", code, path)
+    assert result.rc == 0, result.stderr
+    return path

@@ -1,0 +1,146 @@
+"""Figures: their numbers and structure, not their pixels."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import fake
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.records import Record
+from reports import figures
+from reports.tables import curves_frame, results_frame
+
+
+def _draw(records: list[Record], out: Path) -> list[figures.FigureInfo]:
+    return figures.draw_all(results_frame(records), curves_frame(records), out)
+
+
+def test_three_figures_with_files_alt_text_and_conclusion(tmp_path: Path) -> None:
+    found = _draw(fake.records(backbones=("A", "B")), tmp_path)
+    assert [figure.name for figure in found] == ["accuracy", "cost", "curves"]
+    assert [len(figure.svgs) for figure in found] == [2, 1, 2]
+    for figure in found:
+        assert figure.path.read_bytes().startswith(b"\x89PNG")
+        assert figure.path.with_suffix(".svg").exists()
+        assert len(pd.read_csv(figure.path.with_suffix(".csv"))) == len(figure.numbers)
+        assert len(figure.alt) > 40
+        assert figure.conclusion.endswith(".")
+
+
+def test_the_same_records_give_the_same_bytes_and_leave_no_global_state(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    records = fake.records(seeds=2)
+    _draw(records, tmp_path / "a")
+    _draw(records, tmp_path / "b")
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(names) == 9
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_svg_is_well_formed_with_ids_of_its_own_and_colours_of_the_page(tmp_path: Path) -> None:
+    svgs = [svg for figure in _draw(fake.records(backbones=("A", "B")), tmp_path) for svg in figure.svgs]
+    ids = [match for svg in svgs for match in re.findall(r' id="([^"]+)"', svg)]
+    assert len(ids) == len(set(ids))
+    for svg in svgs:
+        ElementTree.fromstring(svg)
+        own = set(re.findall(r' id="([^"]+)"', svg))
+        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= own
+        assert figures.INK not in svg
+        assert "var(--ink)" in svg
+        assert "DejaVu" not in svg
+
+
+@pytest.mark.parametrize("name", [fake.HOSTILE, "$x_1$ $", "\\frac{", "猫の写真", "</svg><script>"])
+def test_names_are_text_and_nothing_else(name: str, tmp_path: Path) -> None:
+    records = fake.records(
+        datasets=(name,), backbones=(name,), strategies=("majority", "scratch", name), seeds=1
+    )
+    for figure in _draw(records, tmp_path):
+        for svg in figure.svgs:
+            root = ElementTree.fromstring(svg)
+            assert not [element for element in root.iter() if element.tag.endswith("script")]
+        assert "\n" not in figure.alt
+        assert "\x00" not in figure.alt
+
+
+def test_bands_need_three_seeds() -> None:
+    assert figures.accuracy_numbers(results_frame(fake.records(seeds=2)))["half_width"].isna().all()
+    assert figures.accuracy_numbers(results_frame(fake.records(seeds=3)))["half_width"].notna().all()
+
+
+def test_the_front_holds_who_is_not_beaten() -> None:
+    numbers = figures.cost_numbers(results_frame(fake.records(backbones=("A", "B"))))
+    assert "majority" not in set(numbers["strategy"])
+    assert set(numbers["fraction"]) == {1.0}
+    for row in numbers.itertuples():
+        beaten = ((numbers["seconds"] <= row.seconds) & (numbers["accuracy"] > row.accuracy)).any()
+        assert row.front == (not beaten)
+
+
+def test_curves_are_those_of_the_winning_trial_at_the_largest_count_stages_in_order() -> None:
+    records = fake.records(seeds=1)
+    numbers = figures.curve_numbers(results_frame(records), curves_frame(records))
+    assert set(numbers["fraction"]) == {1.0}
+    assert set(numbers["strategy"]) == {s for s in fake.STRATEGIES if s != "majority"}
+    for _, cell in numbers.groupby("cell_id"):
+        assert cell["images"].is_monotonic_increasing
+        stages = list(cell["stage"])
+        assert stages == sorted(stages, key=["head", "finetune", "train"].index)
+
+
+def test_strategies_keep_their_colours() -> None:
+    known = {name: figures.style_of(name) for name in fake.STRATEGIES}
+    assert len({colour for colour, _ in known.values()}) == 5
+    others = [f"method_{i}" for i in range(24)]
+    pairs = {figures.style_of(name, [*others, "scratch"]) for name in others}
+    assert len(pairs) == 24
+    assert not pairs & set(known.values())
+
+
+@given(st.lists(st.floats(-0.5, 1.5), max_size=30), st.floats(0.001, 0.2))
+def test_labels_do_not_overlap(wanted: list[float], gap: float) -> None:
+    placed = figures.spread_labels(wanted, gap, 0.0, 1.0)
+    room = min(gap, 1.0 / max(1, len(wanted) - 1))
+    assert len(placed) == len(wanted)
+    assert all(-1e-9 <= p <= 1 + 1e-9 for p in placed)
+    assert (np.diff(sorted(placed)) >= room - 1e-9).all()
+    order = np.argsort(wanted, kind="stable")
+    assert (np.diff(np.array(placed)[order]) >= 0).all()
+
+
+def test_labels_that_have_room_stay_where_they_are() -> None:
+    assert figures.spread_labels([0.9, 0.1, 0.5], 0.1, 0, 1) == pytest.approx([0.9, 0.1, 0.5])
+    assert figures.spread_labels([0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.45, 0.55])
+
+
+@given(st.floats(0.001, 1e5), st.floats(1.5, 1e4))
+def test_time_ticks_lie_in_range(low: float, ratio: float) -> None:
+    ticks = figures.time_ticks(low, low * ratio)
+    assert all(low <= tick <= low * ratio for tick in ticks)
+    assert ticks == sorted(ticks)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        fake.records(strategies=("majority",)),
+        fake.records(strategies=("scratch",), fractions=(1.0,), seeds=1, points=1),
+        fake.records(spoil=fake.fail),
+        fake.records(backbones=("A", "B"), strategies=fake.STRATEGIES[:4],
+                     spoil=lambda r: fake.fail(r) if r.cell["backbone"] == "A" else None),
+    ],
+    ids=["none", "majority", "one", "all failed", "one backbone failed"],
+)  # fmt: skip
+def test_whatever_there_is_can_be_drawn(records: list[Record], tmp_path: Path) -> None:
+    _draw(records, tmp_path)

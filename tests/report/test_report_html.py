@@ -1,0 +1,227 @@
+"""The page: what it says, that it is self-contained, and that names stay text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import fake
+import pytest
+
+from bench.records import Record
+from reports.html import render
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """The page's elements and text; fails on tags that do not nest."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(self.source)
+        assert not self._open
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("style", "script"):
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def _page(directory: Path, records: list[Record], info: dict[str, Any] | None = None, **more: Any) -> Page:
+    plan = more.get("plan", fake.plan_toml(records) if records else "")
+    return Page(render(records, fake.run_info(records) if info is None else info, plan, directory))
+
+
+def test_everything_is_written(tmp_path: Path) -> None:
+    records = fake.records()
+    fake.write_predictions(records, tmp_path)
+    page = _page(tmp_path, records)
+    assert (tmp_path / "results.csv").exists()
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 3
+    assert "full fine-tuning leads with 80." in page.text
+    assert "3,409 labelled images" in page.text
+    assert "tensorflow" in page.text
+    assert "Some CPU" in page.text
+    assert 'backbones = [ "MobileNet:alpha=0.25", ]' in page.text
+    assert f"python -m bench run {tmp_path}/plan.toml" in page.text
+    assert "train/hat/broken.jpg" in page.text
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    records = fake.records(seeds=2)
+    first = _page(tmp_path, records).source
+    assert _page(tmp_path, records[::-1]).source.replace("\n", "") != ""
+    assert _page(tmp_path, records).source == first
+
+
+def test_the_page_needs_nobody(tmp_path: Path) -> None:
+    page = _page(tmp_path, fake.records())
+    (policy,) = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    (script,) = re.findall(r"<script>(.*?)</script>", page.source, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+    for tag in ("a", "use"):
+        assert all((attributes.get("href") or "#").startswith("#") for attributes in page.all(tag))
+    assert not page.all("link")
+    assert not page.all("img")
+    assert not [a for _, attributes in page.elements for a in attributes if a.startswith("on")]
+    assert not re.search(r"url\((?!#)|@import|https?://", page.source)
+
+
+def test_the_page_is_accessible_in_structure(tmp_path: Path) -> None:
+    page = _page(tmp_path, fake.records(backbones=("A", "B"), seeds=2))
+    assert page.all("html")[0]["lang"] == "en"
+    for tag in ("main", "header", "nav", "footer", "h1"):
+        assert len(page.all(tag)) == 1
+    assert all("scope" in attributes for attributes in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    for svg in page.all("svg"):
+        assert svg.get("aria-hidden") == "true" or (svg["role"] == "img" and svg["aria-label"])
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"] for a in page.all("a")}
+    assert targets <= {f"#{name}" for name in ids}
+    assert all(a.get("tabindex") == "0" for _, a in page.elements if "scroll" in str(a.get("class")).split())
+
+
+def test_names_stay_text(tmp_path: Path) -> None:
+    name = fake.HOSTILE
+    records = fake.records(
+        datasets=(name,), backbones=(name,), strategies=("scratch", "majority", name, "=cmd")
+    )
+    fake.fail(records[0], message=name)
+    records[1].warnings.append(name)
+    info = fake.run_info(records)
+    for content in info["datasets"].values():
+        content["class_names"] = [name] * 10
+        content["warnings"] = [name]
+    info["command"] = info["notes"][0] = name
+    page = _page(tmp_path, records, info, plan=f"# {name}\nseeds = 'no'")
+    assert len(page.all("script")) == 1
+    assert "49" not in re.findall(r"\{\{.*?\}\}", page.text)
+    assert "{{ 7*7 }}" in page.text
+    assert "<script>alert(1)</script>" in page.text  # parsed back from what was escaped
+    assert "$x_1$" in page.text or "$x 1$" in page.text
+    assert "\x00" not in page.source
+    assert "\x1b" not in page.source
+
+
+def test_two_seeds_are_provisional_and_why(tmp_path: Path) -> None:
+    page = _page(tmp_path, fake.records(seeds=2))
+    assert "Provisionally: full fine-tuning" in page.text
+    assert "2 seeds cannot tell a difference from chance" in page.text
+    assert "Only 2 seeds" in page.text
+    assert "better than" not in page.text
+
+
+def test_a_clear_answer(tmp_path: Path) -> None:
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] == "full_finetune":
+            record.metrics["accuracy"] = 0.95
+
+    page = _page(tmp_path, fake.records(spoil=spoil, test=5000))
+    assert "Use full fine-tuning: it classifies 95.0% of new images correctly." in page.text
+    assert "better than each of the 3 others tried" in page.text
+
+
+def test_a_tie_takes_the_cheaper(tmp_path: Path) -> None:
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] in ("full_finetune", "feature_extraction"):
+            record.metrics["accuracy"] = 0.9 + 0.0002 * (record.cell["strategy"] == "full_finetune")
+
+    page = _page(
+        tmp_path,
+        fake.records(spoil=spoil, test=100_000, strategies=fake.STRATEGIES[:2] + fake.STRATEGIES[3:]),
+    )
+    assert "Use feature extraction: as good as the best, and the cheapest of them." in page.text
+
+
+def test_warnings_come_before_figures(tmp_path: Path) -> None:
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] == "scratch":
+            record.metrics["accuracy"] = 0.1
+        if record.cell["strategy"] == "full_finetune" and record.cell["seed"] == 1:
+            fake.fail(record, "timeout", "took longer than 3600 s")
+        if record.trials:
+            record.trials[0]["status"] = "diverged"
+
+    records = fake.records(spoil=spoil)
+    info = fake.run_info(records) | {"cells": [*(r.cell_id for r in records), "0" * 16]}
+    text = _page(tmp_path, records, info).text
+    for words in (
+        "3 cells have no result: 3 timeout",
+        "1 planned cell was not run yet",
+        "Training from scratch did not beat the majority class with 341, 1,125 and 3,409 labels",
+        "trials diverged",
+        "The test set is small",
+        "2 pairs of images are identical",
+        "1 image left out",
+    ):
+        assert text.index(words) < text.index("Test accuracy against labelled images")
+    assert "took longer than 3600 s" in text
+
+
+def test_planned_cells_that_are_missing_are_named(tmp_path: Path) -> None:
+    records = fake.records()
+    plan = fake.plan_toml(records)
+    rest = [r for r in records if not (r.cell["strategy"] == "scratch" and r.cell["seed"] > 0)]
+    text = _page(tmp_path, rest, plan=plan).text
+    assert "6 planned cells were not run yet" in text
+    assert "training from scratch at 10%: seeds 1 and 2" in text
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], "There is no answer yet."),
+        (fake.records(strategies=("majority",)), "that is the floor, not an answer"),
+        (fake.records(spoil=fake.fail), "No cell of this dataset has a result"),
+        (fake.records(seeds=1, fractions=(0.1,)), "Provisionally"),
+        (fake.records(strategies=("scratch",)), "There is nothing to compare it with."),
+        (fake.records(spoil=lambda r: fake.fail(r, "skipped", "no weights")), "no weights (9 cells)"),
+    ],
+    ids=["no record", "majority", "all failed", "one seed and fraction", "alone", "skipped"],
+)
+def test_whatever_there_is_makes_a_page(records: list[Record], expected: str, tmp_path: Path) -> None:
+    assert expected in _page(tmp_path, records, {}, plan="not = [toml").text
+
+
+def test_a_thousand_records(tmp_path: Path) -> None:
+    records = fake.records(
+        datasets=tuple("abcd"),
+        backbones=tuple("vwxyz"),
+        fractions=(0.05, 0.1, 0.2, 0.4, 1.0),
+        seeds=2,
+        points=20,
+    )
+    start = time.process_time()
+    page = render(records, fake.run_info(records), fake.plan_toml(records), tmp_path)
+    assert time.process_time() - start < 20  # 7 s on an idle machine
+    assert page.stat().st_size < 8_000_000

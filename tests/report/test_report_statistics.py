@@ -1,0 +1,175 @@
+"""What is claimed, and what is not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import fake
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.records import Record
+from reports import statistics as s
+from reports.tables import results_frame
+
+
+def _run(
+    directory: Path | None, accuracies: dict[str, list[float]], test: int = 1000, noise: float = 0.0
+) -> list[s.Decision]:
+    """Decisions on made-up accuracies by strategy and seed; predictions agree as far as they can."""
+    seeds = max(map(len, accuracies.values()))
+    records = fake.records(strategies=tuple(accuracies), fractions=(1.0,), seeds=seeds, test=test)
+
+    def known(record: Record) -> bool:
+        return record.cell["seed"] < len(accuracies[record.cell["strategy"]])
+
+    records = [record for record in records if known(record)]
+    for record in records:
+        record.metrics["accuracy"] = accuracies[record.cell["strategy"]][record.cell["seed"]]
+    if directory:
+        folder = directory / "predictions"
+        folder.mkdir()
+        for record in records:  # the same images are hard for all
+            right = np.arange(test) < round(record.metrics["accuracy"] * test)
+            np.savez(folder / f"{record.cell_id}.npz", probabilities=np.eye(2)[right.astype(int)],
+                     labels=np.ones(test, int), ids=np.arange(test).astype(str))  # fmt: skip
+    return s.decide(results_frame(records), directory)
+
+
+def _verdicts(decision: s.Decision) -> dict[str, str]:
+    return {c.candidate.strategy: c.verdict for c in decision.comparisons}
+
+
+def test_t_half_width() -> None:
+    data = [0.5, 0.55, 0.7, 0.6]
+    low, high = stats.t.interval(0.95, 3, np.mean(data), stats.sem(data))
+    assert s.t_half_width(float(np.std(data, ddof=1)), 4) == pytest.approx((high - low) / 2)
+    assert math.isnan(s.t_half_width(0.1, 2))
+
+
+@given(st.integers(1, 5000), st.floats(0, 1))
+def test_wilson_agrees_with_scipy(n: int, share: float) -> None:
+    k = round(share * n)
+    low, high = s.wilson(k / n, n)
+    expected = stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_facts_of_the_test_set_size() -> None:
+    low, high = s.wilson(0.9, 200)
+    assert (high - low) / 2 == pytest.approx(0.042, abs=0.001)
+    assert all(map(math.isnan, s.wilson(math.nan, 100)))
+
+
+def test_a_clear_lead_is_better(tmp_path: Path) -> None:
+    (decision,) = _run(tmp_path, {"full_finetune": [0.8, 0.81, 0.8], "scratch": [0.4, 0.41, 0.42]})
+    assert decision.claim == "better"
+    assert decision.leader.strategy == "full_finetune"
+    comparison = decision.comparisons[0]
+    assert comparison.paired
+    assert 0 < comparison.low < comparison.difference < comparison.high
+    assert comparison.p < 0.05
+    assert decision.leader.low < decision.leader.accuracy < decision.leader.high
+
+
+def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:
+    (decision,) = _run(tmp_path, {"full_finetune": [0.9, 0.9], "scratch": [0.1, 0.1]})
+    assert decision.claim == "provisional"
+    assert _verdicts(decision) == {"scratch": "unknown"}
+    assert math.isnan(decision.comparisons[0].low)
+    assert math.isnan(decision.leader.low)
+
+
+def test_equals_are_tied_and_the_cheaper_is_taken(tmp_path: Path) -> None:
+    accuracies = {
+        "full_finetune": [0.801, 0.802, 0.801],
+        "feature_extraction": [0.8, 0.801, 0.8],
+        "scratch": [0.3, 0.31, 0.3],
+    }
+    (decision,) = _run(tmp_path, accuracies)
+    assert decision.claim == "tied"
+    assert _verdicts(decision) == {"feature_extraction": "tied", "scratch": "better"}
+    assert decision.recommended.strategy == "feature_extraction"
+
+
+def test_a_noisy_lead_is_undecided(tmp_path: Path) -> None:
+    (decision,) = _run(tmp_path, {"full_finetune": [0.8, 0.7, 0.78], "partial_finetune": [0.72, 0.76, 0.75]})
+    assert decision.claim == "undecided"
+    assert decision.comparisons[0].low < 0 < decision.comparisons[0].high
+
+
+def test_pairing_narrows_and_its_absence_is_said(tmp_path: Path) -> None:
+    accuracies = {"full_finetune": [0.8, 0.81, 0.8], "partial_finetune": [0.77, 0.78, 0.78]}
+    (paired,) = _run(tmp_path, accuracies)
+    (blind,) = _run(None, accuracies)
+    one, other = paired.comparisons[0], blind.comparisons[0]
+    assert (one.paired, other.paired) == (True, False)
+    assert one.high - one.low < other.high - other.low
+    assert one.difference == pytest.approx(other.difference)
+
+
+def test_damaged_or_foreign_predictions_are_not_paired(tmp_path: Path) -> None:
+    records = fake.records(strategies=("scratch", "full_finetune"), fractions=(1.0,))
+    fake.write_predictions(records, tmp_path)
+    (tmp_path / "predictions" / f"{records[0].cell_id}.npz").write_bytes(b"PK\x03\x04 torn")
+    (decision,) = s.decide(results_frame(records), tmp_path)
+    assert not decision.comparisons[0].paired
+
+
+def test_only_seeds_that_both_have_are_compared(tmp_path: Path) -> None:
+    (decision,) = _run(tmp_path, {"full_finetune": [0.8, 0.81, 0.8, 0.82], "scratch": [0.4, 0.41]})
+    assert decision.comparisons[0].seeds == 2
+    assert decision.claim == "undecided"
+
+
+def test_holm_widens_intervals_with_the_family(tmp_path: Path) -> None:
+    (decision,) = _run(
+        tmp_path,
+        {
+            "full_finetune": [0.8, 0.82, 0.81],
+            "a": [0.79, 0.8, 0.82],
+            "b": [0.8, 0.78, 0.83],
+            "scratch": [0.4] * 3,
+        },
+    )
+    p = [c.p for c in sorted(decision.comparisons, key=lambda c: c.p)]
+    assert p == sorted(p)
+    assert _verdicts(decision) == {"a": "undecided", "b": "undecided", "scratch": "better"}
+
+
+def test_majority_is_the_floor_and_no_candidate() -> None:
+    decisions = s.decide(results_frame(fake.records()))
+    assert len(decisions) == 3
+    assert all(d.floor == pytest.approx(0.2, abs=0.01) for d in decisions)
+    assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in decisions)
+    assert s.decide(results_frame(fake.records(strategies=("majority",)))) == []
+    assert s.decide(results_frame([])) == []
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("spread", [0.005, 0.04])
+def test_intervals_cover(seeds: int, spread: float) -> None:
+    """Two recipes with the same expected accuracy: 95% intervals contain zero at least that often."""
+    rng, images, runs = np.random.default_rng(1), 400, 600
+    hits = 0
+    for _ in range(runs):
+        difficulty = rng.normal(size=images)
+
+        def answers(hard: np.ndarray = difficulty) -> np.ndarray:
+            shift = rng.normal(0, spread / 0.3, (seeds, 1))
+            return (hard + rng.normal(0, 0.7, (seeds, images)) < 0.8 + shift).astype(float)
+
+        lead = answers() - answers()
+        half = s._half_width(lead.mean(axis=1), s._error(lead.mean(axis=0)), 0.95)
+        hits += abs(lead.mean()) <= half
+    assert hits / runs > 0.93
+
+
+def test_the_p_value_is_where_the_interval_reaches_zero() -> None:
+    lead = np.array([0.02, 0.03, 0.05, 0.01])
+    p = s._p_value(lead, 0.004)
+    assert s._half_width(lead, 0.004, 1 - p) == pytest.approx(lead.mean(), rel=1e-6)
