@@ -178,10 +178,11 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
     if first["type"] == "extra_forbidden":
         sections: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits}
         valid = sections.get(names[0], Plan).model_fields if len(names) > 1 else Plan.model_fields
-        return RequestError(
-            ".".join(names), "an unknown key", f"one of {', '.join(valid)}", did_you_mean(names[-1], valid)
-        )
+        expected = f"a known key: {', '.join(valid)}"
+        return RequestError(".".join(names), first["input"], expected, did_you_mean(names[-1], valid))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if names[:1] == ["fractions"] and "than" in expected:
+        expected = "a share of the labelled images, above 0 and at most 1"
     remedy = (
         did_you_mean(str(first["input"]), _literals(expected)) if first["type"] == "literal_error" else ""
     )

@@ -57,7 +57,9 @@ class Stage:
         name: as it stands in curves and reports: ``head``, ``finetune``, ``train``.
         cut: ``"top"``: only the head trains; ``"input"``: everything trains; a number in (0, 1):
             the share of the backbone's blocks, counted from the top, that trains.
-        learning_rate: the peak; linear warm-up, then a cosine down to 0 over the stage's epochs.
+        learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
+            moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
+            warm-up, then a cosine down to 0 over the stage's epochs.
         weight_decay: decoupled (AdamW, arXiv:1711.05101), of kernels only.
         epochs: the stage's own cap; None: the cap of the plan (for the last stage).
         weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
@@ -108,10 +110,8 @@ class Fitted:
     """Parameters of the whole network, the frozen part included."""
     trainable_params: int = 0
     """Those that trained in the last stage."""
-    steps: list[int] = field(default_factory=list)
-    """Optimizer steps of each stage up to its best epoch: what a refit repeats."""
-    epochs: int = 0
-    """The best epoch of the last stage."""
+    epochs: list[int] = field(default_factory=list)
+    """The best epoch of each stage: how long a refit trains it."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Points of the learning curve, see ``bench.records.Record.curves``."""
     seconds: float = 0.0
@@ -147,8 +147,8 @@ class Task(Protocol):
         """Cap of the last stage."""
 
     @property
-    def steps(self) -> list[int] | None:
-        """In the refit: how many steps each stage is to take; None in the search."""
+    def refit_epochs(self) -> list[int] | None:
+        """In the refit: how many epochs each stage is to take; None in the search."""
 
     def fit_stages(self, stages: list[Stage]) -> Fitted:
         """Trains a schedule of stages, with early stopping where there is a validation part."""

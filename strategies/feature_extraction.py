@@ -7,7 +7,7 @@ from typing import Any
 from strategies.base import Info, Stage, Strategy
 
 
-def head_stage(learning_rate: float = 3e-3, weight_decay: float = 1e-1, epochs: int | None = None) -> Stage:
+def head_stage(learning_rate: float = 3e-2, weight_decay: float = 1e-2, epochs: int | None = None) -> Stage:
     """The stage that trains a new head alone; also the warm start of every fine-tuning."""
     return Stage("head", cut="top", learning_rate=learning_rate, weight_decay=weight_decay, epochs=epochs)
 
@@ -18,8 +18,8 @@ class FeatureExtraction(Strategy):
     reference = "Donahue et al. 2014, DeCAF, arXiv:1310.1531; Kornblith et al. 2019, arXiv:1805.08974"
 
     def space(self, hp: Any) -> None:
-        hp.Float("learning_rate", 1e-3, 1e-2, sampling="log", default=3e-3)
-        hp.Float("weight_decay", 1e-3, 1e1, sampling="log", default=1e-1)
+        hp.Float("learning_rate", 1e-2, 1e-1, sampling="log", default=3e-2)
+        hp.Float("weight_decay", 1e-4, 1.0, sampling="log", default=1e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [head_stage(hp.get("learning_rate"), hp.get("weight_decay"))]

@@ -17,8 +17,8 @@ class FullFinetune(Strategy):
     reference = "Girshick et al. 2014, R-CNN, arXiv:1311.2524; Kumar et al. 2022, LP-FT, arXiv:2202.10054"
 
     def space(self, hp: Any) -> None:
-        hp.Float("learning_rate", 3e-4, 3e-3, sampling="log", default=1e-3)
-        hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-2)
+        hp.Float("learning_rate", 1e-3, 1e-2, sampling="log", default=3e-3)
+        hp.Float("weight_decay", 1e-3, 1.0, sampling="log", default=1e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [

@@ -18,8 +18,8 @@ class PartialFinetune(Strategy):
 
     def space(self, hp: Any) -> None:
         hp.Choice("unfreeze", [0.25, 0.5, 0.75], default=0.5)
-        hp.Float("learning_rate", 3e-4, 3e-3, sampling="log", default=1e-3)
-        hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-2)
+        hp.Float("learning_rate", 1e-3, 1e-2, sampling="log", default=3e-3)
+        hp.Float("weight_decay", 1e-3, 1.0, sampling="log", default=1e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [

@@ -13,7 +13,7 @@ class Scratch(Strategy):
     uses_weights = False
 
     def space(self, hp: Any) -> None:
-        hp.Float("learning_rate", 3e-3, 3e-2, sampling="log", default=1e-2)
+        hp.Float("learning_rate", 2e-2, 2e-1, sampling="log", default=6e-2)
         hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:

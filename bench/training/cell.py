@@ -167,7 +167,7 @@ class _Search:
             "score": value,
             "val_accuracy": accuracy(probabilities, labels),
             "val_log_loss": log_loss(probabilities, labels),
-            "epochs": fitted.epochs,
+            "epochs": fitted.epochs[-1] if fitted.epochs else None,
             "seconds": fitted.seconds,
         }
         self.prefixes |= fitted.prefixes
@@ -180,7 +180,7 @@ class _Search:
         assert self.best is not None
         winner = self.best[2]
         task = self.task(rows, None)
-        task.steps, task.epochs = winner.steps, self._epochs_of_winner()
+        task.refit_epochs, task.epochs = winner.epochs, self._epochs_of_winner()
         task.head = self.head(self.best_hp)
         return self.strategy.fit(task, self.best_hp)
 
@@ -201,7 +201,6 @@ class _Search:
             seed=self.cell.seed,
             epochs=self.cell.epochs,
             batch_size=self.cell.batch_size,
-            n_train=len(self.train),
             tick=self.tick,
         )
 
@@ -229,7 +228,7 @@ class _Search:
             _, trial, fitted = self.best
             result |= {
                 "hyperparameters": trial["hyperparameters"],
-                "epochs": fitted.epochs,
+                "epochs": trial["epochs"],
                 "curves": [{"run": "search", **point} for point in fitted.curve],
             }
         return result

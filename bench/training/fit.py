@@ -1,4 +1,4 @@
-"""Training a schedule of stages: early stopping in the search, a fixed number of steps in the refit."""
+"""Training a schedule of stages: early stopping in the search, a fixed number of epochs in the refit."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ STEPS_AN_EPOCH = 8
 """With few labels the batch shrinks, down to MINIMUM_BATCH, until an epoch has this many steps."""
 HEAD_STEPS_AN_EPOCH = 16
 HEAD_BATCH = 128
+MINIMUM_PATIENCE = 5
+"""Epochs without a better validation loss before a stage ends; half of its epochs if that is more: under a
+falling learning rate the best often comes late."""
 
 
 class NotFinite(ArithmeticError):
@@ -48,8 +51,7 @@ class _Progress:
 
     state: State
     curve: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    epochs: int = 0
+    epochs: list[int] = field(default_factory=list)
     images: int = 0
     seconds: float = 0.0
     prefixes: dict[str, float] = field(default_factory=dict)
@@ -58,8 +60,7 @@ class _Progress:
         return _Progress(
             dict(self.state),
             list(self.curve),
-            list(self.steps),
-            self.epochs,
+            list(self.epochs),
             self.images,
             self.seconds,
             dict(self.prefixes),
@@ -79,8 +80,7 @@ class CellTask:
         seed: the cell's seed.
         epochs: cap of the last stage.
         batch_size: of stages that train the backbone; see STEPS_AN_EPOCH.
-        n_train: training examples of the search, by which an epoch is measured in search and refit.
-        steps: of each stage; given in the refit.
+        refit_epochs: of each stage; given in the refit.
         tick: called now and then with what is being done, for progress.
     """
 
@@ -94,8 +94,7 @@ class CellTask:
     seed: int
     epochs: int
     batch_size: int
-    n_train: int
-    steps: list[int] | None = None
+    refit_epochs: list[int] | None = None
     tick: Callable[[str], None] = lambda text: None
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
 
@@ -128,7 +127,6 @@ class CellTask:
             predictor=_NetworkPredictor(self, stages[-1], program, program.state()),
             params=network.params + _head_params(program),
             trainable_params=program.trainable_params,
-            steps=progress.steps,
             epochs=progress.epochs,
             curve=progress.curve,
             seconds=progress.seconds,
@@ -174,12 +172,13 @@ class CellTask:
         if cut is None and "head_standardise:0" not in progress.state:
             program.standardise(lambda rows: train(rows, None), len(self.train))
 
-        # In the refit a stage takes the steps that it took to its best epoch, along the same schedule.
-        steps_an_epoch = math.ceil(self.n_train / batch_size)
+        # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
+        # clothing that beat as many steps by a point, since an epoch of the refit sees more images.
+        steps_an_epoch = math.ceil(len(self.train) / batch_size)
         horizon = epochs * steps_an_epoch
-        budget = horizon if self.steps is None else self.steps[index]
-        patience = max(4, math.ceil(epochs / 3))
-        rng = generator(self.seed, "training", index, self.steps is None)
+        budget = horizon if self.refit_epochs is None else self.refit_epochs[index] * steps_an_epoch
+        patience = max(MINIMUM_PATIENCE, math.ceil(epochs / 2))
+        rng = generator(self.seed, "training", index, self.refit_epochs is None)
         order = _Order(len(self.train), rng)
         clock = time.perf_counter()
         best_score, best_epoch, best_state = -math.inf, 0, None
@@ -231,8 +230,7 @@ class CellTask:
             program.reset(best_state, self.seed, stage.weight_decay)
         progress.seconds += time.perf_counter() - clock
         progress.images += step * batch_size
-        progress.steps.append(best_epoch * steps_an_epoch if self.steps is None else budget)
-        progress.epochs = best_epoch
+        progress.epochs.append(best_epoch)
         progress.state = {**progress.state, **best_state}
         return program
 

@@ -21,6 +21,9 @@ State = dict[str, np.ndarray]
 
 EVALUATION_BATCH = 64
 CLIP_NORM = 1.0
+TYPICAL_RMS = 0.1
+"""Root mean square of a typical kernel; stands in where there is none."""
+SMALLEST_RMS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,30 @@ class HeadConfig:
 
 
 class AdamW(keras.optimizers.AdamW):
-    """AdamW whose weight decay is a variable, so that changing it traces nothing."""
+    """AdamW with learning rates relative to the size of what they change, all of it in variables.
+
+    Adam moves every weight by about the learning rate, whatever its size, so a rate that suits one network
+    wrecks another: ImageNet weights of MobileNet's depthwise kernels are ten times those of EfficientNet's.
+    Here a kernel's rate is the learning rate times the root mean square of its initial values (as in
+    Adafactor, Shazeer & Stern 2018, arXiv:1804.04235, section 8, but of the initial values): one learning
+    rate means one relative change, in any network and layer. Weight decay is decoupled from the scales.
+    """
 
     def __init__(self) -> None:
         super().__init__(learning_rate=1e-3, weight_decay=0.0, global_clipnorm=CLIP_NORM, name="adamw")
         self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.decay = self.add_variable(shape=(), name="decay", initializer="zeros")
+        self.scales: list[keras.Variable] = []
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        super().build(variables)
+        self.scales = [
+            self.add_variable(shape=(), name=f"scale_{i}", initializer="ones") for i in range(len(variables))
+        ]
+
+    def update_step(self, gradient: object, variable: keras.Variable, learning_rate: object) -> None:
+        scale = self.scales[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * scale)  # type: ignore[operator]
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
@@ -99,6 +120,7 @@ class Program:
                 layer.trainable = train_batch_norm
                 if train_batch_norm:
                     self._batch_norms.append(layer)
+        self._head_variables = {id(v) for place, v in self.variables.items() if place.startswith("head_")}
         self.optimizer = AdamW()
         self.model.compile(
             optimizer=self.optimizer,
@@ -139,9 +161,17 @@ class Program:
         for variable in self.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))
         self.optimizer.decay.assign(weight_decay)
-        for layer in self.model.layers:
+        for scale, variable in zip(self.optimizer.scales, self.model.trainable_variables, strict=True):
+            scale.assign(self._scale(variable))
+        for layer in self.model._flatten_layers():
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign(np.array([seed % 2**31, 0], np.uint32))
+
+    def _scale(self, variable: keras.Variable) -> float:
+        """What the learning rate is relative to; for vectors and the head, which may start at zero, fixed."""
+        if len(variable.shape) < 2 or id(variable) in self._head_variables:
+            return TYPICAL_RMS
+        return max(float(np.sqrt(np.mean(np.square(np.array(variable))))), SMALLEST_RMS)
 
     def _initial_head(self, place: str, variable: keras.Variable, seed: int) -> np.ndarray:
         shape = tuple(variable.shape)

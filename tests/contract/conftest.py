@@ -3,7 +3,71 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the tuner's small matrices: threads only cost time
+
+HEAD = {"pooling": "avg", "hidden_units": 0, "dropout": 0.5}
+"""The head of all cells that are trained here; one, so that they share compiled networks."""
+
+
+@pytest.fixture(scope="session")
+def engine() -> Any:
+    """The networks of all tests, as in a worker that runs one cell after the other."""
+    import keras
+    import tensorflow as tf
+
+    from bench.training.engine import Engine
+
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(0)
+    return Engine()
+
+
+@pytest.fixture(scope="session")
+def digits(session_cache: Path) -> Any:
+    """scikit-learn's digits at 32 px."""
+    from bench.datasets import open_dataset
+
+    return open_dataset("digits", 32)
+
+
+@pytest.fixture(scope="session")
+def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
+    """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
+    from bench.files import sha256_file
+    from bench.records import Cell
+
+    def make(**changes: Any) -> Cell:
+        fields: dict[str, Any] = {
+            "strategy": "feature_extraction",
+            "strategy_version": 1,
+            "dataset": digits.spec,
+            "dataset_name": digits.name,
+            "fingerprint": digits.fingerprint,
+            "modality": digits.modality,
+            "backbone": "MobileNet:alpha=0.25",
+            "weights": str(weights_file),
+            "weights_sha256": sha256_file(weights_file),
+            "fraction": 0.05,
+            "seed": 0,
+            "image_size": 32,
+            "resizing": "stretch",
+            "augmentation": "light",
+            "flip": False,
+            "epochs": 2,
+            "batch_size": 32,
+            "threads": 1,
+            "head": HEAD,
+            "tuning": {"algorithm": "random", "trials": 2},
+        }
+        return Cell(**{**fields, **changes})
+
+    return make
