@@ -26,7 +26,7 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """The formats tried, whatever a file is called; never PostScript, say, which starts a program."""
 
-RESIZINGS = ("stretch", "crop", "pad")
+RESIZINGS = ("crop", "stretch", "pad")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,7 +62,7 @@ def quiet() -> Iterator[None]:
 
 
 def decode(
-    source: str | os.PathLike[str] | bytes, size: int, resizing: str = "stretch", max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes, size: int, resizing: str = "crop", max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Decodes one image file.
 
@@ -101,7 +101,7 @@ def decode(
         raise Unreadable(_reason(error)) from error
 
 
-def decode_array(row: np.ndarray, scale: float, size: int, resizing: str = "stretch") -> np.ndarray:
+def decode_array(row: np.ndarray, scale: float, size: int, resizing: str = "crop") -> np.ndarray:
     """Decodes one row of an array of images.
 
     Args:

@@ -39,14 +39,14 @@ Progress = Callable[[str], None]
 
 
 def open_dataset(
-    spec: str, image_size: int, resizing: str = "stretch", progress: Progress | None = None
+    spec: str, image_size: int, resizing: str = "crop", progress: Progress | None = None
 ) -> Dataset:
     """Opens a dataset; decodes and caches it on first use.
 
     Args:
         spec: as the user wrote it, or canonical.
         image_size: side of the square images in pixels.
-        resizing: ``"stretch"``, ``"crop"`` or ``"pad"`` (see ``decode.resize``).
+        resizing: ``"crop"``, ``"stretch"`` or ``"pad"`` (see ``decode.resize``).
         progress: called with a line of text about once a second while images are decoded.
 
     Returns:

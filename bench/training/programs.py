@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,9 +59,9 @@ class AdamW(keras.optimizers.AdamW):
             self.add_variable(shape=(), name=f"scale_{i}", initializer="ones") for i in range(len(variables))
         ]
 
-    def update_step(self, gradient: object, variable: keras.Variable, learning_rate: object) -> None:
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         scale = self.scales[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * scale)  # type: ignore[operator]
+        super().update_step(gradient, variable, learning_rate * scale)
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
