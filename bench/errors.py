@@ -3,7 +3,8 @@
 BenchError                  exit code 1
 ├── RequestError            exit code 2: what was asked for is wrong; nothing was run
 ├── RunLocked               exit code 2: another run works in the same directory
-└── RecordError             exit code 2: a stored record cannot be used by this version
+└── RecordError             exit code 2: a stored record cannot be used
+    └── NewerRecord         exit code 2: it was written by a newer version of this program
 """
 
 from __future__ import annotations
@@ -45,9 +46,13 @@ class RunLocked(BenchError):
 
 
 class RecordError(BenchError):
-    """A stored file of a run cannot be used: damaged, or written by a newer version."""
+    """A stored record cannot be used: it is damaged, or no record."""
 
     exit_code = 2
+
+
+class NewerRecord(RecordError):
+    """A stored record was written by a newer version of this program."""
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

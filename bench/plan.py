@@ -174,14 +174,15 @@ def _validated(content: dict[str, Any]) -> Plan:
 
 def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestError:
     first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained-"))]
-    names = [p for p in path if p.isidentifier() and p not in ("int", "float", "bool", "list")]
-    field = ".".join(names) or "plan"
+    path = [str(part) for part in first["loc"]]
+    section = _SECTIONS.get(path[0])
+    # Behind the key stand list indices and pydantic's names of the alternatives of a union.
+    names = path[: 2 if section else 1]
+    field = ".".join(names)
     if first["type"] == "extra_forbidden":
-        sections: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits}
-        valid = sections.get(names[0], Plan).model_fields if len(names) > 1 else Plan.model_fields
+        valid = (section or Plan).model_fields
         expected = f"a known key: {', '.join(valid)}"
-        return RequestError(".".join(names), first["input"], expected, did_you_mean(names[-1], valid))
+        return RequestError(field, first["input"], expected, did_you_mean(names[-1], valid))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if names[:1] == ["fractions"] and "than" in expected:
         expected = "a share of the labelled images, above 0 and at most 1"
@@ -189,6 +190,9 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
         did_you_mean(str(first["input"]), _literals(expected)) if first["type"] == "literal_error" else ""
     )
     return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits}
 
 
 def _literals(expected: str) -> list[str]:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.datasets.splits import subset_size
+from bench.forecast import Forecast
 from bench.records import FINAL, Cell, Record
-from bench.runs import Prepared, Reporter, Run
+from bench.runs import Prepared, Reporter, Run, default_workers
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -34,39 +36,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class TimeLeft:
-    """Estimates what remains from what the cells of the same strategy took, else of any.
-
-    A cell's work is counted in training images: n times epochs times (trials + 1).
-    """
-
-    def __init__(self, sizes: dict[str, int], todo: Sequence[Cell], workers: int) -> None:
-        self.sizes, self.workers = sizes, workers
-        self.left = {cell.id: cell for cell in todo}
-        self.spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-
-    def work(self, cell: Cell) -> float:
-        images = cell.fraction * self.sizes[cell.fingerprint]
-        return float(images * cell.epochs * (cell.tuning["trials"] + 1)) if cell.backbone else 0.0
-
-    def done(self, cell_id: str, seconds: float) -> None:
-        cell = self.left.pop(cell_id, None)
-        if cell is not None and cell.backbone:
-            for key in (cell.strategy, ""):
-                self.spent[key][0] += seconds
-                self.spent[key][1] += self.work(cell)
-
-    def seconds(self) -> float | None:
-        """Seconds to go; None before the first cell with a backbone has ended."""
-        if not self.spent[""][1]:
-            return None
-        total = 0.0
-        for cell in self.left.values():
-            seconds, work = self.spent[cell.strategy] if self.spent[cell.strategy][1] else self.spent[""]
-            total += self.work(cell) * seconds / work
-        return total / self.workers
-
-
 class TerminalReporter(Reporter):
     """Prints to standard output; live if that is a terminal."""
 
@@ -79,7 +48,9 @@ class TerminalReporter(Reporter):
         self._total = 0
         self._last = ""
         self._last_line = 0.0
-        self._time_left: TimeLeft | None = None
+        self._forecast: Forecast | None = None
+        self._waiting: dict[str, Cell] = {}
+        self._workers = 1
 
     def say(self, text: str) -> None:
         print(shown(text), flush=True)
@@ -88,7 +59,9 @@ class TerminalReporter(Reporter):
         self.directory = store.directory
         self._total = len(todo)
         sizes = {dataset.fingerprint: len(dataset.pool.ids) for dataset in prepared.datasets}
-        self._time_left = TimeLeft(sizes, todo, min(workers, max(len(todo), 1)))
+        self._forecast = Forecast(sizes)
+        self._waiting = {cell.id: cell for cell in todo}
+        self._workers = workers
         print(f"Run directory: {shown(str(store.directory))}")
         for warning in prepared.warnings:
             print(f"Warning: {shown(warning)}")
@@ -121,9 +94,10 @@ class TerminalReporter(Reporter):
         self._counts["done"] += 1
         self._counts[record.status] += 1
         cell = Cell(**record.cell)
-        assert self._time_left is not None
         seconds = record.costs.get("wall_seconds") or 0.0
-        self._time_left.done(record.cell_id, seconds)
+        self._waiting.pop(record.cell_id, None)
+        if record.status == "ok" and self._forecast is not None:
+            self._forecast.add(cell, seconds)
         if record.status == "ok":
             outcome = f"accuracy {record.metrics['accuracy']:.3f}"
         else:
@@ -160,13 +134,19 @@ class TerminalReporter(Reporter):
         print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
 
     def _left(self) -> str:
-        left = self._time_left.seconds() if self._time_left else None
-        return (
-            "" if left is None or self._counts["done"] == self._total else f" · about {duration(left)} left"
-        )
+        """``about 3 min left``; ``over ...`` while something waits of which no speed is known yet."""
+        if self._forecast is None or not self._waiting:
+            return ""
+        seconds, known = self._forecast.seconds(self._waiting.values())
+        if not seconds:
+            return ""
+        left = duration(seconds / min(self._workers, len(self._waiting)))
+        return f" · {'about' if known else 'over'} {left} left"
 
     def _status(self) -> str:
-        running = "; ".join(f"{label} ({text})" if text else label for label, text in self._running.values())
+        running = "; ".join(
+            f"{label} ({text})" if label and text else label or text for label, text in self._running.values()
+        )
         return f"{self._counts['done']} of {self._total} cells done; now: {running}{self._left()}"
 
     def _print(self, text: str, flush_only: bool = False) -> None:
@@ -205,27 +185,37 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     for warning in prepared.warnings:
         print(f"Warning: {shown(warning)}")
     table = Table(box=None, pad_edge=False)
-    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", "training images, at most"):
+    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", "training images", "time"):
         table.add_column(
             heading, justify="left" if heading in ("dataset", "backbone", "strategy") else "right"
         )
     groups: dict[tuple[str, str, str, float], list[Cell]] = defaultdict(list)
     for cell in prepared.cells:
         groups[(cell.dataset_name, cell.backbone, cell.strategy, cell.fraction)].append(cell)
-    estimate = TimeLeft(sizes, [], 1)
-    for (dataset_name, backbone, strategy, fraction), cells in groups.items():
-        work = sum(estimate.work(cell) for cell in cells)
-        n = round(fraction * sizes[cells[0].fingerprint])
+    forecast = Forecast(sizes)
+    for (dataset_name, backbone, strategy, fraction), cells in sorted(
+        groups.items(), key=lambda item: item[0][-1]
+    ):
+        work = sum(forecast.work(cell) for cell in cells)
+        seconds, known = forecast.seconds(cells)
         table.add_row(
             shown(dataset_name),
             backbone or "-",
             strategy,
             f"{fraction * 100:g}%",
-            f"{n:,}",
+            f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",
             str(len(cells)),
             f"{work:,.0f}" if work else "-",
+            "not known yet" if not known else duration(seconds) if work else "-",
         )
     width = None if sys.stdout.isatty() else 140
     Console(width=width, highlight=False).print(table)
+    seconds, known = forecast.seconds(prepared.cells)
+    workers = default_workers()
     print(f"{len(prepared.cells)} cells; {plan.tuning.trials} trials each ({plan.tuning.algorithm}).")
+    if seconds:
+        more = "" if known else ", and more for what has not been measured on this machine yet"
+        print(f"Forecast from earlier runs: {duration(seconds / workers)} with {workers} workers{more}.")
+    else:
+        print("No forecast: nothing like it has run on this machine yet.")
     print(f"Run directory: {shown(str(out))}")

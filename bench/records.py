@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, ClassVar, Literal, get_args
 
-from bench.errors import RecordError
+from bench.errors import NewerRecord, RecordError
 from bench.files import digest
 
 PROTOCOL_VERSION = 1
@@ -15,7 +16,8 @@ PROTOCOL_VERSION = 1
 SCHEMA_VERSION = 1
 """Raised whenever the layout of a record changes; older layouts still load."""
 
-STATUSES = ("ok", "skipped", "failed", "oom", "timeout", "killed", "crashed")
+Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
+STATUSES: tuple[str, ...] = get_args(Status)
 FINAL = frozenset({"ok", "skipped"})
 """Never run again."""
 AGAIN = frozenset({"killed", "crashed"})
@@ -81,9 +83,11 @@ class Cell:
 class Record:
     """What became of a cell. Numbers are raw; ``None`` stands for what was not measured."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
     cell_id: str
     cell: dict[str, Any]
-    status: str
+    status: Status
     n: int | None = None
     n_train: int | None = None
     n_val: int | None = None
@@ -120,16 +124,24 @@ class Record:
         try:
             version = content["schema_version"]
             if version > SCHEMA_VERSION:
-                raise RecordError(
+                raise NewerRecord(
                     f"{where}: schema version {version} is newer than this program's {SCHEMA_VERSION}. "
                     "Update transfer-bench, or use another run directory."
                 )
-            record = cls(**content)
-            if record.status not in STATUSES:
-                raise ValueError(record.status)
+            # Strict, but in JSON's own terms, where an object may stand for a dataclass.
+            record: Record = _validator().validate_json(json.dumps(content), strict=True)
+            Cell(**record.cell)
             return record
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"{where}: not a record of a cell ({error!r})") from None
+            reason = "; ".join((str(error) or repr(error)).splitlines()[1:3]) or repr(error)
+            raise RecordError(f"{where}: not a record of a cell ({reason})") from None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@cache
+def _validator() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)

@@ -61,6 +61,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
     specs = [parse_backbone(text) for text in plan.backbones]
     for spec in specs:
         check_size(spec, plan.image_size)
+        if specs.count(spec) > 1:
+            raise RequestError("backbones", spec.text, "every backbone once, however it is written")
     plan = plan.model_copy(
         update={
             "datasets": [canonical_spec(spec) for spec in plan.datasets],

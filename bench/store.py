@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bench.errors import RecordError, RunLocked
+from bench.errors import NewerRecord, RecordError, RunLocked
 from bench.files import TEMPORARY_PREFIX, publish, write_atomic
 from bench.records import Record
 
@@ -47,8 +47,13 @@ class Store:
                 "Wait for it, stop it, or choose another directory with --out."
             ) from None
         self._lock = file
-        for stale in self.directory.rglob(f"{TEMPORARY_PREFIX}*"):
-            stale.unlink(missing_ok=True)
+        for folder in (
+            self.directory,
+            *(self.directory / name for name in ("cells", "predictions", "figures")),
+        ):
+            for stale in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                if stale.is_file():
+                    stale.unlink(missing_ok=True)
 
     def unlock(self) -> None:
         if self._lock is not None:
@@ -71,7 +76,7 @@ class Store:
         not run.
 
         Raises:
-            RecordError: a record was written by a newer version of this program.
+            NewerRecord: a record was written by a newer version of this program.
         """
         self.damaged = []
         wanted = None if cell_ids is None else set(cell_ids)
@@ -88,9 +93,9 @@ class Store:
                 record = Record.from_json(content, path.name)
                 if record.cell_id != path.stem:
                     raise RecordError(f"{path.name}: holds the record of cell {record.cell_id}")
+            except NewerRecord:
+                raise
             except RecordError as error:
-                if "newer" in str(error):
-                    raise
                 self._set_aside(path, str(error))
                 continue
             result.append(record)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import bench.execution.local
+import bench.runs
 from bench.cli import main
 from bench.plan import load_plan
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
@@ -150,11 +151,13 @@ def test_a_wrong_option_of_run(refused: Callable[..., str], arguments: list[str]
         ("seeds = \n", ["plan.toml", "line 1"]),
         pytest.param(
             'datasets = ["digits"]\nimage-size = 32\n', ["image-size", "Did you mean 'image_size'?"],
-            marks=pytest.mark.xfail(strict=True, raises=IndexError, reason="a key that is no identifier: IndexError"),
+            marks=pytest.mark.xfail(strict=True, raises=IndexError, reason="no identifier: IndexError"),
         ),
     ],
 )  # fmt: skip
-def test_a_wrong_plan_file(refused: Callable[..., str], tmp_path: Path, content: str, named: list[str]) -> None:
+def test_a_wrong_plan_file(
+    refused: Callable[..., str], tmp_path: Path, content: str, named: list[str]
+) -> None:
     (tmp_path / "plan.toml").write_text(content)
     message = refused("run", "plan.toml")
     assert [part for part in named if part not in message] == []
@@ -164,7 +167,7 @@ def test_a_wrong_plan_file(refused: Callable[..., str], tmp_path: Path, content:
     ("arguments", "named"),
     [
         (["run", "--datset", "digits"], ["--datset", "--dataset"]),
-        (["run", "--seeds", "three"], ["--seeds", "three"]),
+        (["run", "--seeds", "three"], ["--seeds", "integer"]),
         (["runn"], ["runn", "run"]),
         (["run", "a.toml", "b.toml"], ["b.toml"]),
         (["report"], ["DIR"]),
@@ -235,7 +238,6 @@ def test_a_class_too_small_to_spare_one_for_validation(refused: Callable[..., st
     assert "'fish'" in refused("run", "--dataset", photos, *TINY, "--fractions", "1")
 
 
-@pytest.mark.xfail(strict=True, reason="prepare() gives subset() no class names: the message says 'class 1'")
 def test_a_fraction_too_small_names_the_class(refused: Callable[..., str], photos: Path) -> None:
     message = refused("run", "--dataset", photos, *TINY, "--fractions", "0.1")
     assert "'cat'" in message or "'dog'" in message
@@ -256,7 +258,9 @@ def test_single_corrupt_images_are_named_and_left_out(
 
 
 def test_a_directory_with_another_plan(refused: Callable[..., str], tmp_path: Path) -> None:
-    other = prepare(load_plan({"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32}))
+    other = prepare(
+        load_plan({"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32})
+    )
     out = tmp_path / "out"
     out.mkdir()
     (out / "plan.toml").write_text(other.plan.to_toml())
@@ -317,6 +321,17 @@ def test_a_record_of_a_newer_program(command: Callable[..., Ended], tmp_path: Pa
         assert "newer" in error
         assert "Traceback" not in error
         assert path.exists()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the exit code looks at the records there are, not at the cells planned"
+)
+def test_a_cell_without_a_record_is_no_success(
+    command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.runs, "_execute", lambda *arguments: None)
+    code, _, _ = command("run", *DIGITS, "--strategy", "majority")
+    assert code == 1
 
 
 def test_report_of_what_is_no_run(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -189,7 +189,9 @@ def test_a_bad_value_is_refused_with_its_field(key: str, value: Any, shown: str)
     assert re.search(r"expected \S", str(caught.value))
 
 
-@pytest.mark.parametrize(("value", "near"), [("bayes", "bayesian"), ("Random", "random"), ("hyper", "hyperband")])
+@pytest.mark.parametrize(
+    ("value", "near"), [("bayes", "bayesian"), ("Random", "random"), ("hyper", "hyperband")]
+)
 def test_the_nearest_word_is_suggested(value: str, near: str) -> None:
     with pytest.raises(RequestError, match=re.escape(f"Did you mean {near!r}?")):
         load_plan(set_key(DIGITS, "tuning.algorithm", value))
@@ -283,7 +285,9 @@ def test_a_prepared_plan_written_and_read_gives_the_same_cells() -> None:
     assert [cell.id for cell in again.cells] == [cell.id for cell in prepared.cells]
 
 
-@pytest.mark.xfail(strict=True, reason="two spellings of one backbone: the plan.toml written is refused when read")
+@pytest.mark.xfail(
+    strict=True, reason="two spellings of one backbone: the plan.toml written is refused when read"
+)
 def test_two_spellings_of_one_thing_are_one_or_refused() -> None:
     plan = load_plan({**SMALL, "backbones": ["MobileNet:weights=none", "MobileNet:alpha=1.0,weights=none"]})
     try:

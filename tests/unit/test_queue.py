@@ -28,7 +28,9 @@ def cells(kinds: list[tuple[str, str, int]]) -> list[Cell]:
 
 
 @given(st.lists(KINDS, max_size=30), st.lists(st.integers(0, 3), max_size=60))
-def test_every_cell_is_taken_exactly_once_whoever_asks(kinds: list[tuple[str, str, int]], asks: list[int]) -> None:
+def test_every_cell_is_taken_exactly_once_whoever_asks(
+    kinds: list[tuple[str, str, int]], asks: list[int]
+) -> None:
     todo = cells(kinds)
     queue = Queue(todo)
     taken = [cell for worker in asks if (cell := queue.take(worker)) is not None]

@@ -146,7 +146,9 @@ def test_a_record_cut_at_every_byte_is_set_aside_and_named(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("byte", [b"\x00", b"\xff"])
-def test_a_record_with_a_wrong_byte_anywhere_is_never_read_as_another_cell(tmp_path: Path, byte: bytes) -> None:
+def test_a_record_with_a_wrong_byte_anywhere_is_never_read_as_another_cell(
+    tmp_path: Path, byte: bytes
+) -> None:
     store = Store(tmp_path)
     store.write(record())
     path = tmp_path / "cells" / f"{record().cell_id}.json"
@@ -174,7 +176,9 @@ def test_a_newer_record_is_refused_and_left_where_it_is(tmp_path: Path) -> None:
     assert path.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a damaged record whose error text holds the word 'newer' stops the run")
+@pytest.mark.xfail(
+    strict=True, reason="a damaged record whose error text holds the word 'newer' stops the run"
+)
 def test_a_damaged_record_is_not_taken_for_a_newer_one(tmp_path: Path) -> None:
     path = tmp_path / "cells" / f"{record().cell_id}.json"
     write_atomic(path, json.dumps({**record().to_json(), "newer": 1}))

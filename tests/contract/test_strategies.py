@@ -1,0 +1,221 @@
+"""Every strategy keeps the same promises; a new one is tested by being registered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras_tuner = pytest.importorskip("keras_tuner")
+
+from bench.datasets import open_dataset  # noqa: E402
+from bench.errors import RequestError  # noqa: E402
+from bench.training.cell import Outcome, run_cell  # noqa: E402
+from bench.training.engine import Engine  # noqa: E402
+from bench.training.metrics import score  # noqa: E402
+from strategies import STRATEGIES, get_strategy  # noqa: E402
+from strategies.base import Info, Stage, Strategy  # noqa: E402
+
+INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32)
+WITHOUT_WEIGHTS = Info("image", tuple("abcdefghij"), 72, False, 32, 32)
+
+each = pytest.mark.parametrize("name", STRATEGIES)
+
+
+@each
+def test_it_introduces_itself(name: str) -> None:
+    strategy = get_strategy(name)
+    assert isinstance(strategy, Strategy)
+    assert strategy.name == name
+    assert name.isidentifier()
+    assert strategy.summary.strip() == strategy.summary != ""
+    assert "\n" not in strategy.summary
+    assert len(strategy.summary) <= 120
+    assert strategy.summary.endswith(".")
+    assert strategy.version >= 1
+    assert "\n" not in strategy.reference
+
+
+@each
+def test_its_space_has_its_defaults_inside(name: str) -> None:
+    hp = keras_tuner.HyperParameters()
+    get_strategy(name).space(hp)
+    declared = [parameter.name for parameter in hp.space]
+    assert len(set(declared)) == len(declared)
+    assert not {"hidden_units", "dropout"} & set(
+        declared
+    )  # the head's, and searched for all strategies alike
+    assert not [key for key in declared if key.startswith("tuner/")]
+    for parameter in hp.space:
+        if type(parameter).__name__ in ("Float", "Int"):
+            assert parameter.min_value < parameter.max_value
+            assert parameter.min_value <= parameter.default <= parameter.max_value
+        else:
+            assert parameter.default in list(parameter.values)
+
+
+@each
+def test_its_stages_follow_from_any_point_of_its_space(name: str) -> None:
+    strategy = get_strategy(name)
+    if type(strategy).fit is not Strategy.fit:
+        pytest.skip("it is no schedule of stages")
+    hp = keras_tuner.HyperParameters()
+    strategy.space(hp)
+    for seed in range(10):
+        if seed:
+            hp.values = {parameter.name: parameter.random_sample(seed) for parameter in hp.space}
+        stages = strategy.stages(hp, INFO)
+        assert stages
+        assert stages[-1].epochs is None  # the plan's cap is that of the last stage
+        for stage in stages:
+            assert isinstance(stage, Stage)
+            assert stage.cut in ("top", "input") or 0 < float(stage.cut) < 1
+            assert 0 < stage.learning_rate < 1
+            assert (
+                0 <= stage.learning_rate * stage.weight_decay < 1
+            )  # a share of a kernel, taken off each step
+            assert 0 < stage.warmup < 1
+        assert strategy.stages(hp, INFO) == stages
+        if strategy.uses_weights:
+            assert {stage.weights for stage in stages} == {"pretrained"}
+        else:
+            assert stages[0].weights == "random"
+
+
+@each
+def test_without_weights_it_says_why_it_cannot_run_or_runs(
+    name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]
+) -> None:
+    strategy = get_strategy(name)
+    assert strategy.skip(INFO) is None
+    reason = strategy.skip(WITHOUT_WEIGHTS)
+    if not strategy.uses_weights:
+        assert reason is None
+        return
+    assert reason
+    assert "weights" in reason
+    cell = make_cell(strategy=name, weights="none", weights_sha256="")
+    outcome = run_cell(cell, digits, engine, None, lambda text: None)
+    assert outcome.probabilities is None
+    assert outcome.fields["status"] == "skipped"
+    assert outcome.fields["error"]["message"] == reason
+    assert (outcome.fields["n"], outcome.fields["n_test"]) == (72, 359)
+
+
+def test_an_unknown_strategy() -> None:
+    with pytest.raises(RequestError, match="Did you mean 'majority'"):
+        get_strategy("majorty")
+
+
+# --------------------------------------------------------------------------------------------- whole cells
+
+
+@pytest.fixture(scope="module", params=list(STRATEGIES))
+def name(request: pytest.FixtureRequest) -> str:
+    """A strategy; all tests of one run together, as a worker takes the cells of one together."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def outcome(name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]) -> Outcome:
+    """What a cell of the strategy gives."""
+    return run_cell(cell_of(make_cell, name), digits, engine, 1.5, lambda text: None)
+
+
+def cell_of(make_cell: Callable[..., Any], name: str) -> Any:
+    strategy = get_strategy(name)
+    changes = {} if strategy.uses_weights else {"weights": "", "weights_sha256": ""}
+    return make_cell(strategy=name, **changes, **({} if strategy.uses_backbone else {"backbone": ""}))
+
+
+def counted(fields: dict[str, Any]) -> str:
+    """A record's fields as text, without what a clock measured."""
+
+    def timeless(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: timeless(item) for key, item in value.items() if "seconds" not in key}
+        return [timeless(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(timeless(fields), allow_nan=False, sort_keys=True)
+
+
+def test_it_gives_probabilities_and_a_whole_record(name: str, outcome: Outcome, digits: Any) -> None:
+    fields, probabilities = outcome.fields, outcome.probabilities
+    assert fields["status"] == "ok", fields.get("error")
+    assert probabilities is not None
+    assert probabilities.shape == (359, 10)
+    assert probabilities.dtype == np.float32
+    assert np.isfinite(probabilities).all()
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert fields["metrics"] == score(probabilities, digits.test.labels)
+    assert (fields["n"], fields["n_train"] + fields["n_val"], fields["n_test"]) == (72, 72, 359)
+    assert json.loads(json.dumps(fields, allow_nan=False)) == fields
+    costs = fields["costs"]
+    assert all(costs[key] >= 0 for key in ("tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds"))
+    assert costs["fit_seconds"] + costs["tune_seconds"] >= costs["prefix_seconds"]
+    uses = get_strategy(name).uses_backbone
+    assert (costs["params"] > 200_000) == uses
+    assert (0 < costs["trainable_params"] <= costs["params"]) == uses
+    assert costs["inference_ms_per_image"] == (1.5 if uses else 0.0)
+
+
+def test_it_searches_from_its_defaults_with_as_many_trials_as_all(name: str, outcome: Outcome) -> None:
+    fields = outcome.fields
+    hp = keras_tuner.HyperParameters()
+    get_strategy(name).space(hp)
+    trials = fields["trials"]
+    assert [trial["trial"] for trial in trials] == list(range(2 if hp.space else 1))
+    assert trials[0]["hyperparameters"] == {parameter.name: parameter.default for parameter in hp.space}
+    assert all(trial["status"] in ("ok", "diverged") for trial in trials)
+    best = max((trial for trial in trials if trial["status"] == "ok"), key=lambda trial: trial["score"])
+    assert fields["hyperparameters"] == best["hyperparameters"]
+    assert fields["epochs"] == best["epochs"]
+    assert (best["epochs"] or 0) <= 2
+
+
+def test_its_curves_begin_before_the_first_step(name: str, outcome: Outcome) -> None:
+    fields = outcome.fields
+    if type(get_strategy(name)).fit is not Strategy.fit:
+        pytest.skip("it is no schedule of stages")
+    for run in ("search", "refit"):
+        points = [point for point in fields["curves"] if point["run"] == run]
+        assert points[0]["epoch"] == points[0]["images"] == 0
+        assert "train_loss" not in points[0]
+        assert [p["images"] for p in points] == sorted(p["images"] for p in points)
+        assert [p["seconds"] for p in points] == sorted(p["seconds"] for p in points)
+        for stage in dict.fromkeys(point["stage"] for point in points):
+            epochs = [point["epoch"] for point in points if point["stage"] == stage]
+            assert epochs == list(range(len(epochs)))
+        for point in points:
+            assert ("val_loss" in point) == ("val_accuracy" in point) == (run == "search")
+            assert ("train_loss" in point) == ("train_accuracy" in point) == (point["epoch"] > 0)
+
+
+def test_the_same_cell_again_gives_the_same_to_the_last_bit(
+    name: str, outcome: Outcome, engine: Any, digits: Any, make_cell: Callable[..., Any]
+) -> None:
+    again = run_cell(cell_of(make_cell, name), digits, engine, 1.5, lambda text: None)
+    assert_same(outcome, again)
+
+
+@pytest.mark.slow
+def test_another_worker_without_a_cache_gives_the_same_to_the_last_bit(
+    name: str, outcome: Outcome, fresh_cache: Path, make_cell: Callable[..., Any]
+) -> None:
+    other = Engine()
+    dataset = open_dataset("digits", 32)
+    run_cell(make_cell(strategy="feature_extraction", seed=5), dataset, other, 1.5, lambda text: None)
+    assert_same(outcome, run_cell(cell_of(make_cell, name), dataset, other, 1.5, lambda text: None))
+
+
+def assert_same(first: Outcome, second: Outcome) -> None:
+    assert first.probabilities is not None
+    assert second.probabilities is not None
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+    assert first.fields["metrics"] == second.fields["metrics"]
+    assert counted(first.fields) == counted(second.fields)

@@ -1,0 +1,746 @@
+"""What goes silently wrong in training with Keras, and with caches: each has its test here."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+import strategies  # noqa: E402
+from bench.backbones.cuts import find_cuts  # noqa: E402
+from bench.errors import BenchError  # noqa: E402
+from bench.training.augmentation import Augmentation  # noqa: E402
+from bench.training.cell import Outcome, run_cell  # noqa: E402
+from bench.training.fit import NotFinite  # noqa: E402
+from bench.training.programs import HeadConfig, Program  # noqa: E402
+from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
+
+NOT_ON_DISK = "the pool's images are a view of one map that holds the test images too"
+
+
+class Constant:
+    """A predictor that needs no training."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        return np.full((len(examples), self.classes), 1 / self.classes, np.float32)
+
+
+class Capture(Strategy):
+    """Keeps the tasks that it is given, and trains nothing."""
+
+    name = "capture"
+    summary = "A test."
+    tasks: ClassVar[list[Any]] = []
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        self.tasks.append(task)
+        return Fitted(Constant(task.info.classes))
+
+
+class Explode(Strategy):
+    """Heads whose loss is not finite: in the trials of ``bad``, a set of numbers."""
+
+    name = "explode"
+    summary = "A test."
+    bad: ClassVar[set[int]] = set()
+
+    def space(self, hp: Any) -> None:
+        hp.Choice("number", [0, 1], default=0)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        rate = 1e38 if hp.get("number") in self.bad else 1e-2
+        return [
+            Stage("first", cut="top", learning_rate=1e-3, epochs=1),
+            Stage("second", cut="top", learning_rate=rate),
+        ]
+
+
+class Cheat(Strategy):
+    """Its predictor looks for the labels of what it is to predict."""
+
+    name = "cheat"
+    summary = "A test."
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        class Looks(Constant):
+            def predict(self, examples: Examples) -> np.ndarray:
+                return np.eye(self.classes, dtype=np.float32)[examples.labels]
+
+        return Fitted(Looks(task.info.classes))
+
+
+@pytest.fixture
+def run(
+    engine: Any, digits: Any, make_cell: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """Runs a cell; strategies of this file are known by their names."""
+    for kind in (Capture, Explode, Cheat):
+        monkeypatch.setitem(strategies.STRATEGIES, kind.name, f"{__name__}:{kind.__name__}")
+
+    def go(strategy: str, **changes: Any) -> Outcome:
+        return run_cell(make_cell(strategy=strategy, **changes), digits, engine, None, lambda text: None)
+
+    return go
+
+
+@pytest.fixture
+def tasks(run: Callable[..., Outcome]) -> list[Any]:
+    """The tasks of the search and of the refit of a cell."""
+    Capture.tasks.clear()
+    assert run("capture").fields["status"] == "ok"
+    return list(Capture.tasks)
+
+
+FULL = Stage("finetune", cut="input", learning_rate=1e-2, weight_decay=1e-3, epochs=1)
+PARTIAL = replace(FULL, cut=0.5)
+HEAD = Stage("head", cut="top", learning_rate=1e-2, weight_decay=1e-3, epochs=2)
+
+
+def is_equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(
+        np.array_equal(first[place], second[place]) for place in first
+    )
+
+
+# ----------------------------------------------------------------------------------- batch normalisation
+
+
+@pytest.mark.parametrize("stage", [FULL, PARTIAL], ids=["full", "partial"])
+def test_frozen_batch_normalisation_stays_bit_identical(tasks: list[Any], stage: Stage) -> None:
+    task = replace(tasks[0], val=None)  # no early stopping: the last weights
+    network = task.network
+    trained = task.fit_stages([HEAD, stage]).predictor.state
+    norms = [
+        str(i)
+        for i, layer in enumerate(network.model.layers)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    inside = [place for place in trained if place.partition(":")[0] in norms]
+    assert len(inside) >= 4 * (len(norms) if stage.cut == "input" else 5)  # gamma, beta, mean, variance
+    for place in inside:
+        np.testing.assert_array_equal(trained[place], network.pretrained[place], err_msg=place)
+    kernels = [place for place in trained if place in network.pretrained and place not in inside]
+    assert kernels
+    for place in kernels:
+        assert not np.array_equal(trained[place], network.pretrained[place]), f"{place} did not train"
+
+
+def test_the_shared_network_is_never_trained(tasks: list[Any]) -> None:
+    network = tasks[0].network
+    before = {place: value.copy() for place, value in network.pretrained.items()}
+    tasks[0].fit_stages([FULL])
+    now = {
+        f"{i}:{k}": np.array(v)
+        for i, layer in enumerate(network.model.layers)
+        for k, v in enumerate(layer.weights)
+    }
+    assert is_equal(before, network.pretrained)
+    assert is_equal(before, now)
+
+
+class Counter(keras.layers.Layer):
+    """Counts how often it is traced."""
+
+    calls = 0
+
+    def call(self, inputs: Any) -> Any:
+        Counter.calls += 1
+        return inputs
+
+
+def tiny_program(train_batch_norm: bool = True) -> Program:
+    """A network of three convolutions with everything that can go wrong: traced in a moment."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, use_bias=False)(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Dropout(0.9)(x)
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Conv2D(6, 1)(x)
+    x = Counter()(x)
+    backbone = keras.Model(image, keras.layers.BatchNormalization()(x))
+    cut = find_cuts(backbone)[0]
+    assert cut.name == "input"
+    return Program(backbone, cut, HeadConfig("avg", 5, 0.5, 3), train_batch_norm, 0.0)
+
+
+@pytest.fixture(scope="module")
+def program(engine: Any) -> Program:
+    made = tiny_program()
+    made.warm(8)
+    return made
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(3, 2, (n, 8, 8, 3)).astype(np.float32)
+
+
+def random_state(program: Program, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights that are nowhere zero."""
+    rng = np.random.default_rng(seed)
+    return {
+        place: rng.uniform(0.2, 1.0, value.shape).astype(np.float32)
+        for place, value in program.state().items()
+    }
+
+
+def fit(
+    program: Program, steps: int = 5, seed: int = 0, rate: float = 1e-2
+) -> tuple[list[float], dict[str, np.ndarray]]:
+    losses = []
+    for step in range(steps):
+        program.optimizer.learning_rate.assign(rate)
+        labels = np.arange(8) % 3
+        losses.append(program.train_step([noise(8, 100 * seed + step)], labels)[0])
+    return losses, program.state()
+
+
+@pytest.mark.parametrize("count", [64, 128, 40])
+def test_statistics_are_those_of_the_images_without_dropout(program: Program, count: int) -> None:
+    program.reset(random_state(program), 0, 0.0)
+    images = noise(count)
+    program.reestimate(lambda rows: [images[rows]], count)
+    found = program.state()
+
+    norms = [
+        layer for layer in program.model.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.name != "head_standardise"
+    ]  # fmt: skip
+    assert len(norms) == 3
+    probe = keras.Model(program.model.input, [layer.input for layer in norms])
+    dropout = next(layer for layer in probe.layers if isinstance(layer, keras.layers.Dropout))
+    dropout.rate = 0.0
+    rows = np.arange(-(-count // 64) * 64) % count  # the last batch is filled up with the first images
+    batches = [
+        [np.array(t, np.float64) for t in probe(images[part], training=True)]
+        for part in np.split(rows, len(rows) // 64)
+    ]
+    dropout.rate = 0.9
+    program.reset(found, 0, 0.0)
+    for k, layer in enumerate(norms):
+        values = np.concatenate([batch[k] for batch in batches])
+        mean, variance = values.mean(axis=(0, 1, 2)), values.var(axis=(0, 1, 2))
+        np.testing.assert_allclose(np.array(layer.moving_mean), mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(np.array(layer.moving_variance), variance, rtol=1e-4, atol=1e-5)
+
+
+def test_re_estimation_changes_nothing_but_statistics_and_leaves_dropout_on(program: Program) -> None:
+    before = random_state(program)
+    program.reset(before, 0, 0.0)
+    images = noise(64)
+    program.reestimate(lambda rows: [images[rows]], 64)
+    after = program.state()
+    changed = {place for place in before if not np.array_equal(before[place], after[place])}
+    assert len(changed) == 2 * 3
+    assert all(before[place].ndim == 1 for place in changed)
+    assert {layer.rate for layer in program.model.layers if isinstance(layer, keras.layers.Dropout)} == {
+        0.9,
+        0.5,
+    }
+    again = program.state()
+    program.reestimate(lambda rows: [images[rows]], 64)  # what was there before does not matter
+    assert is_equal(again, program.state())
+
+
+def test_without_training_there_is_nothing_to_re_estimate(engine: Any) -> None:
+    frozen = tiny_program(train_batch_norm=False)
+    before = frozen.state()
+    frozen.reestimate(lambda rows: [noise(64)[rows]], 64)
+    assert is_equal(before, frozen.state())
+
+
+def test_evaluation_uses_the_statistics_and_no_dropout(program: Program) -> None:
+    program.reset(random_state(program), 0, 0.0)
+    images = noise(70)
+    first = program.probabilities(lambda rows: [images[rows]], 70)
+    before = program.state()
+    np.testing.assert_array_equal(program.probabilities(lambda rows: [images[rows]], 70), first)
+    assert is_equal(before, program.state())
+    np.testing.assert_allclose(first.sum(axis=1), 1, atol=1e-6)
+    alone = np.concatenate(
+        [program.probabilities(lambda rows, i=i: [images[rows + i]], 1) for i in (0, 63, 69)]
+    )
+    np.testing.assert_allclose(alone, first[[0, 63, 69]], rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------- reset and tracing
+
+
+def test_reset_makes_the_same_fit_give_the_same_weights_whatever_came_between(program: Program) -> None:
+    start = random_state(program)
+    program.reset(start, 7, 0.1)
+    assert is_equal(program.state(), start)
+    assert int(np.array(program.optimizer.iterations)) == 0
+    first = fit(program)
+    assert int(np.array(program.optimizer.iterations)) == 5
+
+    program.reset(random_state(program, 1), 8, 0.0)
+    fit(program, seed=5, rate=0.1)
+    program.reestimate(lambda rows: [noise(64)[rows]], 64)
+    program.reset(start, 7, 0.1)
+    again = fit(program)
+    assert first[0] == again[0]
+    assert is_equal(first[1], again[1])
+
+    program.reset(start, 8, 0.1)  # the seed decides what dropout drops
+    assert fit(program)[0] != first[0]
+
+
+def test_a_head_that_is_not_given_is_drawn_from_the_seed(program: Program) -> None:
+    body = {place: value for place, value in random_state(program).items() if not place.startswith("head_")}
+    states = []
+    for seed in (0, 0, 1):
+        program.reset(body, seed, 0.0)
+        states.append(program.state())
+    assert is_equal(states[0], states[1])
+    assert not np.array_equal(states[0]["head_hidden:0"], states[2]["head_hidden:0"])
+    assert not states[0]["head_logits:0"].any()
+    uniform = program.probabilities(lambda rows: [noise(4)[rows]], 4)
+    np.testing.assert_allclose(
+        uniform, 1 / 3, rtol=1e-6
+    )  # the first predictions are those of knowing nothing
+    with pytest.raises(KeyError):
+        program.reset({}, 0, 0.0)
+
+
+def test_weight_decay_takes_its_share_of_kernels_only(program: Program) -> None:
+    start = random_state(program)
+    after = []
+    for decay in (0.0, 0.5):
+        program.reset(start, 0, decay)
+        after.append(fit(program, steps=1, rate=1e-2)[1])
+    shrunk = []
+    for place, value in start.items():
+        difference = after[1][place] - after[0][place]
+        if value.ndim > 1:
+            np.testing.assert_allclose(difference, -1e-2 * 0.5 * value, rtol=0.01, atol=1e-6, err_msg=place)
+            shrunk.append(place)
+        else:
+            np.testing.assert_array_equal(difference, 0, err_msg=place)
+    assert len(shrunk) == 5  # three convolutions, the hidden layer, the linear layer
+
+
+def test_rates_and_decay_change_without_tracing_again(program: Program) -> None:
+    program.reset(random_state(program), 0, 0.0)
+    slow = fit(program, 1, rate=1e-4)[1]
+    images = noise(64)
+    program.reestimate(lambda rows: [images[rows]], 64)
+    program.probabilities(lambda rows: [images[rows]], 64)
+    traced = Counter.calls
+    program.reset(random_state(program), 0, 0.3)
+    fast = fit(program, 1, rate=1e-1)[1]
+    program.reestimate(lambda rows: [images[rows % 30]], 30)
+    program.probabilities(lambda rows: [images[rows]], 3)
+    assert Counter.calls == traced
+    assert not is_equal(slow, fast)
+
+
+def test_a_fit_gives_the_same_weights_again_also_after_another_fit(run: Callable[..., Outcome]) -> None:
+    found = []
+    for seed, rate in ((0, 1e-2), (1, 3e-2), (0, 1e-2)):
+        Capture.tasks.clear()
+        run("capture", seed=seed)
+        task = replace(Capture.tasks[0], val=None)
+        fitted = task.fit_stages([HEAD, replace(PARTIAL, learning_rate=rate)])
+        losses = [{k: v for k, v in point.items() if k != "seconds"} for point in fitted.curve]
+        found.append((fitted.predictor.state, losses))
+    assert is_equal(found[0][0], found[2][0])
+    assert found[0][1] == found[2][1]
+    assert not is_equal(found[0][0], found[1][0])
+
+
+def test_a_predictor_predicts_the_same_after_its_network_has_served_others(tasks: list[Any]) -> None:
+    task = tasks[0]
+    fitted = task.fit_stages([HEAD])
+    first = fitted.predictor.predict(task.val)
+    task.fit_stages([replace(HEAD, learning_rate=1e-1)])
+    np.testing.assert_array_equal(fitted.predictor.predict(task.val), first)
+
+
+def test_a_warm_start_that_is_used_again_counts_as_if_it_were_not(tasks: list[Any]) -> None:
+    task = tasks[0]
+    first, again = (task.fit_stages([HEAD, replace(HEAD, name="more")]) for _ in range(2))
+    assert is_equal(first.predictor.state, again.predictor.state)
+    heads = [[p for p in fitted.curve if p["stage"] == "head"] for fitted in (first, again)]
+    assert heads[0] == heads[1]
+    assert again.curve[-1]["images"] == first.curve[-1]["images"]
+    assert again.seconds >= heads[0][-1]["seconds"] - sum(first.prefixes.values())
+
+
+# --------------------------------------------------------------------------------------- stored prefixes
+
+LIGHT = Augmentation("light", False)
+
+
+def stored(cache: Path, pattern: str) -> list[Path]:
+    return sorted((cache / "prefixes").glob(f"*/{pattern}"))
+
+
+def views_of(store: Any, examples: Any, views: int = 2) -> list[np.ndarray]:
+    """All stored numbers of some examples, view by view."""
+    prefix = store.get(examples, LIGHT, views)
+    return [np.array(tensor[examples.rows]) for view in prefix.views for tensor in view]
+
+
+@pytest.fixture
+def prefix_store(tasks: list[Any], fresh_cache: Path) -> Any:
+    network = tasks[0].network
+    return network.prefixes(network.cut(0.5), "avg")
+
+
+def test_a_stored_row_does_not_depend_on_the_rows_computed_with_it(
+    tasks: list[Any], prefix_store: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:5])
+    together = views_of(prefix_store, examples)
+    monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / "another"))
+    for row in reversed(examples.rows):
+        views_of(prefix_store, replace(examples, rows=np.array([row])))
+    one_by_one = views_of(prefix_store, examples)
+    for a, b in zip(together, one_by_one, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert together[0].std() > 0
+    assert not np.array_equal(together[0], together[1])  # the second view is augmented
+
+
+def test_stored_rows_are_what_the_network_says(tasks: list[Any], prefix_store: Any) -> None:
+    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:5])
+    (below,) = views_of(prefix_store, examples, views=1)
+    batch = np.zeros((64, 32, 32, 3), np.float32)
+    batch[:5] = examples.images()
+    np.testing.assert_array_equal(below, prefix_store.compute(batch)[0][:5].astype(np.float16))
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\x00" * path.stat().st_size)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def reshape(path: Path) -> None:
+    np.save(path, np.load(path)[:-1])
+
+
+def retype(path: Path) -> None:
+    np.save(path, np.load(path).astype(np.float64))
+
+
+@pytest.mark.parametrize("name", ["tensor-0.npy", "done.npy"])
+@pytest.mark.parametrize("damage", [Path.unlink, truncate, reshape, retype, garble])
+def test_damaged_files_are_computed_again(
+    tasks: list[Any], prefix_store: Any, fresh_cache: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:3])
+    whole = views_of(prefix_store, examples)
+    paths = stored(fresh_cache, name)
+    assert len(paths) == 2
+    for path in paths:
+        damage(path)
+    for a, b in zip(whole, views_of(prefix_store, examples), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert {path.name for path in stored(fresh_cache, "*")} == {"tensor-0.npy", "done.npy", "speed.json"}
+
+
+def test_what_is_stored_is_not_computed_again(
+    tasks: list[Any], prefix_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = views_of(prefix_store, tasks[0].train)
+    calls: list[int] = []
+    compute = prefix_store.compute
+    monkeypatch.setattr(prefix_store, "compute", lambda images: calls.append(1) or compute(images))
+    again = views_of(prefix_store, tasks[0].train)
+    assert not calls
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    views_of(prefix_store, replace(tasks[0].val, rows=tasks[0].val.rows[:1]))
+    assert len(calls) == 2  # one more row, two views
+
+
+def test_stored_rows_cannot_be_written_to(tasks: list[Any], prefix_store: Any) -> None:
+    prefix = prefix_store.get(tasks[0].train, LIGHT, 1)
+    with pytest.raises(ValueError, match="read-only"):
+        prefix.views[0][0][0] = 0
+
+
+def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh_cache: Path) -> None:
+    network = tasks[0].network
+    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:1])
+
+    def folders(store: Any, examples: Any, augmentation: Augmentation, views: int) -> set[str]:
+        before = {path.parent.name for path in stored(fresh_cache, "done.npy")}
+        store.get(examples, augmentation, views)
+        return {path.parent.name for path in stored(fresh_cache, "done.npy")} - before
+
+    assert len(folders(prefix_store, examples, LIGHT, 2)) == 2
+    assert not folders(prefix_store, examples, LIGHT, 2)
+    assert not folders(prefix_store, replace(examples, rows=tasks[0].train.rows[1:3]), LIGHT, 1)
+    assert not folders(
+        prefix_store, examples, Augmentation(), 1
+    )  # the image itself is the same under all policies
+    assert len(folders(prefix_store, examples, LIGHT, 3)) == 1
+    assert len(folders(prefix_store, examples, Augmentation("strong", False), 2)) == 1
+    assert len(folders(prefix_store, examples, Augmentation("light", True), 2)) == 1
+    assert len(folders(prefix_store, replace(examples, key="others"), LIGHT, 1)) == 1
+    assert len(folders(network.prefixes(network.cut(0.25), "avg"), examples, LIGHT, 1)) == 1
+    tops = [network.prefixes(None, pooling) for pooling in ("avg", "max")]
+    assert [len(folders(store, examples, LIGHT, 1)) for store in tops] == [1, 1]
+    for key, value in {
+        "weights": "0" * 64,
+        "backbone": "MobileNet",
+        "image_size": 64,
+        "backend": "torch",
+    }.items():
+        assert key in prefix_store.identity
+        other = type(prefix_store)(
+            {**prefix_store.identity, key: value}, prefix_store.shapes, prefix_store.compute
+        )
+        assert len(folders(other, examples, LIGHT, 1)) == 1
+    assert {"keras", "tensorflow"} <= set(prefix_store.identity["versions"])
+
+
+@pytest.mark.xfail(
+    strict=True, reason="threads and precision are in a cell's identity, not in the prefixes' key"
+)
+def test_the_key_has_what_a_cell_says_of_arithmetic(prefix_store: Any) -> None:
+    assert {"threads", "precision"} <= set(prefix_store.identity)
+
+
+@pytest.mark.parametrize("strategy", ["feature_extraction", "partial_finetune"])
+def test_cached_and_uncached_cells_are_the_same(
+    run: Callable[..., Outcome], fresh_cache: Path, strategy: str
+) -> None:
+    uncached = run(strategy)
+    assert stored(fresh_cache, "done.npy")
+    cached = run(strategy)
+    assert uncached.probabilities is not None
+    assert cached.probabilities is not None
+    np.testing.assert_array_equal(uncached.probabilities, cached.probabilities)
+    assert uncached.fields["metrics"] == cached.fields["metrics"]
+    assert uncached.fields["hyperparameters"] == cached.fields["hyperparameters"]
+    # Whoever fills the cache must not look dearer.
+    costs = [outcome.fields["costs"]["prefix_seconds"] for outcome in (uncached, cached)]
+    assert costs[1] > 0.3 * costs[0] > 0
+
+
+# -------------------------------------------------------------------------------- losses that are not finite
+
+
+def test_a_trial_that_diverges_counts_and_the_others_decide(run: Callable[..., Outcome]) -> None:
+    Explode.bad = {0}
+    outcome = run("explode")
+    trials = outcome.fields["trials"]
+    assert outcome.fields["status"] == "ok"
+    assert [trial["status"] for trial in trials] == ["diverged", "ok"]
+    assert trials[0]["score"] is None
+    assert "stage 'second'" in trials[0]["error"]
+    assert outcome.fields["hyperparameters"] == {"number": 1}
+
+
+def test_if_all_trials_diverge_the_cell_has_failed_and_says_when(run: Callable[..., Outcome]) -> None:
+    Explode.bad = {0, 1}
+    outcome = run("explode")
+    assert outcome.probabilities is None
+    assert outcome.fields["status"] == "failed"
+    assert [trial["status"] for trial in outcome.fields["trials"]] == ["diverged", "diverged"]
+    message = outcome.fields["error"]["message"]
+    assert "no trial had a finite loss" in message
+    assert "epoch 1" in message
+    assert "step " in message
+    assert "stage 'second'" in message
+    assert "metrics" not in outcome.fields
+    assert (outcome.fields["n"], outcome.fields["n_test"]) == (72, 359)
+    # The network is none the worse for it.
+    Explode.bad = set()
+    assert run("explode").fields["status"] == "ok"
+
+
+def test_the_error_says_when(tasks: list[Any]) -> None:
+    with pytest.raises(NotFinite, match=r"epoch 1.* of stage 'head'"):
+        tasks[0].fit_stages([replace(HEAD, learning_rate=1e38)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_not_finite_fail_the_cell(
+    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    monkeypatch.setattr(
+        Constant, "predict", lambda self, examples: np.full((len(examples), 10), value, np.float32)
+    )
+    outcome = run("capture")
+    assert outcome.fields["status"] == "failed"
+    assert "not finite" in outcome.fields["error"]["message"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("full"), RuntimeError("no")])
+def test_any_other_error_goes_up_to_the_worker(
+    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(self: Strategy, task: Task, hp: Any) -> Fitted:
+        raise error
+
+    monkeypatch.setattr(Capture, "fit", fails)
+    with pytest.raises(type(error)) as caught:
+        run("capture")
+    assert caught.value is error
+
+
+# -------------------------------------------------------------------------- what a strategy is given to see
+
+
+def reachable(start: object) -> dict[int, object]:
+    """All objects to which attributes, items, closures and bound methods lead; bases of arrays not included."""
+    seen: dict[int, object] = {}
+    pending = [start]
+    while pending:
+        thing = pending.pop()
+        if id(thing) in seen or isinstance(
+            thing, (str, bytes, int, float, bool, type(None), type, types.ModuleType)
+        ):
+            continue
+        seen[id(thing)] = thing
+        if isinstance(thing, np.ndarray):
+            continue
+        if isinstance(thing, dict):
+            pending += [*thing.keys(), *thing.values()]
+        elif isinstance(thing, (list, tuple, set, frozenset)):
+            pending += thing
+        elif isinstance(thing, types.FunctionType):
+            pending += [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+            pending += [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
+        elif isinstance(thing, types.MethodType):
+            pending += [thing.__self__, thing.__func__]
+        elif isinstance(thing, functools.partial):
+            pending += [thing.func, thing.args, thing.keywords]
+        pending += (
+            [*getattr(thing, "__dict__", {}).values()] if not isinstance(thing, types.FunctionType) else []
+        )
+        slots = [
+            slot
+            for kind in type(thing).__mro__
+            for slot in np.atleast_1d(getattr(kind, "__slots__", ())).tolist()
+        ]
+        pending += [getattr(thing, slot, None) for slot in slots if not slot.startswith("__")]
+    return seen
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def arrays(task: object) -> list[np.ndarray]:
+    return [thing for thing in reachable(task).values() if isinstance(thing, np.ndarray)]
+
+
+def test_the_walk_finds_what_is_hidden() -> None:
+    hidden = [np.arange(3) for _ in range(5)]
+
+    class Slotted:
+        __slots__ = ("a",)
+
+        def __init__(self) -> None:
+            self.a = hidden[2]
+
+        def method(self) -> None:
+            """Leads to its object."""
+
+    def closure() -> np.ndarray:
+        return hidden[1]
+
+    first = {
+        "x": [(hidden[0],)],
+        "f": functools.partial(print, hidden[3]),
+        "m": Slotted().method,
+        "c": closure,
+    }
+    found = {id(array) for array in arrays(first)}
+    assert found == {id(array) for array in hidden}
+
+
+def test_no_test_example_is_reachable_from_a_task(tasks: list[Any], digits: Any) -> None:
+    assert len(tasks) == 2
+    for task in tasks:
+        found = reachable(task)
+        assert len([thing for thing in found.values() if isinstance(thing, np.ndarray)]) >= 4
+        assert id(digits) not in found
+        assert id(digits.test) not in found
+        assert id(digits.test.ids) not in found
+        for array in arrays(task):
+            assert not np.may_share_memory(array, digits.test.labels)
+            assert not np.may_share_memory(array, digits.test.images)
+            if array.shape == digits.test.labels.shape:
+                assert not np.array_equal(array, digits.test.labels)
+
+
+@pytest.mark.xfail(strict=True, reason=NOT_ON_DISK)
+def test_no_test_image_is_reachable_through_the_base_of_an_array(tasks: list[Any], digits: Any) -> None:
+    for array in arrays(tasks[0]):
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            assert not np.may_share_memory(base, digits.test.images)
+            base = base.base
+
+
+@pytest.mark.xfail(
+    strict=True, reason="examples carry their whole part, with the labels outside of the budget"
+)
+def test_no_label_outside_of_the_budget_is_reachable(tasks: list[Any], digits: Any) -> None:
+    for array in arrays(tasks[0]):
+        assert not np.may_share_memory(array, digits.pool.labels)
+
+
+@pytest.mark.xfail(strict=True, reason="the test examples given to a predictor carry their labels")
+def test_a_predictor_cannot_see_the_labels_it_is_scored_on(
+    run: Callable[..., Outcome], digits: Any, engine: Any, make_cell: Callable[..., Any]
+) -> None:
+    try:
+        outcome = run("cheat")
+    except PermissionError:
+        return
+    assert outcome.fields["metrics"]["accuracy"] < 1
+
+
+def test_the_parts_of_a_task(tasks: list[Any], digits: Any) -> None:
+    search, refit = tasks
+    rows = [set(part.rows.tolist()) for part in (search.train, search.val, search.unlabelled)]
+    assert set.union(*rows) == set(range(len(digits.pool.ids)))
+    assert sum(map(len, rows)) == len(digits.pool.ids)
+    assert refit.val is None
+    assert set(refit.train.rows.tolist()) == rows[0] | rows[1]
+    assert len(refit.train) == 72
+    assert set(search.train.labels) == set(search.val.labels) == set(range(10))
+    np.testing.assert_array_equal(search.train.images(), digits.pool.images[search.train.rows])
+    np.testing.assert_array_equal(search.train.labels, digits.pool.labels[search.train.rows])
+    assert list(search.train.ids) == [digits.pool.ids[row] for row in search.train.rows]
+
+
+def test_the_labels_of_unlabelled_examples_are_withheld(tasks: list[Any]) -> None:
+    for task in tasks:
+        with pytest.raises(PermissionError, match="label budget"):
+            _ = task.unlabelled.labels
+        assert task.unlabelled.images().shape == (len(task.unlabelled), 32, 32, 3)
+
+
+# ------------------------------------------------------------------------------------------------ weights
+
+
+@pytest.mark.xfail(strict=True, reason="a worker trains from whatever lies in the weights file now")
+def test_a_weights_file_that_changed_since_the_plan_is_refused(run: Callable[..., Outcome]) -> None:
+    with pytest.raises(BenchError, match="changed"):
+        run("feature_extraction", weights_sha256="0" * 64)
