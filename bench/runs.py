@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -142,11 +143,13 @@ class Run:
         directory: where it lies.
         records: one a cell that has been run, in order of cell ids.
         warnings: what was noticed while loading it.
+        missing: cells of the plan that have no record (yet).
     """
 
     directory: Path
     records: list[Record] = field(repr=False)
     warnings: list[str] = field(default_factory=list)
+    missing: int = 0
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -174,8 +177,8 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0 if every record is ok or skipped, else 1."""
-        return 0 if all(record.status in FINAL for record in self.records) else 1
+        """0 if every cell of the plan has a record and every record is ok or skipped, else 1."""
+        return 0 if not self.missing and all(record.status in FINAL for record in self.records) else 1
 
 
 def load(out: str | Path) -> Run:
@@ -192,7 +195,8 @@ def load(out: str | Path) -> Run:
         )
     planned = store.read_run().get("cells")
     records = store.records(planned)
-    return Run(store.directory, records, list(store.damaged))
+    missing = len(set(planned or ()) - {record.cell_id for record in records})
+    return Run(store.directory, records, list(store.damaged), missing)
 
 
 class Reporter:
@@ -409,7 +413,7 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "protocol_version": PROTOCOL_VERSION,
         "created": old.get("created", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "versions": provenance.versions(),
         "git": provenance.git_state(),
         "hardware": provenance.hardware(),

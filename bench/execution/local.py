@@ -35,6 +35,10 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
+WORKER = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
+)
+"""The child imports what the parent would import: no more (the current folder), no less (a checkout)."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class LocalExecutor:
                 if message["event"] == "latency":
                     result = message["milliseconds"]
                 elif message["event"] == "gone":
-                    pool.clear()
+                    pool.pop(0).end()
             results.append(result)
         for worker in pool.values():
             worker.end()
@@ -157,15 +161,16 @@ class LocalExecutor:
         for number in list(busy):
             worker = pool[number]
             worker.watch_memory()
-            if number in ready:
+            answered = False
+            dead = worker.process.poll() is not None  # asked before reading: what it said last is not missed
+            if number in ready or dead:
                 for message in worker.read():
                     yield number, message
-                    if message["event"] in ("done", "latency"):
-                        break
-                else:
-                    if worker.process.poll() is not None and not worker.channel_open:
-                        yield number, {"event": "gone", "fields": worker.obituary()}
-            elif time.monotonic() - worker.began > self.cell_seconds:
+                    answered = message["event"] in ("done", "latency")
+                if not answered and (dead or not worker.channel_open):
+                    yield number, {"event": "gone", "fields": worker.obituary()}
+                    answered = True
+            if not answered and time.monotonic() - worker.began > self.cell_seconds:
                 worker.end()
                 reason = f"took longer than {self.cell_seconds:g} s (limits.cell_seconds) and was ended"
                 fields = {"status": "timeout", "error": {"type": "timeout", "message": reason}}
@@ -246,7 +251,7 @@ class _Worker:
             "PYTHONHASHSEED": "0",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.execution.worker", str(writing)],
+            [sys.executable, "-P", "-c", WORKER, str(writing), json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=self._stderr,
             stderr=subprocess.STDOUT,

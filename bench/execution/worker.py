@@ -1,7 +1,7 @@
 """The worker: a child process that runs cells, one after the other, as its parent asks.
 
-``python -m bench.execution.worker FD``: jobs come as JSON lines on standard input, answers go as JSON lines to
-file descriptor FD. When standard input ends the parent is gone, and the worker ends at once, in the middle of
+Jobs come as JSON lines on standard input, answers go as JSON lines to the file descriptor that is the first
+argument. When standard input ends the parent is gone, and the worker ends at once, in the middle of
 whatever it was doing: it stores nothing itself, so nothing can be left half done.
 """
 
@@ -144,7 +144,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
         "ResourceExhaustedError",
         "OutOfMemoryError",
     )
-
-
-if __name__ == "__main__":
-    main()

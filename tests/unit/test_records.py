@@ -137,9 +137,6 @@ def test_what_is_no_record_is_refused(content: Any) -> None:
         Record.from_json(content, "x.json")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="types inside a record are not checked: reports and progress fail on it later"
-)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
