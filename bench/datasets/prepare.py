@@ -1,12 +1,14 @@
 """From a source to a cache entry (decode once) and from a cache entry to a dataset (every other time).
 
-An entry is a folder with ``images.npy`` (pool rows, then test rows) and ``index.json`` (everything else). It
-is built beside its place and renamed into it, so it is there as a whole or not at all.
+An entry is a folder with ``pool.npy`` and ``test.npy`` (images; in files of their own, so that nothing that holds
+the one can reach the other) and ``index.json`` (everything else). It is built beside its place and renamed into
+it, so it is there as a whole or not at all.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -32,7 +34,7 @@ from bench.datasets.source import (
 from bench.errors import BenchError, RequestError
 from bench.files import TEMPORARY_PREFIX, cache_dir, canonical_json, digest, locked
 
-FORMAT = 1
+FORMAT = 2
 """Version of the cache entries and of the splits in them: raise it when either changes."""
 
 Progress = Callable[[str], None]
@@ -104,19 +106,17 @@ def _load(entry: Path) -> Dataset | None:
     """Opens a cache entry; None if there is none or it is damaged."""
     try:
         index = json.loads((entry / "index.json").read_bytes())
-        images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
-        if images.dtype != np.uint8 or list(images.shape) != index.pop("shape"):
-            return None
-        n_pool = len(index["pool"]["ids"])
-        parts = {
-            name: Part(
+        parts = {}
+        for name in ("pool", "test"):
+            images = np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            if images.dtype != np.uint8 or images.shape != (len(index[name]["ids"]), *index["shape"]):
+                return None
+            parts[name] = Part(
                 ids=tuple(index[name]["ids"]),
                 labels=_frozen(index[name]["labels"]),
                 groups=None if index[name]["groups"] is None else _frozen(index[name]["groups"]),
-                images=rows,
+                images=images,
             )
-            for name, rows in (("pool", images[:n_pool]), ("test", images[n_pool:]))
-        }
         return Dataset(
             spec=index["spec"],
             name=index["name"],
@@ -198,22 +198,19 @@ def _build(
         given if given is not None else splits.split_test(labels, groups, fingerprint, contents.class_names)
     )
 
-    order = np.concatenate([np.flatnonzero(~in_test), np.flatnonzero(in_test)])
-    shape = (len(order), image_size, image_size, 3)
-    with scratch.open("rb") as decoded, (folder / "images.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file,
-            {
+    shape = (image_size, image_size, 3)
+    for part_name, chosen in (("pool", ~in_test), ("test", in_test)):
+        with scratch.open("rb") as decoded, (folder / f"{part_name}.npy").open("wb") as file:
+            header = {
                 "descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)),
                 "fortran_order": False,
-                "shape": shape,
-            },
-        )
-        row_bytes = image_size * image_size * 3
-        for row in order.tolist():
-            decoded.seek(row * row_bytes)
-            file.write(decoded.read(row_bytes))
-        _sync(file)
+                "shape": (int(chosen.sum()), *shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+            for row in np.flatnonzero(chosen).tolist():
+                decoded.seek(row * math.prod(shape))
+                file.write(decoded.read(math.prod(shape)))
+            _sync(file)
     scratch.unlink()
 
     def part(chosen: np.ndarray) -> dict[str, Any]:

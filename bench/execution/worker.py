@@ -51,10 +51,11 @@ def main() -> None:
 
 class _Runner:
     def __init__(self) -> None:
-        _set_up_keras(int(os.environ["TRANSFER_BENCH_THREADS"]))
+        threads = int(os.environ["TRANSFER_BENCH_THREADS"])
+        _set_up_keras(threads)
         from bench.training.engine import Engine
 
-        self.engine = Engine()
+        self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
 
     def dataset(self, cell: Any) -> Any:

@@ -13,6 +13,7 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 
 from bench.datasets import Dataset, Part
 from bench.datasets.splits import split_validation, subset
+from bench.errors import BenchError
 from bench.records import Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine
@@ -75,7 +76,9 @@ def run_cell(
         tuned.run()
         tick("refit on all labels")
         final = tuned.refit(rows)
-        probabilities = final.predictor.predict(tuned.examples(test, "test", np.arange(len(test.ids))))
+        probabilities = final.predictor.predict(
+            tuned.examples(test, "test", np.arange(len(test.ids)), labelled=False)
+        )
         if not np.isfinite(probabilities).all():
             raise NotFinite("the predictions of the refit are not finite")
     except NotFinite as error:
@@ -120,6 +123,8 @@ class _Search:
         self.network = None
         if strategy.uses_backbone:
             self.network = engine.network(cell.backbone, cell.weights, cell.image_size)
+            if cell.weights and self.network.weights.sha256 != cell.weights_sha256:
+                raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
         self._task: CellTask | None = None
 
     def run(self) -> None:
@@ -206,7 +211,7 @@ class _Search:
 
     def examples(self, part: Part, name: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
         key = f"{self.dataset.fingerprint}:{name}:{self.cell.image_size}:{self.cell.resizing}"
-        return PartExamples(part, key, np.sort(rows), labelled)
+        return PartExamples.of(part, key, rows, labelled)
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:
         def value(key: str) -> Any:

@@ -36,8 +36,8 @@ class Network:
     The model held here is never trained: prefixes are computed with it. Programs get models of their own.
     """
 
-    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights) -> None:
-        self.spec, self.image_size, self.weights = spec, image_size, weights
+    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights, threads: int) -> None:
+        self.spec, self.image_size, self.weights, self.threads = spec, image_size, weights, threads
         self.model = build_backbone(spec, image_size, weights)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
@@ -98,6 +98,8 @@ class Network:
                 "image_size": self.image_size,
                 "cut": key,
                 "backend": keras.backend.backend(),
+                "threads": self.threads,
+                "precision": keras.config.dtype_policy().name,
                 "versions": {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
             }
 
@@ -111,9 +113,14 @@ class Network:
 
 
 class Engine:
-    """All networks of a worker. Only one backbone is kept at a time: cells come ordered by backbone."""
+    """All networks of a worker. Only one backbone is kept at a time: cells come ordered by backbone.
 
-    def __init__(self) -> None:
+    Args:
+        threads: that its backend computes with; the last bits of a result may depend on it.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
         self._key: NetworkKey | None = None
         self._network: Network | None = None
 
@@ -130,7 +137,7 @@ class Engine:
             self._network = None
             keras.backend.clear_session()
             spec = with_weights(backbone, key.weights)
-            self._network = Network(spec, image_size, resolve_weights(spec, image_size))
+            self._network = Network(spec, image_size, resolve_weights(spec, image_size), self.threads)
             self._key = key
         return self._network
 

@@ -14,35 +14,43 @@ from bench.datasets import Part
 class PartExamples:
     """Some rows of the pool or of the test part.
 
-    The two parts are separate objects, and a task is given rows of the pool only: no chain of attributes
-    leads from a task to a test image or a test label.
+    A task is given rows of the pool only, and labels of the label budget only: no chain of attributes leads
+    from it to a test image or to a label that is not its to see. Test examples come without labels.
 
     Args:
-        part: where the rows are.
+        pixels: uint8 (M, S, S, 3), the images of the whole part.
+        names: M ids.
         key: names the part's content: dataset fingerprint, part, image size and resizing.
         rows: int64 (N,), sorted indices into the part.
-        labelled: False withholds the labels.
+        known: their labels, int64 (N,); None if they are withheld.
     """
 
-    part: Part
+    pixels: np.ndarray
+    names: Sequence[str]
     key: str
     rows: np.ndarray
-    labelled: bool = True
+    known: np.ndarray | None
+
+    @staticmethod
+    def of(part: Part, key: str, rows: np.ndarray, labelled: bool) -> PartExamples:
+        """The examples ``rows`` of ``part``, in the order of the part."""
+        rows = np.sort(rows)
+        return PartExamples(part.images, part.ids, key, rows, part.labels[rows] if labelled else None)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def ids(self) -> Sequence[str]:
-        return [self.part.ids[row] for row in self.rows]
+        return [self.names[row] for row in self.rows]
 
     @property
     def labels(self) -> np.ndarray:
-        if not self.labelled:
+        if self.known is None:
             raise PermissionError(
                 "the labels of these examples are withheld: they are not in the label budget"
             )
-        return self.part.labels[self.rows]
+        return self.known
 
     def images(self) -> np.ndarray:
-        return self.part.images[self.rows]
+        return self.pixels[self.rows]

@@ -241,7 +241,7 @@ Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]
 
 def _image_inputs(examples: PartExamples, augmentation: Augmentation) -> Inputs:
     def batch(index: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
-        images = examples.part.images[examples.rows[index]]
+        images = examples.pixels[examples.rows[index]]
         return [(augmentation(images, rng) if rng is not None else images).astype(np.float32)]
 
     return batch

@@ -64,7 +64,7 @@ class PrefixStore:
 
     Args:
         identity: everything that the output depends on but the images: backbone, weights by hash, cut,
-            image size, backend and library versions.
+            image size, backend, threads, precision and library versions.
         shapes: of the crossing tensors, without the batch.
         compute: see ``Compute``.
     """
@@ -92,7 +92,7 @@ class PrefixStore:
         policy = [augmentation.kind, augmentation.flip, view] if view else []
         key = digest({**self.identity, "images": examples.key, "view": policy, "type": STORED_TYPE.str}, 32)
         folder = cache_dir() / "prefixes" / key
-        total = len(examples.part.ids)
+        total = len(examples.pixels)
         with locked(cache_dir() / "prefixes" / f"{key}.lock"):
             tensors = [
                 self._open(folder / f"tensor-{i}.npy", STORED_TYPE, (total, *shape))
@@ -121,14 +121,14 @@ class PrefixStore:
         augmentation: Augmentation,
         view: int,
     ) -> float:
-        size = examples.part.images.shape[1]
+        size = examples.pixels.shape[1]
         if not self._warm:
             self.compute(np.zeros((BATCH, size, size, 3), np.float32))  # tracing is nobody's cost
             self._warm = True
         start = time.perf_counter()
         for first in range(0, len(rows), BATCH):
             chunk = rows[first : first + BATCH]
-            images = examples.part.images[chunk]
+            images = examples.pixels[chunk]
             if view:
                 # Each image's view depends on the image alone, not on the rows computed along with it.
                 images = np.concatenate(

@@ -17,10 +17,13 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.hyperparameters import HyperParameters
 
-from bench.training.seeds import derived_seed
+from bench.training.seeds import derived_seed, generator
 
 WORST = -20.0
 """Score of a trial that diverged: below every real one, and finite, so that every oracle can use it."""
+
+FINITE = 10_000
+"""A space of no more points is looked through for untried ones."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,12 @@ def _oracle(
     common: dict[str, Any] = {"objective": objective, "hyperparameters": space.copy(), "seed": seed}
     if algorithm == "hyperband":
         # One iteration may be less than the budget: as many as it takes.
-        return _DefaultsFirstHyperband(max_epochs=epochs, hyperband_iterations=trials, **common)
+        return _Hyperband(max_epochs=epochs, hyperband_iterations=trials, **common)
     common["max_trials"] = trials
     if algorithm == "bayesian":
         # Its surrogate starts after two random points instead of 3 x dimensions: budgets here are small.
-        return _DefaultsFirstBayesian(num_initial_points=2, **common)
-    return {"random": _DefaultsFirstRandom, "grid": keras_tuner.oracles.GridSearchOracle}[algorithm](**common)
+        return _Bayesian(num_initial_points=2, **common)
+    return {"random": _Random, "grid": keras_tuner.oracles.GridSearchOracle}[algorithm](**common)
 
 
 class _DefaultsFirst:
@@ -126,13 +129,30 @@ class _DefaultsFirst:
         return super().populate_space(trial_id)  # type: ignore[misc]
 
 
-class _DefaultsFirstRandom(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):
+class _NothingTwice(_DefaultsFirst):
+    """Never tries a point of a finite space again, and never stops while there are untried ones.
+
+    Random search gives up after 20 draws that were tried before; Bayesian search does not look.
+    """
+
+    def populate_space(self: Any, trial_id: str) -> dict[str, Any]:
+        proposed = super().populate_space(trial_id)
+        if count_points(self.get_space(), FINITE) <= FINITE:
+            tried = [trial.hyperparameters.values for trial in self.trials.values()]
+            if proposed["status"] == "STOPPED" or proposed["values"] in tried:
+                untried = [p.values for p in every_point(self.get_space()) if p.values not in tried]
+                choice = generator("search", self.seed, len(tried)).integers(len(untried))
+                return {"status": "RUNNING", "values": untried[choice]}
+        return proposed
+
+
+class _Random(_NothingTwice, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-class _DefaultsFirstBayesian(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
+class _Bayesian(_NothingTwice, keras_tuner.oracles.BayesianOptimizationOracle):
     pass
 
 
-class _DefaultsFirstHyperband(_DefaultsFirst, keras_tuner.oracles.HyperbandOracle):
+class _Hyperband(_DefaultsFirst, keras_tuner.oracles.HyperbandOracle):
     pass

@@ -23,8 +23,6 @@ from bench.training.fit import NotFinite  # noqa: E402
 from bench.training.programs import HeadConfig, Program  # noqa: E402
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
 
-NOT_ON_DISK = "the pool's images are a view of one map that holds the test images too"
-
 
 class Constant:
     """A predictor that needs no training."""
@@ -512,9 +510,6 @@ def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh
     assert {"keras", "tensorflow"} <= set(prefix_store.identity["versions"])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="threads and precision are in a cell's identity, not in the prefixes' key"
-)
 def test_the_key_has_what_a_cell_says_of_arithmetic(prefix_store: Any) -> None:
     assert {"threads", "precision"} <= set(prefix_store.identity)
 
@@ -688,7 +683,6 @@ def test_no_test_example_is_reachable_from_a_task(tasks: list[Any], digits: Any)
                 assert not np.array_equal(array, digits.test.labels)
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_ON_DISK)
 def test_no_test_image_is_reachable_through_the_base_of_an_array(tasks: list[Any], digits: Any) -> None:
     for array in arrays(tasks[0]):
         base: Any = array
@@ -697,15 +691,11 @@ def test_no_test_image_is_reachable_through_the_base_of_an_array(tasks: list[Any
             base = base.base
 
 
-@pytest.mark.xfail(
-    strict=True, reason="examples carry their whole part, with the labels outside of the budget"
-)
 def test_no_label_outside_of_the_budget_is_reachable(tasks: list[Any], digits: Any) -> None:
     for array in arrays(tasks[0]):
         assert not np.may_share_memory(array, digits.pool.labels)
 
 
-@pytest.mark.xfail(strict=True, reason="the test examples given to a predictor carry their labels")
 def test_a_predictor_cannot_see_the_labels_it_is_scored_on(
     run: Callable[..., Outcome], digits: Any, engine: Any, make_cell: Callable[..., Any]
 ) -> None:
@@ -740,7 +730,6 @@ def test_the_labels_of_unlabelled_examples_are_withheld(tasks: list[Any]) -> Non
 # ------------------------------------------------------------------------------------------------ weights
 
 
-@pytest.mark.xfail(strict=True, reason="a worker trains from whatever lies in the weights file now")
 def test_a_weights_file_that_changed_since_the_plan_is_refused(run: Callable[..., Outcome]) -> None:
     with pytest.raises(BenchError, match="changed"):
         run("feature_extraction", weights_sha256="0" * 64)

@@ -539,9 +539,9 @@ def test_the_cache_follows_the_data(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "photos")
     first = open_dataset(str(root), SIZE)
     [entry] = [p for p in (cache / "datasets").iterdir() if p.is_dir()]
-    written = (entry / "images.npy").stat().st_mtime_ns
+    written = (entry / "pool.npy").stat().st_mtime_ns
     assert open_dataset(str(root), SIZE).fingerprint == first.fingerprint
-    assert (entry / "images.npy").stat().st_mtime_ns == written
+    assert (entry / "pool.npy").stat().st_mtime_ns == written
 
     paint(root / "a" / "new.png", 200)
     second = open_dataset(str(root), SIZE)
@@ -566,7 +566,7 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, cache: Path, damage: str)
     first = open_dataset(str(root), SIZE)
     expected = np.array(first.pool.images)
     [entry] = [p for p in (cache / "datasets").iterdir() if p.is_dir()]
-    images, index = entry / "images.npy", entry / "index.json"
+    images, index = entry / "pool.npy", entry / "index.json"
     data = images.read_bytes()
     {
         "cut": lambda: images.write_bytes(data[:-1]),
