@@ -5,14 +5,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -83,3 +87,17 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def rows_of(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Copies rows of an array; if it is memory-mapped, lets go of the pages that this touched.
+
+    The kernel keeps them cached as long as there is room, but this process does not grow by them.
+    """
+    result = array[rows]
+    base: Any = array
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
+    return result

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -93,14 +95,15 @@ class Network:
                 below = split(self.model, cut)[0]
                 assert below is not None, "nothing lies below the input"
             identity: dict[str, object] = {
-                "backbone": self.spec.architecture,
-                "weights": self.weights.sha256,
+                "layers": _without_names([[type(op).__name__, op.get_config()] for op in below.operations]),
+                "weights": _values_sha256(below),
                 "image_size": self.image_size,
-                "cut": key,
                 "backend": keras.backend.backend(),
                 "threads": self.threads,
                 "precision": keras.config.dtype_policy().name,
-                "versions": {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
+                "versions": {
+                    name: importlib.metadata.version(name) for name in ("keras", keras.backend.backend())
+                },
             }
 
             def compute(images: np.ndarray) -> list[np.ndarray]:
@@ -147,6 +150,20 @@ def with_weights(architecture: str, weights: str) -> BackboneSpec:
     if not weights or weights == "imagenet":
         return parse_backbone(architecture)
     return parse_backbone(f"{architecture}{',' if ':' in architecture else ':'}weights={weights}")
+
+
+def _without_names(config: Any) -> Any:
+    """A configuration without what Keras numbers as it goes: the same network has the same in any process."""
+    if isinstance(config, dict):
+        return {key: _without_names(value) for key, value in config.items() if key != "name"}
+    return [_without_names(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+
+def _values_sha256(model: keras.Model) -> str:
+    sha256 = hashlib.sha256()
+    for variable in model.weights:
+        sha256.update(np.ascontiguousarray(variable).data)
+    return sha256.hexdigest()
 
 
 def _state(model: keras.Model) -> State:

@@ -1,47 +1,103 @@
 """Stored prefixes: what everything below a cut makes of an image, computed once and kept on disk.
 
-One folder a (images, backbone, weights, cut, augmentation), one memory-mapped float16 file a crossing tensor
-and augmented view, and one byte a row that says whether the row is there. Rows are computed when they are
-first asked for, in batches of one fixed size, so that a row's numbers do not depend on who asked for it, nor
-on which other rows are stored. A file of the wrong size is made anew; deleting the folder harms nothing.
+One folder a (images, backbone, weights, cut, augmented view), with one float16 file a crossing tensor and one
+byte a row that says whether the row is there. Rows are computed when they are first asked for, in batches of
+one fixed size, so that a row's numbers do not depend on who asked for it, nor on which other rows are stored.
+Several processes fill one folder together. A prefix that is not worth its place is not stored but computed,
+in the same batches and rounded to the same type, whenever it is asked for: its numbers are the same.
+
+A file of the wrong size is made anew; deleting the folder at any time harms nothing.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import psutil
 
-from bench.files import cache_dir, digest, locked, write_atomic
+from bench import cache
+from bench.files import digest, locked, rows_of, write_atomic
 from bench.training.augmentation import Augmentation
 from bench.training.examples import PartExamples
 from bench.training.seeds import generator
 
 BATCH = 64
+BLOCK = 4 * BATCH
+"""Rows that one process claims, computes and writes at a time."""
 STORED_TYPE = np.dtype(np.float16)
+LARGEST = float(np.finfo(STORED_TYPE).max)
 VIEWS = 4
 """The image itself and three augmented views of it, where augmentation is on."""
+MEMORY_SPEED, DISK_SPEED = 1e9, 1.5e8
+"""Bytes a second at which stored rows are reckoned to be read: from the kernel's page cache, and from a disk."""
 
 Compute = Callable[[np.ndarray], list[np.ndarray]]
 """From float32 images (BATCH, S, S, 3) to the tensors that cross the cut, each (BATCH, ...)."""
 
 
+class _SlowerToReadError(Exception):
+    """Rows of this size are computed faster than they are read."""
+
+
+class View(Protocol):
+    """One view of all images of a part, behind the frozen layers."""
+
+    def read(self, rows: np.ndarray) -> list[np.ndarray]:
+        """float16 crossing tensors of ``rows``."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A view that lies on disk."""
+
+    tensors: list[np.ndarray]
+
+    def read(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows_of(tensor, rows) for tensor in self.tensors]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A view that is computed whenever it is read."""
+
+    compute: Compute
+    images: Callable[[np.ndarray], np.ndarray]
+
+    def read(self, rows: np.ndarray) -> list[np.ndarray]:
+        chunks = [self._chunk(rows[first : first + BATCH]) for first in range(0, len(rows), BATCH)]
+        return [np.concatenate(tensors) for tensors in zip(*chunks, strict=True)]
+
+    def _chunk(self, rows: np.ndarray) -> list[np.ndarray]:
+        images = self.images(rows)
+        batch = np.zeros((BATCH, *images.shape[1:]), np.float32)
+        batch[: len(rows)] = images
+        return [
+            np.clip(tensor[: len(rows)], -LARGEST, LARGEST).astype(STORED_TYPE)
+            for tensor in self.compute(batch)
+        ]
+
+
 @dataclass(frozen=True)
 class Prefix:
-    """The stored output of a frozen part of a network for some examples.
+    """The output of a frozen part of a network for some examples.
 
     Args:
-        views: one a view; each holds one array a crossing tensor, of all rows of the part.
-        rows: which of those rows are meant, int64 (N,).
-        seconds_per_image: what computing one view of one image took when it was computed.
+        views: the image itself, then augmented views.
+        rows: which rows of the part are meant, int64 (N,).
+        seconds_per_image: what computing one view of one image took when it was computed and stored; 0 if it
+            is computed whenever it is read, so that it counts as training.
     """
 
-    views: list[list[np.ndarray]]
+    views: list[View]
     rows: np.ndarray
     seconds_per_image: float
 
@@ -49,13 +105,16 @@ class Prefix:
         """float32 tensors of the examples ``index``; of a random view each, or unaugmented without ``rng``."""
         rows = self.rows[index]
         if rng is None or len(self.views) == 1:
-            return [tensor[rows].astype(np.float32) for tensor in self.views[0]]
+            return [tensor.astype(np.float32) for tensor in self.views[0].read(rows)]
         chosen = rng.integers(len(self.views), size=len(rows))
-        result = [np.empty((len(rows), *tensor.shape[1:]), np.float32) for tensor in self.views[0]]
-        for view, tensors in enumerate(self.views):
+        result: list[np.ndarray] = []
+        for view in np.unique(chosen).tolist():
             here = np.flatnonzero(chosen == view)
+            tensors = self.views[view].read(rows[here])
+            if not result:
+                result = [np.empty((len(rows), *tensor.shape[1:]), np.float32) for tensor in tensors]
             for target, tensor in zip(result, tensors, strict=True):
-                target[here] = tensor[rows[here]]
+                target[here] = tensor
         return result
 
 
@@ -63,8 +122,9 @@ class PrefixStore:
     """The prefixes below one cut of one network.
 
     Args:
-        identity: everything that the output depends on but the images: backbone, weights by hash, cut,
-            image size, backend, threads, precision and library versions.
+        identity: everything that the output depends on but the images: the layers (of which the first are the
+            preprocessing), the hash of their weights' values, image size, backend, threads, precision and
+            library versions.
         shapes: of the crossing tensors, without the batch.
         compute: see ``Compute``.
     """
@@ -75,96 +135,175 @@ class PrefixStore:
         self.identity = identity
         self.shapes = [tuple(shape) for shape in shapes]
         self.compute = compute
+        self.row_bytes = sum(int(np.prod(shape)) for shape in self.shapes) * STORED_TYPE.itemsize
         self._warm = False
+        self._is_slower_to_read = False
 
     def get(self, examples: PartExamples, augmentation: Augmentation, views: int) -> Prefix:
         """The prefix of ``examples`` in ``views`` views, computing and storing what is not there yet."""
-        stored, spent = [], []
+        needed = self.row_bytes * len(examples) * views
+        store = not self._is_slower_to_read and needed <= cache.limit()
+        result: list[View] = []
+        spent = []
         for view in range(views):
-            tensors, seconds = self._view(examples, augmentation if view else Augmentation(), view)
-            stored.append(tensors)
-            spent.append(seconds)
-        return Prefix(stored, examples.rows, float(np.mean(spent)))
+            computed = Computed(self.compute, _images_of(examples.pixels, augmentation, view))
+            if store:
+                try:
+                    tensors, seconds = self._stored(examples, augmentation, view, computed)
+                    result.append(Stored(tensors))
+                    spent.append(seconds)
+                    continue
+                except _SlowerToReadError:
+                    self._is_slower_to_read, store = True, False
+                except OSError:  # the disk is full, or not ours to write: slower, but the same numbers
+                    store = False
+            result.append(computed)
+        return Prefix(result, examples.rows, float(np.mean(spent)) if spent else 0.0)
 
-    def _view(
-        self, examples: PartExamples, augmentation: Augmentation, view: int
+    def _stored(
+        self, examples: PartExamples, augmentation: Augmentation, view: int, computed: Computed
     ) -> tuple[list[np.ndarray], float]:
         policy = [augmentation.kind, augmentation.flip, view] if view else []
         key = digest({**self.identity, "images": examples.key, "view": policy, "type": STORED_TYPE.str}, 32)
-        folder = cache_dir() / "prefixes" / key
+        folder = cache.prefixes_dir() / key
         total = len(examples.pixels)
-        with locked(cache_dir() / "prefixes" / f"{key}.lock"):
-            tensors = [
-                self._open(folder / f"tensor-{i}.npy", STORED_TYPE, (total, *shape))
-                for i, shape in enumerate(self.shapes)
-            ]
-            done = self._open(folder / "done.npy", np.dtype(np.uint8), (total,))
-            speed = _read_speed(folder / "speed.json")
+        with cache.opening(folder):
+            paths = [folder / f"tensor-{i}.npy" for i in range(len(self.shapes))]
+            for path, shape in zip(paths, self.shapes, strict=True):
+                _ensure(path, STORED_TYPE, (total, *shape))
+            _ensure(folder / "done.npy", np.dtype(np.uint8), (total,))
+            tensors = [np.load(path, mmap_mode="r") for path in paths]
+            done = np.load(folder / "done.npy", mmap_mode="r")
+            files = [path.open("r+b") for path in (*paths, folder / "done.npy", folder / "claims")]
+        try:
             missing = examples.rows[done[examples.rows] == 0]
             if len(missing):
-                seconds = self._fill(examples, missing, tensors, augmentation, view)
-                for tensor in tensors:
-                    tensor.flush()
-                done[missing] = 1  # only now: a row is marked once its numbers are on disk
-                done.flush()
-                speed = {"images": speed["images"] + len(missing), "seconds": speed["seconds"] + seconds}
-                write_atomic(folder / "speed.json", json.dumps(speed))
-        for tensor in tensors:
-            tensor.flags.writeable = False
-        return list(tensors), speed["seconds"] / max(speed["images"], 1)
+                size = len(missing) * self.row_bytes
+                cache.make_room(size, keep=folder)
+                reading = MEMORY_SPEED if size < psutil.virtual_memory().available / 2 else DISK_SPEED
+                if not self._warm:  # tracing is nobody's cost
+                    self.compute(np.zeros((BATCH, *examples.pixels.shape[1:]), np.float32))
+                    self._warm = True
+                *data, marks, claims = (file.fileno() for file in files)
 
-    def _fill(
-        self,
-        examples: PartExamples,
-        rows: np.ndarray,
-        tensors: list[np.memmap],
-        augmentation: Augmentation,
-        view: int,
-    ) -> float:
-        size = examples.pixels.shape[1]
-        if not self._warm:
-            self.compute(np.zeros((BATCH, size, size, 3), np.float32))  # tracing is nobody's cost
-            self._warm = True
-        start = time.perf_counter()
-        for first in range(0, len(rows), BATCH):
-            chunk = rows[first : first + BATCH]
-            images = examples.pixels[chunk]
-            if view:
-                # Each image's view depends on the image alone, not on the rows computed along with it.
-                images = np.concatenate(
-                    [
-                        augmentation(images[i : i + 1], generator("view", view, row))
-                        for i, row in enumerate(chunk)
-                    ]
-                )
-            batch = np.zeros((BATCH, *images.shape[1:]), np.float32)
-            batch[: len(chunk)] = images
-            for tensor, values in zip(tensors, self.compute(batch), strict=True):
-                tensor[chunk] = values[: len(chunk)]
-        return time.perf_counter() - start
+                def fill(rows: np.ndarray) -> None:
+                    start = time.perf_counter()
+                    values = computed.read(rows)
+                    seconds = time.perf_counter() - start
+                    if seconds / len(rows) < self.row_bytes / reading:
+                        raise _SlowerToReadError
+                    for descriptor, tensor, content in zip(data, tensors, values, strict=True):
+                        _write_rows(descriptor, tensor, rows, content)
+                    for descriptor in data:
+                        os.fdatasync(descriptor)
+                    # Only now: a row is marked once its numbers are on disk.
+                    _write_rows(marks, done, rows, np.ones(len(rows), np.uint8))
+                    _add_speed(folder, len(rows), seconds)
 
-    @staticmethod
-    def _open(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-        """A writable memory map of exactly this type and shape; made anew, zeroed, if it is not one."""
-        try:
-            array = np.load(path, mmap_mode="r+", allow_pickle=False)
-            if isinstance(array, np.memmap) and array.dtype == dtype and array.shape == shape:
-                return array
-        except (OSError, ValueError):
-            pass
-        # The marks go first: with a tensor file gone, no row is there, whatever they said.
-        (path.parent / "done.npy").unlink(missing_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp.npy")
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-        array.flush()
-        os.replace(temporary, path)
-        return array
+                _fill_together(missing, done, claims, fill)
+        finally:
+            for file in files:
+                file.close()
+        return tensors, _speed(folder)
 
 
-def _read_speed(path: Path) -> dict[str, float]:
+def _images_of(
+    pixels: np.ndarray, augmentation: Augmentation, view: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Rows of images, or of an augmented view of them, which depends on each image alone."""
+
+    def images(rows: np.ndarray) -> np.ndarray:
+        plain = rows_of(pixels, rows)
+        if not view:
+            return plain
+        return np.concatenate(
+            [augmentation(plain[i : i + 1], generator("view", view, row)) for i, row in enumerate(rows)]
+        )
+
+    return images
+
+
+def _fill_together(
+    missing: np.ndarray, done: np.ndarray, claims: int, fill: Callable[[np.ndarray], None]
+) -> None:
+    """Fills blocks of rows, leaving to other processes those that they are at, and waits for these at the end."""
+    blocks = np.unique(missing // BLOCK).tolist()
+    for patient in (False, True):
+        left = []
+        for block in blocks:
+            with _claim(claims, block, patient) as claimed:
+                if not claimed:
+                    left.append(block)
+                    continue
+                rows = missing[missing // BLOCK == block]
+                rows = rows[done[rows] == 0]  # another process may have been here
+                if len(rows):
+                    fill(rows)
+        blocks = left
+
+
+@contextmanager
+def _claim(claims: int, block: int, patient: bool) -> Iterator[bool]:
+    """Holds byte ``block`` of the file of claims; the kernel frees it if this process dies."""
     try:
-        speed = json.loads(path.read_text())
+        fcntl.lockf(claims, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB), 1, block)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        fcntl.lockf(claims, fcntl.LOCK_UN, 1, block)
+
+
+def _ensure(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """A .npy file of exactly this type and shape; made anew, zeroed and sparse, if it is not one."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.dtype == dtype and array.shape == shape:
+            return
+    except (OSError, ValueError, EOFError):
+        pass
+    # The marks go first: with a tensor file gone, no row is there, whatever they said.
+    (path.parent / "done.npy").unlink(missing_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        descr = np.lib.format.dtype_to_descr(dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + int(np.prod(shape)) * dtype.itemsize)
+    os.replace(temporary, path)
+
+
+def _write_rows(descriptor: int, array: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
+    """Writes rows of a .npy file. Not through a map: on a full disk a map kills the process, a write raises."""
+    assert isinstance(array, np.memmap)
+    row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
+        content = np.ascontiguousarray(values[first:last]).data.cast("B")
+        offset = array.offset + int(rows[first]) * row_bytes
+        while len(content):
+            written = os.pwrite(descriptor, content, offset)
+            content, offset = content[written:], offset + written
+
+
+def _add_speed(folder: Path, images: int, seconds: float) -> None:
+    with locked(folder.with_suffix(".lock")):
+        before = _read_speed(folder)
+        after = {"images": before["images"] + images, "seconds": before["seconds"] + seconds}
+        write_atomic(folder / "speed.json", json.dumps(after))
+
+
+def _speed(folder: Path) -> float:
+    """Seconds an image."""
+    speed = _read_speed(folder)
+    return speed["seconds"] / max(speed["images"], 1)
+
+
+def _read_speed(folder: Path) -> dict[str, float]:
+    try:
+        speed = json.loads((folder / "speed.json").read_text())
         return {"images": float(speed["images"]), "seconds": float(speed["seconds"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {"images": 0.0, "seconds": 0.0}

@@ -389,7 +389,7 @@ def stored(cache: Path, pattern: str) -> list[Path]:
 def views_of(store: Any, examples: Any, views: int = 2) -> list[np.ndarray]:
     """All stored numbers of some examples, view by view."""
     prefix = store.get(examples, LIGHT, views)
-    return [np.array(tensor[examples.rows]) for view in prefix.views for tensor in view]
+    return [tensor for view in prefix.views for tensor in view.read(examples.rows)]
 
 
 @pytest.fixture
@@ -450,7 +450,12 @@ def test_damaged_files_are_computed_again(
         damage(path)
     for a, b in zip(whole, views_of(prefix_store, examples), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert {path.name for path in stored(fresh_cache, "*")} == {"tensor-0.npy", "done.npy", "speed.json"}
+    assert {path.name for path in stored(fresh_cache, "*")} == {
+        "tensor-0.npy",
+        "done.npy",
+        "speed.json",
+        "claims",
+    }
 
 
 def test_what_is_stored_is_not_computed_again(
@@ -471,7 +476,7 @@ def test_what_is_stored_is_not_computed_again(
 def test_stored_rows_cannot_be_written_to(tasks: list[Any], prefix_store: Any) -> None:
     prefix = prefix_store.get(tasks[0].train, LIGHT, 1)
     with pytest.raises(ValueError, match="read-only"):
-        prefix.views[0][0][0] = 0
+        prefix.views[0].tensors[0][0] = 0
 
 
 def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh_cache: Path) -> None:
@@ -498,7 +503,7 @@ def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh
     assert [len(folders(store, examples, LIGHT, 1)) for store in tops] == [1, 1]
     for key, value in {
         "weights": "0" * 64,
-        "backbone": "MobileNet",
+        "layers": [["Rescaling", {"scale": 1.0}]],
         "image_size": 64,
         "backend": "torch",
     }.items():
