@@ -143,6 +143,28 @@ def ls(
     LISTINGS[what]()
 
 
+@app.command()
+def cache(
+    action: Annotated[str, typer.Argument(metavar="[show|clear]")] = "show",
+    kind: Annotated[
+        str, typer.Argument(metavar="[KIND]", help="datasets, prefixes, latency, weights or all.")
+    ] = "all",
+) -> None:
+    """Shows what is in the cache, or deletes it.  Nothing is lost but the time to compute it again."""
+    from bench.cache import KINDS, clear
+    from bench.listing import print_cache
+
+    if action not in ("show", "clear"):
+        raise RequestError("cache", action, "show or clear", did_you_mean(action, ["show", "clear"]))
+    if kind not in (*KINDS, "all"):
+        raise RequestError("cache", kind, f"one of {', '.join(KINDS)}, all", did_you_mean(kind, KINDS))
+    kinds = list(KINDS) if kind == "all" else [kind]
+    if action == "clear":
+        print(f"{clear(kinds) / 2**20:,.0f} MiB freed")
+    else:
+        print_cache(kinds)
+
+
 def _plan(
     plan: str | None,
     dataset: list[str] | None,

@@ -1,4 +1,4 @@
-"""``bench ls``: what strategies, backbones and datasets there are."""
+"""``bench ls`` and ``bench cache``: what there is."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def list_datasets() -> None:
 
     for name, summary in known_datasets():
         print(f"{name:22} {summary}")
+
+
+def print_cache(kinds: list[str]) -> None:
+    """One line a kind of cached things: how many, how much room they take, when one was last used."""
+    from bench.cache import KINDS, age, entries, limit
+    from bench.files import cache_dir
+
+    print(cache_dir())
+    for kind in kinds:
+        found = entries(kind)
+        size = sum(entry.bytes for entry in found) / 2**20
+        used = age(max(entry.used for entry in found)) if found else ""
+        print(f"{kind:10} {len(found):>6,} {size:>10,.1f} MiB  {used:>12}  {KINDS[kind]}".rstrip())
+    print(f"Prefixes may take {limit() / 2**30:.1f} GiB (TRANSFER_BENCH_CACHE_GIB); the oldest go first.")
 
 
 LISTINGS: dict[str, Callable[[], None]] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.datasets import Part
+from bench.files import rows_of
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,4 @@ class PartExamples:
         return self.known
 
     def images(self) -> np.ndarray:
-        return self.pixels[self.rows]
+        return rows_of(self.pixels, self.rows)

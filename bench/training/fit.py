@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.files import rows_of
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Network
 from bench.training.examples import PartExamples
@@ -241,7 +242,7 @@ Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]
 
 def _image_inputs(examples: PartExamples, augmentation: Augmentation) -> Inputs:
     def batch(index: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
-        images = examples.pixels[examples.rows[index]]
+        images = rows_of(examples.pixels, examples.rows[index])
         return [(augmentation(images, rng) if rng is not None else images).astype(np.float32)]
 
     return batch

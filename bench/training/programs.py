@@ -204,11 +204,15 @@ class Program:
 
     def standardise(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
         """Sets the head's mean and variance from the pooled features of ``count`` examples (cut at the top)."""
-        features = np.concatenate(
-            [batch(np.arange(i, min(i + 1024, count)))[0] for i in range(0, count, 1024)]
-        )
-        self.variables["head_standardise:0"].assign(features.mean(axis=0))
-        self.variables["head_standardise:1"].assign(features.var(axis=0))
+        width = self.variables["head_standardise:0"].shape[0]
+        first, second = np.zeros(width), np.zeros(width)
+        for i in range(0, count, 1024):
+            features = batch(np.arange(i, min(i + 1024, count)))[0].astype(np.float64)
+            first += features.sum(axis=0)
+            second += np.square(features).sum(axis=0)
+        mean = first / count
+        self.variables["head_standardise:0"].assign(mean)
+        self.variables["head_standardise:1"].assign(np.maximum(second / count - mean**2, 0))
 
     def reestimate(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
         """Sets the statistics of batch normalisation to those of ``count`` examples under present weights.

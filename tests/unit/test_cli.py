@@ -15,6 +15,7 @@ from PIL import Image
 import bench.execution.local
 import bench.runs
 from bench.cli import main
+from bench.files import cache_dir
 from bench.plan import load_plan
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
 from bench.runs import prepare
@@ -337,3 +338,27 @@ def test_the_default_directory_is_named_first_and_by_dataset_and_plan(
 ) -> None:
     _, out, _ = command("plan", "--dataset", f"{photos}/", *TINY, "--fractions", "1")
     assert "runs/photos-" in out
+
+
+def test_cache_shows_and_clears(
+    command: Callable[..., Ended],
+    refused: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / "kept"))
+    entry = cache_dir() / "prefixes" / "abc"
+    entry.mkdir(parents=True)
+    (entry / "tensor-0.npy").write_bytes(b"x" * 3_000_000)
+    code, out, _ = command("cache")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("prefixes")]
+    assert line.split()[1] == "1"
+    assert 2.5 < float(line.split()[2]) < 3.5
+    assert "datasts" in refused("cache", "clear", "datasts")
+    assert "'cleer'" in refused("cache", "cleer")
+    assert entry.exists()
+    code, out, _ = command("cache", "clear", "prefixes")
+    assert code == 0
+    assert out.startswith("3 MiB")
+    assert not entry.exists()

@@ -1,0 +1,205 @@
+"""The same grid done by the harness and by the loop that people write (``naive.py``): time, accuracy, memory.
+
+Both get the same images in the same subsets, and the same trials, epochs, image size, backbone and batch size.
+Each strategy is a run of its own in a new process from an empty cache; then, with ``--grid``, the whole grid is
+one run. Harness and loop alternate. The loop's folders of symbolic links are made before the clock starts.
+
+    python tests/benchmarks/against_naive.py --data FOLDER [--grid] [--out results.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from bench.datasets import open_dataset
+from bench.datasets.splits import split_validation, subset
+
+HERE = Path(__file__).parent
+
+
+class Memory(threading.Thread):
+    """Watches the memory of a process and of its children: the peak of the sum of their private memory (USS)."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.process = psutil.Process(pid)
+        self.peak = 0
+
+    def run(self) -> None:
+        while True:
+            total = 0
+            try:
+                for process in [self.process, *self.process.children(recursive=True)]:
+                    try:
+                        total += process.memory_full_info().uss
+                    except psutil.Error:
+                        continue
+            except psutil.Error:
+                return
+            if not total:
+                return
+            self.peak = max(self.peak, total)
+            time.sleep(0.25)
+
+
+def timed(command: list[str], environment: dict[str, str], log: Path) -> tuple[float, float]:
+    """Runs a command; returns seconds and the peak of memory in MiB.
+
+    Raises:
+        RuntimeError: it failed; the end of its output is in the message.
+    """
+    with log.open("w") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
+        memory = Memory(process.pid)
+        memory.start()
+        code = process.wait()
+        seconds = time.perf_counter() - start
+    if code:
+        raise RuntimeError(f"{command} ended with {code}:\n{log.read_text()[-3000:]}")
+    return seconds, memory.peak / 2**20
+
+
+def make_subsets(folder: Path, data: str, options: argparse.Namespace) -> None:
+    """Folders of links to the very images that the harness uses for each fraction and seed."""
+    dataset = open_dataset(data, options.image_size)
+
+    def link(ids: list[str], labels: np.ndarray, to: Path) -> None:
+        for name in dataset.class_names:
+            (to / name).mkdir(parents=True, exist_ok=True)
+        for i, (source, label) in enumerate(zip(ids, labels, strict=True)):
+            path = Path(data).resolve() / source
+            (to / dataset.class_names[label] / f"{i}{path.suffix}").symlink_to(path)
+
+    pool, test = dataset.pool, dataset.test
+    link(list(test.ids), test.labels, folder / "test")
+    for fraction in options.fractions:
+        for seed in range(options.seeds):
+            rows = subset(
+                pool.labels, pool.groups, fraction, seed, dataset.fingerprint, dataset.class_names
+            )
+            parts = split_validation(pool.labels, pool.groups, rows, seed, dataset.fingerprint)
+            for name, part in zip(("train", "val"), parts, strict=True):
+                to = folder / f"{fraction}-{seed}" / name
+                link([pool.ids[row] for row in part], pool.labels[part], to)
+
+
+def harness(folder: Path, strategies: list[str], options: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    """One run of the harness."""
+    out = folder / f"harness-{'-'.join(strategies)}-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "bench", "run", "--dataset", options.data, "--out", str(out)]
+    backbone = options.backbone + ("" if options.alpha is None else f":alpha={options.alpha:g}")
+    if options.weights == "none":
+        backbone += (":" if ":" not in backbone else ",") + "weights=none"
+    command += ["--backbone", backbone, "--image-size", str(options.image_size)]
+    command += ["--fractions", ",".join(map(str, options.fractions)), "--seeds", str(options.seeds)]
+    command += ["--trials", str(options.trials), "--epochs", str(options.epochs)]
+    command += ["--set", f"batch_size={options.batch_size}"]
+    for strategy in strategies:
+        command += ["--strategy", strategy]
+    seconds, memory = timed(command, {"TRANSFER_BENCH_CACHE": str(cache)}, folder / "harness.log")
+    results = pd.read_csv(out / "results.csv")
+    assert (results.status == "ok").all(), results.loc[results.status != "ok", ["cell_id", "error"]]
+    return {"seconds": seconds, "peak_mb": memory, "cells": _cells(results)}
+
+
+def naive(folder: Path, strategies: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """One run of the hand-written loop."""
+    command = [sys.executable, str(HERE / "naive.py"), "--subsets", str(folder / "subsets")]
+    command += ["--strategies", *strategies, "--backbone", options.backbone]
+    command += [] if options.alpha is None else ["--alpha", str(options.alpha)]
+    command += ["--weights", options.weights]
+    for name in ("image_size", "trials", "epochs", "batch_size"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    log = folder / "naive.log"
+    seconds, memory = timed(command, {"TF_CPP_MIN_LOG_LEVEL": "3"}, log)
+    rows = [json.loads(line) for line in log.read_text().splitlines() if line.startswith('{"strategy"')]
+    return {"seconds": seconds, "peak_mb": memory, "cells": _cells(pd.DataFrame(rows))}
+
+
+def _cells(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return frame[["strategy", "fraction", "seed", "accuracy"]].to_dict("records")
+
+
+def compare(name: str, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """One row of the result: harness ``a`` against loop ``b``."""
+    frames = [pd.DataFrame(side["cells"]).groupby("fraction").accuracy.mean() for side in (a, b)]
+    return {
+        "run": name,
+        "times_faster": b["seconds"] / a["seconds"],
+        "seconds": [a["seconds"], b["seconds"]],
+        "peak_mb": [a["peak_mb"], b["peak_mb"]],
+        "accuracy_by_fraction": [{str(k): round(v, 4) for k, v in frame.items()} for frame in frames],
+        "mean_accuracy": [float(frame.mean()) for frame in frames],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", required=True, help="a folder of images with train, validation and test")
+    parser.add_argument("--backbone", default="MobileNet", choices=["MobileNet", "MobileNetV2", "ResNet50V2"])
+    parser.add_argument("--alpha", type=float)
+    parser.add_argument("--weights", default="imagenet", choices=["imagenet", "none"])
+    parser.add_argument("--image-size", type=int, default=96)
+    parser.add_argument("--fractions", type=lambda t: [float(f) for f in t.split(",")], default=[0.1, 0.33, 1.0])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        default=["feature_extraction", "partial_finetune", "full_finetune", "scratch"],
+    )
+    parser.add_argument("--grid", action="store_true", help="the whole grid as one run as well")
+    parser.add_argument("--out", type=Path, help="where to write the JSON as well")
+    options = parser.parse_args()
+
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_subsets(folder / "subsets", options.data, options)
+
+        def note(row: dict[str, Any]) -> None:
+            rows.append(row)
+            result = {"arguments": {k: str(v) for k, v in vars(options).items()}, "rows": rows}
+            if options.out:
+                options.out.write_text(json.dumps(result, indent=1))
+            print(json.dumps(row), flush=True)
+
+        for strategy in options.strategies:
+            cache = folder / f"cache-{strategy}"
+            ours = harness(folder, [strategy], options, cache)
+            theirs = naive(folder, [strategy], options)
+            note(compare(strategy, ours, theirs))
+            if strategy == "feature_extraction":
+                again = harness(folder, [strategy], options, cache)
+                note(compare("feature_extraction, features stored", again, theirs))
+        if options.grid:
+            ours = harness(folder, options.strategies, options, folder / "cache-grid")
+            note(compare("whole grid", ours, naive(folder, options.strategies, options)))
+
+    print(f"{'run':38} {'harness':>9} {'loop':>9} {'times':>7} {'accuracy, harness and loop':>28}")
+    for row in rows:
+        seconds, accuracy = row["seconds"], row["mean_accuracy"]
+        print(
+            f"{row['run']:38} {seconds[0]:>7.0f} s {seconds[1]:>7.0f} s {row['times_faster']:>6.1f}x"
+            f" {accuracy[0]:>18.3f} {accuracy[1]:>9.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
