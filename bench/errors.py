@@ -39,6 +39,10 @@ class RequestError(BenchError):
         super().__init__(f"{message} {remedy}".rstrip())
 
 
+class StoreError(BenchError):
+    """A result cannot be written: the disk is full, or the directory is gone. All that was written is kept."""
+
+
 class RunLocked(BenchError):
     """Another process is running in this run directory."""
 

@@ -62,7 +62,6 @@ class TerminalReporter(Reporter):
         self._forecast = Forecast(sizes)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
-        print(f"Run directory: {shown(str(store.directory))}")
         for warning in prepared.warnings:
             print(f"Warning: {shown(warning)}")
         for damaged in store.damaged:

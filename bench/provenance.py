@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -52,12 +51,12 @@ def git_state() -> dict[str, Any] | None:
 
 def hardware() -> dict[str, Any]:
     """Processor, cores that this process may use, memory in GB, NVIDIA GPUs by name, operating system."""
-    import psutil
+    from bench import machine
 
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "cores": machine.cores(),
+        "memory_gb": round(machine.total_memory() / 2**30, 1),
         "gpu": _gpus(),
         "os": platform.platform(),
     }

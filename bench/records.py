@@ -95,7 +95,7 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set."""
     costs: dict[str, float | None] = field(default_factory=dict)
-    """tune_seconds, fit_seconds, prefix_seconds, wall_seconds, inference_ms_per_image, params,
+    """tune_seconds, fit_seconds, prefix_seconds, total_seconds, wall_seconds, inference_ms_per_image, params,
     trainable_params, peak_memory_mb."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Those of the refit."""

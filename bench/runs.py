@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -12,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import provenance
+from bench import cache, provenance
 from bench.backbones import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
 from bench.datasets import Dataset, canonical_spec, open_dataset
 from bench.datasets.splits import split_validation, subset
 from bench.errors import RequestError
-from bench.files import cache_dir, digest, write_atomic
+from bench.files import cache_dir, digest, locked, write_atomic
 from bench.plan import Plan, load_plan, read_toml
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Store
@@ -58,18 +59,10 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
     Raises:
         RequestError: a strategy, backbone, dataset, weight file, size or fraction cannot be used.
     """
+    plan = canonical(plan)
     strategies = [get_strategy(name) for name in plan.strategies]
     specs = [parse_backbone(text) for text in plan.backbones]
-    for spec in specs:
-        check_size(spec, plan.image_size)
-        if specs.count(spec) > 1:
-            raise RequestError("backbones", spec.text, "every backbone once, however it is written")
-    plan = plan.model_copy(
-        update={
-            "datasets": [canonical_spec(spec) for spec in plan.datasets],
-            "backbones": [spec.text for spec in specs],
-        }
-    )
+    cache.limit()  # refuses a wrong setting here and not in each worker
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
     for dataset in datasets:
         for fraction in plan.fractions:
@@ -98,6 +91,23 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
     return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes))
+
+
+def canonical(plan: Plan) -> Plan:
+    """The plan with datasets and backbones spelled in the one way that run directories hold.
+
+    Raises:
+        RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
+    """
+    for name in plan.strategies:
+        get_strategy(name)
+    specs = [parse_backbone(text) for text in plan.backbones]
+    for spec in specs:
+        check_size(spec, plan.image_size)
+        if specs.count(spec) > 1:
+            raise RequestError("backbones", spec.text, "every backbone once, however it is written")
+    datasets = [canonical_spec(spec) for spec in plan.datasets]
+    return plan.model_copy(update={"datasets": datasets, "backbones": [spec.text for spec in specs]})
 
 
 def _cell(
@@ -220,11 +230,9 @@ class Reporter:
 
 def default_workers() -> int:
     """As many as cores that this process may use, fewer where memory is short."""
-    import psutil
+    from bench import machine
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    fitting = int(psutil.virtual_memory().available / 2**20 / WORKER_MEMORY_MB)
-    return max(1, min(cores, fitting))
+    return max(1, min(machine.cores(), int(machine.available_memory() / 2**20 / WORKER_MEMORY_MB)))
 
 
 def default_out(plan: Plan) -> Path:
@@ -259,6 +267,7 @@ def run(
     Raises:
         RequestError: the plan cannot be run, or the directory holds another one.
         RunLocked: another run is working in the directory.
+        StoreError: the directory cannot be written any more; run the plan again.
     """
     reporter = reporter or Reporter()
     retry = tuple(retry)
@@ -267,9 +276,10 @@ def run(
             raise RequestError("retry", status, f"some of {', '.join(RETRYABLE)}")
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
-    prepared = prepare(load_plan(plan), reporter.say)
-    plan = prepared.plan
+    plan = canonical(load_plan(plan))
     directory = Path(out) if out is not None else default_out(plan)
+    reporter.say(f"Run directory: {directory}")
+    prepared = prepare(plan, reporter.say)
     store = Store(directory)
     _check_same(store, prepared)
     try:
@@ -286,7 +296,7 @@ def run(
         if not store.plan_path.exists():
             write_atomic(store.plan_path, plan.to_toml())
         info = store.read_run()
-        if todo or not info:
+        if todo or info.get("cells") != ids:
             info = _run_info(prepared, info)
             store.write_run(info)
         workers = workers or default_workers()
@@ -298,7 +308,7 @@ def run(
             reporter.end()
         result = load(directory)
         result.warnings.extend(store.damaged)
-        if todo or not (directory / "report.html").exists():
+        if todo or not store.has_report_of(result.records):
             result.report()
         return result
     finally:
@@ -308,8 +318,7 @@ def run(
 def _execute(
     prepared: Prepared, store: Store, todo: list[Cell], workers: int, info: dict[str, Any], reporter: Reporter
 ) -> None:
-    import psutil
-
+    from bench import machine
     from bench.execution.local import LocalExecutor
 
     plan = prepared.plan
@@ -320,13 +329,14 @@ def _execute(
         backend=todo[0].backend,
         cell_seconds=plan.limits.cell_seconds,
         provenance={name: info[name] for name in ("versions", "git", "hardware")},
-        memory_bound_mb=0.8 * psutil.virtual_memory().total / 2**20 / workers,
+        memory_bound_mb=0.8 * machine.total_memory() / 2**20 / workers,
         notify=reporter.event,
     )
-    latencies = _latencies(prepared, todo, executor, info)
-    for record in executor.run(todo, latencies):
-        store.write(record)
-        reporter.record(record)
+    with executor:
+        latencies = _latencies(prepared, todo, executor, info)
+        for record in executor.run(todo, latencies):
+            store.write(record)
+            reporter.record(record)
 
 
 def _latencies(
@@ -346,21 +356,23 @@ def _latencies(
         key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}
-    for key in jobs:
-        try:
-            known[key] = float((cache_dir() / "latency" / key).read_text())
-        except (OSError, ValueError):
+    for key, job in jobs.items():
+        path = cache_dir() / "latency" / key
+        with contextlib.suppress(OSError, ValueError):
+            known[key] = float(path.read_text())
             continue
-    missing = [key for key in jobs if key not in known]
-    for key, value in zip(missing, executor.measure_latency([jobs[key] for key in missing]), strict=True):
-        known[key] = value
-        if value is not None:
-            write_atomic(cache_dir() / "latency" / key, repr(value))
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # a cache that cannot be written must not cost a run
+                stack.enter_context(locked(cache_dir() / "latency.lock"))  # one measurement at a time
+            known[key] = executor.measure_latency(job)
+        if known[key] is not None:
+            with contextlib.suppress(OSError):
+                write_atomic(path, repr(known[key]))
     return {cell_id: known.get(key) for cell_id, key in of_cell.items()}
 
 
 def _check_same(store: Store, prepared: Prepared) -> None:
-    """Refuses a directory that holds another plan, other data or another protocol."""
+    """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
     if store.plan_path.exists():
         old = read_toml(store.plan_path)
         new = prepared.plan.model_dump(mode="json")
@@ -390,6 +402,24 @@ def _check_same(store: Store, prepared: Prepared) -> None:
             "a run on the same data, and the images or labels have changed since it began",
             "Choose another --out.",
         )
+
+    cells = {cell.id: cell for cell in prepared.cells}
+    if set(info.get("cells", cells)) - set(cells):
+        for record in store.records(info["cells"]):
+            if record.cell_id in cells or record.status not in FINAL:
+                continue
+            place = ("strategy", "backbone", "fraction", "seed")
+            now = next(
+                (c for c in prepared.cells if all(getattr(c, k) == record.cell[k] for k in place)), None
+            )
+            changed = [k for k, v in (now.identity if now else {}).items() if record.cell.get(k) != v]
+            raise RequestError(
+                "out",
+                str(store.directory),
+                f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
+                "would no longer belong to it",
+                "Choose another --out, or restore what has changed (Keras backend, weights file, strategy).",
+            )
 
 
 def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:

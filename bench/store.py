@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bench.errors import NewerRecord, RecordError, RunLocked
+from bench.errors import NewerRecord, RecordError, RunLocked, StoreError
 from bench.files import TEMPORARY_PREFIX, publish, write_atomic
 from bench.records import Record
 
@@ -61,13 +61,37 @@ class Store:
             self._lock = None
 
     def write(self, record: Record) -> None:
-        """Stores a record durably, and its predictions first if its worker has left some."""
+        """Stores a record durably, and its predictions first if its worker has left some.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        try:
+            self._write(record)
+        except OSError as error:
+            raise StoreError(
+                f"{self.directory}: a result could not be written ({error.strerror or error}). All earlier ones "
+                f"are kept: make room, then run {self.plan_path} again."
+            ) from error
+
+    def _write(self, record: Record) -> None:
         predictions = self.predictions_path(record.cell_id)
         temporary = self.temporary_predictions_path(record.cell_id)
         if record.status == "ok" and temporary.exists():
             publish(temporary, predictions)
         text = json.dumps(record.to_json(), indent=1, allow_nan=False)
-        write_atomic(self.directory / "cells" / f"{record.cell_id}.json", text)
+        write_atomic(self._path(record.cell_id), text)
+
+    def has_report_of(self, records: Iterable[Record]) -> bool:
+        """Whether report.html is newer than each of these records."""
+        try:
+            made = (self.directory / "report.html").stat().st_mtime_ns
+            return all(self._path(record.cell_id).stat().st_mtime_ns <= made for record in records)
+        except OSError:
+            return False
+
+    def _path(self, cell_id: str) -> Path:
+        return self.directory / "cells" / f"{cell_id}.json"
 
     def records(self, cell_ids: Iterable[str] | None = None) -> list[Record]:
         """The stored records, in order of their ids; of these cells only, if given.
@@ -113,9 +137,12 @@ class Store:
         return self.directory / "predictions" / f"{TEMPORARY_PREFIX}{cell_id}.npz"
 
     def predictions(self, cell_id: str) -> dict[str, np.ndarray]:
-        """``probabilities`` float32 (N, classes), ``labels`` int64 (N,) and ``ids`` (N,) of the test set."""
+        """``probabilities`` float32 (N, classes), ``labels`` int64 (N,) and ``ids`` (N,) of the test set.
+
+        With ``groups`` int64 (N,) if images belong together.
+        """
         with np.load(self.predictions_path(cell_id), allow_pickle=False) as file:
-            return {name: file[name] for name in ("probabilities", "labels", "ids")}
+            return dict(file)
 
     def write_run(self, content: dict[str, Any]) -> None:
         write_atomic(self.run_path, json.dumps(content, indent=1, allow_nan=False))

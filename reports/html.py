@@ -206,13 +206,14 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
             f"With {n} labelled images{interval} it is better than "
             f"{'the one other' if others == 1 else f'each of the {others} others'} tried; the next, "
             f"{who(first.candidate)}, is {words.points(first.difference)} points behind "
-            f"(95% interval {words.points(first.low)} to {words.points(first.high)})."
+            f"(simultaneous 95% interval {words.points(first.low)} to {words.points(first.high)})."
         )
     else:
         headline = f"Undecided: {who(leader)} leads with {right}, but its lead may be chance."
         doubtful = next(c for c in decision.comparisons if c.verdict in ("undecided", "unknown"))
         if math.isfinite(doubtful.low):
-            doubt = f"95% interval {words.points(doubtful.low, True)} to {words.points(doubtful.high, True)}"
+            low, high = words.points(doubtful.low, True), words.points(doubtful.high, True)
+            doubt = f"simultaneous 95% interval {low} to {high}"
         else:
             doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
         sentences.append(
@@ -565,8 +566,10 @@ def _method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
         "only that model is tested. Validation scores of trials are optimistic and not reported.",
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
         "nothing were shared between cells. Latency: one thread, one image at a time, warm, median.",
-        "Intervals cover new labelled subsets, new initialisations and new test images; comparisons are paired on "
-        "seeds and test images and corrected (Holm) for the number of comparisons. Bands in figures cover seeds "
+        "Intervals cover new labelled subsets, new initialisations and new test images; with all labels in use, "
+        "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
+        "images and corrected (Holm) for their number; their intervals hold simultaneously. Test images of one "
+        "group count as one draw. Bands in figures cover seeds "
         "only and are drawn from three seeds on.",
     ]
     if records:

@@ -6,6 +6,7 @@ configurations are compared on the same seeds and the same test images, so what 
 An interval has two sources of error, each with its own quantile: few seeds (t, seeds - 1 degrees of freedom)
 and many test images (normal). Their half-widths add in quadrature (Zou & Donner 2008, Stat. Med. 27:1693).
 The noise of a seed on an image is contained in both, so it counts twice: rather too wide than too narrow.
+With all labels in use (fraction 1) seeds differ in the validation part and in initialisation only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
@@ -151,7 +152,9 @@ def decide(
         runs = [_Runs(group.set_index("seed"), directory) for _, group in groups]
         if not runs:
             continue
-        runs.sort(key=lambda run: -run.accuracy)
+        # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
+        seeds = max(len(run.cells) for run in runs)
+        runs.sort(key=lambda run: (len(run.cells) < seeds, -run.accuracy))
         leader, *others = runs
         comparisons = tuple(_compare(leader, others, region))
         n, n_test = float(cells["n"].median()), float(cells["n_test"].median())
@@ -175,23 +178,23 @@ class _Runs:
         low = high = math.nan
         if len(self.cells) >= MINIMUM_SEEDS:
             answers = self.answers(self.cells.index)
-            over_images = _binomial(self.cells) if answers is None else _error(answers[1].mean(axis=0)) ** 2
+            over_images = _binomial(self.cells) if answers is None else answers.error(answers.right) ** 2
             half = _half_width(self.cells["accuracy"].to_numpy(), math.sqrt(over_images), LEVEL)
             low, high = max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
-        seconds = (self.cells["tune_seconds"].fillna(0) + self.cells["fit_seconds"]).median()
+        seconds = self.cells["total_seconds"].median()
         return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.accuracy,
                          low, high, float(seconds))  # fmt: skip
 
-    def answers(self, seeds: Iterable[int]) -> tuple[npt.NDArray[np.str_], Floats] | None:
-        """Ids of the test images and, seeds x images, which ones were classified correctly."""
+    def answers(self, seeds: Iterable[int]) -> Answers | None:
+        """Which test images were classified correctly, seeds x images."""
         if self.directory is None:
             return None
         folder = self.directory / "predictions"
         found = [_answers(folder / f"{cell_id}.npz") for cell_id in self.cells["cell_id"].loc[list(seeds)]]
         known = [answer for answer in found if answer is not None]
-        if len(known) < len(found) or any(not np.array_equal(ids, known[0][0]) for ids, _ in known):
+        if len(known) < len(found) or any(not np.array_equal(answer.ids, known[0].ids) for answer in known):
             return None
-        return known[0][0], np.stack([right for _, right in known])
+        return replace(known[0], right=np.concatenate([answer.right for answer in known]))
 
 
 def _compare(leader: _Runs, others: list[_Runs], region: float) -> list[Comparison]:
@@ -211,8 +214,8 @@ def _compare(leader: _Runs, others: list[_Runs], region: float) -> list[Comparis
             )
             continue
         mine, theirs = leader.answers(seeds), other.answers(seeds)
-        if mine is not None and theirs is not None and np.array_equal(mine[0], theirs[0]):
-            over_images, paired = _error((mine[1] - theirs[1]).mean(axis=0)), True
+        if mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids):
+            over_images, paired = mine.error(mine.right - theirs.right), True
         else:
             over_images, paired = math.sqrt(_binomial(leader.cells) + _binomial(other.cells)), False
         family.append((_p_value(lead, over_images), lead, over_images, paired, other.candidate))
@@ -265,18 +268,49 @@ def _binomial(cells: pd.DataFrame) -> float:
     return share * (1 - share) / float(cells["n_test"].median())
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Which test images were classified correctly.
+
+    Attributes:
+        ids: of the images, sorted.
+        right: 1 or 0, seeds x images.
+        groups: a number by image, the same for images that belong together (of one patient, say); or None.
+    """
+
+    ids: npt.NDArray[np.str_]
+    right: Floats
+    groups: npt.NDArray[np.int64] | None
+
+    def error(self, values: Floats) -> float:
+        """The standard error that the choice of test images gives to the mean of ``values``, seeds x images.
+
+        Images of one group are one draw, not several (Liang & Zeger 1986, Biometrika 73:13).
+        """
+        by_image = values.mean(axis=0)
+        if self.groups is None:
+            return _error(by_image)
+        sums = np.bincount(np.unique(self.groups, return_inverse=True)[1], by_image - by_image.mean())
+        if len(sums) < 2:
+            return math.inf
+        return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(by_image))
+
+
 @lru_cache(maxsize=4096)
-def _load_answers(path: Path, modified: int) -> tuple[npt.NDArray[np.str_], Floats] | None:
+def _load_answers(path: Path, modified: int) -> Answers | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             ids, right = file["ids"].astype(str), file["probabilities"].argmax(axis=1) == file["labels"]
+            groups = file["groups"].astype(np.int64) if "groups" in file else None
         order = np.argsort(ids)
-        return ids[order], right[order].astype(float)
+        return Answers(
+            ids[order], right[None, order].astype(float), None if groups is None else groups[order]
+        )
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _answers(path: Path) -> tuple[npt.NDArray[np.str_], Floats] | None:
+def _answers(path: Path) -> Answers | None:
     """What a cell's predictions file says, images in the order of their ids; None if there is none to read."""
     try:
         return _load_answers(path, path.stat().st_mtime_ns)

@@ -82,7 +82,8 @@ class Examples(Protocol):
     """A set of examples, opaque but for these."""
 
     @property
-    def ids(self) -> Sequence[str]: ...
+    def ids(self) -> Sequence[str]:
+        """Stable, unique, and without a meaning."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -115,9 +116,9 @@ class Fitted:
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Points of the learning curve, see ``bench.records.Record.curves``."""
     seconds: float = 0.0
-    """Training and evaluation; without tracing, and without prefixes."""
+    """Training and evaluation; without tracing, prefixes, and stages that an earlier trial has trained."""
     prefixes: dict[str, float] = field(default_factory=dict)
-    """Seconds by stored prefix used, as if each had been computed for this fit alone."""
+    """Seconds by the cut of each stored prefix used, as if it had been computed for this fit alone."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the report on how this was trained."""
 

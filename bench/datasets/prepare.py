@@ -66,7 +66,7 @@ def open_dataset(
     source = open_source(spec)
     caches = cache_dir() / "datasets"
     prefix = digest([spec, image_size, resizing])
-    entry = caches / f"{prefix}-{digest([source.stamp(), _versions()])}"
+    entry = caches / f"{prefix}-{digest([source.stamp(), decoding_versions()])}"
     dataset = _load(entry)
     if dataset is not None:
         return dataset
@@ -96,7 +96,8 @@ def open_dataset(
     return dataset
 
 
-def _versions() -> list[int]:
+def decoding_versions() -> list[int]:
+    """What the same spec and files may give other pixels or splits under."""
     from bench.datasets.decode import VERSION
 
     return [FORMAT, VERSION]

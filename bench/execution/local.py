@@ -21,7 +21,9 @@ from typing import Any
 
 import psutil
 
-from bench.records import AGAIN, Cell, Record
+from bench import machine
+from bench.errors import StoreError
+from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
 
 POLL_SECONDS = 0.2
@@ -35,6 +37,8 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
+ANSWERS = ("done", "latency", "unstored")
+"""Messages with which a worker has finished a job."""
 WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
 )
@@ -53,7 +57,7 @@ class Event:
 
 @dataclass
 class LocalExecutor:
-    """Runs cells in ``workers`` long-lived child processes.
+    """Runs cells in ``workers`` long-lived child processes, which end with the ``with`` statement that it is for.
 
     Args:
         store: where workers leave predictions; records are handed out, not stored here.
@@ -74,6 +78,7 @@ class LocalExecutor:
     provenance: dict[str, Any] = field(default_factory=dict)
     memory_bound_mb: float | None = None
     notify: Callable[[Event], None] = lambda event: None
+    pool: dict[int, _Worker] = field(default_factory=dict, init=False)
 
     def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
         """Runs ``cells`` and yields each one's record as it ends.
@@ -81,92 +86,94 @@ class LocalExecutor:
         Args:
             cells: what to run, in the order of preference.
             latencies: milliseconds an image by cell id, from ``measure_latency``.
+
+        Raises:
+            StoreError: the disk is full.
         """
         queue = Queue(cells)
         attempts: Counter[str] = Counter()
-        pool = {number: self._start(number) for number in range(min(self.workers, len(cells)))}
-        try:
-            busy: dict[int, Cell] = {}
-            while queue or busy:
-                for number, worker in pool.items():
-                    if number in busy:
-                        continue
-                    cell = queue.take(number)
-                    if cell is None:
-                        continue
-                    if worker.process.poll() is not None:
-                        worker = self._replace(pool, number)
-                    busy[number] = cell
-                    attempts[cell.id] += 1
-                    self.notify(Event("started", number, "", cell))
-                    worker.begin(
-                        {
-                            "job": "cell",
-                            "cell": _cell_fields(cell),
-                            "inference_ms": latencies.get(cell.id),
-                            "predictions": str(self.store.temporary_predictions_path(cell.id)),
-                        }
+        busy: dict[int, Cell] = {}
+        for number in range(min(self.workers, len(cells))):
+            if number not in self.pool:
+                self.pool[number] = self._start(number)
+        while queue or busy:
+            for number in self.pool:
+                if number in busy:
+                    continue
+                cell = queue.take(number)
+                if cell is None:
+                    continue
+                if self.pool[number].process.poll() is not None:
+                    self._replace(number)
+                busy[number] = cell
+                attempts[cell.id] += 1
+                self.notify(Event("started", number, "", cell))
+                self.pool[number].begin(
+                    {
+                        "job": "cell",
+                        "cell": _cell_fields(cell),
+                        "inference_ms": latencies.get(cell.id),
+                        "predictions": str(self.store.temporary_predictions_path(cell.id)),
+                    }
+                )
+            for number, message in self._wait(busy):
+                if message["event"] == "tick":
+                    self.notify(Event("tick", number, message["text"], busy.get(number)))
+                    continue
+                cell = busy.pop(number)
+                if message["event"] == "unstored":
+                    raise StoreError(
+                        f"{self.store.directory}: the predictions of a cell could not be written "
+                        f"({message['message']}). All earlier results are kept: make room, then run "
+                        f"{self.store.plan_path} again."
                     )
-                for number, message in self._wait(pool, busy):
-                    if message["event"] == "tick":
-                        self.notify(Event("tick", number, message["text"], busy.get(number)))
-                        continue
-                    cell = busy.pop(number)
-                    record = self._record(cell, pool[number], message["fields"])
-                    if message["event"] == "gone" or self._is_too_large(pool[number]):
-                        self._replace(pool, number)
-                    if record.status in AGAIN and attempts[cell.id] < 2:
-                        self.notify(Event("note", number, f"{record.status}; it runs once more", cell))
-                        queue.put_back(cell)
-                        continue
-                    yield record
-        finally:
-            for worker in pool.values():
-                worker.end()
+                record = self._record(cell, self.pool[number], message["fields"])
+                if message["event"] == "gone" or self._is_too_large(self.pool[number]):
+                    self._replace(number)
+                if record.status in AGAIN and attempts[cell.id] < 2:
+                    self.notify(Event("note", number, f"{record.status}; it runs once more", cell))
+                    queue.put_back(cell)
+                    continue
+                yield record
 
-    def measure_latency(self, jobs: Sequence[dict[str, Any]]) -> list[float | None]:
-        """Latency of whole networks, in milliseconds an image, with nothing else running; None if it failed."""
-        results: list[float | None] = []
-        pool: dict[int, _Worker] = {}
-        for job in jobs:
-            if not pool:
-                pool[0] = self._start(0)
-            self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
-            pool[0].begin({"job": "latency", **job})
-            result: float | None = None
-            for _, message in self._until_answered(pool):
-                if message["event"] == "latency":
-                    result = message["milliseconds"]
-                elif message["event"] == "gone":
-                    pool.pop(0).end()
-            results.append(result)
-        for worker in pool.values():
-            worker.end()
-        return results
-
-    def _until_answered(self, pool: dict[int, _Worker]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def measure_latency(self, job: dict[str, Any]) -> float | None:
+        """Latency of a whole network, in milliseconds an image, before any cell runs; None if it failed."""
+        if 0 not in self.pool:
+            self.pool[0] = self._start(0)
+        self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
+        self.pool[0].begin({"job": "latency", **job})
         while True:
-            for number, message in self._wait(pool, {0: None}):
-                if message["event"] != "tick":
-                    yield number, message
-                    return
+            for _, message in self._wait({0: None}):
+                if message["event"] == "latency":
+                    return float(message["milliseconds"]) if message["milliseconds"] is not None else None
+                if message["event"] == "gone":
+                    self.pool.pop(0).end()
+                    return None
 
-    def _wait(self, pool: dict[int, _Worker], busy: dict[int, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends all workers."""
+        while self.pool:
+            self.pool.popitem()[1].end()
+
+    def _wait(self, busy: dict[int, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         """What the busy workers said within a poll; a worker that is gone or too slow says ``gone``."""
         selector = selectors.DefaultSelector()
         for number in busy:
-            selector.register(pool[number].channel, selectors.EVENT_READ, number)
+            selector.register(self.pool[number].channel, selectors.EVENT_READ, number)
         ready = {key.data for key, _ in selector.select(POLL_SECONDS)}
         selector.close()
         for number in list(busy):
-            worker = pool[number]
+            worker = self.pool[number]
             worker.watch_memory()
             answered = False
             dead = worker.process.poll() is not None  # asked before reading: what it said last is not missed
             if number in ready or dead:
                 for message in worker.read():
                     yield number, message
-                    answered = message["event"] in ("done", "latency")
+                    answered = message["event"] in ANSWERS
                 if not answered and (dead or not worker.channel_open):
                     yield number, {"event": "gone", "fields": worker.obituary()}
                     answered = True
@@ -177,9 +184,11 @@ class LocalExecutor:
                 yield number, {"event": "gone", "fields": fields}
 
     def _record(self, cell: Cell, worker: _Worker, fields: dict[str, Any]) -> Record:
+        # A cell that uses no network says nothing of memory: what its worker holds is of earlier cells.
+        measures = bool(cell.backbone) or fields["status"] not in FINAL
         costs = {
             "wall_seconds": time.monotonic() - worker.began,
-            "peak_memory_mb": worker.peak_mb,
+            "peak_memory_mb": worker.peak_mb if measures else None,
         }
         fields = {**fields, "costs": {**fields.get("costs", {}), **costs}}
         return Record(cell_id=cell.id, cell=_cell_fields(cell), provenance=self.provenance, **fields)
@@ -190,10 +199,9 @@ class LocalExecutor:
     def _start(self, number: int) -> _Worker:
         return _Worker(number, self.threads, self.backend)
 
-    def _replace(self, pool: dict[int, _Worker], number: int) -> _Worker:
-        pool[number].end()
-        pool[number] = self._start(number)
-        return pool[number]
+    def _replace(self, number: int) -> None:
+        self.pool[number].end()
+        self.pool[number] = self._start(number)
 
 
 class Queue:
@@ -301,7 +309,7 @@ class _Worker:
         self._stderr.seek(0)
         tail = self._stderr.read().decode(errors="replace")[-STDERR_TAIL:].strip()
         if code == -signal.SIGKILL:
-            free = psutil.virtual_memory().available / 2**20
+            free = machine.available_memory() / 2**20
             message = (
                 f"the worker was killed (SIGKILL) while holding {self.peak_mb:.0f} MiB, with {free:.0f} MiB free "
                 "now; this is often the kernel running out of memory: try fewer --workers or a smaller batch_size"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
-from bench.datasets import Dataset, Part
+from bench.datasets import Dataset, Part, decoding_versions
 from bench.datasets.splits import split_validation, subset
 from bench.errors import BenchError
-from bench.records import Cell
+from bench.files import digest
+from bench.records import PROTOCOL_VERSION, Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples
@@ -53,7 +53,6 @@ def run_cell(
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
-    start = time.perf_counter()
     strategy = get_strategy(cell.strategy)
     pool, test = dataset.pool, dataset.test
     rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
@@ -89,13 +88,16 @@ def run_cell(
     fields["metrics"] = score(probabilities, test.labels)
     fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
     fields["warnings"] = list(final.notes)
+    search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
+    tuned.use(final.prefixes)  # what search and refit share is computed once
+    prefix_seconds = sum(tuned.prefixes.values())
     fields["costs"] |= {
         "fit_seconds": final.seconds + sum(final.prefixes.values()),
-        "prefix_seconds": fields["costs"]["prefix_seconds"] + sum(final.prefixes.values()),
+        "prefix_seconds": prefix_seconds,
+        "total_seconds": search_seconds + final.seconds + prefix_seconds,
         "params": final.params,
         "trainable_params": final.trainable_params,
         "inference_ms_per_image": inference_ms if final.params else 0.0,
-        "wall_seconds": time.perf_counter() - start,
     }
     return Outcome(fields, probabilities.astype(np.float32))
 
@@ -155,15 +157,16 @@ class _Search:
         val = task.val
         assert val is not None
         task.epochs, task.head, task.tick = proposal.epochs, self.head(hp), counted
-        start = time.perf_counter()
         try:
             fitted = self.strategy.fit(task, hp)
             probabilities = fitted.predictor.predict(val)
             if not np.isfinite(probabilities).all():
-                raise NotFinite("the predictions are not finite")
+                error = NotFinite("the predictions are not finite")
+                error.seconds, error.prefixes = fitted.seconds, fitted.prefixes
+                raise error
         except NotFinite as error:
-            trial |= {"status": "diverged", "error": str(error), "score": None}
-            trial |= {"seconds": time.perf_counter() - start}
+            trial |= {"status": "diverged", "error": str(error), "score": None, "seconds": error.seconds}
+            self.use(error.prefixes)
             return WORST
         labels = val.labels
         value = selection_score(probabilities, labels)
@@ -175,10 +178,15 @@ class _Search:
             "epochs": fitted.epochs[-1] if fitted.epochs else None,
             "seconds": fitted.seconds,
         }
-        self.prefixes |= fitted.prefixes
+        self.use(fitted.prefixes)
         if self.best is None or value > self.best[0]:
             self.best, self.best_hp = (value, trial, fitted), hp
         return value
+
+    def use(self, prefixes: dict[str, float]) -> None:
+        """Counts prefixes by cut, each once."""
+        for cut, seconds in prefixes.items():
+            self.prefixes[cut] = max(seconds, self.prefixes.get(cut, 0.0))
 
     def refit(self, rows: np.ndarray) -> Fitted:
         """The chosen hyperparameters on all labelled examples, each stage as long as it was best."""
@@ -210,7 +218,10 @@ class _Search:
         )
 
     def examples(self, part: Part, name: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
-        key = f"{self.dataset.fingerprint}:{name}:{self.cell.image_size}:{self.cell.resizing}"
+        key = digest(
+            [self.dataset.fingerprint, name, self.cell.image_size, self.cell.resizing]
+            + [PROTOCOL_VERSION, *decoding_versions()]
+        )
         return PartExamples.of(part, key, rows, labelled)
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.datasets import Part
-from bench.files import rows_of
+from bench.files import digest, rows_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class PartExamples:
 
     @property
     def ids(self) -> Sequence[str]:
-        return [self.names[row] for row in self.rows]
+        # Not the names: of a folder of class folders they spell out the labels.
+        return [digest([self.key, self.names[row]]) for row in self.rows]
 
     @property
     def labels(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,10 @@ falling learning rate the best often comes late."""
 
 
 class NotFinite(ArithmeticError):
-    """The loss became infinite or not a number."""
+    """The loss became infinite or not a number, after ``seconds`` of training on ``prefixes``."""
+
+    seconds = 0.0
+    prefixes: dict[str, float] = {}  # noqa: RUF012  (replaced, never changed)
 
 
 def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -55,16 +58,17 @@ class _Progress:
     epochs: list[int] = field(default_factory=list)
     images: int = 0
     seconds: float = 0.0
+    reused: float = 0.0
+    """Seconds of ``seconds`` that an earlier trial has spent."""
     prefixes: dict[str, float] = field(default_factory=dict)
 
     def copy(self) -> _Progress:
-        return _Progress(
-            dict(self.state),
-            list(self.curve),
-            list(self.epochs),
-            self.images,
-            self.seconds,
-            dict(self.prefixes),
+        return replace(
+            self,
+            state=dict(self.state),
+            curve=list(self.curve),
+            epochs=list(self.epochs),
+            prefixes=dict(self.prefixes),
         )
 
 
@@ -109,14 +113,20 @@ class CellTask:
         network = self.network
         start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
         progress = _Progress(start)
+        epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]
+        last = len(stages) - 1
         for i, stage in enumerate(stages):
-            key = (self.head, *stages[: i + 1])
-            if key in self._finished:  # a warm start that an earlier trial has computed
+            key = (self.head, *zip(stages[: i + 1], epochs[: i + 1], strict=True))
+            if i < last and key in self._finished:  # a warm start that an earlier trial has computed
                 progress = self._finished[key].copy()
+                progress.reused = progress.seconds
                 continue
-            last = i == len(stages) - 1
-            program = self._run(stage, i, self.epochs if stage.epochs is None else stage.epochs, progress)
-            if not last:
+            try:
+                program = self._run(stage, i, epochs[i], progress)
+            except NotFinite as error:
+                error.seconds, error.prefixes = progress.seconds - progress.reused, progress.prefixes
+                raise
+            if i < last:
                 self._finished[key] = progress.copy()
         notes = []
         if self.augmentation and any(stage.cut != "input" for stage in stages):
@@ -130,7 +140,7 @@ class CellTask:
             trainable_params=program.trainable_params,
             epochs=progress.epochs,
             curve=progress.curve,
-            seconds=progress.seconds,
+            seconds=progress.seconds - progress.reused,
             prefixes=progress.prefixes,
             notes=notes,
         )
@@ -143,19 +153,16 @@ class CellTask:
             return max(MINIMUM_BATCH, min(size, HEAD_BATCH))
         return max(min(MINIMUM_BATCH, self.batch_size), min(self.batch_size, labels // STEPS_AN_EPOCH))
 
-    def inputs(
-        self, stage: Stage, examples: PartExamples, augmented: bool
-    ) -> tuple[Inputs, dict[str, float]]:
-        """The inputs of a stage's program for ``examples``, and the seconds by prefix that they cost."""
+    def inputs(self, stage: Stage, examples: PartExamples, augmented: bool) -> tuple[Inputs, float]:
+        """The inputs of a stage's program for ``examples``, and the seconds that their prefix cost."""
         assert self.network is not None
         augmentation = self.augmentation if augmented else Augmentation()
         if stage.cut == "input":
-            return _image_inputs(examples, augmentation), {}
+            return _image_inputs(examples, augmentation), 0.0
         views = VIEWS if augmentation else 1
         cut = self.network.cut(stage.cut)
         prefix = self.network.prefixes(cut, self.head.pooling).get(examples, augmentation, views)
-        name = f"{cut.name if cut else 'top'}, {views} views of {len(examples)} images"
-        return prefix.batch, {name: prefix.seconds_per_image * len(examples) * views}
+        return prefix.batch, prefix.seconds_per_image * len(examples)
 
     def _run(self, stage: Stage, index: int, epochs: int, progress: _Progress) -> Program:
         assert self.network is not None
@@ -163,12 +170,13 @@ class CellTask:
         program = self.network.program(cut, self.head, stage.batch_norm == "trained", LABEL_SMOOTHING)
         batch_size = self.batch_size_of(stage)
         program.warm(batch_size)
-        train, prefixes = self.inputs(stage, self.train, augmented=True)
+        train, spent = self.inputs(stage, self.train, augmented=True)
         val = None
         if self.val is not None:
             val, more = self.inputs(stage, self.val, augmented=False)
-            prefixes |= more
-        progress.prefixes |= prefixes
+            spent += more
+        if spent:
+            progress.prefixes[cut.name if cut else "top"] = spent
         program.reset(progress.state, self.seed, stage.weight_decay)
         if cut is None and "head_standardise:0" not in progress.state:
             program.standardise(lambda rows: train(rows, None), len(self.train))
@@ -185,51 +193,59 @@ class CellTask:
         best_score, best_epoch, best_state = -math.inf, 0, None
         step, epoch = 0, 0
         point: dict[str, Any] = {}
-        while True:
-            seconds = progress.seconds + time.perf_counter() - clock
-            point |= {
-                "stage": stage.name,
-                "epoch": epoch,
-                "images": progress.images + step * batch_size,
-                "seconds": seconds + sum(progress.prefixes.values()),
-            }
-            if val is not None:
-                assert self.val is not None
-                program.reestimate(lambda rows: train(rows, None), min(len(self.train), STATISTICS_IMAGES))
-                probabilities = program.probabilities(lambda rows: val(rows, None), len(self.val))
-                if not np.isfinite(probabilities).all():
-                    raise NotFinite(f"predictions are not finite after epoch {epoch} of stage {stage.name!r}")
-                labels = self.val.labels
+        try:
+            while True:
+                seconds = progress.seconds + time.perf_counter() - clock
                 point |= {
-                    "val_loss": log_loss(probabilities, labels),
-                    "val_accuracy": accuracy(probabilities, labels),
+                    "stage": stage.name,
+                    "epoch": epoch,
+                    "images": progress.images + step * batch_size,
+                    "seconds": seconds + sum(progress.prefixes.values()),
                 }
-                score = selection_score(probabilities, labels)
-                if score > best_score:
-                    best_score, best_epoch, best_state = score, epoch, program.state()
-            progress.curve.append(point)
-            if step >= budget or (val is not None and epoch - best_epoch >= patience):
-                break
-            sums, taken = np.zeros(2), 0
-            for _ in range(min(steps_an_epoch, budget - step)):
-                rate = stage.learning_rate * schedule((step + 0.5) / horizon, stage.warmup)
-                program.optimizer.learning_rate.assign(rate)
-                rows = order.next(batch_size)
-                measured = program.train_step(train(rows, rng), self.train.labels[rows])
-                step, taken, sums = step + 1, taken + 1, sums + measured
-                if not math.isfinite(measured[0]):
-                    raise NotFinite(
-                        f"loss is {measured[0]} in epoch {epoch + 1}, step {step} of stage {stage.name!r}"
+                if val is not None:
+                    assert self.val is not None
+                    program.reestimate(
+                        lambda rows: train(rows, None), min(len(self.train), STATISTICS_IMAGES)
                     )
-            epoch += 1
-            point = {"train_loss": float(sums[0] / taken), "train_accuracy": float(sums[1] / taken)}
-            self.tick(f"{stage.name} epoch {epoch}/{epochs}")
-        if best_state is None:  # the refit: the last weights, with statistics of all its images
-            program.reestimate(lambda rows: train(rows, None), len(self.train))
-            best_state, best_epoch = program.state(), epoch
-        else:
-            program.reset(best_state, self.seed, stage.weight_decay)
-        progress.seconds += time.perf_counter() - clock
+                    probabilities = program.probabilities(lambda rows: val(rows, None), len(self.val))
+                    if not np.isfinite(probabilities).all():
+                        raise NotFinite(
+                            f"predictions are not finite after epoch {epoch} of stage {stage.name!r}"
+                        )
+                    labels = self.val.labels
+                    point |= {
+                        "val_loss": log_loss(probabilities, labels),
+                        "val_accuracy": accuracy(probabilities, labels),
+                    }
+                    score = selection_score(probabilities, labels)
+                    # What no stage has trained yet is no candidate, though its log loss may be the best when
+                    # labels are few: the refit would train nothing and predict chance.
+                    if score > best_score and (epoch or index):
+                        best_score, best_epoch, best_state = score, epoch, program.state()
+                progress.curve.append(point)
+                if step >= budget or (val is not None and epoch - best_epoch >= patience):
+                    break
+                sums, taken = np.zeros(2), 0
+                for _ in range(min(steps_an_epoch, budget - step)):
+                    rate = stage.learning_rate * schedule((step + 0.5) / horizon, stage.warmup)
+                    program.optimizer.learning_rate.assign(rate)
+                    rows = order.next(batch_size)
+                    measured = program.train_step(train(rows, rng), self.train.labels[rows])
+                    step, taken, sums = step + 1, taken + 1, sums + measured
+                    if not math.isfinite(measured[0]):
+                        raise NotFinite(
+                            f"loss is {measured[0]} in epoch {epoch + 1}, step {step} of stage {stage.name!r}"
+                        )
+                epoch += 1
+                point = {"train_loss": float(sums[0] / taken), "train_accuracy": float(sums[1] / taken)}
+                self.tick(f"{stage.name} epoch {epoch}/{epochs}")
+            if best_state is None:  # the refit: the last weights, with statistics of all its images
+                program.reestimate(lambda rows: train(rows, None), len(self.train))
+                best_state, best_epoch = program.state(), epoch
+            else:
+                program.reset(best_state, self.seed, stage.weight_decay)
+        finally:
+            progress.seconds += time.perf_counter() - clock
         progress.images += step * batch_size
         progress.epochs.append(best_epoch)
         progress.state = {**progress.state, **best_state}

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import psutil
 
-from bench import cache
+from bench import cache, machine
 from bench.files import digest, locked, rows_of, write_atomic
 from bench.training.augmentation import Augmentation
 from bench.training.examples import PartExamples
@@ -93,8 +92,8 @@ class Prefix:
     Args:
         views: the image itself, then augmented views.
         rows: which rows of the part are meant, int64 (N,).
-        seconds_per_image: what computing one view of one image took when it was computed and stored; 0 if it
-            is computed whenever it is read, so that it counts as training.
+        seconds_per_image: what computing the stored views of one image took when they were stored; views that
+            are computed whenever they are read count as training.
     """
 
     views: list[View]
@@ -158,7 +157,7 @@ class PrefixStore:
                 except OSError:  # the disk is full, or not ours to write: slower, but the same numbers
                     store = False
             result.append(computed)
-        return Prefix(result, examples.rows, float(np.mean(spent)) if spent else 0.0)
+        return Prefix(result, examples.rows, float(np.sum(spent)))
 
     def _stored(
         self, examples: PartExamples, augmentation: Augmentation, view: int, computed: Computed
@@ -180,7 +179,7 @@ class PrefixStore:
             if len(missing):
                 size = len(missing) * self.row_bytes
                 cache.make_room(size, keep=folder)
-                reading = MEMORY_SPEED if size < psutil.virtual_memory().available / 2 else DISK_SPEED
+                reading = MEMORY_SPEED if size < machine.available_memory() / 2 else DISK_SPEED
                 if not self._warm:  # tracing is nobody's cost
                     self.compute(np.zeros((BATCH, *examples.pixels.shape[1:]), np.float32))
                     self._warm = True

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from bench.backbones.cuts import Cut, split
-from bench.training.seeds import generator
+from bench.training.seeds import derived_seed, generator
 
 State = dict[str, np.ndarray]
 """Weights by place: ``"12:0"`` is weight 0 of the backbone's layer 12, ``"head_logits:0"`` one of the head."""
@@ -164,9 +164,11 @@ class Program:
         self.optimizer.decay.assign(weight_decay)
         for scale, variable in zip(self.optimizer.scales, self.model.trainable_variables, strict=True):
             scale.assign(self._scale(variable))
-        for layer in self.model._flatten_layers():
+        for i, layer in enumerate(self.model._flatten_layers()):
             if hasattr(layer, "seed_generator"):
-                layer.seed_generator.state.assign(np.array([seed % 2**31, 0], np.uint32))
+                # Each layer its own: with one seed for all, what one block drops is dropped by all others.
+                own = derived_seed("dropout", seed, i) % 2**31
+                layer.seed_generator.state.assign(np.array([own, 0], np.uint32))
 
     def _scale(self, variable: keras.Variable) -> float:
         """What the learning rate is relative to; for vectors and the head, which may start at zero, fixed."""

@@ -88,9 +88,7 @@ def make_subsets(folder: Path, data: str, options: argparse.Namespace) -> None:
     link(list(test.ids), test.labels, folder / "test")
     for fraction in options.fractions:
         for seed in range(options.seeds):
-            rows = subset(
-                pool.labels, pool.groups, fraction, seed, dataset.fingerprint, dataset.class_names
-            )
+            rows = subset(pool.labels, pool.groups, fraction, seed, dataset.fingerprint, dataset.class_names)
             parts = split_validation(pool.labels, pool.groups, rows, seed, dataset.fingerprint)
             for name, part in zip(("train", "val"), parts, strict=True):
                 to = folder / f"{fraction}-{seed}" / name
@@ -154,7 +152,9 @@ def main() -> None:
     parser.add_argument("--alpha", type=float)
     parser.add_argument("--weights", default="imagenet", choices=["imagenet", "none"])
     parser.add_argument("--image-size", type=int, default=96)
-    parser.add_argument("--fractions", type=lambda t: [float(f) for f in t.split(",")], default=[0.1, 0.33, 1.0])
+    parser.add_argument(
+        "--fractions", type=lambda t: [float(f) for f in t.split(",")], default=[0.1, 0.33, 1.0]
+    )
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)

@@ -21,7 +21,9 @@ import keras_tuner
 import tensorflow as tf
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--subsets", type=Path, required=True, help="folders <fraction>-<seed>/{train,val}, and test")
+parser.add_argument(
+    "--subsets", type=Path, required=True, help="folders <fraction>-<seed>/{train,val}, and test"
+)
 parser.add_argument("--strategies", nargs="+", required=True)
 parser.add_argument("--backbone", required=True)
 parser.add_argument("--alpha", type=float)
@@ -38,10 +40,9 @@ AUTOTUNE = tf.data.AUTOTUNE
 
 
 def read(folder, shuffle=True):
-    dataset = keras.utils.image_dataset_from_directory(
+    return keras.utils.image_dataset_from_directory(
         folder, image_size=SIZE, batch_size=arguments.batch_size, shuffle=shuffle, verbose=False
     )
-    return dataset
 
 
 test = read(arguments.subsets / "test", shuffle=False)

@@ -127,10 +127,12 @@ def test_results_csv_has_a_row_a_cell_with_raw_numbers(out: Path, table: pd.Data
         assert (row["n"], row["n_train"] + row["n_val"]) == (record.n, record.n)
         assert row["n"] == round(row["fraction"] * 1438)
         assert row["trials"] == len(record.trials) == (1 if row["strategy"] == "majority" else 2)
-        assert row["fit_seconds"] + row["tune_seconds"] >= row["prefix_seconds"] >= 0
+        assert row["fit_seconds"] + row["tune_seconds"] >= row["total_seconds"] >= row["prefix_seconds"] >= 0
         assert row["wall_seconds"] > 0
-        assert row["peak_memory_mb"] > 50
-        if row["strategy"] != "majority":
+        if row["strategy"] == "majority":
+            assert math.isnan(row["peak_memory_mb"])
+        else:
+            assert row["peak_memory_mb"] > 50
             assert row["inference_ms_per_image"] > 0
             assert row["params"] >= row["trainable_params"] > 0
     per_strategy = table.set_index(["strategy", "fraction"]).trainable_params
@@ -156,9 +158,9 @@ def test_the_metrics_follow_from_the_predictions(out: Path) -> None:
 
 def test_a_transfer_or_a_training_is_better_than_none(table: pd.DataFrame) -> None:
     # Random weights with the right statistics are features too.
-    at_most = table[table.fraction == 0.1].set_index("strategy").log_loss
-    assert at_most["feature_extraction"] < at_most["majority"]
-    assert at_most["full_finetune"] < at_most["majority"]
+    accuracy = table[table.fraction == 0.1].set_index("strategy").accuracy
+    assert accuracy["feature_extraction"] > accuracy["majority"] + 0.05
+    assert accuracy["full_finetune"] > accuracy["majority"]
 
 
 def state_of(out: Path) -> dict[str, tuple[int, int]]:

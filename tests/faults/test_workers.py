@@ -58,6 +58,12 @@ def executor(tmp_path: Path) -> Callable[..., LocalExecutor]:
     return make
 
 
+def finish(executor: LocalExecutor, cells: list[Cell]) -> list[Record]:
+    """Runs cells and ends the workers."""
+    with executor:
+        return list(executor.run(cells, {}))
+
+
 def workers(parent: int | None = None) -> list[psutil.Process]:
     """The worker processes of a process; by default of this one."""
     found = []
@@ -129,7 +135,7 @@ def test_cells_whose_workers_die_run_once_more_and_cost_their_neighbours_nothing
             once.id: [signal.SIGKILL],
         }
     )
-    records = {record.cell_id: record for record in executor(notify=killer).run(cells, {})}
+    records = {record.cell_id: record for record in finish(executor(notify=killer), cells)}
     assert set(records) == {cell.id for cell in cells}
     assert workers() == []
 
@@ -160,7 +166,7 @@ def test_cells_whose_workers_die_run_once_more_and_cost_their_neighbours_nothing
 def test_a_worker_that_cannot_start_is_told_with_its_last_words(
     cells: list[Cell], executor: Callable[..., LocalExecutor]
 ) -> None:
-    (record,) = executor(backend="nonsense").run(cells[:1], {})
+    (record,) = finish(executor(backend="nonsense"), cells[:1])
     assert record.status == "crashed"
     assert record.error is not None
     assert record.error["type"] == "exit code 1"
@@ -170,7 +176,7 @@ def test_a_worker_that_cannot_start_is_told_with_its_last_words(
 def test_a_cell_that_fails_is_told_apart(cells: list[Cell], executor: Callable[..., LocalExecutor]) -> None:
     other_data = replace(cells[0], fingerprint="0" * 16)
     no_such = replace(cells[0], strategy="none_such")
-    found = {record.cell_id: record for record in executor().run([other_data, no_such, cells[1]], {})}
+    found = {record.cell_id: record for record in finish(executor(), [other_data, no_such, cells[1]])}
     assert found[cells[1].id].status == "ok"
     for cell, message in ((other_data, "has changed since"), (no_such, "none_such")):
         record = found[cell.id]
@@ -218,7 +224,7 @@ def test_a_cell_that_takes_too_long_ends_with_all_it_started(
             seen.extend([*workers(), with_grandchild()])
 
     start = time.monotonic()
-    (record,) = executor(cell_seconds=1, notify=note).run(cells[:1], {})
+    (record,) = finish(executor(cell_seconds=1, notify=note), cells[:1])
     assert record.status == "timeout"
     assert record.error is not None
     assert "1 s (limits.cell_seconds)" in record.error["message"]
@@ -239,7 +245,7 @@ def test_a_dead_worker_is_noticed_though_its_child_lives(
             for worker in workers():
                 worker.kill()
 
-    (record,) = executor(cell_seconds=5, notify=kill).run(cells[:1], {})
+    (record,) = finish(executor(cell_seconds=5, notify=kill), cells[:1])
     assert record.status == "killed"
 
 
@@ -257,7 +263,7 @@ def test_no_worker_outlives_an_executor_that_is_left_in_the_middle(
             raise Stop
 
     with pytest.raises(Stop):
-        list(executor(workers=2, notify=stop).run(cells, {}))
+        finish(executor(workers=2, notify=stop), cells)
     assert seen
     assert gone_within(5, *seen)
 
@@ -370,7 +376,7 @@ def test_training_cells_that_are_killed_end_like_undisturbed_ones(weights_file: 
     open_dataset("digits", 32)
     options: dict[str, Any] = {"threads": 1, "backend": "tensorflow", "cell_seconds": 600}
     undisturbed = LocalExecutor(store=Store(tmp_path / "a"), workers=2, **options)
-    expected = {record.cell_id: record for record in undisturbed.run(cells, {})}
+    expected = {record.cell_id: record for record in finish(undisturbed, cells)}
 
     rng = random.Random(1)
     moments = {cell.id: rng.randrange(2, 8) for cell in cells}  # at which of its messages a cell is killed
@@ -385,7 +391,7 @@ def test_training_cells_that_are_killed_end_like_undisturbed_ones(weights_file: 
                     worker.kill()
 
     disturbed = LocalExecutor(store=Store(tmp_path / "b"), workers=1, notify=kill, **options)
-    found = {record.cell_id: record for record in disturbed.run(cells, {})}
+    found = {record.cell_id: record for record in finish(disturbed, cells)}
     assert len(moments) - len(pending) >= 4
 
     def numbers(records: dict[str, Record]) -> dict[str, Any]:
@@ -428,7 +434,7 @@ def test_a_worker_does_not_hold_on_to_what_its_parent_has_open(
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")
     try:
-        list(executor(notify=look).run(cells[:1], {}))
+        finish(executor(notify=look), cells[:1])
     finally:
         store.unlock()
     assert files

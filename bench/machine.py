@@ -1,0 +1,40 @@
+"""What this process may use of the machine: its cores and its memory, also inside a container."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+_CGROUP_LIMITS = (
+    # cgroup version 2, then 1: (limit, what is used of it)
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def total_memory() -> int:
+    """Bytes of memory that this process and its children may use at most."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _cgroups())])
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free for use now."""
+    return min([psutil.virtual_memory().available, *(max(0, limit - used) for limit, used in _cgroups())])
+
+
+def _cgroups() -> list[tuple[int, int]]:
+    found = []
+    for limit, used in _CGROUP_LIMITS:
+        try:
+            # No limit is "max" in version 2 and a number beyond all memory in version 1.
+            found.append((int(Path(limit).read_text()), int(Path(used).read_text())))
+        except (OSError, ValueError):
+            continue
+    return found
