@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
     strategies = [get_strategy(name) for name in plan.strategies]
     specs = [parse_backbone(text) for text in plan.backbones]
     cache.limit()  # refuses a wrong setting here and not in each worker
+    uses_weights = any(strategy.uses_weights for strategy in strategies)
+    resolving = _Resolving(specs if uses_weights else [], plan.image_size)
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
     for dataset in datasets:
         for fraction in plan.fractions:
@@ -73,9 +76,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
                 )
                 split_validation(pool.labels, pool.groups, rows, seed, dataset.fingerprint)
     weights = {spec: Weights("none", "", None) for spec in specs}
-    if any(strategy.uses_weights for strategy in strategies):
-        for spec in specs:
-            weights[spec] = resolve_weights(spec, plan.image_size)
+    weights |= resolving.result()
 
     cells: dict[str, Cell] = {}
     for dataset in datasets:
@@ -91,6 +92,31 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
     return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes))
+
+
+class _Resolving(threading.Thread):
+    """Resolves weights, which may take a child that loads Keras, while datasets are decoded."""
+
+    def __init__(self, specs: Sequence[BackboneSpec], image_size: int) -> None:
+        super().__init__(daemon=True)  # a mistake in the data is told at once
+        self.specs, self.image_size = specs, image_size
+        self._found: dict[BackboneSpec, Weights] = {}
+        self._error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for spec in self.specs:
+                self._found[spec] = resolve_weights(spec, self.image_size)
+        except Exception as error:
+            self._error = error
+
+    def result(self) -> dict[BackboneSpec, Weights]:
+        """Waits; raises what ``resolve_weights`` raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
 
 
 def canonical(plan: Plan) -> Plan:
@@ -324,7 +350,7 @@ def _execute(
     plan = prepared.plan
     executor = LocalExecutor(
         store=store,
-        workers=workers,
+        workers=min(workers, len(todo)),
         threads=plan.threads,
         backend=todo[0].backend,
         cell_seconds=plan.limits.cell_seconds,

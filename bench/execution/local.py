@@ -37,7 +37,7 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
-ANSWERS = ("done", "latency", "unstored")
+ANSWERS = ("done", "latency", "ready", "unstored")
 """Messages with which a worker has finished a job."""
 WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
@@ -137,18 +137,32 @@ class LocalExecutor:
                 yield record
 
     def measure_latency(self, job: dict[str, Any]) -> float | None:
-        """Latency of a whole network, in milliseconds an image, before any cell runs; None if it failed."""
-        if 0 not in self.pool:
-            self.pool[0] = self._start(0)
+        """Latency of a whole network, in milliseconds an image, with nothing else running; None if it failed."""
+        if not self.pool:
+            self.start()
         self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
-        self.pool[0].begin({"job": "latency", **job})
-        while True:
-            for _, message in self._wait({0: None}):
-                if message["event"] == "latency":
-                    return float(message["milliseconds"]) if message["milliseconds"] is not None else None
-                if message["event"] == "gone":
-                    self.pool.pop(0).end()
-                    return None
+        return self._ask({0}, {"job": "latency", **job}).get("milliseconds")
+
+    def start(self) -> None:
+        """Starts all workers at once and waits until they have loaded Keras."""
+        self.pool = {number: self._start(number) for number in range(self.workers)}
+        self._ask(set(self.pool), {"job": "start"})
+
+    def _ask(self, numbers: set[int], job: dict[str, Any]) -> dict[str, Any]:
+        """Has workers do a job that is no cell; returns the last answer. Who does not survive it is replaced."""
+        waiting: dict[int, None] = dict.fromkeys(numbers)
+        answer: dict[str, Any] = {}
+        for number in waiting:
+            self.pool[number].begin(job)
+        while waiting:
+            for number, answer in self._wait(waiting):
+                if answer["event"] == "tick":
+                    self.notify(Event("tick", number, answer["text"]))
+                    continue
+                del waiting[number]
+                if answer["event"] == "gone":
+                    self._replace(number)
+        return answer
 
     def __enter__(self) -> LocalExecutor:
         return self
