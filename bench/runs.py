@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import cache, provenance
 from bench.backbones import BackboneSpec, check_size, parse_backbone
-from bench.backbones.weights import Weights, resolve_weights
+from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, canonical_spec, open_dataset
 from bench.datasets.splits import split_validation, subset
 from bench.errors import RequestError
@@ -29,7 +29,7 @@ from strategies import get_strategy
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.execution.local import Event
+    from bench.execution.local import Event, LocalExecutor
 
 WORKER_MEMORY_MB = 2500
 """What a worker is reckoned with when the default number of workers is chosen."""
@@ -50,12 +50,13 @@ class Prepared:
         return [f"{d.name}: {warning}" for d in self.datasets for warning in d.warnings]
 
 
-def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepared:
+def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask | None = None) -> Prepared:
     """Checks a plan, opens its datasets (decoding them the first time) and lists its cells.
 
     Args:
         plan: what to run.
         say: called with what is being done, when that takes long.
+        ask: asks Keras for weights; default: a child process.
 
     Raises:
         RequestError: a strategy, backbone, dataset, weight file, size or fraction cannot be used.
@@ -65,7 +66,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
     specs = [parse_backbone(text) for text in plan.backbones]
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies)
-    resolving = _Resolving(specs if uses_weights else [], plan.image_size)
+    resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
     for dataset in datasets:
         for fraction in plan.fractions:
@@ -95,11 +96,11 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None) -> Prepa
 
 
 class _Resolving(threading.Thread):
-    """Resolves weights, which may take a child that loads Keras, while datasets are decoded."""
+    """Resolves weights, which may take a process that loads Keras, while datasets are decoded."""
 
-    def __init__(self, specs: Sequence[BackboneSpec], image_size: int) -> None:
+    def __init__(self, specs: Sequence[BackboneSpec], image_size: int, ask: Ask | None) -> None:
         super().__init__(daemon=True)  # a mistake in the data is told at once
-        self.specs, self.image_size = specs, image_size
+        self.specs, self.image_size, self.ask = specs, image_size, ask
         self._found: dict[BackboneSpec, Weights] = {}
         self._error: Exception | None = None
         self.start()
@@ -107,7 +108,7 @@ class _Resolving(threading.Thread):
     def run(self) -> None:
         try:
             for spec in self.specs:
-                self._found[spec] = resolve_weights(spec, self.image_size)
+                self._found[spec] = resolve_weights(spec, self.image_size, self.ask)
         except Exception as error:
             self._error = error
 
@@ -167,7 +168,7 @@ def _cell(
         threads=plan.threads,
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
-        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
+        backend=_backend(),
     )
 
 
@@ -305,64 +306,65 @@ def run(
     plan = canonical(load_plan(plan))
     directory = Path(out) if out is not None else default_out(plan)
     reporter.say(f"Run directory: {directory}")
-    prepared = prepare(plan, reporter.say)
     store = Store(directory)
-    _check_same(store, prepared)
-    try:
-        store.lock()
-    except OSError as error:
-        raise RequestError(
-            "out", str(directory), f"a directory that can be written ({error.strerror})"
-        ) from None
-    try:
-        ids = [cell.id for cell in prepared.cells]
-        stored = {record.cell_id: record for record in store.records(ids)}
-        again = AGAIN | set(retry)
-        todo = [c for c in prepared.cells if c.id not in stored or stored[c.id].status in again]
-        if not store.plan_path.exists():
-            write_atomic(store.plan_path, plan.to_toml())
-        info = store.read_run()
-        if todo or info.get("cells") != ids:
-            info = _run_info(prepared, info)
-            store.write_run(info)
-        workers = workers or default_workers()
-        reporter.begin(prepared, store, todo, workers)
+    workers = workers or default_workers()
+    with _executor(plan, store, workers, reporter) as executor:
+        prepared = prepare(plan, reporter.say, executor.fetch)
+        _check_same(store, prepared)
         try:
-            if todo:
-                _execute(prepared, store, todo, workers, info, reporter)
+            store.lock()
+        except OSError as error:
+            expected = f"a directory that can be written ({error.strerror})"
+            raise RequestError("out", str(directory), expected) from None
+        try:
+            ids = [cell.id for cell in prepared.cells]
+            stored = {record.cell_id: record for record in store.records(ids)}
+            again = AGAIN | set(retry)
+            todo = [c for c in prepared.cells if c.id not in stored or stored[c.id].status in again]
+            if not store.plan_path.exists():
+                write_atomic(store.plan_path, plan.to_toml())
+            info = store.read_run()
+            if todo or info.get("cells") != ids:
+                info = _run_info(prepared, info)
+                store.write_run(info)
+            reporter.begin(prepared, store, todo, workers)
+            try:
+                if todo:
+                    executor.workers = min(workers, len(todo))
+                    executor.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
+                    latencies = _latencies(prepared, todo, executor, info)
+                    for record in executor.run(todo, latencies):
+                        store.write(record)
+                        reporter.record(record)
+            finally:
+                reporter.end()
+            executor.close()
+            result = load(directory)
+            result.warnings.extend(store.damaged)
+            if todo or not store.has_report_of(result.records):
+                result.report()
+            return result
         finally:
-            reporter.end()
-        result = load(directory)
-        result.warnings.extend(store.damaged)
-        if todo or not store.has_report_of(result.records):
-            result.report()
-        return result
-    finally:
-        store.unlock()
+            store.unlock()
 
 
-def _execute(
-    prepared: Prepared, store: Store, todo: list[Cell], workers: int, info: dict[str, Any], reporter: Reporter
-) -> None:
+def _executor(plan: Plan, store: Store, workers: int, reporter: Reporter) -> LocalExecutor:
     from bench import machine
     from bench.execution.local import LocalExecutor
 
-    plan = prepared.plan
-    executor = LocalExecutor(
+    return LocalExecutor(
         store=store,
-        workers=min(workers, len(todo)),
+        workers=workers,
         threads=plan.threads,
-        backend=todo[0].backend,
+        backend=_backend(),
         cell_seconds=plan.limits.cell_seconds,
-        provenance={name: info[name] for name in ("versions", "git", "hardware")},
         memory_bound_mb=0.8 * machine.total_memory() / 2**20 / workers,
         notify=reporter.event,
     )
-    with executor:
-        latencies = _latencies(prepared, todo, executor, info)
-        for record in executor.run(todo, latencies):
-            store.write(record)
-            reporter.record(record)
+
+
+def _backend() -> str:
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def _latencies(

@@ -1,6 +1,6 @@
 """``python -m bench.backbones.fetch SPEC IMAGE_SIZE``: lets Keras find or download ImageNet weights.
 
-A child of :func:`bench.backbones.weights.resolve_weights`, so that the parent needs no Keras. The
+For :func:`bench.backbones.weights.resolve_weights`, in a child or a worker: the parent needs no Keras. The
 application is built exactly as a user would build it, and Keras's own ``get_file`` is watched: nothing here
 knows which file an application uses. The last line of standard output is JSON: ``path`` of the file that
 Keras used, or ``error`` with ``file``, ``folder`` and ``origin`` of what it looked for.
@@ -57,16 +57,20 @@ def fetch(text: str, image_size: int) -> dict[str, str]:
     file_utils.get_file, file_utils.urlretrieve = get_file, retrieve
     spec = parse_backbone(text)
     try:
-        getattr(keras.applications, spec.name)(
-            include_top=False,
-            weights="imagenet",
-            input_shape=(image_size, image_size, 3),
-            **dict(spec.options),
-        )
+        # Keras tells of sizes for which it takes the weights of 224 px: as intended, and no news to the user.
+        with warnings.catch_warnings(action="ignore"):
+            getattr(keras.applications, spec.name)(
+                include_top=False,
+                weights="imagenet",
+                input_shape=(image_size, image_size, 3),
+                **dict(spec.options),
+            )
     except Exception as error:
         if "file" not in seen:
             raise  # not about the file at all: the parent shows how the traceback ends
         return {**seen, "error": _reason(error, seen)}
+    finally:
+        file_utils.get_file, file_utils.urlretrieve = keras_get_file, keras_retrieve
     return seen
 
 
@@ -77,7 +81,5 @@ def _reason(error: Exception, seen: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    # Keras tells of sizes for which it takes the weights of 224 px: as intended, and no news to the user.
-    warnings.simplefilter("ignore")
     answer = fetch(sys.argv[1], int(sys.argv[2]))
     print("\n" + json.dumps(answer))

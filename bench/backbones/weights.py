@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,17 @@ class Weights:
     path: str | None
 
 
-def resolve_weights(spec: BackboneSpec, image_size: int) -> Weights:
+Ask = Callable[[BackboneSpec, int], dict[str, Any]]
+"""What ``bench.backbones.fetch.fetch`` says of a backbone and image size, in a process that has Keras."""
+
+
+def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None) -> Weights:
     """Finds, and if need be downloads, the weights of a backbone. Imports no Keras.
 
     Args:
         spec: the backbone.
         image_size: side of the square input in pixels; some applications have a file for each size.
+        ask: asks Keras; default: a child process of its own.
 
     Raises:
         RequestError: of field ``weights``, if the file is neither there nor can be had; the message says what
@@ -66,7 +72,7 @@ def resolve_weights(spec: BackboneSpec, image_size: int) -> Weights:
         return Weights("file", sha256_file(path), str(path))
     if spec.info.module == "efficientnet_lite":
         return _lite0()
-    return _keras_imagenet(spec, image_size)
+    return _keras_imagenet(spec, image_size, ask or _ask_child)
 
 
 def verify(weights: Weights) -> None:
@@ -105,8 +111,8 @@ def _lite0() -> Weights:
     return Weights("imagenet", actual, str(path))
 
 
-def _keras_imagenet(spec: BackboneSpec, image_size: int) -> Weights:
-    """The file that Keras loads for ``weights="imagenet"``, from the kept answer or from a child."""
+def _keras_imagenet(spec: BackboneSpec, image_size: int, ask: Ask) -> Weights:
+    """The file that Keras loads for ``weights="imagenet"``, from the kept answer or from a process with Keras."""
     key = {
         "architecture": spec.architecture,
         "image_size": image_size,
@@ -116,7 +122,7 @@ def _keras_imagenet(spec: BackboneSpec, image_size: int) -> Weights:
     kept = cache_dir() / "weights" / f"{digest(key)}.json"
     answer = _read(kept)
     if answer is None or answer["stamp"] != _stamp(Path(answer["path"])):
-        path = Path(_fetch(spec, image_size))
+        path = Path(_fetch(spec, image_size, ask))
         answer = {**key, "path": str(path), "sha256": sha256_file(path), "stamp": _stamp(path)}
         write_atomic(kept, json.dumps(answer, indent=1))
     return Weights("imagenet", answer["sha256"], answer["path"])
@@ -140,8 +146,25 @@ def _stamp(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _fetch(spec: BackboneSpec, image_size: int) -> str:
-    """Asks a child for the path of the file that Keras uses; it downloads the file if it is not there."""
+def _fetch(spec: BackboneSpec, image_size: int, ask: Ask) -> str:
+    """The path of the file that Keras uses; it is downloaded if it is not there."""
+    answer = ask(spec, image_size)
+    if "error" not in answer:
+        return str(answer["path"])
+    if "path" in answer:
+        remedy = f"Keras cannot load it ({answer['error']}). Delete it, and it will be downloaded again."
+        raise RequestError("weights", spec.text, f"{answer['path']} to hold its weights", remedy)
+    raise RequestError(
+        "weights",
+        spec.text,
+        f"the file {answer['file']} in {answer['folder']}",
+        f"It is not there, and Keras could not download it from {answer['origin']} ({answer['error']}). "
+        f"Download it on another machine into that folder, or {_ways(spec)}",
+    )
+
+
+def _ask_child(spec: BackboneSpec, image_size: int) -> dict[str, Any]:
+    """What ``bench.backbones.fetch`` says, in a child."""
     command = [sys.executable, "-m", "bench.backbones.fetch", spec.text, str(image_size)]
     # The child finds this very package, wherever the parent was started.
     source = str(Path(__file__).resolve().parents[2])
@@ -169,18 +192,7 @@ def _fetch(spec: BackboneSpec, image_size: int) -> str:
     if answer is None:
         tail = "\n".join(child.stderr.strip().splitlines()[-5:])
         raise BenchError(f"weights: asking Keras for the weights of {spec.text} failed.\n{tail}")
-    if "error" not in answer:
-        return str(answer["path"])
-    if "path" in answer:
-        remedy = f"Keras cannot load it ({answer['error']}). Delete it, and it will be downloaded again."
-        raise RequestError("weights", spec.text, f"{answer['path']} to hold its weights", remedy)
-    raise RequestError(
-        "weights",
-        spec.text,
-        f"the file {answer['file']} in {answer['folder']}",
-        f"It is not there, and Keras could not download it from {answer['origin']} ({answer['error']}). "
-        f"Download it on another machine into that folder, or {_ways(spec)}",
-    )
+    return answer
 
 
 def _answer(line: str) -> dict[str, Any] | None:

@@ -22,7 +22,8 @@ from typing import Any
 import psutil
 
 from bench import machine
-from bench.errors import StoreError
+from bench.backbones import BackboneSpec
+from bench.errors import BenchError, StoreError
 from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
 
@@ -37,7 +38,7 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
-ANSWERS = ("done", "latency", "ready", "unstored")
+ANSWERS = ("done", "latency", "ready", "fetched", "unstored")
 """Messages with which a worker has finished a job."""
 WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
@@ -143,6 +144,20 @@ class LocalExecutor:
         self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
         return self._ask({0}, {"job": "latency", **job}).get("milliseconds")
 
+    def fetch(self, spec: BackboneSpec, image_size: int) -> dict[str, Any]:
+        """See ``bench.backbones.weights.Ask``.
+
+        Raises:
+            BenchError: Keras failed with something other than that the weights are not there.
+        """
+        if not self.pool:
+            self.start()
+        answer = self._ask({0}, {"job": "fetch", "backbone": spec.text, "image_size": image_size})
+        if "failed" in answer or answer["event"] == "gone":
+            reason = answer.get("failed") or answer["fields"]["error"]["message"]
+            raise BenchError(f"weights: asking Keras for the weights of {spec.text} failed: {reason}")
+        return {key: value for key, value in answer.items() if key != "event"}
+
     def start(self) -> None:
         """Starts all workers at once and waits until they have loaded Keras."""
         self.pool = {number: self._start(number) for number in range(self.workers)}
@@ -168,6 +183,9 @@ class LocalExecutor:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Ends all workers."""
         while self.pool:
             self.pool.popitem()[1].end()

@@ -42,6 +42,13 @@ def main() -> None:
             runner = _Runner()
         if job["job"] == "start":
             send("ready")
+        elif job["job"] == "fetch":
+            from bench.backbones.fetch import fetch
+
+            try:
+                send("fetched", **fetch(job["backbone"], job["image_size"]))
+            except Exception as error:
+                send("fetched", failed=f"{type(error).__name__}: {error}")
         elif job["job"] == "latency":
             try:
                 send("latency", milliseconds=runner.latency(job))

@@ -34,8 +34,12 @@ BLOCK = 4 * BATCH
 """Rows that one process claims, computes and writes at a time."""
 STORED_TYPE = np.dtype(np.float16)
 LARGEST = float(np.finfo(STORED_TYPE).max)
-VIEWS = 4
-"""The image itself and three augmented views of it, where augmentation is on."""
+VIEWS = 2
+"""The image itself and one augmented view of it, where augmentation is on.
+
+On clothing, feature extraction and partial fine-tuning were as accurate with 2 views as with 4 (0.713 and 0.784 on
+average over three label counts, against 0.708 and 0.774), at half the cost; with 1, 1.5 points less.
+"""
 MEMORY_SPEED, DISK_SPEED = 1e9, 1.5e8
 """Bytes a second at which stored rows are reckoned to be read: from the kernel's page cache, and from a disk."""
 

@@ -160,9 +160,9 @@ def child(tmp_path, monkeypatch):
 
     def fetch(spec, image_size):
         asked.append((spec.architecture, image_size))
-        return str(file)
+        return {"path": str(file), "file": file.name, "folder": str(tmp_path)}
 
-    monkeypatch.setattr(weights, "_fetch", fetch)
+    monkeypatch.setattr(weights, "_ask_child", fetch)
     return file, asked
 
 

@@ -324,7 +324,7 @@ def test_a_record_of_a_newer_program(command: Callable[..., Ended], tmp_path: Pa
 def test_a_cell_without_a_record_is_no_success(
     command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.runs, "_execute", lambda *arguments: None)
+    monkeypatch.setattr(bench.execution.local.LocalExecutor, "run", lambda *arguments: iter(()))
     code, _, _ = command("run", *DIGITS, "--strategy", "majority")
     assert code == 1
 
