@@ -110,9 +110,12 @@ def plan(
     epochs: Epochs = None,
     image_size: ImageSize = None,
     out: Out = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure first what its cells take, on a small part of it.")
+    ] = False,
     set_: Set = None,
 ) -> None:
-    """Lists the cells of a plan and what they will cost.  Runs nothing."""
+    """Lists the cells of a plan and what they will cost.  Runs nothing, but for --calibrate."""
     from bench.progress import print_plan
     from bench.runs import default_out, prepare
 
@@ -120,6 +123,15 @@ def plan(
     prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
+    if calibrate:
+        import tempfile
+
+        from bench.forecast import calibration
+        from bench.runs import run as run_plan
+
+        with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
+            print("Calibrating.", file=sys.stderr)
+            run_plan(calibration(prepared.plan), folder)
     print_plan(prepared, out or default_out(prepared.plan))
 
 

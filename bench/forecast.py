@@ -6,16 +6,27 @@ import contextlib
 import json
 import platform
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bench.files import cache_dir, digest, write_atomic
 from bench.records import Cell
 
+if TYPE_CHECKING:
+    from bench.plan import Plan
+
+CALIBRATION_EPOCHS = 3
+KEPT = 40
+"""Measurements kept of each kind of cell, the latest."""
+
 
 class Forecast:
-    """Seconds by cell, from measured speeds that are kept in the cache.
+    """Seconds by cell, from measurements that are kept in the cache.
 
-    Speeds are kept for each strategy, backbone, image size, backend and thread count. A cell's work is counted
-    in training images: n times epochs times (trials + 1, for the refit).
+    Measurements are kept for each strategy, backbone, image size, backend and thread count. A cell takes some
+    seconds whatever its size (compiling, above all) and some for each training image, of which there are at
+    most n times epochs times (trials + 1, for the refit). Both are fitted to what was measured.
 
     Args:
         sizes: labelled images of the pool by dataset fingerprint.
@@ -24,12 +35,12 @@ class Forecast:
     def __init__(self, sizes: dict[str, int]) -> None:
         self.sizes = sizes
         self._path = cache_dir() / "speeds.json"
-        self._speeds: dict[str, list[float]] = {}
+        self._measured: dict[str, list[tuple[float, float]]] = {}
         try:
-            content = json.loads(self._path.read_text())
-            self._speeds = {key: [float(seconds), float(work)] for key, (seconds, work) in content.items()}
+            for key, pairs in json.loads(self._path.read_text()).items():
+                self._measured[key] = [(float(work), float(seconds)) for work, seconds in pairs]
         except (OSError, ValueError, TypeError, AttributeError):
-            pass  # nothing measured yet, or damaged: it is measured again
+            self._measured = {}  # nothing measured yet, or damaged: it is measured again
 
     def work(self, cell: Cell) -> float:
         """Training images of a cell, at most; 0 if it trains no network."""
@@ -38,13 +49,16 @@ class Forecast:
         return float(cell.fraction * self.sizes[cell.fingerprint] * cell.epochs * (cell.tuning["trials"] + 1))
 
     def add(self, cell: Cell, seconds: float) -> None:
-        """Learns from a cell that has run; kept for later runs."""
+        """Learns from a cell that has run."""
         if cell.backbone:
-            speed = self._speeds.setdefault(self._key(cell), [0.0, 0.0])
-            speed[0] += seconds
-            speed[1] += self.work(cell)
-            with contextlib.suppress(OSError):  # a cache that cannot be written must not cost a run
-                write_atomic(self._path, json.dumps(self._speeds))
+            measured = self._measured.setdefault(self._key(cell), [])
+            measured.append((self.work(cell), seconds))
+            del measured[:-KEPT]
+
+    def save(self) -> None:
+        """Keeps what was learnt for later runs. A cache that cannot be written costs no run."""
+        with contextlib.suppress(OSError):
+            write_atomic(self._path, json.dumps(self._measured))
 
     def seconds(self, cells: Iterable[Cell]) -> tuple[float, bool]:
         """What ``cells`` will take one after the other, in seconds, and whether all of their kinds are known."""
@@ -52,9 +66,10 @@ class Forecast:
         for cell in cells:
             if not cell.backbone:
                 continue
-            seconds, work = self._speeds.get(self._key(cell), (0.0, 0.0))
-            if work:
-                total += self.work(cell) * seconds / work
+            measured = self._measured.get(self._key(cell))
+            if measured:
+                start, each = _line(measured)
+                total += start + each * self.work(cell)
             else:
                 known = False
         return total, known
@@ -72,3 +87,33 @@ class Forecast:
         return digest(
             [*kind, cell.backend, cell.precision, cell.threads, platform.node(), platform.machine()]
         )
+
+
+def _line(measured: list[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds a cell and seconds an image, neither below 0, that come nearest to what was measured.
+
+    In relative terms: a small cell that is off by half counts as much as a large one that is.
+    """
+    work, seconds = np.array(measured).T
+    weights = 1 / np.maximum(seconds, 0.1)
+    target, by_cell, by_image = seconds * weights, weights, work * weights
+    start, each = np.linalg.lstsq(np.stack([by_cell, by_image], axis=1), target)[0].tolist()
+    if start < 0:
+        start, each = 0.0, float(by_image @ target / max(by_image @ by_image, 1e-30))
+    elif each < 0:
+        start, each = float(by_cell @ target / (by_cell @ by_cell)), 0.0
+    return start, each
+
+
+def calibration(plan: Plan) -> Plan:
+    """A small plan whose cells tell what those of ``plan`` will take: two label counts, few epochs, one trial."""
+    fractions = sorted(plan.fractions)
+    return plan.model_copy(
+        update={
+            "fractions": sorted({fractions[0], fractions[len(fractions) // 2]}),
+            "seeds": 1,
+            "epochs": min(plan.epochs, CALIBRATION_EPOCHS),
+            "strategies": [name for name in plan.strategies if name != "majority"] or plan.strategies,
+            "tuning": plan.tuning.model_copy(update={"trials": 1}),
+        }
+    )

@@ -51,6 +51,7 @@ class TerminalReporter(Reporter):
         self._forecast: Forecast | None = None
         self._waiting: dict[str, Cell] = {}
         self._workers = 1
+        self._forecast_seconds: float | None = None
 
     def say(self, text: str) -> None:
         print(shown(text), flush=True)
@@ -62,6 +63,8 @@ class TerminalReporter(Reporter):
         self._forecast = Forecast(sizes)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
+        seconds, known = self._forecast.seconds(todo)
+        self._forecast_seconds = seconds / min(workers, len(todo)) if known and seconds else None
         for warning in prepared.warnings:
             print(f"Warning: {shown(warning)}")
         for damaged in store.damaged:
@@ -130,6 +133,8 @@ class TerminalReporter(Reporter):
             statuses = sorted({record.status for record in failed})
             print(f"{len(failed)} cells gave no result. To run them again: --retry {','.join(statuses)}")
         took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
+        if self._forecast_seconds is not None:
+            took += f" (forecast: {duration(self._forecast_seconds)})"
         print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
 
     def _left(self) -> str:
@@ -216,5 +221,5 @@ def print_plan(prepared: Prepared, out: Path) -> None:
         more = "" if known else ", and more for what has not been measured on this machine yet"
         print(f"Forecast from earlier runs: {duration(seconds / workers)} with {workers} workers{more}.")
     else:
-        print("No forecast: nothing like it has run on this machine yet.")
+        print("No forecast: nothing like it has run on this machine yet. --calibrate measures it.")
     print(f"Run directory: {shown(str(out))}")

@@ -21,6 +21,7 @@ from bench.datasets import Dataset, canonical_spec, open_dataset
 from bench.datasets.splits import split_validation, subset
 from bench.errors import RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
+from bench.forecast import Forecast
 from bench.plan import Plan, load_plan, read_toml
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Store
@@ -333,8 +334,12 @@ def run(
                     executor.workers = min(workers, len(todo))
                     executor.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
                     latencies = _latencies(prepared, todo, executor, info)
+                    forecast = Forecast({d.fingerprint: len(d.pool.ids) for d in prepared.datasets})
                     for record in executor.run(todo, latencies):
                         store.write(record)
+                        if record.status == "ok":
+                            forecast.add(Cell(**record.cell), record.costs.get("wall_seconds") or 0.0)
+                            forecast.save()
                         reporter.record(record)
             finally:
                 reporter.end()

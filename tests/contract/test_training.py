@@ -738,3 +738,69 @@ def test_the_labels_of_unlabelled_examples_are_withheld(tasks: list[Any]) -> Non
 def test_a_weights_file_that_changed_since_the_plan_is_refused(run: Callable[..., Outcome]) -> None:
     with pytest.raises(BenchError, match="changed"):
         run("feature_extraction", weights_sha256="0" * 64)
+
+
+# --------------------------------------------------------------------------------- what a review found
+
+
+def test_layers_with_dropout_draw_differently(engine: Any) -> None:
+    network = engine.network("EfficientNetB0", "none", 32)
+    made = network.program(network.cut("input"), HeadConfig("avg", 0, 0.0, 3), True, 0.0)
+    state = {**network.random(0), **{k: v for k, v in made.state().items() if k.startswith("head_")}}
+
+    def seeds() -> list[tuple[int, ...]]:
+        layers = made.model._flatten_layers()
+        return [
+            tuple(np.array(la.seed_generator.state).tolist())
+            for la in layers
+            if hasattr(la, "seed_generator")
+        ]
+
+    made.reset(state, 0, 0.0)
+    first = seeds()
+    assert len(first) > 5
+    assert len(set(first)) == len(first)
+    made.reset(state, 1, 0.0)
+    assert not set(first) & set(seeds())
+    made.reset(state, 0, 0.0)
+    assert seeds() == first
+
+
+def test_weights_that_nothing_has_trained_are_never_chosen(run: Callable[..., Outcome]) -> None:
+    # At these learning rates every epoch has a worse log loss than no training at all.
+    class Wild(Strategy):
+        name, summary = "wild", "Far too large steps."
+
+        def stages(self, hp: Any, info: Info) -> list[Stage]:
+            return [Stage("head", cut="top", learning_rate=5.0, epochs=2)]
+
+    globals()["Wild"] = Wild
+    strategies.STRATEGIES["wild"] = f"{__name__}:Wild"
+    try:
+        outcome = run("wild")
+    finally:
+        del strategies.STRATEGIES["wild"], globals()["Wild"]
+    losses = [p["val_loss"] for p in outcome.fields["curves"] if p["run"] == "search"]
+    assert losses[0] < min(losses[1:])
+    assert outcome.fields["epochs"] >= 1
+
+
+def test_seconds_of_a_stage_that_an_earlier_trial_trained_count_once(
+    run: Callable[..., Outcome], tasks: list[Any]
+) -> None:
+    task = replace(tasks[0], _finished={})
+    first = task.fit_stages([HEAD, FULL])
+    second = task.fit_stages([HEAD, FULL])
+    again = task.fit_stages([HEAD])
+    head = next(p["seconds"] for p in first.curve if p["stage"] == "finetune" and p["epoch"] == 0)
+    assert first.seconds > second.seconds > 0
+    assert second.curve[-1]["seconds"] > second.seconds  # the curve tells the whole way
+    assert head > 0
+    assert again.epochs == first.epochs[:1]
+
+
+def test_ids_do_not_tell_labels(tasks: list[Any], digits: Any) -> None:
+    names = set(digits.pool.ids)
+    for part in (tasks[0].train, tasks[0].unlabelled):
+        assert not names & set(part.ids)
+        assert len(set(part.ids)) == len(part)

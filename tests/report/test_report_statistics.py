@@ -173,3 +173,21 @@ def test_the_p_value_is_where_the_interval_reaches_zero() -> None:
     lead = np.array([0.02, 0.03, 0.05, 0.01])
     p = s._p_value(lead, 0.004)
     assert s._half_width(lead, 0.004, 1 - p) == pytest.approx(lead.mean(), rel=1e-6)
+
+
+def test_test_images_of_one_group_are_one_draw() -> None:
+    right = np.random.default_rng(0).integers(0, 2, (2, 40)).astype(float)
+    ids = np.arange(400).astype(str)
+    repeated = np.repeat(right, 10, axis=1)  # ten frames of each of forty films
+    alone = s.Answers(np.arange(40).astype(str), right, None)
+    frames = s.Answers(ids, repeated, None)
+    films = s.Answers(ids, repeated, np.repeat(np.arange(40), 10))
+    assert films.error(films.right) == pytest.approx(alone.error(alone.right), rel=1e-9)
+    assert frames.error(frames.right) < 0.4 * films.error(films.right)
+    one_film = s.Answers(ids, repeated, np.zeros(400, np.int64))
+    assert one_film.error(repeated) == math.inf
+
+
+def test_who_lost_seeds_does_not_lead() -> None:
+    (decision,) = _run(None, {"full_finetune": [0.9, 0.9], "feature_extraction": [0.8, 0.8, 0.8]})
+    assert decision.leader.strategy == "feature_extraction"
