@@ -87,6 +87,8 @@ class TerminalReporter(Reporter):
             self._print(f"{label}: {event.text}")
             return
         self._running[event.worker] = (label, event.text)
+        if self.directory is None:  # still being prepared
+            return
         if self._live is not None:
             self._live.update(self._screen())
         elif time.monotonic() - self._last_line > TICK_SECONDS:

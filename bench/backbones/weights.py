@@ -117,7 +117,6 @@ def _keras_imagenet(spec: BackboneSpec, image_size: int, ask: Ask) -> Weights:
         "architecture": spec.architecture,
         "image_size": image_size,
         "keras": importlib.metadata.version("keras"),
-        "keras_home": os.environ.get("KERAS_HOME", ""),
     }
     kept = cache_dir() / "weights" / f"{digest(key)}.json"
     answer = _read(kept)
