@@ -17,6 +17,7 @@ from PIL import Image
 
 SMALLEST_CROP = {"light": 0.8, "strong": 0.6}
 JITTER = 0.3
+DRAWS = 6
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,15 @@ class Augmentation:
         return self.kind != "none"
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augments each image with random numbers from ``rng``; see ``apply``."""
+        return self.apply(images, rng.random((len(images), DRAWS))) if self else images
+
+    def apply(self, images: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """Augments each image on its own.
 
         Args:
             images: uint8 (N, S, S, 3); not changed.
-            rng: draws the same number of values whatever the images, so that streams stay aligned.
+            draws: what is random of each image, uniform in [0, 1), (N, DRAWS); as many whatever the policy.
 
         Returns:
             uint8 (N, S, S, 3), a new array (the same one for ``none``).
@@ -42,7 +47,6 @@ class Augmentation:
         if not self:
             return images
         size = images.shape[1]
-        draws = rng.random((len(images), 6))
         sides = size * (SMALLEST_CROP[self.kind] + (1 - SMALLEST_CROP[self.kind]) * draws[:, 0])
         lefts, tops = (size - sides) * draws[:, 1], (size - sides) * draws[:, 2]
         result = np.empty_like(images)

@@ -25,7 +25,7 @@ import numpy as np
 
 from bench import cache, machine
 from bench.files import digest, locked, rows_of, write_atomic
-from bench.training.augmentation import Augmentation
+from bench.training.augmentation import DRAWS, Augmentation
 from bench.training.examples import PartExamples
 from bench.training.seeds import generator
 
@@ -219,8 +219,8 @@ def _images_of(
         plain = rows_of(pixels, rows)
         if not view:
             return plain
-        return np.concatenate(
-            [augmentation(plain[i : i + 1], generator("view", view, row)) for i, row in enumerate(rows)]
+        return augmentation.apply(
+            plain, np.stack([generator("view", view, row).random(DRAWS) for row in rows])
         )
 
     return images
