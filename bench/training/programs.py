@@ -92,7 +92,7 @@ class Program:
     ) -> None:
         self.head = head
         if cut is None:
-            inputs = [keras.Input(backbone.output.shape[1:-1][:0] + (backbone.output.shape[-1],))]
+            inputs = [keras.Input((backbone.output.shape[-1],))]
             features, body = inputs[0], []
         else:
             _, above = split(backbone, cut)

@@ -820,3 +820,23 @@ def test_transfer_from_imagenet_learns_from_few_labels(run: Callable[..., Outcom
     )
     # 0.74 when this was written; 0.10 is chance.
     assert outcome.fields["metrics"]["accuracy"] > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["scratch", "partial_finetune", "feature_extraction"])
+def test_memory_stays_flat_over_trials(
+    engine: Any, digits: Any, make_cell: Callable[..., Any], strategy: str
+) -> None:
+    import psutil
+
+    resident: list[float] = []
+    process = psutil.Process()
+
+    def count(text: str) -> None:
+        if text.endswith("started"):
+            resident.append(process.memory_info().rss / 2**20)
+
+    cell = make_cell(strategy=strategy, tuning={"algorithm": "random", "trials": 51})
+    run_cell(cell, digits, engine, None, count)
+    assert len(resident) == 51
+    assert resident[50] - resident[5] < 50, resident
