@@ -60,14 +60,39 @@ class AdamW(keras.optimizers.AdamW):
         ]
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        scale = self.scales[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * scale)
+        index = self._get_variable_index(variable)
+        rate = learning_rate * self.scales[index]
+        if keras.backend.backend() != "tensorflow":
+            super().update_step(gradient, variable, rate)
+            return
+        # The same arithmetic in one operation instead of a dozen for each variable: with a small network on
+        # one core these are 7% of a training step.
+        import tensorflow as tf
+
+        step = keras.ops.cast(self.iterations + 1, "float32")
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=keras.ops.power(self.beta_1, step),
+            beta2_power=keras.ops.power(self.beta_2, step),
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
             if self._use_weight_decay(variable):
                 factor = keras.ops.cast(self.learning_rate * self.decay, variable.dtype)
                 variable.assign(variable - variable * factor)
+
+
+def _handle(variable: Any) -> Any:
+    """TensorFlow's own variable behind one of Keras."""
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
 class Program:

@@ -130,6 +130,10 @@ def _slow(images: np.ndarray) -> list[np.ndarray]:
 
 
 def _fill() -> list[np.ndarray]:
+    folder = Path(os.environ["TRANSFER_BENCH_CACHE"])
+    (folder / f"ready-{os.getpid()}").touch()
+    while len(list(folder.glob("ready-*"))) < 3:  # they begin at the same time
+        time.sleep(0.01)
     return read(store(_slow), examples(), 1)
 
 
