@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import csv
+import io
 import json
 import multiprocessing
 import os
@@ -10,7 +12,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -625,17 +626,23 @@ def test_a_full_disk_is_a_message(tmp_path: Path, cache: Path, monkeypatch: pyte
     assert not [p for p in (cache / "datasets").iterdir() if p.is_dir()]
 
 
-def test_opening_four_thousand_files_from_the_cache_is_quick(tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    first = paint(root / "a" / "0.png")
-    for i in range(1, 4000):
-        path = root / "ab"[i % 2] / f"{i}.png"
-        path.parent.mkdir(exist_ok=True)
-        os.link(first, path)
-    open_dataset(str(root), 2)
-    started = time.perf_counter()
-    open_dataset(str(root), 2)
-    assert time.perf_counter() - started < 0.3
+def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = class_folders(tmp_path / "photos", "abc", 20)
+    first = open_dataset(str(root), SIZE)
+    real_open, opened = builtins.open, []
+
+    def watched(file: Any, *arguments: Any, **options: Any) -> Any:
+        opened.append(str(file))
+        return real_open(file, *arguments, **options)
+
+    for module in (builtins, io):
+        monkeypatch.setattr(module, "open", watched)
+    again = open_dataset(str(root), SIZE)
+    assert again.fingerprint == first.fingerprint
+    assert opened and not [file for file in opened if file.startswith(str(root))]
+    paint(root / "a" / "0.png", 90)
+    open_dataset(str(root), SIZE)
+    assert [file for file in opened if file.startswith(str(root))]
 
 
 def test_the_test_part_is_drawn_once(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,13 +177,6 @@ def test_halves_are_rounded_up_as_written() -> None:
         1,
         7,
     ]
-
-
-def test_a_hundred_thousand_images_take_about_a_second() -> None:
-    labels = np.random.default_rng(0).integers(0, 10, 100_000)
-    started = time.perf_counter()
-    splits.nested_order(labels, None, 0, "key")
-    assert time.perf_counter() - started < 3
 
 
 def test_messages() -> None:
