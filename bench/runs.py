@@ -18,7 +18,7 @@ from bench import cache, provenance
 from bench.backbones import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, canonical_spec, open_dataset
-from bench.datasets.splits import split_validation, subset
+from bench.datasets.splits import check_fraction
 from bench.errors import RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
@@ -70,13 +70,11 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
     for dataset in datasets:
+        pool = dataset.pool
         for fraction in plan.fractions:
-            for seed in range(plan.seeds):
-                pool = dataset.pool
-                rows = subset(
-                    pool.labels, pool.groups, fraction, seed, dataset.fingerprint, dataset.class_names
-                )
-                split_validation(pool.labels, pool.groups, rows, seed, dataset.fingerprint)
+            check_fraction(
+                pool.labels, pool.groups, fraction, plan.seeds, dataset.fingerprint, dataset.class_names
+            )
     weights = {spec: Weights("none", "", None) for spec in specs}
     weights |= resolving.result()
 

@@ -200,6 +200,28 @@ def split_validation(
     return indices[~mask], indices[mask]
 
 
+def check_fraction(
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    fraction: float,
+    seeds: int,
+    key: str,
+    class_names: Sequence[str] | None = None,
+) -> None:
+    """Raises what ``subset`` and ``split_validation`` would raise for any of the seeds ``0 .. seeds - 1``.
+
+    Draws nothing where nothing can go wrong: without groups a subset holds of each class the proportional
+    number, rounded down at worst, and two images of a class can always be divided.
+    """
+    if groups is None and 0 < fraction <= 1:
+        counts = np.unique(labels, return_counts=True)[1]
+        if (counts * subset_size(len(labels), fraction) // max(len(labels), 1)).min(initial=2) >= 2:
+            return
+    for seed in range(seeds):
+        rows = subset(labels, groups, fraction, seed, key, class_names)
+        split_validation(labels, groups, rows, seed, key)
+
+
 # ---------------------------------------------------------------------------------------------- randomness
 
 Random = Callable[[int], np.ndarray]

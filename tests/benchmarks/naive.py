@@ -6,7 +6,7 @@ base is called with ``training=False``; RandomSearch builds a model a trial and 
 hyperparameters are trained again on training and validation images together, for as many epochs as the best
 trial took; the test set is evaluated once. One process, TensorFlow's own threads, as its user runs it.
 
-Run by ``against_naive.py``; prints one JSON line a (strategy, fraction, seed).
+Run by ``against_naive.py``; prints the seconds of its start-up, then one JSON line a (strategy, fraction, seed).
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import keras
 import keras_tuner
+import psutil
 import tensorflow as tf
 
 parser = argparse.ArgumentParser()
@@ -48,6 +49,7 @@ def read(folder, shuffle=True):
 test = read(arguments.subsets / "test", shuffle=False)
 classes = len(test.class_names)
 test = test.cache().prefetch(AUTOTUNE)
+print(json.dumps({"start_up_seconds": time.time() - psutil.Process().create_time()}), flush=True)
 
 
 def build(strategy):

@@ -135,6 +135,28 @@ def test_the_advised_fraction_works_for_every_seed(labels: np.ndarray, seed: int
         assume(False)
 
 
+@quick
+@given(grouped(), st.booleans(), st.floats(0.01, 1.2))
+def test_a_fraction_is_refused_before_the_run_where_a_cell_would_refuse_it(
+    data: tuple[np.ndarray, np.ndarray], by_group: bool, fraction: float
+) -> None:
+    labels, groups = data[0], data[1] if by_group else None
+
+    def message(check: Callable[[], object]) -> str:
+        try:
+            check()
+        except RequestError as error:
+            return str(error)
+        return ""
+
+    def each_seed() -> None:
+        for seed in range(3):
+            rows = splits.subset(labels, groups, fraction, seed, "key")
+            splits.split_validation(labels, groups, rows, seed, "key")
+
+    assert message(lambda: splits.check_fraction(labels, groups, fraction, 3, "key")) == message(each_seed)
+
+
 def test_groups_are_stratified_and_not_chosen_by_size() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.choice([1, 2, 10], 600)
