@@ -225,19 +225,27 @@ class CellTask:
                 progress.curve.append(point)
                 if step >= budget or (val is not None and epoch - best_epoch >= patience):
                     break
-                sums, taken = np.zeros(2), 0
-                for _ in range(min(steps_an_epoch, budget - step)):
-                    rate = stage.learning_rate * schedule((step + 0.5) / horizon, stage.warmup)
-                    program.optimizer.learning_rate.assign(rate)
-                    rows = order.next(batch_size)
-                    measured = program.train_step(train(rows, rng), self.train.labels[rows])
-                    step, taken, sums = step + 1, taken + 1, sums + measured
-                    if not math.isfinite(measured[0]):
+                measured: list[np.ndarray] = []
+                end = min(step + steps_an_epoch, budget)
+                while step < end:
+                    count = min(program.steps_a_call, end - step)
+                    shares = (np.arange(step, step + count) + 0.5) / horizon
+                    rates = np.array([stage.learning_rate * schedule(s, stage.warmup) for s in shares])
+                    rows = np.concatenate([order.next(batch_size) for _ in range(count)])
+                    tensors = [x.reshape(count, batch_size, *x.shape[1:]) for x in train(rows, rng)]
+                    labels = self.train.labels[rows].reshape(count, batch_size)
+                    both = np.stack(program.train_steps(tensors, labels, rates))
+                    if not np.isfinite(both[0]).all():
+                        bad = int(np.flatnonzero(~np.isfinite(both[0]))[0])
                         raise NotFinite(
-                            f"loss is {measured[0]} in epoch {epoch + 1}, step {step} of stage {stage.name!r}"
+                            f"loss is {both[0, bad]} in epoch {epoch + 1}, step {step + bad + 1} of stage "
+                            f"{stage.name!r}"
                         )
+                    measured.append(both)
+                    step += count
+                train_loss, train_accuracy = np.concatenate(measured, axis=1).mean(axis=1)
                 epoch += 1
-                point = {"train_loss": float(sums[0] / taken), "train_accuracy": float(sums[1] / taken)}
+                point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
                 self.tick(f"{stage.name} epoch {epoch}/{epochs}")
             if best_state is None:  # the refit: the last weights, with statistics of all its images
                 program.reestimate(lambda rows: train(rows, None), len(self.train))

@@ -202,10 +202,36 @@ def fit(
 ) -> tuple[list[float], dict[str, np.ndarray]]:
     losses = []
     for step in range(steps):
-        program.optimizer.learning_rate.assign(rate)
         labels = np.arange(8) % 3
-        losses.append(program.train_step([noise(8, 100 * seed + step)], labels)[0])
+        losses += program.train_steps([noise(8, 100 * seed + step)[None]], labels[None], np.array([rate]))[
+            0
+        ].tolist()
     return losses, program.state()
+
+
+def test_steps_of_a_head_are_the_same_one_by_one_and_together(engine: Any) -> None:
+    features = keras.Input((6,))
+    backbone = keras.Model(features, keras.layers.Identity()(features))
+    head = Program(backbone, None, HeadConfig("avg", 5, 0.0, 3), False, 0.1)
+    head.warm(8)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 8, 6)).astype(np.float32), rng.integers(0, 3, (20, 8))
+    rates = np.linspace(1e-2, 1e-3, 20)
+
+    def train(calls: list[slice]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        head.reset({}, 0, 0.01)
+        measured = [np.stack(head.train_steps([x[part]], y[part], rates[part])) for part in calls]
+        return np.concatenate(measured, axis=1), head.state()
+
+    together = train([slice(0, 16), slice(16, 20)])
+    alone = train([slice(i, i + 1) for i in range(20)])
+    head._fused = None  # as on other backends
+    by_keras = train([slice(0, 20)])
+    assert together[0][0, -1] < together[0][0, 0]
+    for other in (alone, by_keras):
+        np.testing.assert_allclose(together[0], other[0], atol=1e-5)
+        for place, value in together[1].items():
+            np.testing.assert_allclose(value, other[1][place], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [64, 128, 40])
