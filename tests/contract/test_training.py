@@ -12,14 +12,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 keras = pytest.importorskip("keras")
 
 import strategies  # noqa: E402
 from bench.backbones import parse_backbone  # noqa: E402
+from bench.backbones.build import build_backbone  # noqa: E402
 from bench.backbones.cuts import find_cuts  # noqa: E402
-from bench.backbones.weights import resolve_weights  # noqa: E402
+from bench.backbones.weights import Weights, resolve_weights  # noqa: E402
+from bench.datasets import open_dataset  # noqa: E402
 from bench.errors import BenchError  # noqa: E402
+from bench.files import sha256_file  # noqa: E402
 from bench.training.augmentation import Augmentation  # noqa: E402
 from bench.training.cell import Outcome, run_cell  # noqa: E402
 from bench.training.fit import NotFinite  # noqa: E402
@@ -232,6 +237,28 @@ def test_steps_of_a_head_are_the_same_one_by_one_and_together(engine: Any) -> No
         np.testing.assert_allclose(together[0], other[0], atol=1e-5)
         for place, value in together[1].items():
             np.testing.assert_allclose(value, other[1][place], atol=1e-5)
+
+
+def test_a_head_finds_what_an_exact_solver_finds(engine: Any) -> None:
+    # Labels with noise, so that without a penalty there is one best answer. Heads are always trained by AdamW
+    # in large batches, never by a solver: dropout, smoothing and early stopping have no exact one.
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1024, 12)).astype(np.float32)
+    y = (x @ rng.normal(size=(12, 3)) + rng.gumbel(size=(1024, 3))).argmax(axis=1)
+    features = keras.Input((12,))
+    backbone = keras.Model(features, keras.layers.Identity()(features))
+    head = Program(backbone, None, HeadConfig("avg", 0, 0.0, 3), False, 0.0)
+    head.warm(128)
+    head.reset({}, 0, 0.0)
+    head.standardise(lambda rows: [x[rows]], len(x))
+    epochs = 60
+    for epoch in range(epochs):
+        order = rng.permutation(1024).reshape(8, 128)
+        share = (epoch + np.arange(8) / 8) / epochs
+        head.train_steps([x[order]], y[order], 0.5 * 0.5 * (1 + np.cos(np.pi * share)))
+    ours = head.probabilities(lambda rows: [x[rows]], len(x))
+    exact = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(ours, exact, atol=0.01)
 
 
 @pytest.mark.parametrize("count", [64, 128, 40])
@@ -563,6 +590,51 @@ def test_cached_and_uncached_cells_are_the_same(
     # Whoever fills the cache must not look dearer.
     costs = [outcome.fields["costs"]["prefix_seconds"] for outcome in (uncached, cached)]
     assert costs[1] > 0.3 * costs[0] > 0
+
+
+def test_what_has_changed_is_not_found_in_the_cache(
+    engine: Any,
+    make_cell: Callable[..., Any],
+    weights_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    root = tmp_path / "pictures"
+    for i in range(24):
+        (root / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 48, 3), dtype=np.uint8)).save(
+            root / "ab"[i % 2] / f"{i}.png"
+        )
+    other_weights = tmp_path / "other.weights.h5"
+    network = build_backbone(parse_backbone(f"MobileNet:alpha=0.25,weights={weights_file}"), 32,
+                             Weights("file", sha256_file(weights_file), str(weights_file)))  # fmt: skip
+    network.layers[2].set_weights([1.5 * w for w in network.layers[2].get_weights()])
+    network.save_weights(other_weights)
+
+    def probabilities(cache: str, weights: Path = weights_file, resizing: str = "crop") -> np.ndarray:
+        monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / cache))
+        dataset = open_dataset(str(root), 32, resizing)
+        cell = make_cell(
+            dataset=dataset.spec, fingerprint=dataset.fingerprint, fraction=1.0, resizing=resizing,
+            weights=str(weights), weights_sha256=sha256_file(weights),
+        )  # fmt: skip
+        outcome = run_cell(cell, dataset, engine, None, lambda text: None)
+        assert outcome.probabilities is not None
+        return outcome.probabilities
+
+    def check(name: str, **changes: Any) -> None:
+        now, afresh = probabilities("shared", **changes), probabilities(name, **changes)
+        np.testing.assert_array_equal(now, afresh)
+        assert not np.array_equal(now, before)
+
+    before = probabilities("shared")
+    np.testing.assert_array_equal(before, probabilities("shared"))
+    check("weights", weights=other_weights)
+    check("resizing", resizing="stretch")
+    some = next(path for path in sorted(root.glob("a/*.png")))
+    Image.fromarray(rng.integers(0, 256, (32, 48, 3), dtype=np.uint8)).save(some)
+    check("image")
 
 
 # -------------------------------------------------------------------------------- losses that are not finite
