@@ -70,9 +70,25 @@ def run(
     retry: Annotated[
         str | None, typer.Option(metavar="STATUS,..", help="Run these again: failed,oom,timeout.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/K", help="Only the I-th of K shares of the cells: one host of several."),
+    ] = None,
+    executor: Annotated[
+        str, typer.Option(metavar="local|ray", help="Where cells run; ray needs transfer-bench[ray].")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.  Default: one on this machine.")
+    ] = None,
+    cell: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --from: repeats one cell and compares.")
+    ] = None,
+    from_: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="The run of --cell.")] = None,
     set_: Set = None,
 ) -> None:
     """Runs a plan, or what is missing of it.  Without arguments: the embedded quickstart."""
+    if cell is not None or from_ is not None:
+        raise typer.Exit(_repeat(cell, from_))
     from bench.progress import TerminalReporter
     from bench.runs import run as run_plan
 
@@ -82,7 +98,7 @@ def run(
     reporter = TerminalReporter()
     statuses = [status.strip() for status in retry.split(",")] if retry else []
     try:
-        result = run_plan(resolved, out, workers, statuses, reporter)
+        result = run_plan(resolved, out, workers, statuses, reporter, shard, executor, ray_address)
     except KeyboardInterrupt:
         directory = reporter.directory
         if directory is None:
@@ -209,6 +225,18 @@ def _plan(
         if value is not None:
             content = set_key(content, key, value)
     return load_plan(content)
+
+
+def _repeat(cell: str | None, directory: Path | None) -> int:
+    """Repeats a cell and prints what came out: 0 if the same."""
+    if cell is None or directory is None:
+        raise RequestError("cell", cell, "--cell ID and --from DIR together")
+    from bench.progress import print_repetition
+    from bench.repeat import repeat
+
+    repetition = repeat(cell, directory)
+    print_repetition(repetition)
+    return 1 if repetition.differences else 0
 
 
 def _numbers(field: str, text: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from bench.store import Store
 
 if TYPE_CHECKING:
     from bench.execution.local import Event
+    from bench.repeat import Repetition
 
 TICK_SECONDS = 30
 """Without a terminal: how often a line says what runs, while no cell ends."""
@@ -137,6 +139,13 @@ class TerminalReporter(Reporter):
         took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
         if self._forecast_seconds is not None:
             took += f" (forecast: {duration(self._forecast_seconds)})"
+        if result.elsewhere:
+            print(
+                f"This shard is done{took}; {result.elsewhere} cells of other shards are not there yet. Whichever "
+                f"ends last writes the report, or: python -m bench report {shlex.quote(str(result.directory))}",
+                flush=True,
+            )
+            return
         print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
 
     def _left(self) -> str:
@@ -174,6 +183,21 @@ class TerminalReporter(Reporter):
         for number, (label, text) in sorted(self._running.items()):
             lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
         return Group(*lines)
+
+
+def print_repetition(repetition: Repetition) -> None:
+    """Whether a cell came out the same, else what differs, in numbers and around it."""
+    cell = Cell(**repetition.now.cell)
+    print(f"{shown(cell.label)} ({cell.id})")
+    if repetition.differences:
+        print("It did not come out the same:")
+    else:
+        accuracy = repetition.now.metrics.get("accuracy")
+        exactly = "" if accuracy is None else f", accuracy {accuracy:.4f}, every prediction to the last bit"
+        print(f"It came out the same: {repetition.now.status}{exactly}.")
+    for where, changes in (("", repetition.differences), ("around it, ", repetition.surroundings)):
+        for name, (then, now) in changes.items():
+            print(f"  {where}{shown(name)}: then {shown(str(then))}, now {shown(str(now))}")
 
 
 def print_plan(prepared: Prepared, out: Path) -> None:

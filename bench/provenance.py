@@ -22,6 +22,11 @@ PACKAGES = (
 )
 
 
+def of_here() -> dict[str, Any]:
+    """What a record says of where it was made: ``versions``, ``git``, ``hardware``."""
+    return {"versions": versions(), "git": git_state(), "hardware": hardware()}
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on, those installed."""
     found = {"python": platform.python_version()}

@@ -13,7 +13,7 @@ from bench.files import digest
 PROTOCOL_VERSION = 1
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -99,6 +99,8 @@ class Record:
     trainable_params, peak_memory_mb."""
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Those of the refit."""
+    batch_size: int | None = None
+    """Of the second run of a cell that had run out of memory; None: the cell's own. Since schema 2."""
     epochs: int | None = None
     """The best epoch of the last stage of the winning trial; the refit trained as long."""
     trials: list[dict[str, Any]] = field(default_factory=list)

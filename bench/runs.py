@@ -24,13 +24,16 @@ from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.plan import Plan, load_plan, read_toml
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
-from bench.store import Store
+from bench.store import Shard, Store
 from strategies import get_strategy
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.execution.local import Event, LocalExecutor
+    from bench.execution.ray import RayExecutor
+
+    Executor = LocalExecutor | RayExecutor
 
 WORKER_MEMORY_MB = 2500
 """What a worker is reckoned with when the default number of workers is chosen."""
@@ -63,10 +66,10 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         RequestError: a strategy, backbone, dataset, weight file, size or fraction cannot be used.
     """
     plan = canonical(plan)
-    strategies = [get_strategy(name) for name in plan.strategies]
+    strategies = {name: get_strategy(name) for name in plan.strategies}
     specs = [parse_backbone(text) for text in plan.backbones]
     cache.limit()  # refuses a wrong setting here and not in each worker
-    uses_weights = any(strategy.uses_weights for strategy in strategies)
+    uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
     for dataset in datasets:
@@ -81,12 +84,12 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     cells: dict[str, Cell] = {}
     for dataset in datasets:
         for spec in specs:
-            for strategy in strategies:
+            for name, strategy in strategies.items():
                 for fraction in sorted(
                     plan.fractions, reverse=True
                 ):  # the long ones first: workers end together
                     for seed in range(plan.seeds):
-                        cell = _cell(plan, dataset, spec, weights[spec], strategy, fraction, seed)
+                        cell = _cell(plan, dataset, spec, weights[spec], name, strategy, fraction, seed)
                         cells.setdefault(cell.id, cell)
     notes = []
     if plan.tuning.algorithm == "hyperband":
@@ -141,13 +144,14 @@ def _cell(
     dataset: Dataset,
     spec: BackboneSpec,
     weights: Weights,
+    name: str,
     strategy: Any,
     fraction: float,
     seed: int,
 ) -> Cell:
     uses_weights = strategy.uses_backbone and strategy.uses_weights
     return Cell(
-        strategy=strategy.name,
+        strategy=name,
         strategy_version=strategy.version,
         dataset=dataset.spec,
         dataset_name=dataset.name,
@@ -180,12 +184,14 @@ class Run:
         records: one a cell that has been run, in order of cell ids.
         warnings: what was noticed while loading it.
         missing: cells of the plan that have no record (yet).
+        elsewhere: how many of them belong to shards that this run was not asked for.
     """
 
     directory: Path
     records: list[Record] = field(repr=False)
     warnings: list[str] = field(default_factory=list)
     missing: int = 0
+    elsewhere: int = 0
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -213,8 +219,12 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0 if every cell of the plan has a record and every record is ok or skipped, else 1."""
-        return 0 if not self.missing and all(record.status in FINAL for record in self.records) else 1
+        """0 if every cell that was asked for has a record and every record is ok or skipped, else 1."""
+        return (
+            0
+            if self.missing == self.elsewhere and all(record.status in FINAL for record in self.records)
+            else 1
+        )
 
 
 def load(out: str | Path) -> Run:
@@ -255,10 +265,11 @@ class Reporter:
 
 
 def default_workers() -> int:
-    """As many as cores that this process may use, fewer where memory is short."""
+    """One a GPU; without any, as many as cores that this process may use; fewer where memory is short."""
     from bench import machine
 
-    return max(1, min(machine.cores(), int(machine.available_memory() / 2**20 / WORKER_MEMORY_MB)))
+    most = len(machine.gpus()) or machine.cores()
+    return max(1, min(most, int(machine.available_memory() / 2**20 / WORKER_MEMORY_MB)))
 
 
 def default_out(plan: Plan) -> Path:
@@ -277,6 +288,9 @@ def run(
     workers: int | None = None,
     retry: Iterable[str] = (),
     reporter: Reporter | None = None,
+    shard: str | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
 ) -> Run:
     """Runs a plan, or what is missing of it, and writes the report.
 
@@ -286,13 +300,17 @@ def run(
         workers: cells at a time; default: one a core. Results do not depend on it.
         retry: statuses to run again of ``failed``, ``oom``, ``timeout`` (``killed`` and ``crashed`` are anyway).
         reporter: is told what happens.
+        shard: ``i/k``: only the i-th of k shares of the cells, for hosts that share nothing but a folder. The
+            report is written by the shard that finds all cells there.
+        executor: ``local`` child processes, or ``ray`` for a cluster.
+        ray_address: of a running cluster; default: one on this machine alone.
 
     Returns:
         The run, with all its records.
 
     Raises:
         RequestError: the plan cannot be run, or the directory holds another one.
-        RunLocked: another run is working in the directory.
+        RunLocked: another run is working in the directory, or on this shard.
         StoreError: the directory cannot be written any more; run the plan again.
     """
     reporter = reporter or Reporter()
@@ -302,16 +320,16 @@ def run(
             raise RequestError("retry", status, f"some of {', '.join(RETRYABLE)}")
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
+    part = Shard.parse(shard) if shard is not None else None
     plan = canonical(load_plan(plan))
     directory = Path(out) if out is not None else default_out(plan)
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
-    workers = workers or default_workers()
-    with _executor(plan, store, workers, reporter) as executor:
-        prepared = prepare(plan, reporter.say, executor.fetch)
+    with _executor(executor, ray_address, plan, store, workers, reporter) as runs:
+        prepared = prepare(plan, reporter.say, runs.fetch)
         _check_same(store, prepared)
         try:
-            store.lock()
+            store.lock(part)
         except OSError as error:
             expected = f"a directory that can be written ({error.strerror})"
             raise RequestError("out", str(directory), expected) from None
@@ -319,21 +337,22 @@ def run(
             ids = [cell.id for cell in prepared.cells]
             stored = {record.cell_id: record for record in store.records(ids)}
             again = AGAIN | set(retry)
-            todo = [c for c in prepared.cells if c.id not in stored or stored[c.id].status in again]
+            mine = [c for c in prepared.cells if part is None or part.has(c.id)]
+            todo = [c for c in mine if c.id not in stored or stored[c.id].status in again]
             if not store.plan_path.exists():
                 write_atomic(store.plan_path, plan.to_toml())
             info = store.read_run()
             if todo or info.get("cells") != ids:
                 info = _run_info(prepared, info)
                 store.write_run(info)
-            reporter.begin(prepared, store, todo, workers)
+            runs.workers = min(runs.workers, max(1, len(todo)))
+            reporter.begin(prepared, store, todo, runs.workers)
             try:
                 if todo:
-                    executor.workers = min(workers, len(todo))
-                    executor.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
-                    latencies = _latencies(prepared, todo, executor, info)
+                    runs.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
+                    latencies = _latencies(prepared, todo, runs, info)
                     forecast = Forecast({d.fingerprint: len(d.pool.ids) for d in prepared.datasets})
-                    for record in executor.run(todo, latencies):
+                    for record in runs.run(todo, latencies):
                         store.write(record)
                         if record.status == "ok":
                             forecast.add(Cell(**record.cell), record.costs.get("wall_seconds") or 0.0)
@@ -341,29 +360,42 @@ def run(
                         reporter.record(record)
             finally:
                 reporter.end()
-            executor.close()
-            result = load(directory)
-            result.warnings.extend(store.damaged)
-            if todo or not store.has_report_of(result.records):
-                result.report()
+            runs.close()
+            # Two shards may end at the same time.
+            with locked(directory / ".lock-report") if part is not None else contextlib.nullcontext():
+                result = load(directory)
+                result.warnings.extend(store.damaged)
+                if part is not None:
+                    here = {record.cell_id for record in result.records}
+                    result.elsewhere = sum(not part.has(i) for i in set(ids) - here)
+                if not result.elsewhere and (todo or not store.has_report_of(result.records)):
+                    result.report()
             return result
         finally:
             store.unlock()
 
 
-def _executor(plan: Plan, store: Store, workers: int, reporter: Reporter) -> LocalExecutor:
-    from bench import machine
+def _executor(
+    kind: str, ray_address: str | None, plan: Plan, store: Store, workers: int | None, reporter: Reporter
+) -> Executor:
+    options: dict[str, Any] = {
+        "store": store,
+        "threads": plan.threads,
+        "backend": _backend(),
+        "cell_seconds": plan.limits.cell_seconds,
+        "notify": reporter.event,
+    }
+    if kind == "ray":
+        from bench.execution.ray import RayExecutor
+
+        return RayExecutor(**options, workers=workers or 0, address=ray_address)
+    if kind != "local":
+        raise RequestError("executor", kind, "local or ray")
+    if ray_address is not None:
+        raise RequestError("ray-address", ray_address, "no address without --executor ray")
     from bench.execution.local import LocalExecutor
 
-    return LocalExecutor(
-        store=store,
-        workers=workers,
-        threads=plan.threads,
-        backend=_backend(),
-        cell_seconds=plan.limits.cell_seconds,
-        memory_bound_mb=0.8 * machine.total_memory() / 2**20 / workers,
-        notify=reporter.event,
-    )
+    return LocalExecutor(**options, workers=workers or default_workers())
 
 
 def _backend() -> str:

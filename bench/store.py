@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from bench.errors import NewerRecord, RecordError, RunLocked, StoreError
+from bench.errors import NewerRecord, RecordError, RequestError, RunLocked, StoreError
 from bench.files import TEMPORARY_PREFIX, publish, write_atomic
 from bench.records import Record
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The share ``index`` (from 1) of ``count`` of a run's cells, chosen by the hash in their ids."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From ``i/k``.
+
+        Raises:
+            RequestError: it is none.
+        """
+        index, slash, count = text.partition("/")
+        if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+            return cls(int(index), int(count))
+        raise RequestError("shard", text, "i/k with 1 <= i <= k, such as 1/4")
+
+    def has(self, cell_id: str) -> bool:
+        return int(cell_id, 16) % self.count == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
 
 class Store:
@@ -28,37 +56,46 @@ class Store:
         self.run_path = directory / "run.json"
         self.damaged: list[str] = []
         """Files that were no records when ``records`` last read them; they were renamed out of the way."""
-        self._lock: IO[str] | None = None
+        self._locks: list[IO[str]] = []
 
-    def lock(self) -> None:
-        """Takes the directory for this process until it ends.
+    def lock(self, shard: Shard | None = None) -> None:
+        """Takes the directory, or one shard of it, for this process until it ends.
+
+        Shards of one run work side by side; a run of all cells works alone. The locks are the kernel's
+        (``flock``; on NFS since Linux 2.6.12 the server's): none can be stale.
 
         Raises:
             RunLocked: another process has it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        file = (self.directory / ".lock").open("w")
+        if shard is None:
+            self._take(".lock", fcntl.LOCK_EX, "another run is working in this directory")
+        else:
+            self._take(".lock", fcntl.LOCK_SH, "a run of all shards is working in this directory")
+            self._take(f".lock-{shard.index}-of-{shard.count}", fcntl.LOCK_EX, f"shard {shard} is being run")
+        if shard is None:  # else these may be the files of another shard, about to get their names
+            for folder in (
+                self.directory,
+                *(self.directory / n for n in ("cells", "predictions", "figures")),
+            ):
+                for stale in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                    if stale.is_file():
+                        stale.unlink(missing_ok=True)
+
+    def _take(self, name: str, kind: int, taken: str) -> None:
+        file = (self.directory / name).open("w")
+        self._locks.append(file)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.close()
+            self.unlock()
             raise RunLocked(
-                f"{self.directory}: another run is working in this directory. "
-                "Wait for it, stop it, or choose another directory with --out."
+                f"{self.directory}: {taken}. Wait for it, stop it, or choose another directory with --out."
             ) from None
-        self._lock = file
-        for folder in (
-            self.directory,
-            *(self.directory / name for name in ("cells", "predictions", "figures")),
-        ):
-            for stale in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                if stale.is_file():
-                    stale.unlink(missing_ok=True)
 
     def unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        while self._locks:
+            self._locks.pop().close()
 
     def write(self, record: Record) -> None:
         """Stores a record durably, and its predictions first if its worker has left some.
@@ -69,10 +106,29 @@ class Store:
         try:
             self._write(record)
         except OSError as error:
-            raise StoreError(
-                f"{self.directory}: a result could not be written ({error.strerror or error}). All earlier ones "
-                f"are kept: make room, then run {self.plan_path} again."
-            ) from error
+            raise self.cannot_write(error.strerror or str(error)) from error
+
+    def keep_predictions(self, cell_id: str, content: bytes) -> None:
+        """Puts predictions that came from elsewhere where a local worker leaves them.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        path = self.temporary_predictions_path(cell_id)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self.cannot_write(error.strerror or str(error)) from error
+
+    def cannot_write(self, reason: str) -> StoreError:
+        return StoreError(
+            f"{self.directory}: a result could not be written ({reason}). All earlier ones are kept: make room, "
+            f"then run {self.plan_path} again."
+        )
 
     def _write(self, record: Record) -> None:
         predictions = self.predictions_path(record.cell_id)

@@ -22,17 +22,27 @@ STRATEGIES: dict[str, str] = {
 
 
 def get_strategy(name: str) -> Strategy:
-    """An instance of the strategy called ``name``.
+    """An instance of the strategy called ``name``: a name in ``STRATEGIES``, or ``package.module:Class``.
 
     Raises:
-        RequestError: there is none of this name.
+        RequestError: there is none of this name, or it cannot be imported.
     """
-    if name not in STRATEGIES:
-        from bench.errors import RequestError, did_you_mean
+    from bench.errors import RequestError, did_you_mean
 
+    known = STRATEGIES.get(name, name)
+    module, colon, attribute = known.partition(":")
+    if not colon:
         raise RequestError(
-            "strategy", name, f"one of {', '.join(STRATEGIES)}", did_you_mean(name, STRATEGIES)
+            "strategy",
+            name,
+            f"one of {', '.join(STRATEGIES)}, or package.module:Class",
+            did_you_mean(name, STRATEGIES),
         )
-    module, _, attribute = STRATEGIES[name].partition(":")
-    strategy: Strategy = getattr(import_module(module), attribute)()
+    try:
+        found = getattr(import_module(module), attribute)()
+    except Exception as error:  # the code of others
+        raise RequestError(
+            "strategy", name, "a class that can be imported", f"{type(error).__name__}: {error}."
+        ) from error
+    strategy: Strategy = found
     return strategy

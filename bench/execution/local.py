@@ -16,14 +16,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
 
 from bench import machine
 from bench.backbones import BackboneSpec
-from bench.errors import BenchError, StoreError
+from bench.errors import BenchError
 from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
 
@@ -66,7 +66,8 @@ class LocalExecutor:
         threads: training threads of a worker, as the plan says.
         backend: Keras backend.
         cell_seconds: a cell that takes longer is ended, with its whole process group: ``timeout``.
-        memory_bound_mb: a worker that holds more after a cell is replaced.
+        memory_bound_mb: a worker that holds more after a cell is replaced; default: its share of four fifths of
+            all memory.
         provenance: goes into every record.
         notify: called with events.
     """
@@ -93,6 +94,7 @@ class LocalExecutor:
         """
         queue = Queue(cells)
         attempts: Counter[str] = Counter()
+        halved: set[str] = set()
         busy: dict[int, Cell] = {}
         for number in range(min(self.workers, len(cells))):
             if number not in self.pool:
@@ -109,10 +111,11 @@ class LocalExecutor:
                 busy[number] = cell
                 attempts[cell.id] += 1
                 self.notify(Event("started", number, "", cell))
+                small = cell if cell.id not in halved else replace(cell, batch_size=cell.batch_size // 2)
                 self.pool[number].begin(
                     {
                         "job": "cell",
-                        "cell": _cell_fields(cell),
+                        "cell": _cell_fields(small),
                         "inference_ms": latencies.get(cell.id),
                         "predictions": str(self.store.temporary_predictions_path(cell.id)),
                     }
@@ -123,14 +126,27 @@ class LocalExecutor:
                     continue
                 cell = busy.pop(number)
                 if message["event"] == "unstored":
-                    raise StoreError(
-                        f"{self.store.directory}: the predictions of a cell could not be written "
-                        f"({message['message']}). All earlier results are kept: make room, then run "
-                        f"{self.store.plan_path} again."
-                    )
+                    raise self.store.cannot_write(message["message"])
                 record = self._record(cell, self.pool[number], message["fields"])
-                if message["event"] == "gone" or self._is_too_large(self.pool[number]):
+                if cell.id in halved:
+                    record.batch_size = cell.batch_size // 2
+                    record.warnings.append(
+                        f"Memory was not enough for batches of {cell.batch_size} images: this is a second run, "
+                        f"with batches of {record.batch_size}."
+                    )
+                # What ran out of memory may hold on to what it has got.
+                if (
+                    message["event"] == "gone"
+                    or record.status == "oom"
+                    or self._is_too_large(self.pool[number])
+                ):
                     self._replace(number)
+                if record.status == "oom" and cell.id not in halved and cell.batch_size > 1:
+                    halved.add(cell.id)
+                    note = f"out of memory; it runs once more, with batches of {cell.batch_size // 2}"
+                    self.notify(Event("note", number, note, cell))
+                    queue.put_back(cell)
+                    continue
                 if record.status in AGAIN and attempts[cell.id] < 2:
                     self.notify(Event("note", number, f"{record.status}; it runs once more", cell))
                     queue.put_back(cell)
@@ -226,7 +242,10 @@ class LocalExecutor:
         return Record(cell_id=cell.id, cell=_cell_fields(cell), provenance=self.provenance, **fields)
 
     def _is_too_large(self, worker: _Worker) -> bool:
-        return self.memory_bound_mb is not None and worker.memory_mb() > self.memory_bound_mb
+        bound = self.memory_bound_mb
+        if bound is None:
+            bound = 0.8 * machine.total_memory() / 2**20 / self.workers
+        return worker.memory_mb() > bound
 
     def _start(self, number: int) -> _Worker:
         return _Worker(number, self.threads, self.backend)
@@ -290,6 +309,8 @@ class _Worker:
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
             "PYTHONHASHSEED": "0",
         }
+        if gpus := machine.gpus():
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", WORKER, str(writing), json.dumps(sys.path)],
             stdin=subprocess.PIPE,
