@@ -208,14 +208,19 @@ class Run:
         return curves_frame(self.records)
 
     def report(self) -> Path:
-        """Writes report.html, figures/ and results.csv from the records; returns the path of the page."""
+        """Writes report.html, figures/ and results.csv from the records; returns the path of the page.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
         from reports.html import render
 
         store = Store(self.directory)
         plan_toml = store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
         info = store.read_run()
         info["notes"] = [*info.get("notes", []), *self.warnings]
-        return render(self.records, info, plan_toml, self.directory)
+        with store.writing():
+            return render(self.records, info, plan_toml, self.directory)
 
     @property
     def exit_code(self) -> int:
@@ -340,7 +345,7 @@ def run(
             mine = [c for c in prepared.cells if part is None or part.has(c.id)]
             todo = [c for c in mine if c.id not in stored or stored[c.id].status in again]
             if not store.plan_path.exists():
-                write_atomic(store.plan_path, plan.to_toml())
+                store.write_plan(plan.to_toml())
             info = store.read_run()
             if todo or info.get("cells") != ids:
                 info = _run_info(prepared, info)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -103,10 +104,8 @@ class Store:
         Raises:
             StoreError: the directory cannot be written.
         """
-        try:
+        with self.writing():
             self._write(record)
-        except OSError as error:
-            raise self.cannot_write(error.strerror or str(error)) from error
 
     def keep_predictions(self, cell_id: str, content: bytes) -> None:
         """Puts predictions that came from elsewhere where a local worker leaves them.
@@ -115,19 +114,29 @@ class Store:
             StoreError: the directory cannot be written.
         """
         path = self.temporary_predictions_path(cell_id)
-        try:
+        with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around whatever writes into the directory.
+
+        Raises:
+            StoreError: instead of an ``OSError``, with the remedy.
+        """
+        try:
+            yield
         except OSError as error:
             raise self.cannot_write(error.strerror or str(error)) from error
 
     def cannot_write(self, reason: str) -> StoreError:
         return StoreError(
-            f"{self.directory}: a result could not be written ({reason}). All earlier ones are kept: make room, "
-            f"then run {self.plan_path} again."
+            f"{self.directory}: a file could not be written ({reason}). All results that were stored are kept: "
+            f"make room, then run {self.plan_path} again."
         )
 
     def _write(self, record: Record) -> None:
@@ -200,8 +209,13 @@ class Store:
         with np.load(self.predictions_path(cell_id), allow_pickle=False) as file:
             return dict(file)
 
+    def write_plan(self, text: str) -> None:
+        with self.writing():
+            write_atomic(self.plan_path, text)
+
     def write_run(self, content: dict[str, Any]) -> None:
-        write_atomic(self.run_path, json.dumps(content, indent=1, allow_nan=False))
+        with self.writing():
+            write_atomic(self.run_path, json.dumps(content, indent=1, allow_nan=False))
 
     def read_run(self) -> dict[str, Any]:
         """The content of run.json; empty if there is none or it cannot be read."""
