@@ -60,7 +60,7 @@ class Cell:
 
     @property
     def identity(self) -> dict[str, Any]:
-        content = asdict(self)
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("dataset", "dataset_name"):
             del content[name]
         if self.weights_sha256:
@@ -117,26 +117,36 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
-    def from_json(cls, content: Any, where: str) -> Record:
-        """A record from its JSON content.
+    def from_json(cls, text: str | bytes, where: str) -> Record:
+        """A record from its JSON text.
 
         Raises:
-            RecordError: the content is no record, or one of a newer schema.
+            RecordError: the text is no record, or one of a newer schema.
         """
         try:
-            version = content["schema_version"]
-            if version > SCHEMA_VERSION:
-                raise NewerRecord(
-                    f"{where}: schema version {version} is newer than this program's {SCHEMA_VERSION}. "
-                    "Update transfer-bench, or use another run directory."
-                )
             # Strict, but in JSON's own terms, where an object may stand for a dataclass.
-            record: Record = _validator().validate_json(json.dumps(content), strict=True)
+            record: Record = _validator().validate_json(text, strict=True)
             Cell(**record.cell)
-            return record
-        except (KeyError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
+            cls._refuse_newer(text, where)
             reason = "; ".join((str(error) or repr(error)).splitlines()[1:3]) or repr(error)
             raise RecordError(f"{where}: not a record of a cell ({reason})") from None
+        if record.schema_version > SCHEMA_VERSION:
+            cls._refuse_newer(text, where)
+        return record
+
+    @staticmethod
+    def _refuse_newer(text: str | bytes, where: str) -> None:
+        try:
+            version = json.loads(text)["schema_version"]
+            newer = isinstance(version, int) and version > SCHEMA_VERSION
+        except (KeyError, TypeError, ValueError):
+            return
+        if newer:
+            raise NewerRecord(
+                f"{where}: schema version {version} is newer than this program's {SCHEMA_VERSION}. "
+                "Update transfer-bench, or use another run directory."
+            )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -225,11 +225,8 @@ class Run:
     @property
     def exit_code(self) -> int:
         """0 if every cell that was asked for has a record and every record is ok or skipped, else 1."""
-        return (
-            0
-            if self.missing == self.elsewhere and all(record.status in FINAL for record in self.records)
-            else 1
-        )
+        there = self.missing == self.elsewhere
+        return 0 if there and all(record.status in FINAL for record in self.records) else 1
 
 
 def load(out: str | Path) -> Run:
@@ -368,7 +365,7 @@ def run(
             runs.close()
             # Two shards may end at the same time.
             with locked(directory / ".lock-report") if part is not None else contextlib.nullcontext():
-                result = load(directory)
+                result = load(directory) if todo or part else Run(directory, list(stored.values()))
                 result.warnings.extend(store.damaged)
                 if part is not None:
                     here = {record.cell_id for record in result.records}

@@ -174,12 +174,7 @@ class Store:
             if wanted is not None and path.stem not in wanted:
                 continue
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                self._set_aside(path, str(error))
-                continue
-            try:
-                record = Record.from_json(content, path.name)
+                record = Record.from_json(path.read_bytes(), path.name)
                 if record.cell_id != path.stem:
                     raise RecordError(f"{path.name}: holds the record of cell {record.cell_id}")
             except NewerRecord:
