@@ -1,0 +1,128 @@
+"""Are intervals, verdicts and recommendations as right as they say? Simulated runs whose truth is known.
+
+Four strategies on the same test images. An image has a difficulty that all share and one for each strategy; a seed
+shifts a strategy's accuracy. For each number of seeds and of test images and each deviation between seeds:
+
+- cover: how often the 95% interval of an accuracy, and that of the difference of two given strategies, holds
+  the true value (target .93 to .97);
+- false better, false tied: how often at least one such verdict of a run is wrong (target at most .05): "better"
+  where the leader is not better in truth, "tied" where they are further apart than the region of equivalence;
+- claims: how often the run ends with a claim (better than all others, or tied with some);
+- good: how often what is then recommended lies within one point of the best in truth (target at least .95).
+
+    python tests/benchmarks/truth.py [--runs 2000] [--seeds 3 5 10] [--images 200 1000 5000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from reports import statistics
+from reports.statistics import EQUIVALENCE, LEVEL, Answers
+
+STRATEGIES = 4
+SHARED, OWN = 0.5, 0.15
+"""Shares of an image's difficulty that all strategies have in common and that one strategy has on all seeds."""
+LEADS = (0.0, 0.003, 0.008, 0.015, 0.03, 0.06)
+"""The best strategy's true lead over each other is one of these."""
+
+
+class Simulated(statistics._Runs):
+    """Results of a strategy that came from no files."""
+
+    def __init__(self, name: int, right: np.ndarray) -> None:
+        seeds, images = right.shape
+        cells = pd.DataFrame(
+            {
+                "accuracy": right.mean(axis=1).astype(float),
+                "n_test": images,
+                "total_seconds": float(name),
+                "strategy": str(name),
+                "backbone": "",
+                "weights": "",
+            },
+            index=range(seeds),
+        )
+        super().__init__(cells, None)
+        self._answers = Answers(np.arange(images).astype(str), right, None)
+
+    def answers(self, seeds: Iterable[int]) -> Answers:
+        return self._answers
+
+
+def simulate(
+    rng: np.random.Generator, truth: np.ndarray, seeds: int, images: int, spread: float
+) -> np.ndarray:
+    """Who classified what correctly: float, (strategies, seeds, images)."""
+    accuracy = np.clip(truth[:, None] + spread * rng.standard_normal((len(truth), seeds)), 0.001, 0.999)
+    difficulty = np.sqrt(SHARED) * rng.standard_normal(images)
+    own = np.sqrt(OWN) * rng.standard_normal((len(truth), 1, images))
+    rest = np.sqrt(1 - SHARED - OWN) * rng.standard_normal((len(truth), seeds, images))
+    return (difficulty + own + rest < ndtri(accuracy)[:, :, None]).astype(float)
+
+
+def measure(seeds: int, images: int, spread: float, runs: int) -> dict[str, Any]:
+    rng = np.random.default_rng([seeds, images, round(spread * 1000)])
+    counts = dict.fromkeys(("cover", "cover_difference", "better", "tied", "claims", "good"), 0)
+    for _ in range(runs):
+        truth = 0.8 - np.array([0.0, *rng.choice(LEADS, STRATEGIES - 1)])
+        rng.shuffle(truth)
+        results = [Simulated(i, right) for i, right in enumerate(simulate(rng, truth, seeds, images, spread))]
+        first, second = results[0], results[1]
+        candidate = first.candidate
+        counts["cover"] += candidate.low <= truth[0] <= candidate.high
+        lead = first._answers.right - second._answers.right
+        half = first._answers.spread(lead).half_width(LEVEL)
+        counts["cover_difference"] += abs(lead.mean() - (truth[0] - truth[1])) <= half
+
+        decision = statistics.decide_among(results, EQUIVALENCE, "simulated", 1.0, float("nan"))
+        of = {str(i): value for i, value in enumerate(truth)}
+        leads = [
+            (c.verdict, of[decision.leader.strategy] - of[c.candidate.strategy]) for c in decision.comparisons
+        ]
+        counts["better"] += any(verdict == "better" and true <= 0 for verdict, true in leads)
+        counts["tied"] += any(
+            verdict == "tied" and abs(true) > EQUIVALENCE + 1e-12 for verdict, true in leads
+        )
+        if decision.claim in ("better", "tied"):
+            counts["claims"] += 1
+            counts["good"] += truth.max() - of[decision.recommended.strategy] <= 0.01 + 1e-12
+    claims = counts["claims"]
+    return {
+        "seeds": seeds,
+        "images": images,
+        "spread": spread,
+        **{name: counts[name] / runs for name in ("cover", "cover_difference", "better", "tied", "claims")},
+        "good": counts["good"] / claims if claims else None,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10])
+    parser.add_argument("--images", type=int, nargs="+", default=[200, 1000, 5000])
+    parser.add_argument("--spreads", type=float, nargs="+", default=[0.005, 0.01, 0.02, 0.04])
+    options = parser.parse_args()
+    rows = []
+    print(f"{'seeds':>5} {'images':>6} {'spread':>6} {'cover':>6} {'difference':>10} {'false better':>12} "
+          f"{'false tied':>10} {'claims':>6} {'good':>6}")  # fmt: skip
+    for seeds, images, spread in itertools.product(options.seeds, options.images, options.spreads):
+        row = measure(seeds, images, spread, options.runs)
+        rows.append(row)
+        good = "     -" if row["good"] is None else f"{row['good']:>6.3f}"
+        print(f"{seeds:>5} {images:>6} {spread:>6} {row['cover']:>6.3f} {row['cover_difference']:>10.3f} "
+              f"{row['better']:>12.3f} {row['tied']:>10.3f} {row['claims']:>6.3f} {good}", flush=True)  # fmt: skip
+    print(json.dumps({"runs": options.runs, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
