@@ -27,7 +27,16 @@ from bench.files import write_atomic
 from bench.records import Record
 from reports import words
 from reports.figures import draw_all
-from reports.statistics import MINIMUM_SEEDS, Candidate, Decision, decide, wilson
+from reports.statistics import (
+    MINIMUM_SEEDS,
+    MOST_IMAGES,
+    MOST_SEEDS,
+    Candidate,
+    Comparison,
+    Decision,
+    decide,
+    wilson,
+)
 from reports.tables import (
     Panel,
     backbone_title,
@@ -219,7 +228,7 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
         sentences.append(
             f"With {n} labelled images{interval}, its lead over {who(doubtful.candidate)} is "
             f"{words.points(doubtful.difference, True)} points ({doubt}). "
-            "More seeds or more test images would tell."
+            f"{_what_would_settle(doubtful)}"
         )
     beaten = decision.with_verdict("better")
     if decision.claim in ("undecided", "tied") and beaten:
@@ -242,6 +251,22 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
     if against:
         sentences.append(f"For comparison, {words.listed(against)}.")
     return Answer(words.clean(decision.dataset, 80), decision.claim, headline, sentences)
+
+
+def _what_would_settle(doubtful: Comparison) -> str:
+    if doubtful.verdict == "unknown":
+        return "More seeds that both have would tell."
+    ways = []
+    if doubtful.more_seeds is not None:
+        ways.append(words.plural(doubtful.more_seeds, "seed"))
+    if doubtful.more_images is not None:
+        ways.append(f"a test set of {words.count(doubtful.more_images)} images")
+    if ways:
+        return f"If the difference is what it looks like, {' or '.join(ways)} would settle it."
+    return (
+        f"If the difference is what it looks like, neither {MOST_SEEDS} seeds nor a test set of "
+        f"{words.count(MOST_IMAGES)} images alone would settle it."
+    )
 
 
 def _several(decisions: Sequence[Decision]) -> bool:
