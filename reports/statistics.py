@@ -17,7 +17,7 @@ import math
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from statistics import NormalDist
 
@@ -32,6 +32,8 @@ EQUIVALENCE = 0.01
 """The region of practical equivalence: a difference of one point is none."""
 
 LEVEL = 0.95
+
+DRAWS = 20_000
 
 MOST_SEEDS, MOST_IMAGES = 50, 1_000_000
 """Nobody runs more seeds or labels more test images to settle a question."""
@@ -70,6 +72,11 @@ class Candidate:
     high: float
     seconds: float
     """Median of tuning plus refit."""
+    latency_ms: float = math.nan
+    """Of one image at a time."""
+    params: float = math.nan
+    best: float = math.nan
+    """The probability that it is the best of all in truth; NaN below three seeds and without predictions."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,8 @@ def decide_among(
     # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
     seeds = max(len(run.cells) for run in runs)
     leader, *others = sorted(runs, key=lambda run: (len(run.cells) < seeds, -run.accuracy))
+    for run, probability in zip([leader, *others], _probabilities_of_best([leader, *others]), strict=True):
+        run.best = probability
     comparisons = tuple(_compare(leader, others, region))
     return Decision(dataset, fraction, n, leader.n_test, leader.candidate, comparisons, region, floor)
 
@@ -186,8 +195,9 @@ class _Runs:
         self.directory = directory
         self.accuracy = float(cells["accuracy"].mean())
         self.n_test = float(cells["n_test"].median())
+        self.best = math.nan
 
-    @property
+    @cached_property
     def candidate(self) -> Candidate:
         first = self.cells.iloc[0]
         low = high = math.nan
@@ -199,9 +209,9 @@ class _Runs:
                 spread = answers.spread(answers.right)
             half = spread.half_width(LEVEL)
             low, high = max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
-        seconds = self.cells["total_seconds"].median()
+        costs = self.cells[["total_seconds", "inference_ms_per_image", "params"]].median()
         return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.accuracy,
-                         low, high, float(seconds))  # fmt: skip
+                         low, high, float(costs.iloc[0]), float(costs.iloc[1]), float(costs.iloc[2]), self.best)  # fmt: skip
 
     def answers(self, seeds: Iterable[int]) -> Answers | None:
         """Which test images were classified correctly, seeds x images."""
@@ -261,6 +271,43 @@ def _compare(leader: _Runs, others: list[_Runs], region: float) -> list[Comparis
         )  # fmt: skip
         steps += significant
     return sorted(found + unknown, key=lambda c: c.difference)
+
+
+def _probabilities_of_best(runs: list[_Runs]) -> list[float]:
+    """For each, in how many draws from what the results allow it has the highest expected accuracy.
+
+    The draws have the two sources of error that the intervals have, with their correlations between
+    configurations: by seed a multivariate t, by test image a multivariate normal.
+    """
+    seeds = runs[0].cells.index
+    for run in runs[1:]:
+        seeds = seeds.intersection(run.cells.index)
+    unknown = [math.nan] * len(runs)
+    if len(seeds) < MINIMUM_SEEDS or any(len(run.cells) < len(runs[0].cells) for run in runs):
+        return unknown
+    found = [run.answers(sorted(seeds)) for run in runs]
+    answers = [answer for answer in found if answer is not None]
+    if len(answers) < len(runs) or any(not np.array_equal(a.ids, answers[0].ids) for a in answers):
+        return unknown
+    values = np.stack([answer.right for answer in answers])
+    count, images = values.shape[1:]
+    by_seed, by_image = values.mean(axis=2), values.mean(axis=1)
+    of_images = answers[0].covariance(by_image)
+    # What a seed adds to an image is independent between configurations, and part of the seeds' share already.
+    rest = np.array([a.spread(a.right).rest for a in answers])
+    of_images[np.diag_indices(len(runs))] -= rest / images / count
+    rng = np.random.default_rng(0)
+    chi = rng.chisquare(count - 1, (DRAWS, 1)) / (count - 1)
+    draws = by_seed.mean(axis=1) + _normal(rng, np.cov(by_seed) / count) / np.sqrt(chi)
+    draws = draws + _normal(rng, of_images)
+    return (np.bincount(draws.argmax(axis=1), minlength=len(runs)) / DRAWS).tolist()
+
+
+def _normal(rng: np.random.Generator, covariance: Floats) -> Floats:
+    """DRAWS draws of mean zero; what a difference of estimates has left below zero counts as zero."""
+    values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
+    scale = vectors * np.sqrt(np.clip(values, 0, None))
+    return np.asarray(rng.standard_normal((DRAWS, len(values))) @ scale.T)
 
 
 def _verdict(mean: float, half: float, region: float) -> str:
@@ -378,6 +425,15 @@ class Answers:
             over_images=max(0.0, of_images - alone / seeds) * images,
             rest=alone * images,
         )
+
+    def covariance(self, by_image: Floats) -> Floats:
+        """The covariance that the choice of test images gives to the means of several ``by_image``, (k, images)."""
+        groups = np.arange(by_image.shape[1]) if self.groups is None else self.groups
+        centred = by_image - by_image.mean(axis=1, keepdims=True)
+        _, index = np.unique(groups, return_inverse=True)
+        sums = np.stack([np.bincount(index, row) for row in centred])
+        size = sums.shape[1]
+        return np.asarray(sums @ sums.T * (size / max(size - 1, 1)) / by_image.shape[1] ** 2)
 
     def error(self, by_image: Floats) -> float:
         """The standard error that the choice of test images gives to the mean of ``by_image``, (images,).

@@ -45,6 +45,8 @@ class Simulated(statistics._Runs):
                 "accuracy": right.mean(axis=1).astype(float),
                 "n_test": images,
                 "total_seconds": float(name),
+                "inference_ms_per_image": 1.0,
+                "params": 1.0,
                 "strategy": str(name),
                 "backbone": "",
                 "weights": "",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fake
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,3 +222,34 @@ def test_test_images_of_one_group_are_one_draw() -> None:
 def test_who_lost_seeds_does_not_lead() -> None:
     (decision,) = _run(None, {"full_finetune": [0.9, 0.9], "feature_extraction": [0.8, 0.8, 0.8]})
     assert decision.leader.strategy == "feature_extraction"
+
+
+def test_the_probability_of_being_best(tmp_path: Path) -> None:
+    (clear,) = _run(tmp_path, {"a": [0.9, 0.91, 0.9], "b": [0.5, 0.52, 0.51], "c": [0.4, 0.42, 0.41]})
+    assert clear.leader.best > 0.99
+    assert sum(c.best for c in (clear.leader, *(c.candidate for c in clear.comparisons))) == pytest.approx(1)
+    (unpaired,) = _run(None, {"a": [0.9, 0.91, 0.9], "b": [0.5, 0.52, 0.51]})
+    assert math.isnan(unpaired.leader.best)
+
+
+def test_equals_are_as_likely_to_be_best() -> None:
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(60):
+        right = (rng.normal(size=(3, 4, 300)) + rng.normal(size=300) < 0.8).astype(float)
+        shares.append(s._probabilities_of_best([_Given(f"{i}", r) for i, r in enumerate(right)]))
+    assert np.mean(shares, axis=0) == pytest.approx([1 / 3] * 3, abs=0.1)
+    assert 0.15 < np.std(shares) < 0.35  # and not always a third: each result says something
+
+
+class _Given(s._Runs):
+    """Results that came from no files."""
+
+    def __init__(self, name: str, right: np.ndarray) -> None:
+        frame = {"accuracy": right.mean(axis=1), "n_test": right.shape[1], "total_seconds": 1.0, "strategy": name,
+                 "backbone": "", "weights": "", "inference_ms_per_image": 1.0, "params": 1.0}  # fmt: skip
+        super().__init__(pd.DataFrame(frame, index=range(len(right))), None)
+        self.given = s.Answers(np.arange(right.shape[1]).astype(str), right, None)
+
+    def answers(self, seeds: object) -> s.Answers:
+        return self.given
