@@ -70,12 +70,15 @@ def print_check(result: dict[str, Any]) -> None:
         f"{_name(result['name'])}: {count(pool + test, 'image')} in {len(classes):,} classes; pool of {pool:,}, "
         f"test set of {test:,}"
     )
-    kinds = [f"{kind}: {number:,}" for part in ("formats", "modes") for kind, number in images[part].items()]
+    kinds = [
+        f"{part} {', '.join(f'{kind} ({number:,})' for kind, number in images[part].items())}"
+        for part in ("formats", "modes")
+    ]
     sides = [
         f"{name} {low:,} to {high:,} px (median {median:,})" if low < high else f"{name} {low:,} px"
         for name, (low, median, high) in ((name, images[name]) for name in ("width", "height"))
     ]
-    print(f"  {', '.join([*kinds, *sides])}")
+    print(f"  {'; '.join([*kinds, *sides])}")
     findings = [Finding(**finding) for finding in result["findings"]]
     for level, heading in (
         ("validity", "What may make a result say something else than you think:"),
