@@ -152,6 +152,40 @@ def plan(
 
 
 @app.command()
+def check(
+    dataset: Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")],
+    image_size: ImageSize = None,
+    resizing: Annotated[
+        str | None, typer.Option(metavar="R", help="crop, stretch or pad.  Default: crop.")
+    ] = None,
+    fractions: Fractions = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All findings with all cases, as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Audits a dataset: bad files, duplicates, labels that contradict each other, classes.  Runs nothing."""
+    import json
+
+    from bench.check import check as audit
+    from bench.check import print_check
+    from bench.datasets.source import shown
+    from bench.plan import load_plan
+
+    settings = {
+        "datasets": [dataset],
+        "image_size": image_size,
+        "resizing": resizing,
+        "fractions": None if fractions is None else _numbers("fractions", fractions),
+    }
+    plan = load_plan({key: value for key, value in settings.items() if value is not None})
+    result = audit(plan, lambda text: print(shown(text), file=sys.stderr))
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_check(result)
+
+
+@app.command()
 def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]) -> None:
     """Renders report.html, figures and results.csv again from the records."""
     from bench.runs import load
@@ -260,7 +294,9 @@ def main() -> None:
     try:
         app(prog_name="python -m bench")
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        from bench.datasets.source import shown
+
+        print("\n".join(map(shown, f"bench: {error}".split("\n"))), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.datasets.source import shown
 from bench.datasets.splits import subset_size
 from bench.forecast import Forecast
 from bench.records import FINAL, Cell, Record
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 30
 """Without a terminal: how often a line says what runs, while no cell ends."""
-
-
-def shown(text: str) -> str:
-    """Text that came from a user, without control characters that a terminal would act on."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def duration(seconds: float) -> str:

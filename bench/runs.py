@@ -51,7 +51,8 @@ class Prepared:
 
     @property
     def warnings(self) -> list[str]:
-        return [f"{d.name}: {warning}" for d in self.datasets for warning in d.warnings]
+        """What speaks against the datasets, a sentence each."""
+        return [f"{dataset.name}: {found}" for dataset in self.datasets for found in dataset.warnings]
 
 
 def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask | None = None) -> Prepared:
@@ -501,7 +502,10 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
             "class_counts": np.bincount(labels, minlength=len(dataset.class_names)).tolist(),
             "n_pool": len(dataset.pool.ids),
             "n_test": len(dataset.test.ids),
-            "warnings": list(dataset.warnings),
+            "findings": [
+                {"kind": finding.kind, "text": finding.text, "examples": finding.examples}
+                for finding in dataset.warnings
+            ],
             "left_out": [list(item) for item in dataset.left_out],
         }
     return {

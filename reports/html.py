@@ -319,7 +319,12 @@ def alerts(
     run_info: dict[str, Any],
     plan_toml: str,
 ) -> Iterator[Alert]:
-    """What a reader should know before believing the answer."""
+    """What a reader should know before believing the answer; within a level, the data come first."""
+    for content in run_info.get("datasets", {}).values():
+        name = words.clean(content.get("name", "dataset"), 40)
+        for finding in content.get("findings", []):
+            details = [words.clean(example, 240) for example in finding.get("examples", [])]
+            yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
     lost = Counter(record.status for record in records if record.status not in ("ok", "skipped"))
     if lost:
         what = words.listed([f"{number} {status}" for status, number in lost.most_common()])
@@ -376,16 +381,6 @@ def alerts(
             for name, low, high in budgets.itertuples()
         ]
         yield Alert("note", "Strategies had different numbers of trials.", details)
-    for content in run_info.get("datasets", {}).values():
-        name = words.clean(content.get("name", "dataset"), 40)
-        for warning in content.get("warnings", []):
-            yield Alert("caution", f"{name}: {words.clean(warning, 400)}")
-        left_out = content.get("left_out", [])
-        if left_out:
-            details = [f"{words.clean(path, 120)}: {words.clean(why, 120)}" for path, why in left_out[:20]]
-            if len(left_out) > 20:
-                details.append(f"and {len(left_out) - 20:,} more")
-            yield Alert("caution", f"{name}: {words.plural(len(left_out), 'image')} left out.", details)
     said = Counter(words.clean(warning, 400) for record in records for warning in record.warnings)
     for warning, times in said.most_common(20):
         yield Alert("note", f"{warning} ({words.plural(times, 'cell')})")

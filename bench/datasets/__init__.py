@@ -9,6 +9,8 @@ source         what a source offers; how a spec names one
 folder, manifest, arrays, fetched      the sources, a file each
 decode         any image to a square of RGB
 prepare        cache, checks, fingerprint
+duplicates     the same picture twice: exactly, or nearly
+findings       what is told of a dataset
 splits         test part, nested subsets, validation: pure functions
 =============  ==========================================================================================
 """

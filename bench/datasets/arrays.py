@@ -107,7 +107,7 @@ class ArrayFile:
         )
 
     def _check_images(self, name: str, array: _Array) -> None:
-        from bench.datasets.decode import MAX_PIXELS
+        from bench.datasets.decode import max_pixels
 
         shape = array.shape
         if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)) or 0 in shape[1:]:
@@ -116,8 +116,11 @@ class ArrayFile:
             )
         if array.dtype.kind not in "buif":
             raise self._error(f"{name} of a numeric type", f"It is of type {array.dtype}.")
-        if shape[1] * shape[2] > MAX_PIXELS:
-            raise self._error(f"images of at most {MAX_PIXELS:,} pixels", f"{name} is of shape {shape}.")
+        if shape[1] * shape[2] > max_pixels():
+            raise self._error(
+                f"images of at most {max_pixels():,} pixels",
+                f"{name} is of shape {shape}. TRANSFER_BENCH_MAX_PIXELS raises the limit.",
+            )
 
     def _labels(self, name: str) -> list[Any]:
         """Labels as integers or strings."""

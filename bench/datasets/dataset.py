@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from bench.datasets.findings import Finding
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +18,8 @@ class Part:
         ids: stable example ids, unique within a dataset: relative paths, or ``"00042"`` for rows of arrays.
             They may contain markup, quotes and newlines; bytes that are not UTF-8 are written as ``\\xff``.
         labels: index into the dataset's class names, int64, (N,), read-only.
-        groups: examples that must stay together share a number, int64, (N,), read-only; None: each alone.
+        groups: examples that must stay together (of a group of the user's, or identical) share a number, int64,
+            (N,), read-only; None: each alone.
         images: decoded RGB, uint8, (N, S, S, 3), a read-only memory map.
     """
 
@@ -34,13 +38,16 @@ class Dataset:
         name: a short name to show. It is the user's text: whoever shows it escapes it.
         modality: kind of example; ``"image"``.
         fingerprint: 16 hexadecimal digits over the content (ids, class names, labels, given splits, groups
-            and the sha256 of each image), but not over where it lies or the size it was decoded to.
+            and the sha256 of each image; which images are kept together, if any are identical), but not over where
+            it lies or the size it was decoded to.
         class_names: in a fixed order (alphabetical, or by number); labels are indices into it.
         flip: whether a mirrored image keeps its label.
         pool: the labelled images that a run may learn from.
         test: the images that only scoring sees.
-        warnings: sentences for the user.
+        findings: what was found out about it, what touches validity first, each with its first items; all
+            items are in the cache entry (``prepare.full_findings``).
         left_out: (id, reason) of every image that could not be used.
+        entry: the cache entry.
     """
 
     spec: str
@@ -51,5 +58,11 @@ class Dataset:
     flip: bool
     pool: Part
     test: Part
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
     left_out: tuple[tuple[str, str], ...]
+    entry: Path
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The findings that touch validity."""
+        return [finding for finding in self.findings if finding.level == "validity"]

@@ -6,25 +6,34 @@ come from users, and one bad file among thousands must not cost the others.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from dataclasses import dataclass
+from typing import IO, TypeVar
 
 import numpy as np
 from PIL import Image
 
-VERSION = 1
+from bench.datasets.findings import TOO_LARGE
+from bench.errors import RequestError
+
+VERSION = 2
 """Part of the cache key: raise it whenever the same input would decode to other pixels."""
 
 MAX_PIXELS = 100_000_000
-"""Images whose header claims more are left out, before anything is decoded."""
+"""Images whose header claims more are left out, before anything is decoded. ``TRANSFER_BENCH_MAX_PIXELS``
+overrides it."""
 
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """The formats tried, whatever a file is called; never PostScript, say, which starts a program."""
+
+_VARIANTS = {"MPO": "JPEG", "DIB": "BMP"}
+"""What Pillow calls a JPEG with a preview, and a bitmap without a file header."""
 
 RESIZINGS = ("crop", "stretch", "pad")
 
@@ -40,8 +49,51 @@ _UPRIGHT = {
 """EXIF orientation -> what undoes it."""
 
 
+THUMBNAIL = 16
+"""Side of the thumbnail by which an image's looks are compared."""
+
+T = TypeVar("T")
+
+
 class Unreadable(Exception):
     """An image that cannot be used; its text is the reason, a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an image is, apart from the pixels that the network will see.
+
+    Attributes:
+        width: in pixels, upright, before any resizing.
+        height: likewise.
+        mode: Pillow's name of its colour mode: ``"RGB"``, ``"L"``, ``"P"``, ...
+        format: one of FORMATS, by the content; empty for rows of arrays.
+        animated: whether there are more pictures in the file than the first, which is used.
+        reduced: whether it was decoded to fewer pixels than it has (JPEG), which then are those of ``digest``.
+        digest: blake2b of the upright RGB pixels before they are brought to a square.
+        thumbnail: uint8, (THUMBNAIL, THUMBNAIL, 3).
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    animated: bool
+    reduced: bool
+    digest: bytes
+    thumbnail: np.ndarray
+
+
+def max_pixels() -> int:
+    """Width times height of the largest image that is decoded.
+
+    Raises:
+        RequestError: ``TRANSFER_BENCH_MAX_PIXELS`` is not a whole number of at least 1.
+    """
+    text = os.environ.get("TRANSFER_BENCH_MAX_PIXELS") or str(MAX_PIXELS)
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise RequestError("TRANSFER_BENCH_MAX_PIXELS", text, "a number of pixels, for instance 200000000")
+    return int(text)
 
 
 @contextmanager
@@ -62,8 +114,8 @@ def quiet() -> Iterator[None]:
 
 
 def decode(
-    source: str | os.PathLike[str] | bytes, size: int, resizing: str = "crop", max_pixels: int = MAX_PIXELS
-) -> np.ndarray:
+    source: str | os.PathLike[str] | bytes, size: int, resizing: str = "crop"
+) -> tuple[np.ndarray, Facts]:
     """Decodes one image file.
 
     The EXIF orientation is applied, transparency is shown on white, CMYK becomes RGB, 16-bit and
@@ -73,35 +125,46 @@ def decode(
         source: path of the file, or its bytes.
         size: side of the result in pixels.
         resizing: see ``resize``.
-        max_pixels: largest width times height that is decoded.
 
     Returns:
-        uint8, (size, size, 3).
+        uint8, (size, size, 3), and what else there is to know of the image.
+
+    Raises:
+        Unreadable: with the reason.
+        RequestError: see ``max_pixels``.
+    """
+    # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time; stay at twice the size or above.
+    side = max(2 * size, 4 * THUMBNAIL)
+
+    def read(file: IO[bytes]) -> tuple[np.ndarray, Facts]:
+        with Image.open(file, formats=FORMATS) as image:
+            mode = image.mode
+            rgb, original = _upright_rgb(image, side)
+            format = image.format or ""
+            animated = format != "MPO" and _is_animated(image)
+            facts = _facts(rgb, original, mode, _VARIANTS.get(format, format), animated)
+            return np.asarray(resize(rgb, size, resizing)), facts
+
+    return _reading(source, read)
+
+
+def full_digest(source: str | os.PathLike[str] | bytes) -> bytes:
+    """``Facts.digest`` of all of an image's pixels.
 
     Raises:
         Unreadable: with the reason.
     """
-    try:
-        if isinstance(source, bytes):
-            return _decode(io.BytesIO(source), size, resizing, max_pixels)
-        status = os.stat(source)
-        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
-            raise Unreadable("not a regular file")
-        if status.st_size == 0:
-            raise Unreadable("empty file")
-        with open(source, "rb") as file:
-            return _decode(file, size, resizing, max_pixels)
-    except (Unreadable, MemoryError):
-        raise
-    except FileNotFoundError:
-        raise Unreadable("file not found") from None
-    except PermissionError:
-        raise Unreadable("permission denied") from None
-    except Exception as error:  # on damaged files Pillow raises nearly everything there is
-        raise Unreadable(_reason(error)) from error
+
+    def read(file: IO[bytes]) -> bytes:
+        with Image.open(file, formats=FORMATS) as image:
+            return _digest(_upright_rgb(image, None)[0])
+
+    return _reading(source, read)
 
 
-def decode_array(row: np.ndarray, scale: float, size: int, resizing: str = "crop") -> np.ndarray:
+def decode_array(
+    row: np.ndarray, scale: float, size: int, resizing: str = "crop"
+) -> tuple[np.ndarray, Facts]:
     """Decodes one row of an array of images.
 
     Args:
@@ -111,12 +174,15 @@ def decode_array(row: np.ndarray, scale: float, size: int, resizing: str = "crop
         resizing: see ``resize``.
 
     Returns:
-        uint8, (size, size, 3).
+        uint8, (size, size, 3), and what else there is to know of the image.
     """
     pixels = row if row.dtype == np.uint8 and scale == 1 else _to_bytes(row, scale)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    return np.asarray(resize(_to_rgb(Image.fromarray(np.ascontiguousarray(pixels))), size, resizing))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    rgb = _to_rgb(image)
+    facts = _facts(rgb, image.size, image.mode)
+    return np.asarray(resize(rgb, size, resizing)), facts
 
 
 def resize(image: Image.Image, size: int, resizing: str) -> Image.Image:
@@ -153,22 +219,74 @@ def resize(image: Image.Image, size: int, resizing: str) -> Image.Image:
     return square
 
 
-def _decode(file: IO[bytes], size: int, resizing: str, max_pixels: int) -> np.ndarray:
-    with Image.open(file, formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise Unreadable(
-                f"{width:,} x {height:,} pixels, more than the limit of {max_pixels / 1e6:g} million"
-            )
-        # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time; stay at twice the size or above.
-        image.draft(image.mode, (2 * size, 2 * size))
-        image.load()
-        try:
-            orientation = image.getexif().get(0x0112)
-        except Exception:  # damaged metadata, sound pixels
-            orientation = None
-        upright = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-        return np.asarray(resize(_to_rgb(upright), size, resizing))
+def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]], T]) -> T:
+    """Opens a file and reads it; whatever is wrong becomes ``Unreadable``."""
+    try:
+        if isinstance(source, bytes):
+            return read(io.BytesIO(source))
+        status = os.stat(source)
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+            raise Unreadable("not a regular file")
+        if status.st_size == 0:
+            raise Unreadable("empty file")
+        with open(source, "rb") as file:
+            return read(file)
+    except (Unreadable, RequestError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise Unreadable("file not found") from None
+    except PermissionError:
+        raise Unreadable("permission denied") from None
+    except Exception as error:  # on damaged files Pillow raises nearly everything there is
+        raise Unreadable(_reason(error)) from error
+
+
+def _upright_rgb(image: Image.Image, side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    """The pixels of an opened image, at least ``side`` wide and high if there are as many (None: all of them),
+    and the width and height that it has in full."""
+    width, height = image.size
+    limit = max_pixels()
+    if width * height > limit:
+        raise Unreadable(f"{width:,} x {height:,} pixels, {TOO_LARGE} {limit / 1e6:g} million")
+    if side is not None:
+        image.draft(image.mode, (side, side))
+    image.load()
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # damaged metadata, sound pixels
+        orientation = None
+    if orientation not in _UPRIGHT:
+        return _to_rgb(image), (width, height)
+    upright = image.transpose(_UPRIGHT[orientation])
+    return _to_rgb(upright), (height, width) if orientation >= 5 else (width, height)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # damaged behind the first frame
+        return True
+
+
+def _digest(rgb: Image.Image) -> bytes:
+    state = hashlib.blake2b(f"{rgb.width} {rgb.height} ".encode(), digest_size=16)
+    state.update(rgb.tobytes())
+    return state.digest()
+
+
+def _facts(
+    rgb: Image.Image, original: tuple[int, int], mode: str, format: str = "", animated: bool = False
+) -> Facts:
+    return Facts(
+        width=original[0],
+        height=original[1],
+        mode=mode,
+        format=format,
+        animated=animated,
+        reduced=rgb.size != original,
+        digest=_digest(rgb),
+        thumbnail=np.asarray(rgb.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+    )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.findings import OUTSIDE, Finding, count
 from bench.datasets.source import Contents, FilePicture, printable, stamp_of
 from bench.errors import RequestError
 
@@ -93,7 +93,7 @@ class Folder:
             groups=None,
             group_names=(),
             pictures=[FilePicture(self.root / path) for path in good],
-            warnings=self._warnings(loose),
+            findings=self._findings(loose),
             left_out=[(printable(f.relative.as_posix()), f.problem) for f in self._files if f.problem],
         )
 
@@ -125,7 +125,7 @@ class Folder:
             if entry.is_symlink():
                 real = os.path.realpath(entry.path)
                 if not real.startswith(self._real_root.rstrip("/") + "/"):
-                    problem = "symbolic link that leaves the folder"
+                    problem = OUTSIDE
                 elif not os.path.exists(real):
                     problem = "symbolic link to nothing"
                 elif os.path.isdir(real):
@@ -160,21 +160,19 @@ class Folder:
             )
         return found
 
-    def _warnings(self, loose: list[Path]) -> list[str]:
-        result = []
+    def _findings(self, loose: list[Path]) -> list[Finding]:
+        found = []
         if loose:
-            result.append(
-                f"{_count(len(loose), 'image')} in no class folder and not used, "
-                f"for instance {printable(loose[0].as_posix())}."
-            )
+            text = f"{count(len(loose), 'image')} in no class folder, not used."
+            items = [{"id": printable(path.as_posix()), "reason": "in no class folder"} for path in loose]
+            found.append(Finding("loose_images", "validity", text, items))
         # What lies at the top (a licence, a readme) is not meant to be an image.
         others = [path for path in self._others if len(path.parts) > 1]
         if others:
-            kinds = Counter(path.suffix.lower() or "no extension" for path in others)
-            listed = ", ".join(f"{printable(kind)}: {n:,}" for kind, n in kinds.most_common(5))
-            result.append(f"{_count(len(others), 'file')} not an image by the name and not used ({listed}).")
-        return result
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun} is" if n == 1 else f"{n:,} {noun}s are"
+            text = f"{count(len(others), 'file')} in the folders not an image by the name, not used."
+            items = [
+                {"id": printable(path.as_posix()), "reason": printable(path.suffix) or "no extension"}
+                for path in others
+            ]
+            found.append(Finding("other_files", "note", text, items))
+        return found

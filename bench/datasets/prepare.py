@@ -1,12 +1,14 @@
 """From a source to a cache entry (decode once) and from a cache entry to a dataset (every other time).
 
 An entry is a folder with ``pool.npy`` and ``test.npy`` (images; in files of their own, so that nothing that holds
-the one can reach the other) and ``index.json`` (everything else). It is built beside its place and renamed into
-it, so it is there as a whole or not at all.
+the one can reach the other), ``check.json`` (all that was found out about the images; long where they are bad)
+and ``index.json`` (everything else). It is built beside its place and renamed into it, so it is there as a whole
+or not at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -15,26 +17,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.datasets import splits
+from bench.datasets import duplicates, findings, splits
 from bench.datasets.dataset import Dataset, Part
+from bench.datasets.findings import Finding
 from bench.datasets.source import (
     Contents,
+    FilePicture,
     Picture,
     Source,
     canonical_spec,
     keeps_label_mirrored,
     open_source,
     printable,
+    shown,
 )
 from bench.errors import BenchError, RequestError
 from bench.files import TEMPORARY_PREFIX, cache_dir, canonical_json, digest, locked
 
-FORMAT = 2
+if TYPE_CHECKING:
+    from bench.datasets.decode import Facts
+
+FORMAT = 3
 """Version of the cache entries and of the splits in them: raise it when either changes."""
 
 Progress = Callable[[str], None]
@@ -58,7 +67,7 @@ def open_dataset(
         RequestError: the dataset does not exist, or no benchmark can be made of it.
         BenchError: a download failed, or the cache cannot be written.
     """
-    from bench.datasets.decode import RESIZINGS
+    from bench.datasets.decode import RESIZINGS, max_pixels
 
     if resizing not in RESIZINGS:
         raise RequestError("resizing", resizing, "one of " + ", ".join(RESIZINGS))
@@ -66,7 +75,7 @@ def open_dataset(
     source = open_source(spec)
     caches = cache_dir() / "datasets"
     prefix = digest([spec, image_size, resizing])
-    entry = caches / f"{prefix}-{digest([source.stamp(), decoding_versions()])}"
+    entry = caches / f"{prefix}-{digest([source.stamp(), decoding_versions(), max_pixels()])}"
     dataset = _load(entry)
     if dataset is not None:
         return dataset
@@ -125,8 +134,9 @@ def _load(entry: Path) -> Dataset | None:
             fingerprint=index["fingerprint"],
             class_names=tuple(index["class_names"]),
             flip=index["flip"],
-            warnings=tuple(index["warnings"]),
+            findings=tuple(Finding(**finding) for finding in index["findings"]),
             left_out=tuple((id, reason) for id, reason in index["left_out"]),
+            entry=entry,
             **parts,
         )
     except (
@@ -138,6 +148,21 @@ def _load(entry: Path) -> Dataset | None:
         AttributeError,
     ):  # missing, truncated, not ours
         return None
+
+
+def full_findings(dataset: Dataset) -> tuple[list[Finding], dict[str, Any]]:
+    """The findings with all their items, and a summary of the images (``findings.summary``).
+
+    Raises:
+        BenchError: the cache entry has been deleted or damaged since the dataset was opened.
+    """
+    try:
+        content = json.loads((dataset.entry / "check.json").read_bytes())
+        return [Finding(**finding) for finding in content["findings"]], content["summary"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BenchError(
+            f"The dataset cache {str(dataset.entry)!r} is damaged: delete it (bench cache clear datasets)."
+        ) from None
 
 
 def _frozen(values: list[int]) -> np.ndarray:
@@ -162,6 +187,7 @@ def _build(
     _check(spec, contents, everyone)
 
     kept: list[int] = []
+    facts: list[Facts] = []
     hashes: list[str] = []
     left_out = list(contents.left_out)
     scratch = folder / "decoded"
@@ -171,9 +197,10 @@ def _build(
             if isinstance(result, str):
                 left_out.append((contents.ids[i], result))
             else:
-                pixels, sha256 = result
+                pixels, about, sha256 = result
                 file.write(pixels.tobytes())
                 kept.append(i)
+                facts.append(about)
                 hashes.append(sha256)
             if time.monotonic() - last > 1:
                 last = time.monotonic()
@@ -182,7 +209,6 @@ def _build(
     rows = np.array(kept, np.int64)
     _check(spec, contents, rows, left_out)
     labels = np.array(contents.labels, np.int64)[rows]
-    groups = None if contents.groups is None else np.array(contents.groups, np.int64)[rows]
     given = None if contents.in_test is None else np.array(contents.in_test, bool)[rows]
     ids = [contents.ids[i] for i in kept]
     content = {
@@ -191,13 +217,18 @@ def _build(
         "ids": ids,
         "labels": labels.tolist(),
         "test": None if given is None else given.tolist(),
-        "groups": None if groups is None else [contents.group_names[g] for g in groups],
+        "groups": None
+        if contents.groups is None
+        else [contents.group_names[contents.groups[i]] for i in kept],
         "sha256": hashes,
     }
-    fingerprint = digest(content)
-    in_test = (
-        given if given is not None else splits.split_test(labels, groups, fingerprint, contents.class_names)
+    progress(f"{name}: looking for duplicates")
+    same = duplicates.identical(facts, hashes, lambda which: _full_digests(contents.pictures, kept, which))
+    groups, in_test, fingerprint, kept_together = _divided(contents, rows, labels, given, same, content)
+    evidence = findings.Evidence(
+        ids, labels, contents.class_names, in_test, same, kept_together, facts, left_out, image_size
     )
+    found = findings.by_importance([*findings.findings(evidence), *contents.findings])
 
     shape = (image_size, image_size, 3)
     for part_name, chosen in (("pool", ~in_test), ("test", in_test)):
@@ -231,12 +262,66 @@ def _build(
         "shape": list(shape),
         "pool": part(np.flatnonzero(~in_test)),
         "test": part(np.flatnonzero(in_test)),
-        "warnings": _warnings(contents, in_test, labels, left_out),
+        "findings": [asdict(replace(f, items=f.items[: findings.EXAMPLES])) for f in found],
         "left_out": left_out,
     }
-    with (folder / "index.json").open("wb") as file:
-        file.write(canonical_json(index).encode())
-        _sync(file)
+    check = {"findings": [asdict(finding) for finding in found], "summary": findings.summary(facts)}
+    for file_name, value in (("check.json", check), ("index.json", index)):
+        with (folder / file_name).open("wb") as file:
+            file.write(canonical_json(value).encode())
+            _sync(file)
+
+
+def _divided(
+    contents: Contents,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    given: np.ndarray | None,
+    same: np.ndarray,
+    content: dict[str, Any],
+) -> tuple[np.ndarray | None, np.ndarray, str, bool]:
+    """Draws the test part, if none is given, with identical images on one side if that is possible.
+
+    It is not where a class consists of too few different images, which is no reason to refuse the dataset: the
+    images of such classes are then divided one by one, and if that does not do, all.
+
+    Args:
+        contents: the source's.
+        rows: which of its examples are used, (N,).
+        labels: of those, (N,).
+        given: their given test part, if there is one, (N,).
+        same: equal for identical images, (N,).
+        content: what the fingerprint is made of. What else decides on splits is added: which images are together.
+
+    Returns:
+        Groups, whether an image is a test image, the fingerprint, and whether identical images are together.
+    """
+    own = None if contents.groups is None else np.array(contents.groups, np.int64)[rows]
+    choices = []
+    if len(np.unique(same)) < len(same):
+        choices.append(duplicates.united(own, same))
+        learned_from = np.ones(len(same), bool) if given is None else ~given
+        different = np.unique(np.stack([labels, choices[0]])[:, learned_from], axis=1)[0]
+        scarce = np.bincount(different, minlength=len(contents.class_names)) < (3 if given is None else 2)
+        alone = np.where(scarce[labels], len(same) + np.arange(len(same)), same)
+        choices.append(duplicates.united(own, np.unique(alone, return_inverse=True)[1]))
+    for i, together in enumerate(choices):
+        fingerprint = digest(content | {"together": together.tolist()})
+        try:
+            in_test = _test_part(labels, together, given, fingerprint, contents)
+            pool = ~in_test
+            splits.check_fraction(labels[pool], together[pool], 1.0, 3, fingerprint)
+            return together, in_test, fingerprint, i == 0
+        except RequestError:
+            continue
+    fingerprint = digest(content)
+    return own, _test_part(labels, own, given, fingerprint, contents), fingerprint, not choices
+
+
+def _test_part(
+    labels: np.ndarray, groups: np.ndarray | None, given: np.ndarray | None, key: str, contents: Contents
+) -> np.ndarray:
+    return splits.split_test(labels, groups, key, contents.class_names) if given is None else given
 
 
 def _sync(file: IO[bytes]) -> None:
@@ -245,27 +330,50 @@ def _sync(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _decoded(pictures: Iterable[Picture], size: int, resizing: str) -> Iterator[tuple[np.ndarray, str] | str]:
+def _full_digests(pictures: Iterable[Picture], kept: list[int], which: set[int]) -> dict[int, bytes]:
+    """The digests of all pixels of some of the images that were kept; of a file that is gone by now, none."""
+    from bench.datasets.decode import Unreadable, full_digest, quiet
+
+    wanted = {kept[i]: i for i in which}
+    paths = {
+        wanted[row]: picture.path
+        for row, picture in enumerate(pictures if wanted else ())
+        if row in wanted and isinstance(picture, FilePicture)
+    }
+    found = {}
+
+    def one(i: int) -> None:
+        with contextlib.suppress(Unreadable):
+            found[i] = full_digest(paths[i])
+
+    with quiet(), ThreadPoolExecutor(_threads()) as pool:
+        deque(pool.map(one, paths), maxlen=0)
+    return found
+
+
+Decoded = tuple[np.ndarray, "Facts", str]
+"""Pixels, facts, sha256."""
+
+
+def _decoded(pictures: Iterable[Picture], size: int, resizing: str) -> Iterator[Decoded | str]:
     """Decodes in several threads (Pillow and sha256 release the interpreter lock), a few images ahead.
 
     Yields:
-        In the order of ``pictures``: pixels and sha256, or the reason why an image cannot be used.
+        In the order of ``pictures``: what an image gives, or the reason why it cannot be used.
     """
     from bench.datasets.decode import Unreadable, quiet
 
-    def one(picture: Picture) -> tuple[np.ndarray, str] | str:
+    def one(picture: Picture) -> Decoded | str:
         try:
-            return picture.decode(size, resizing), picture.sha256()
+            return *picture.decode(size, resizing), picture.sha256()
         except Unreadable as error:
             return str(error)
         except OSError as error:  # gone or unreadable between decoding and hashing
             return (error.strerror or "unreadable").lower()
 
-    threads = min(
-        8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    threads = _threads()
     with quiet(), ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[tuple[np.ndarray, str] | str]] = deque()
+        ahead: deque[Future[Decoded | str]] = deque()
         try:
             for picture in pictures:
                 ahead.append(pool.submit(one, picture))
@@ -276,6 +384,11 @@ def _decoded(pictures: Iterable[Picture], size: int, resizing: str) -> Iterator[
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores)
 
 
 def _check(
@@ -344,28 +457,7 @@ def _check(
             )
 
 
-def _warnings(
-    contents: Contents, in_test: np.ndarray, labels: np.ndarray, left_out: list[tuple[str, str]]
-) -> list[str]:
-    warnings = list(contents.warnings)
-    if left_out:
-        total = len(contents.ids) + len(contents.left_out)
-        verb = "is" if len(left_out) == 1 else "are"
-        warnings.append(
-            f"{len(left_out):,} of {total:,} images could not be read and {verb} left out: "
-            f"{_listed(left_out)}."
-        )
-    untested = sorted(set(labels[~in_test].tolist()) - set(labels[in_test].tolist()))
-    if untested:
-        listed = ", ".join(repr(contents.class_names[c]) for c in untested[:5])
-        warnings.append(
-            f"{len(untested):,} of {len(contents.class_names):,} classes have no test image, so how well "
-            f"they are recognised is not measured: {listed}{', ...' if untested[5:] else ''}."
-        )
-    return warnings
-
-
 def _listed(left_out: list[tuple[str, str]], limit: int = 5) -> str:
-    return ", ".join(f"{id} ({reason})" for id, reason in left_out[:limit]) + (
+    return ", ".join(f"{shown(id)} ({reason})" for id, reason in left_out[:limit]) + (
         ", ..." if left_out[limit:] else ""
     )

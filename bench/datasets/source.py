@@ -8,12 +8,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bench.datasets.findings import Finding
 from bench.errors import RequestError, did_you_mean
 from bench.files import sha256_file
+
+if TYPE_CHECKING:
+    from bench.datasets.decode import Facts
 
 KERAS_SUMMARIES = {
     "mnist": "70,000 handwritten digits, 28 px, gray",
@@ -28,8 +32,8 @@ MANIFESTS = (".csv", ".tsv", ".parquet")
 class Picture(Protocol):
     """One image, not decoded yet."""
 
-    def decode(self, size: int, resizing: str) -> np.ndarray:
-        """uint8, (size, size, 3). Raises ``decode.Unreadable``."""
+    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
+        """uint8, (size, size, 3), and what else is known of it then. Raises ``decode.Unreadable``."""
 
     def sha256(self) -> str:
         """Hash of the undecoded content."""
@@ -41,7 +45,7 @@ class FilePicture:
 
     path: Path
 
-    def decode(self, size: int, resizing: str) -> np.ndarray:
+    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
         from bench.datasets.decode import decode
 
         return decode(self.path, size, resizing)
@@ -57,7 +61,7 @@ class RowPicture:
     row: np.ndarray
     scale: float
 
-    def decode(self, size: int, resizing: str) -> np.ndarray:
+    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
         from bench.datasets.decode import decode_array
 
         return decode_array(self.row, self.scale, size, resizing)
@@ -79,7 +83,7 @@ class Contents:
         groups: numbers of the groups; None if each example stands alone.
         group_names: what the user calls group i, for error messages.
         pictures: the images; they are gone through one by one and need not fit into memory.
-        warnings: sentences for the user.
+        findings: what the source itself has found out.
         left_out: (id, reason) of images that are known to be unusable without decoding them.
     """
 
@@ -90,7 +94,7 @@ class Contents:
     groups: Sequence[int] | None
     group_names: Sequence[str]
     pictures: Iterable[Picture]
-    warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -109,6 +113,11 @@ class Source(Protocol):
 def printable(path: str) -> str:
     """A file name as valid Unicode: bytes that are not UTF-8 become ``\\xff``."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shown(text: str) -> str:
+    """Text that came from a user, without control characters that a terminal would act on."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def stamp_of(path: Path, status: os.stat_result) -> list[Any]:

@@ -144,7 +144,7 @@ def subset(
     have = np.array([len(np.unique(units[order[:n]][labels[order[:n]] == c])) for c in values])
     if len(have) and have.min() < 2:
         worst = values[have.argmin()]
-        unit = "images" if groups is None else "groups"
+        unit = "images" if groups is None else "groups (identical images are one)"
         needed = _needed(labels, None if groups is None else units, order)
         raise RequestError(
             "fractions",
@@ -195,7 +195,7 @@ def split_validation(
             "fractions",
             f"{_images(len(chosen))} in {len(np.unique(np.asarray(groups)[indices]))} groups",
             "groups that can be divided so that training and validation both hold every class",
-            "Use a larger fraction, or leave the column 'group' out.",
+            "Identical images are one group. Use a larger fraction, or leave the column 'group' out.",
         )
     return indices[~mask], indices[mask]
 
@@ -210,16 +210,36 @@ def check_fraction(
 ) -> None:
     """Raises what ``subset`` and ``split_validation`` would raise for any of the seeds ``0 .. seeds - 1``.
 
-    Draws nothing where nothing can go wrong: without groups a subset holds of each class the proportional
-    number, rounded down at worst, and two images of a class can always be divided.
+    Draws nothing where nothing can go wrong.
     """
-    if groups is None and 0 < fraction <= 1:
-        counts = np.unique(labels, return_counts=True)[1]
-        if (counts * subset_size(len(labels), fraction) // max(len(labels), 1)).min(initial=2) >= 2:
-            return
+    if 0 < fraction <= 1 and _is_certain(np.asarray(labels), groups, fraction):
+        return
     for seed in range(seeds):
         rows = subset(labels, groups, fraction, seed, key, class_names)
         split_validation(labels, groups, rows, seed, key)
+
+
+def _is_certain(labels: np.ndarray, groups: np.ndarray | None, fraction: float) -> bool:
+    """Whether every subset of that size can be divided, by what is known of the order without drawing it.
+
+    Without groups a subset holds of each class the proportional number, rounded down at worst. With groups,
+    say of at most M images, the class that is furthest behind is always served next, so no class gets ahead of
+    another by more than M images, but for those in groups of several classes; a class lacks at most what all
+    others are ahead. Two groups of each class, of that class alone, can always be divided.
+    """
+    total = len(labels)
+    n = subset_size(total, fraction)
+    codes = np.unique(labels, return_inverse=True)[1]
+    counts = np.bincount(codes)
+    if groups is None:
+        return bool((counts * n // max(total, 1)).min(initial=2) >= 2)
+    of_group = np.unique(groups, return_inverse=True)[1]
+    pairs = np.unique(of_group * len(counts) + codes)
+    mixed = codes[(np.bincount(pairs // max(len(counts), 1)) > 1)[of_group]]
+    largest = int(np.bincount(of_group).max(initial=1))
+    ahead = len(counts) * (largest - 1) + len(mixed)
+    least = (n - largest / 2 - ahead) * counts / max(total, 1) - 1 - np.bincount(mixed, minlength=len(counts))
+    return bool((least > largest).all())
 
 
 # ---------------------------------------------------------------------------------------------- randomness
@@ -289,12 +309,17 @@ def _members(groups: np.ndarray) -> list[np.ndarray]:
 
 def _class_counts(labels: np.ndarray, members: list[np.ndarray]) -> tuple[list[dict[int, int]], list[int]]:
     """For each group its images by class, and for each class its images in all."""
+    counts: list[dict[int, int]] = [{} for _ in members]
+    if not members:
+        return counts, []
     codes = np.unique(labels, return_inverse=True)[1]
-    counts = [
-        dict(zip(*(v.tolist() for v in np.unique(codes[m], return_counts=True)), strict=True))
-        for m in members
-    ]
-    return counts, np.bincount(codes).tolist() if len(codes) else []
+    totals = np.bincount(codes)
+    of_group = np.repeat(np.arange(len(members)), [len(m) for m in members])
+    pairs, numbers = np.unique(of_group * len(totals) + codes[np.concatenate(members)], return_counts=True)
+    for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+        group, c = divmod(pair, len(totals))
+        counts[group][c] = number
+    return counts, totals.tolist()
 
 
 def _order_groups(labels: np.ndarray, members: list[np.ndarray], random: Random) -> list[int]:

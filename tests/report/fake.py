@@ -100,8 +100,19 @@ def run_info(found: Sequence[Record], classes: int = 10) -> dict[str, Any]:
             "class_counts": [378] * classes,
             "n_pool": 3409,
             "n_test": 372,
-            "warnings": ["2 pairs of images are identical"],
-            "left_out": [["train/hat/broken.jpg", "cannot identify image file"]],
+            "findings": [
+                {
+                    "kind": "identical_across_splits",
+                    "text": "2 of 372 test images (0.5%) with the very pixels of an image that is learned from.",
+                    "examples": ["test/hat/1.jpg (hat) and train/hat/7.jpg (hat)"],
+                },
+                {
+                    "kind": "unreadable",
+                    "text": "1 of 3,782 images not readable and left out: 1 truncated.",
+                    "examples": ["train/hat/broken.jpg: truncated"],
+                },
+            ],
+            "left_out": [["train/hat/broken.jpg", "truncated"]],
         }
         for record in found
     }

@@ -121,7 +121,7 @@ def test_names_stay_text(tmp_path: Path) -> None:
     info = fake.run_info(records)
     for content in info["datasets"].values():
         content["class_names"] = [name] * 10
-        content["warnings"] = [name]
+        content["findings"] = [{"kind": "unreadable", "text": name, "examples": [name]}]
     info["command"] = info["notes"][0] = name
     page = _page(tmp_path, records, info, plan=f"# {name}\nseeds = 'no'")
     assert len(page.all("script")) == 1
@@ -181,11 +181,30 @@ def test_warnings_come_before_figures(tmp_path: Path) -> None:
         "Training from scratch did not beat the majority class with 341, 1,125 and 3,409 labels",
         "trials diverged",
         "The test set is small",
-        "2 pairs of images are identical",
-        "1 image left out",
+        "2 of 372 test images (0.5%) with the very pixels",
+        "train/hat/broken.jpg: truncated",
     ):
         assert text.index(words) < text.index("Test accuracy against labelled images")
     assert "took longer than 3600 s" in text
+
+
+def test_what_touches_validity_comes_first_and_is_escaped(tmp_path: Path) -> None:
+    records = fake.records(spoil=lambda record: fake.fail(record) if record.cell["seed"] else None)
+    info = fake.run_info(records)
+    (content,) = info["datasets"].values()
+    content["findings"] = [
+        {
+            "kind": "identical_across_labels",
+            "text": f"2 pictures {fake.HOSTILE}",
+            "examples": [fake.HOSTILE] * 3,
+        }
+    ]
+    page = _page(tmp_path, records, info)
+    alerts = page.source[page.source.index('<ul class="alerts">') :]
+    assert alerts.index("2 pictures") < alerts.index("cells have no result")
+    assert alerts.startswith('<ul class="alerts">\n<li class="problem">')
+    assert alerts[: alerts.index("cells have no result")].count("&lt;script&gt;") == 4
+    assert len(page.all("script")) == 1
 
 
 def test_planned_cells_that_are_missing_are_named(tmp_path: Path) -> None:

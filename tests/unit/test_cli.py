@@ -80,7 +80,7 @@ def photos(tmp_path: Path) -> Path:
     """A folder of two classes of ten images."""
     for label in ("cat", "dog"):
         for i in range(10):
-            picture(tmp_path / "photos" / label / f"{i}.png", 10 * i + len(label))
+            picture(tmp_path / "photos" / label / f"{i}.png", 10 * i + ord(label[0]) % 10)
     return tmp_path / "photos"
 
 

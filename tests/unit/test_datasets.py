@@ -142,8 +142,9 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
     assert dataset.pool.labels.tolist() == [int(id.startswith("b")) for id in dataset.pool.ids]
     assert dataset.pool.groups is None
     assert not dataset.left_out
-    assert [w for w in dataset.warnings if "loose.png" in w]
-    assert [w for w in dataset.warnings if "1 file is not an image" in w and ".txt: 1" in w]
+    found = {finding.kind: finding.examples for finding in dataset.findings}
+    assert found["loose_images"] == ["loose.png: in no class folder"]
+    assert found["other_files"] == ["a/notes.txt: .txt"]
     for array in (dataset.pool.images, dataset.pool.labels):
         assert not array.flags.writeable
     assert isinstance(dataset.pool.images, np.memmap)
@@ -159,8 +160,9 @@ def test_folder_with_given_parts(tmp_path: Path) -> None:
     assert len(dataset.pool.ids) == 20
     assert sorted(dataset.test.ids) == ["test/a/0.png", "test/a/1.png", "test/a/2.png"]
     assert dataset.class_names == ("a", "b")
-    assert any("1 of 2 classes have no test image" in w and "'b'" in w for w in dataset.warnings)
-    assert any("other/c/0.png" in w for w in dataset.warnings)
+    found = {finding.kind: finding.examples for finding in dataset.warnings}
+    assert found["classes_without_test"] == ["b: 10"]
+    assert found["loose_images"] == ["other/c/0.png: in no class folder"]
     paint(root / "test" / "c" / "0.png")
     refused(root, "'c' has images in the test part only")
 
@@ -224,7 +226,9 @@ def test_single_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
     }  # fmt: skip
     assert reasons["a/empty.png"] == "empty file"
     assert reasons["b/away.png"] == reasons["b/elsewhere"] == "symbolic link that leaves the folder"
-    assert any("8 of 25 images could not be read and are left out: " in w for w in dataset.warnings)
+    texts = {finding.kind: finding.text for finding in dataset.warnings}
+    assert texts["unreadable"].startswith("5 of 25 images not readable and left out: ")
+    assert texts["links_outside"].startswith("3 of 25 images left out")
     assert open_dataset(str(root), SIZE).left_out == dataset.left_out
 
 

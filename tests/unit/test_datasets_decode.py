@@ -9,14 +9,26 @@ import warnings
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets.decode import Unreadable, decode, decode_array, quiet, value_scale
+from bench.datasets import decode as decoding
+from bench.datasets.decode import Unreadable, quiet, value_scale
+from bench.errors import RequestError
 
 RED, GREEN, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 0)
+
+
+def decode(*arguments: Any) -> np.ndarray:
+    """The pixels alone."""
+    return decoding.decode(*arguments)[0]
+
+
+def decode_array(*arguments: Any) -> np.ndarray:
+    return decoding.decode_array(*arguments)[0]
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -146,7 +158,7 @@ def bomb(width: int, height: int) -> bytes:
     )
 
 
-def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_read_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = encoded(two_halves().resize((300, 300)), "JPEG")
     bad = {
         "truncated": sound[: len(sound) // 2],
@@ -169,9 +181,16 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(Unreadable, match="not a regular file"):
         decode(tmp_path / "pipe.jpg", 32)
-    assert decode(encoded(Image.new("RGB", (11, 11)), "PNG"), 4, max_pixels=121).shape == (4, 4, 3)
+    data = encoded(Image.new("RGB", (11, 11)), "PNG")
+    monkeypatch.setenv("TRANSFER_BENCH_MAX_PIXELS", "121")
+    assert decode(data, 4).shape == (4, 4, 3)
+    monkeypatch.setenv("TRANSFER_BENCH_MAX_PIXELS", "120")
     with pytest.raises(Unreadable, match="11 x 11 pixels"):
-        decode(encoded(Image.new("RGB", (11, 11)), "PNG"), 4, max_pixels=120)
+        decode(data, 4)
+    for wrong in ("many", "0", "-1", "1e9", "1.5", "²"):
+        monkeypatch.setenv("TRANSFER_BENCH_MAX_PIXELS", wrong)
+        with pytest.raises(RequestError, match="TRANSFER_BENCH_MAX_PIXELS: received"):
+            decode(data, 4)
 
 
 def test_every_cut_and_every_flipped_byte_of_a_file_is_survived() -> None:
