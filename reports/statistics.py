@@ -209,9 +209,10 @@ class _Runs:
                 spread = answers.spread(answers.right)
             half = spread.half_width(LEVEL)
             low, high = max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
-        costs = self.cells[["total_seconds", "inference_ms_per_image", "params"]].median()
+        names = ("total_seconds", "inference_ms_per_image", "params")
+        seconds, latency, params = (float(self.cells[name].median()) for name in names)
         return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.accuracy,
-                         low, high, float(costs.iloc[0]), float(costs.iloc[1]), float(costs.iloc[2]), self.best)  # fmt: skip
+                         low, high, seconds, latency, params, self.best)  # fmt: skip
 
     def answers(self, seeds: Iterable[int]) -> Answers | None:
         """Which test images were classified correctly, seeds x images."""
