@@ -194,6 +194,30 @@ def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run 
 
 
 @app.command()
+def recommend(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    labels: Annotated[
+        float | None, typer.Option(help="Labelled images that there will be.  Default: the most measured.")
+    ] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="To tune and train one seed.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Of one image.")] = None,
+    max_params: Annotated[float | None, typer.Option(help="Parameters of the network.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Says what to take under constraints, also between measured label counts."""
+    import json
+
+    from bench.runs import load
+    from reports import recommend as r
+
+    run = load(directory)
+    constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params)
+    answer = r.recommend(run.results, run.directory, constraints, dataset)
+    print(json.dumps(answer.to_json(), indent=1, allow_nan=False) if as_json else r.text(answer))
+
+
+@app.command()
 def ls(
     what: Annotated[str, typer.Argument(metavar="strategies|backbones|datasets")],
 ) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -165,7 +165,7 @@ def decide(
         floor = cells.loc[cells["strategy"] == "majority", "accuracy"].mean()
         trained = cells[cells["strategy"] != "majority"]
         groups = trained.groupby(["strategy", "backbone", "weights"], sort=False)
-        runs = [_Runs(group.set_index("seed"), directory) for _, group in groups]
+        runs = [Measured(group.set_index("seed"), directory) for _, group in groups]
         if not runs:
             continue
         decisions.append(
@@ -175,7 +175,7 @@ def decide(
 
 
 def decide_among(
-    runs: list[_Runs], region: float, dataset: str, fraction: float, floor: float, n: float = math.nan
+    runs: Sequence[Measured], region: float, dataset: str, fraction: float, floor: float, n: float = math.nan
 ) -> Decision:
     """The decision among configurations that were run at one label count; at least one."""
     # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
@@ -187,7 +187,7 @@ def decide_among(
     return Decision(dataset, fraction, n, leader.n_test, leader.candidate, comparisons, region, floor)
 
 
-class _Runs:
+class Measured:
     """The results of one configuration at one label count, by seed."""
 
     def __init__(self, cells: pd.DataFrame, directory: Path | None) -> None:
@@ -197,8 +197,12 @@ class _Runs:
         self.n_test = float(cells["n_test"].median())
         self.best = math.nan
 
-    @cached_property
+    @property
     def candidate(self) -> Candidate:
+        return replace(self._alone, best=self.best)
+
+    @cached_property
+    def _alone(self) -> Candidate:
         first = self.cells.iloc[0]
         low = high = math.nan
         if len(self.cells) >= MINIMUM_SEEDS:
@@ -212,7 +216,7 @@ class _Runs:
         names = ("total_seconds", "inference_ms_per_image", "params")
         seconds, latency, params = (float(self.cells[name].median()) for name in names)
         return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.accuracy,
-                         low, high, seconds, latency, params, self.best)  # fmt: skip
+                         low, high, seconds, latency, params)  # fmt: skip
 
     def answers(self, seeds: Iterable[int]) -> Answers | None:
         """Which test images were classified correctly, seeds x images."""
@@ -226,7 +230,7 @@ class _Runs:
         return replace(known[0], right=np.concatenate([answer.right for answer in known]))
 
 
-def _compare(leader: _Runs, others: list[_Runs], region: float) -> list[Comparison]:
+def _compare(leader: Measured, others: list[Measured], region: float) -> list[Comparison]:
     """The paired differences over the seeds and test images that both have, the closest first.
 
     Holm's step-down over the family: from the smallest p on, until the first that is not significant. Each
@@ -274,7 +278,7 @@ def _compare(leader: _Runs, others: list[_Runs], region: float) -> list[Comparis
     return sorted(found + unknown, key=lambda c: c.difference)
 
 
-def _probabilities_of_best(runs: list[_Runs]) -> list[float]:
+def _probabilities_of_best(runs: list[Measured]) -> list[float]:
     """For each, in how many draws from what the results allow it has the highest expected accuracy.
 
     The draws have the two sources of error that the intervals have, with their correlations between

@@ -35,7 +35,7 @@ LEADS = (0.0, 0.003, 0.008, 0.015, 0.03, 0.06)
 """The best strategy's true lead over each other is one of these."""
 
 
-class Simulated(statistics._Runs):
+class Simulated(statistics.Measured):
     """Results of a strategy that came from no files."""
 
     def __init__(self, name: int, right: np.ndarray) -> None:

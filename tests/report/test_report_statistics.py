@@ -242,7 +242,7 @@ def test_equals_are_as_likely_to_be_best() -> None:
     assert 0.15 < np.std(shares) < 0.35  # and not always a third: each result says something
 
 
-class _Given(s._Runs):
+class _Given(s.Measured):
     """Results that came from no files."""
 
     def __init__(self, name: str, right: np.ndarray) -> None:

@@ -1,0 +1,257 @@
+"""What to take under given constraints, at a number of labels that may lie between those measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import RequestError, did_you_mean
+from reports import words
+from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, decide_among
+from reports.tables import backbone_title
+
+BEYOND = 1.1
+"""How far outside of the measured label counts, as a factor, the nearest of them still answers."""
+
+
+VERDICTS = {"tied": "tied", "better": "worse", "undecided": "undecided", "unknown": "too few seeds to tell"}
+"""Of the leader against another, said of the other."""
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a recommendation has to keep to; None: no limit.
+
+    Attributes:
+        labels: labelled images, training and validation together; default: the most that were measured.
+        seconds: of tuning and training one seed.
+        latency_ms: of one image.
+        params: of the whole network.
+    """
+
+    labels: float | None = None
+    seconds: float | None = None
+    latency_ms: float | None = None
+    params: float | None = None
+
+    def refusal(self, candidate: Candidate) -> str:
+        """Why a candidate does not keep to them, or an empty string."""
+        for name, limit, unit in (
+            ("seconds", self.seconds, "s to tune and train"),
+            ("latency_ms", self.latency_ms, "ms an image"),
+            ("params", self.params, "parameters"),
+        ):
+            value = getattr(candidate, name)
+            if limit is not None and not value <= limit:
+                known = f"{value:,.3g}" if name == "latency_ms" else f"{value:,.0f}"
+                return (
+                    f"{known} {unit}, more than {limit:,g}" if math.isfinite(value) else f"{unit}: not known"
+                )
+        return ""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer for one dataset.
+
+    Attributes:
+        dataset: its name.
+        labels: for how many labelled images this holds.
+        measured: the label counts that it rests on: one, or the two on either side.
+        decision: what may be said of those that keep to the constraints.
+        excluded: (candidate, reason) of the others.
+    """
+
+    dataset: str
+    labels: float
+    measured: tuple[float, ...]
+    decision: Decision
+    excluded: tuple[tuple[Candidate, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        decision = self.decision
+
+        def candidate(c: Candidate) -> dict[str, Any]:
+            return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(c).items()}
+
+        def comparison(c: Any) -> dict[str, Any]:
+            content = {k: v for k, v in asdict(c).items() if k != "candidate"}
+            numbers = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in content.items()}
+            return {"candidate": candidate(c.candidate), **numbers}
+
+        return {
+            "dataset": self.dataset,
+            "labels": self.labels,
+            "measured": list(self.measured),
+            "claim": decision.claim,
+            "recommended": candidate(decision.recommended),
+            "leader": candidate(decision.leader),
+            "comparisons": [comparison(c) for c in decision.comparisons],
+            "excluded": [{"candidate": candidate(c), "reason": reason} for c, reason in self.excluded],
+        }
+
+
+def recommend(
+    results: pd.DataFrame,
+    directory: Path | None,
+    constraints: Constraints,
+    dataset: str | None = None,
+    region: float = EQUIVALENCE,
+) -> Recommendation:
+    """Decides among the configurations that keep to the constraints.
+
+    Between two measured label counts, a configuration's answers are those of the two, weighed linearly in the
+    logarithm of the count, seed by seed and image by image; costs are weighed linearly in the count.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        directory: the run directory, for predictions.
+        constraints: what to keep to.
+        dataset: which, if the run has several.
+        region: differences within plus or minus this are equivalent.
+
+    Raises:
+        RequestError: no such dataset, a label count far outside of what was measured, or nothing keeps to the
+            constraints.
+    """
+    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
+    names = sorted(set(ok["dataset"]))
+    if not names:
+        raise RequestError("DIR", str(directory), "a run with a result to recommend", "No cell has one.")
+    if dataset is None and len(names) > 1:
+        raise RequestError("dataset", None, f"one of {', '.join(names)}", "This run has several.")
+    if dataset is not None and dataset not in names:
+        raise RequestError("dataset", dataset, f"one of {', '.join(names)}", did_you_mean(dataset, names))
+    name = dataset or names[0]
+    ok = ok[ok["dataset"] == name]
+
+    counts = np.sort(ok.groupby("fraction")["n"].median().to_numpy())
+    labels = float(counts[-1]) if constraints.labels is None else constraints.labels
+    if not counts[0] / BEYOND <= labels <= counts[-1] * BEYOND:
+        raise RequestError(
+            "labels",
+            labels,
+            f"a number from {counts[0]:,.0f} to {counts[-1]:,.0f}, which were measured",
+            "Beyond them this would be a guess; run larger or smaller fractions.",
+        )
+    inside = min(max(labels, counts[0]), counts[-1])
+    low, high = counts[counts <= inside][-1], counts[counts >= inside][0]
+    share = 0.0 if low == high else math.log(inside / low) / math.log(high / low)
+    runs, excluded = [], []
+    for _, cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
+        by_count = {n: group.set_index("seed") for n, group in cells.groupby(cells["n"].round())}
+        ends = [by_count.get(round(n)) for n in (low, high)]
+        if ends[0] is None or ends[1] is None:
+            some = Measured(cells.set_index("seed"), None)
+            excluded.append((some.candidate, "not measured at these label counts"))
+            continue
+        run = Between(
+            ends[0], ends[1], directory, share, (inside - low) / (high - low) if high > low else 0.0
+        )
+        if reason := constraints.refusal(run.candidate):
+            excluded.append((run.candidate, reason))
+        else:
+            runs.append(run)
+    if not runs:
+        reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
+        raise RequestError(
+            "constraints", _described(constraints), "some configuration that keeps to them", reasons
+        )
+    decision = decide_among(runs, region, name, math.nan, math.nan, labels)
+    return Recommendation(name, labels, tuple(sorted({float(low), float(high)})), decision, tuple(excluded))
+
+
+class Between(Measured):
+    """A configuration between two label counts.
+
+    Args:
+        low, high: its cells at either, by seed.
+        directory: the run directory.
+        share: weight of ``high`` in accuracies, 0 to 1.
+        of_costs: weight of ``high`` in costs.
+    """
+
+    def __init__(
+        self, low: pd.DataFrame, high: pd.DataFrame, directory: Path | None, share: float, of_costs: float
+    ) -> None:
+        self.ends = Measured(low, directory), Measured(high, directory)
+        self.share = share
+        seeds = low.index.intersection(high.index)
+        cells = high.loc[seeds].copy()
+        cells["accuracy"] = _weighed(low.loc[seeds, "accuracy"], high.loc[seeds, "accuracy"], share)
+        cells["total_seconds"] = _weighed(
+            low.loc[seeds, "total_seconds"], high.loc[seeds, "total_seconds"], of_costs
+        )
+        super().__init__(cells, directory)
+
+    def answers(self, seeds: Iterable[int]) -> Answers | None:
+        chosen = list(seeds)
+        low, high = (end.answers(chosen) for end in self.ends)
+        if low is None or high is None or not np.array_equal(low.ids, high.ids):
+            return None
+        return Answers(low.ids, _weighed(low.right, high.right, self.share), low.groups)
+
+
+def _weighed(low: Any, high: Any, share: float) -> Any:
+    return (1 - share) * low + share * high
+
+
+def who(candidate: Candidate) -> str:
+    """Strategy and backbone, in words."""
+    title = backbone_title(candidate.backbone, candidate.weights)
+    return f"{words.strategy_name(candidate.strategy)} on {title}"
+
+
+def _described(constraints: Constraints) -> str:
+    return ", ".join(f"{k}={v:g}" for k, v in asdict(constraints).items() if v is not None)
+
+
+def text(recommendation: Recommendation) -> str:
+    """The answer in a few lines."""
+    decision = recommendation.decision
+    chosen, leader = decision.recommended, decision.leader
+    n = words.count(recommendation.labels)
+    between = (
+        f" (between the measured {words.count(recommendation.measured[0])} and "
+        f"{words.count(recommendation.measured[1])})"
+        if len(recommendation.measured) > 1
+        else ""
+    )
+    first = {
+        "better": f"Use {who(chosen)}: better than all others tried.",
+        "tied": f"Use {who(chosen)}: tied with the best, and the cheapest of them.",
+        "alone": f"Use {who(chosen)}: nothing else keeps to the constraints or was tried.",
+        "undecided": f"Provisionally {who(chosen)}: what is best is undecided.",
+        "provisional": f"Provisionally {who(chosen)}: nothing is claimed below three seeds.",
+    }[decision.claim]
+    interval = (
+        f" (95% interval {words.percent(chosen.low)} to {words.percent(chosen.high)})"
+        if math.isfinite(chosen.low)
+        else ""
+    )
+    lines = [
+        first,
+        f"With {n} labelled images{between} it classifies {words.percent(chosen.accuracy)} of new images "
+        f"correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
+        f"{chosen.latency_ms:.3g} ms an image and {words.magnitude(chosen.params)} parameters.",
+    ]
+    for comparison in decision.comparisons[:8]:
+        other = comparison.candidate
+        doubt = (
+            f" ({words.points(comparison.low, True)} to {words.points(comparison.high, True)})"
+            if math.isfinite(comparison.low)
+            else ""
+        )
+        lines.append(
+            f"  {who(other)}: {words.percent(other.accuracy)}, {words.points(comparison.difference)} points behind "
+            f"{'the best' if leader == chosen else who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
+            f"{words.duration(other.seconds)}"
+        )
+    lines += [f"  left out: {who(candidate)}: {reason}" for candidate, reason in recommendation.excluded[:8]]
+    return "\n".join(lines)

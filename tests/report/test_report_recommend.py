@@ -1,0 +1,109 @@
+"""What is recommended under constraints and between label counts."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import fake
+import numpy as np
+import pytest
+
+from bench.errors import RequestError
+from bench.records import Record
+from reports import recommend as r
+from reports.tables import results_frame
+
+
+def made(folder: Path | None, records: list[Record] | None = None) -> Any:
+    """The results of a made-up run, with predictions if a folder is given."""
+    records = records or fake.records(seeds=4)
+    if folder:
+        (folder / "predictions").mkdir()
+        for record in records:
+            test = record.n_test or 0
+            right = np.arange(test) < round(record.metrics["accuracy"] * test)
+            np.savez(folder / "predictions" / f"{record.cell_id}.npz", ids=np.arange(test).astype(str),
+                     probabilities=np.eye(2)[right.astype(int)], labels=np.ones(test, int))  # fmt: skip
+    return results_frame(records)
+
+
+def test_at_a_measured_count_it_is_the_verdict_of_the_report(tmp_path: Path) -> None:
+    from reports.statistics import decide
+
+    results = made(tmp_path)
+    decision = decide(results, tmp_path)[-1]
+    answer = r.recommend(results, tmp_path, r.Constraints())
+    assert answer.decision.leader == decision.leader
+    assert answer.decision.recommended == decision.recommended
+    assert [c.verdict for c in answer.decision.comparisons] == [c.verdict for c in decision.comparisons]
+    assert answer.measured == (answer.labels,)
+
+
+def test_between_two_counts_it_lies_between(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    counts = sorted(set(results["n"]))
+    ends = [r.recommend(results, tmp_path, r.Constraints(labels=n)) for n in counts[:2]]
+    middle = r.recommend(results, tmp_path, r.Constraints(labels=math.sqrt(counts[0] * counts[1])))
+    assert middle.measured == tuple(counts[:2])
+
+    def accuracy(answer: r.Recommendation, strategy: str) -> float:
+        decision = answer.decision
+        candidates = [decision.leader, *(c.candidate for c in decision.comparisons)]
+        return next(c.accuracy for c in candidates if c.strategy == strategy)
+
+    for strategy in ("scratch", "full_finetune"):
+        low, high = (accuracy(end, strategy) for end in ends)
+        assert accuracy(middle, strategy) == pytest.approx((low + high) / 2)
+    assert all(c.paired for c in middle.decision.comparisons)
+
+
+def test_constraints_leave_out_with_the_reason() -> None:
+    results = made(None)
+    cheap = r.recommend(results, None, r.Constraints(seconds=100))
+    assert cheap.decision.recommended.strategy == "feature_extraction"
+    assert {c.strategy for c, _ in cheap.excluded} == {"scratch", "partial_finetune", "full_finetune"}
+    assert all("more than 100" in reason for _, reason in cheap.excluded)
+    assert "left out: training from scratch" in r.text(cheap)
+    results["params"] = np.nan
+    with pytest.raises(RequestError, match="parameters: not known"):
+        r.recommend(results, None, r.Constraints(params=1e9))
+
+
+@pytest.mark.parametrize("labels", [1, 200, 5000, math.nan])
+def test_no_wild_guesses(labels: float) -> None:
+    with pytest.raises(RequestError, match="which were measured"):
+        r.recommend(made(None), None, r.Constraints(labels=labels))
+
+
+def test_what_was_not_measured_on_both_sides_is_left_out() -> None:
+    def failed(record: Record) -> None:
+        if record.cell["strategy"] == "full_finetune" and record.cell["fraction"] == 1:
+            record.status = "failed"
+
+    results = made(None, fake.records(seeds=3, spoil=failed))
+    answer = r.recommend(results, None, r.Constraints(labels=2000))
+    assert [(c.strategy, reason) for c, reason in answer.excluded] == [
+        ("full_finetune", "not measured at these label counts")
+    ]
+
+
+def test_several_datasets_need_a_name() -> None:
+    results = made(None, fake.records(datasets=("cats", "dogs")))
+    with pytest.raises(RequestError, match="one of cats, dogs"):
+        r.recommend(results, None, r.Constraints())
+    assert r.recommend(results, None, r.Constraints(), "dogs").dataset == "dogs"
+    with pytest.raises(RequestError, match="dogs"):
+        r.recommend(results, None, r.Constraints(), "dog")
+
+
+def test_json_says_the_same_and_has_no_nan() -> None:
+    answer = r.recommend(made(None, fake.records(seeds=2)), None, r.Constraints(labels=700))
+    content = json.loads(json.dumps(answer.to_json(), allow_nan=False))
+    assert content["claim"] == "provisional"
+    assert content["recommended"]["strategy"] == answer.decision.recommended.strategy
+    assert content["leader"]["low"] is None
+    assert len(content["comparisons"]) == 3
+    assert "nothing is claimed below three seeds" in r.text(answer)
