@@ -218,6 +218,28 @@ def recommend(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run directory.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Says what changed from run A to run B, and whether beyond noise."""
+    import json
+
+    from bench.plan import read_toml
+    from bench.runs import load
+    from bench.store import Store
+    from reports import compare as c
+
+    runs = load(first), load(second)
+    plans = [read_toml(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs]
+    changes = c.compare(
+        (runs[0].results, runs[1].results), (runs[0].directory, runs[1].directory), (plans[0], plans[1])
+    )
+    print(json.dumps(changes.to_json(), indent=1, allow_nan=False) if as_json else c.text(changes))
+
+
+@app.command()
 def ls(
     what: Annotated[str, typer.Argument(metavar="strategies|backbones|datasets")],
 ) -> None:

@@ -204,8 +204,9 @@ def _weighed(low: Any, high: Any, share: float) -> Any:
 
 def who(candidate: Candidate) -> str:
     """Strategy and backbone, in words."""
+    name = words.strategy_name(candidate.strategy)
     title = backbone_title(candidate.backbone, candidate.weights)
-    return f"{words.strategy_name(candidate.strategy)} on {title}"
+    return f"{name} on {title}" if title else name
 
 
 def _described(constraints: Constraints) -> str:

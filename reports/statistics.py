@@ -94,7 +94,7 @@ class Comparison:
     p: float
     """Two-sided, Holm-corrected over the candidates; NaN below three seeds, as are ``low`` and ``high``."""
     verdict: str
-    """``tied``, ``better`` (the leader is), ``undecided``, or ``unknown`` below three seeds."""
+    """``tied``, ``better`` or ``worse`` (the first is), ``undecided``, or ``unknown`` below three seeds."""
     more_seeds: int | None = None
     """Of what is undecided: with how many seeds it would be settled, if the difference stays as it is."""
     more_images: int | None = None
@@ -231,51 +231,53 @@ class Measured:
 
 
 def _compare(leader: Measured, others: list[Measured], region: float) -> list[Comparison]:
-    """The paired differences over the seeds and test images that both have, the closest first.
+    """The leader against each other, the closest first."""
+    found = compare_pairs([(leader, other) for other in others], region)
+    # Who leads only where others lost seeds does not lead.
+    found = [replace(c, verdict="undecided") if c.verdict == "worse" else c for c in found]
+    return sorted(found, key=lambda c: c.difference)
+
+
+def compare_pairs(pairs: Sequence[tuple[Measured, Measured]], region: float) -> list[Comparison]:
+    """The paired differences, first minus second, over the seeds and test images that both have, in order.
 
     Holm's step-down over the family: from the smallest p on, until the first that is not significant. Each
     interval has the level at which its hypothesis was tested (the last one reached, for the rest).
     """
-    unknown, family = [], []
-    for other in others:
-        seeds = leader.cells.index.intersection(other.cells.index).sort_values()
-        lead = (leader.cells["accuracy"].loc[seeds] - other.cells["accuracy"].loc[seeds]).to_numpy()
+    found: dict[int, Comparison] = {}
+    family = []
+    for place, (first, second) in enumerate(pairs):
+        seeds = first.cells.index.intersection(second.cells.index).sort_values()
+        lead = (first.cells["accuracy"].loc[seeds] - second.cells["accuracy"].loc[seeds]).to_numpy()
         if len(seeds) < MINIMUM_SEEDS:
-            mean = float(lead.mean()) if len(seeds) else leader.accuracy - other.accuracy
-            unknown.append(
-                Comparison(other.candidate, len(seeds), False, mean, math.nan, math.nan, math.nan, "unknown")
-            )
+            mean = float(lead.mean()) if len(seeds) else first.accuracy - second.accuracy
+            nothing = math.nan, math.nan, math.nan
+            found[place] = Comparison(second.candidate, len(seeds), False, mean, *nothing, "unknown")
             continue
-        mine, theirs = leader.answers(seeds), other.answers(seeds)
-        paired = mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids)
-        if paired:
-            assert mine is not None
-            assert theirs is not None
-            spread = mine.spread(mine.right - theirs.right)
+        mine, theirs = first.answers(seeds), second.answers(seeds)
+        if mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids):
+            spread, paired = mine.spread(mine.right - theirs.right), True
         else:
-            over_images = _binomial(leader.cells) + _binomial(other.cells)
-            spread = Spread.bound(lead, over_images, min(leader.n_test, other.n_test))
+            over_images = _binomial(first.cells) + _binomial(second.cells)
+            spread, paired = Spread.bound(lead, over_images, min(first.n_test, second.n_test)), False
         mean = float(lead.mean())
-        family.append((spread.p_value(mean), mean, spread, paired, other.candidate))
+        family.append((spread.p_value(mean), mean, spread, paired, second.candidate, place))
 
     family.sort(key=lambda member: member[0])
-    found, adjusted, steps = [], 0.0, 0
-    for rank, (p, mean, spread, paired, candidate) in enumerate(family):
+    adjusted, steps = 0.0, 0
+    for rank, (p, mean, spread, paired, candidate, place) in enumerate(family):
         adjusted = max(adjusted, min(1.0, p * (len(family) - rank)))
         significant = adjusted <= 1 - LEVEL
         level = 1 - (1 - LEVEL) / (len(family) - steps)
         half = spread.half_width(level)
         verdict = _verdict(mean, half, region)
-        verdict = "undecided" if verdict == "better" and not significant else verdict
-        more_seeds, more_images = (
-            spread.needed(mean, region, level) if verdict == "undecided" else (None, None)
+        verdict = "undecided" if verdict in ("better", "worse") and not significant else verdict
+        needed = spread.needed(mean, region, level) if verdict == "undecided" else (None, None)
+        found[place] = Comparison(
+            candidate, spread.seeds, paired, mean, mean - half, mean + half, adjusted, verdict, *needed
         )
-        found.append(
-            Comparison(candidate, spread.seeds, paired, mean, mean - half, mean + half, adjusted, verdict,
-                       more_seeds, more_images)
-        )  # fmt: skip
         steps += significant
-    return sorted(found + unknown, key=lambda c: c.difference)
+    return [found[place] for place in range(len(pairs))]
 
 
 def _probabilities_of_best(runs: list[Measured]) -> list[float]:
@@ -319,7 +321,7 @@ def _verdict(mean: float, half: float, region: float) -> str:
     """Tied before better: what is surely small is small, also if it is surely not zero."""
     if -region < mean - half and mean + half < region:
         return "tied"
-    return "better" if mean > half else "undecided"
+    return "better" if mean > half else "worse" if -mean > half else "undecided"
 
 
 @dataclass(frozen=True)
