@@ -281,40 +281,46 @@ def compare_pairs(pairs: Sequence[tuple[Measured, Measured]], region: float) -> 
 
 
 def _probabilities_of_best(runs: list[Measured]) -> list[float]:
-    """For each, in how many draws from what the results allow it has the highest expected accuracy.
+    """For each, in how many draws from what the results allow it has the highest expected accuracy."""
+    drawn = None if any(len(run.cells) < len(runs[0].cells) for run in runs) else draws(runs, DRAWS)
+    if drawn is None:
+        return [math.nan] * len(runs)
+    return (np.bincount(drawn.argmax(axis=1), minlength=len(runs)) / DRAWS).tolist()
 
-    The draws have the two sources of error that the intervals have, with their correlations between
-    configurations: by seed a multivariate t, by test image a multivariate normal.
+
+def draws(runs: Sequence[Measured], count: int) -> Floats | None:
+    """Expected accuracies that the results allow: the two sources of error of the intervals, with their
+    correlations between configurations; by seed a multivariate t, by test image a multivariate normal.
+
+    Returns:
+        (count, runs), the same for the same results; None without ``MINIMUM_SEEDS`` common seeds or without
+        predictions for the same test images.
     """
     seeds = runs[0].cells.index
     for run in runs[1:]:
         seeds = seeds.intersection(run.cells.index)
-    unknown = [math.nan] * len(runs)
-    if len(seeds) < MINIMUM_SEEDS or any(len(run.cells) < len(runs[0].cells) for run in runs):
-        return unknown
+    if len(seeds) < MINIMUM_SEEDS:
+        return None
     found = [run.answers(sorted(seeds)) for run in runs]
     answers = [answer for answer in found if answer is not None]
     if len(answers) < len(runs) or any(not np.array_equal(a.ids, answers[0].ids) for a in answers):
-        return unknown
-    values = np.stack([answer.right for answer in answers])
-    count, images = values.shape[1:]
-    by_seed, by_image = values.mean(axis=2), values.mean(axis=1)
-    of_images = answers[0].covariance(by_image)
+        return None
+    by_seed = np.stack([answer.right.mean(axis=1) for answer in answers])
+    of_images = answers[0].covariance(np.stack([answer.right.mean(axis=0) for answer in answers]))
     # What a seed adds to an image is independent between configurations, and part of the seeds' share already.
-    rest = np.array([a.spread(a.right).rest for a in answers])
-    of_images[np.diag_indices(len(runs))] -= rest / images / count
+    spreads = [answer.spread(answer.right) for answer in answers]
+    of_images[np.diag_indices(len(runs))] -= [s.rest / s.images / s.seeds for s in spreads]
     rng = np.random.default_rng(0)
-    chi = rng.chisquare(count - 1, (DRAWS, 1)) / (count - 1)
-    draws = by_seed.mean(axis=1) + _normal(rng, np.cov(by_seed) / count) / np.sqrt(chi)
-    draws = draws + _normal(rng, of_images)
-    return (np.bincount(draws.argmax(axis=1), minlength=len(runs)) / DRAWS).tolist()
+    chi = rng.chisquare(len(seeds) - 1, (count, 1)) / (len(seeds) - 1)
+    of_seeds = _normal(rng, np.cov(by_seed) / len(seeds), count) / np.sqrt(chi)
+    return np.asarray(by_seed.mean(axis=1) + of_seeds + _normal(rng, of_images, count))
 
 
-def _normal(rng: np.random.Generator, covariance: Floats) -> Floats:
-    """DRAWS draws of mean zero; what a difference of estimates has left below zero counts as zero."""
+def _normal(rng: np.random.Generator, covariance: Floats, count: int) -> Floats:
+    """Draws of mean zero; what a difference of estimates has left below zero counts as zero."""
     values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
     scale = vectors * np.sqrt(np.clip(values, 0, None))
-    return np.asarray(rng.standard_normal((DRAWS, len(values))) @ scale.T)
+    return np.asarray(rng.standard_normal((count, len(values))) @ scale.T)
 
 
 def _verdict(mean: float, half: float, region: float) -> str:

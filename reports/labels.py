@@ -1,0 +1,219 @@
+"""How many more labels? Accuracy as a function of the label count, fitted, extrapolated and back-tested.
+
+Three forms, each with bounds: a power law ``1 - accuracy = c + a n^-b`` (the usual shape of learning curves:
+Hestness et al. 2017, arXiv:1712.00409; Viering & Loog 2023, arXiv:2103.10948), an exponential
+``1 - accuracy = c + a exp(-b n)``, and ``accuracy = p + q log n``. For a given b the rest is linear, so a grid of b
+and a closed form replace an iterative fit, and thousands of fits take milliseconds. Uncertainty is that of the
+measured accuracies *and* of the form: each draw of accuracies that the results allow is fitted by the form that
+suits it best (Akaike's criterion).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reports.statistics import LEVEL, MINIMUM_SEEDS, Floats, Measured, draws
+from reports.tables import CONFIGURATION
+
+MINIMUM_COUNTS = 4
+"""Below so many label counts no curve is fitted: three parameters would pass through anything."""
+FARTHEST = 4.0
+"""Predictions reach to so many times the largest label count that was measured."""
+DRAWS = 1000
+_POWERS = np.linspace(0.05, 2.0, 40)
+_RATES = np.geomspace(0.05, 20, 80)  # per largest label count
+_SMALLEST_ERROR = 0.002
+"""Standard error of an accuracy that looks certain, when curves are fitted."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted curves, one a draw: ``level + slope * basis(n)``, of one form each.
+
+    Attributes:
+        form: 0 power, 1 exponential, 2 logarithm, (draws,).
+        shape: power or rate, (draws,).
+        level, slope: (draws,).
+        largest: the largest label count that was fitted.
+    """
+
+    form: np.ndarray
+    shape: Floats
+    level: Floats
+    slope: Floats
+    largest: float
+
+    def at(self, n: Sequence[float] | Floats) -> Floats:
+        """Accuracies, (draws, len(n)), in [0, 1]."""
+        x = np.asarray(n, float)[None, :] / self.largest
+        shape = self.shape[:, None]
+        basis = np.select(
+            [self.form[:, None] == 0, self.form[:, None] == 1],
+            [-(x**-shape), -np.exp(-shape * x)],
+            np.log(x),
+        )
+        return np.clip(self.level[:, None] + self.slope[:, None] * basis, 0, 1)
+
+
+def fit(n: Sequence[float], accuracy: Floats, errors: Floats) -> Fit:
+    """Fits each row of accuracies by the form that suits it best.
+
+    Args:
+        n: label counts, rising, (k,).
+        accuracy: (draws, k).
+        errors: standard errors, (k,): points weigh by their inverse squares.
+    """
+    largest = float(n[-1])
+    x = np.asarray(n, float) / largest
+    forms = [
+        *((0, b, -(x**-b)) for b in _POWERS),
+        *((1, b, -np.exp(-b * x)) for b in _RATES),
+        (2, 0.0, np.log(x)),
+    ]
+    basis = np.stack([values for _, _, values in forms])  # (forms, k)
+    weights = 1 / np.maximum(errors, _SMALLEST_ERROR) ** 2
+    # accuracy = level + slope * basis with slope >= 0 and, for the first two forms, level <= 1.
+    mean_b = basis @ weights / weights.sum()
+    mean_y = accuracy @ weights / weights.sum()
+    centred = (basis - mean_b[:, None]) * weights
+    slope = np.maximum(0, accuracy @ centred.T / ((basis - mean_b[:, None]) * centred).sum(axis=1))
+    level = mean_y[:, None] - slope * mean_b
+    bounded = np.array([form < 2 for form, _, _ in forms])
+    through_one = ((1 - accuracy) * weights) @ (-basis).T / ((basis**2) @ weights)
+    over = bounded & (level > 1)
+    level, slope = np.where(over, 1.0, level), np.where(over, np.maximum(0, through_one), slope)
+    missed = level[:, :, None] + slope[:, :, None] * basis - accuracy[:, None, :]
+    parameters = np.where(bounded, 3, 2)
+    best = (missed**2 @ weights + 2 * parameters).argmin(axis=1)
+    rows = np.arange(len(accuracy))
+    return Fit(
+        form=np.array([form for form, _, _ in forms])[best],
+        shape=np.array([shape for _, shape, _ in forms])[best],
+        level=level[rows, best],
+        slope=slope[rows, best],
+        largest=largest,
+    )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A median and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Prediction:
+        tail = (1 - LEVEL) / 2
+        low, value, high = np.quantile(values, [tail, 0.5, 1 - tail], method="nearest")
+        return cls(float(value), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class LabelCurve:
+    """Accuracy against labels of one configuration.
+
+    Attributes:
+        key: dataset, backbone, weights, strategy.
+        n, accuracy: what was measured, rising in n.
+        back_test: (predicted from all but the largest label count, measured there); None with fewer than
+            ``MINIMUM_COUNTS`` + 1 counts.
+    """
+
+    key: tuple[str, ...]
+    n: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    fitted: Fit = field(repr=False)
+    back_test: tuple[Prediction, float] | None = None
+
+    @property
+    def strategy(self) -> str:
+        return self.key[-1]
+
+    def predict(self, n: float) -> Prediction:
+        """Accuracy at ``n`` labels, up to ``FARTHEST`` times the most that were measured.
+
+        Raises:
+            ValueError: ``n`` is further out, or below the fewest.
+        """
+        if not self.n[0] * 0.99 <= n <= self.n[-1] * FARTHEST * 1.01:
+            raise ValueError(f"{n:g} labels are out of reach of {self.n[0]:g} to {self.n[-1]:g}")
+        return Prediction.of(self.fitted.at([n])[:, 0])
+
+    def needed(self, target: float) -> Prediction:
+        """Labels for an accuracy; infinite where it is not reached within ``FARTHEST`` times the most."""
+        grid = np.geomspace(self.n[0], self.n[-1] * FARTHEST, 300)
+        reached = self.fitted.at(grid) >= target
+        first = np.where(reached.any(axis=1), grid[reached.argmax(axis=1)], math.inf)
+        return Prediction.of(first)
+
+
+def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[LabelCurve], str]:
+    """A curve for every configuration that has enough label counts and seeds.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        directory: the run directory, for predictions.
+
+    Returns:
+        The curves, and why there are none (or an empty string).
+    """
+    ok = results[
+        (results["status"] == "ok") & (results["strategy"] != "majority") & results["accuracy"].notna()
+    ]
+    curves = []
+    most_counts = most_seeds = 0
+    for key, cells in ok.groupby(CONFIGURATION, sort=False):
+        by_count = sorted(cells.groupby("fraction"), key=lambda item: float(str(item[0])))
+        runs = [Measured(group.set_index("seed"), directory) for _, group in by_count]
+        n = [float(group["n"].median()) for _, group in by_count]
+        most_counts = max(most_counts, len(runs))
+        most_seeds = max(most_seeds, *(len(run.cells) for run in runs))
+        if len(runs) < MINIMUM_COUNTS:
+            continue
+        drawn = draws(runs, DRAWS)
+        if drawn is None:
+            continue
+        errors = drawn.std(axis=0)
+        back_test = None
+        if len(runs) > MINIMUM_COUNTS:
+            before = fit(n[:-1], drawn[:, :-1], errors[:-1]).at([n[-1]])[:, 0]
+            back_test = Prediction.of(before), runs[-1].accuracy
+        names = tuple(map(str, key if isinstance(key, tuple) else (key,)))
+        curves.append(
+            LabelCurve(names, tuple(n), tuple(run.accuracy for run in runs), fit(n, drawn, errors), back_test)
+        )
+    if curves:
+        return curves, ""
+    if most_counts < MINIMUM_COUNTS:
+        return [], (
+            f"A learning curve needs at least {MINIMUM_COUNTS} label counts, and there are {most_counts}: run more "
+            "fractions."
+        )
+    if most_seeds < MINIMUM_SEEDS:
+        return [], f"A learning curve needs at least {MINIMUM_SEEDS} seeds, and there are {most_seeds}."
+    return [], "The predictions that a learning curve needs are missing."
+
+
+def crossing(first: LabelCurve, second: LabelCurve) -> tuple[float, Prediction] | None:
+    """Where the second overtakes the first, which is ahead at the fewest labels.
+
+    Returns:
+        The probability that it does within ``FARTHEST`` times the most labels measured, and where, if it does;
+        None if it hardly ever (below 5%) does.
+    """
+    grid = np.geomspace(max(first.n[0], second.n[0]), min(first.n[-1], second.n[-1]) * FARTHEST, 300)
+    lead = first.fitted.at(grid) - second.fitted.at(grid)
+    ahead = lead[:, 0] > 0
+    crossed = ahead & (lead < 0).any(axis=1)
+    share = float(crossed.mean())
+    if share < 0.05:
+        return None
+    return share, Prediction.of(grid[(lead[crossed] < 0).argmax(axis=1)])

@@ -1,0 +1,124 @@
+"""Learning curves over labels: simulated truth, limits, back-test."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import ndtri
+
+from reports import labels as lb
+from reports.tables import COLUMNS, CONFIGURATION
+
+COUNTS = [100, 200, 400, 800, 1600, 3200]
+
+
+def power(n: np.ndarray, a: float = 3.0, b: float = 0.5, c: float = 0.05) -> np.ndarray:
+    return 1 - (c + a * n**-b)
+
+
+def simulated(
+    folder: Path, truth: dict[str, np.ndarray], seeds: int = 4, images: int = 1500, entropy: int = 0
+) -> pd.DataFrame:
+    """Results of strategies with these accuracies at COUNTS, with predictions for the same images."""
+    rng = np.random.default_rng(entropy)
+    (folder / "predictions").mkdir(parents=True)
+    hard = rng.standard_normal(images)
+    rows = []
+    for strategy, accuracies in truth.items():
+        for n, accuracy in zip(COUNTS, accuracies, strict=False):
+            for seed in range(seeds):
+                shifted = ndtri(np.clip(accuracy + 0.01 * rng.standard_normal(), 0.01, 0.99))
+                right = 0.8 * hard + 0.6 * rng.standard_normal(images) < shifted
+                cell_id = f"{strategy}-{n}-{seed}"
+                np.savez(folder / "predictions" / f"{cell_id}.npz", ids=np.arange(images).astype(str),
+                         probabilities=np.eye(2)[right.astype(int)], labels=np.ones(images, int))  # fmt: skip
+                row = dict.fromkeys(COLUMNS, math.nan) | dict.fromkeys(CONFIGURATION, "x")
+                rows.append(row | {"cell_id": cell_id, "status": "ok", "strategy": strategy, "n": n, "seed": seed,
+                                   "fraction": n / 3200, "accuracy": right.mean(), "n_test": images})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("form", "truth"),
+    [
+        (0, lambda n: 1 - (0.1 + 2 * n**-0.4)),
+        (1, lambda n: 1 - (0.2 + 0.5 * np.exp(-n / 700))),
+        (2, lambda n: 0.1 + 0.09 * np.log(n)),
+    ],
+)
+def test_each_form_is_found_again(form: int, truth: object) -> None:
+    n = np.array(COUNTS, float)
+    accuracy = truth(n)[None]  # type: ignore[operator]
+    fitted = lb.fit(n, accuracy, np.full(6, 0.005))
+    assert fitted.form[0] == form
+    np.testing.assert_allclose(fitted.at(n), accuracy, atol=0.004)
+    far = np.array([6400.0, 12800.0])
+    np.testing.assert_allclose(fitted.at(far)[0], np.clip(truth(far), 0, 1), atol=0.02)  # type: ignore[operator]
+
+
+def test_a_curve_never_falls_nor_exceeds_one() -> None:
+    rng = np.random.default_rng(0)
+    fitted = lb.fit(COUNTS, rng.uniform(0, 1, (200, 6)), rng.uniform(0, 0.1, 6))
+    values = fitted.at(np.geomspace(100, 12800, 50))
+    assert (np.diff(values, axis=1) >= -1e-12).all()
+    assert (values <= 1).all()
+
+
+def test_predictions_hold_what_comes(tmp_path: Path) -> None:
+    inside = backs = 0
+    runs = 12
+    for i in range(runs):
+        truth = power(np.array(COUNTS, float))
+        (curve,), reason = lb.label_curves(
+            simulated(tmp_path / f"{i}", {"a": truth}, entropy=i), tmp_path / f"{i}"
+        )
+        assert reason == ""
+        ahead = curve.predict(6400)
+        inside += ahead.low <= power(np.array([6400.0]))[0] <= ahead.high
+        assert ahead.high - ahead.low < 0.15
+        assert curve.back_test is not None
+        predicted, measured = curve.back_test
+        backs += predicted.low - 0.01 <= measured <= predicted.high + 0.01
+    assert inside >= runs - 2
+    assert backs >= runs - 2
+
+
+def test_labels_needed_and_where_one_overtakes_the_other(tmp_path: Path) -> None:
+    n = np.array(COUNTS, float)
+    slow, fast = power(n, 0.9, 0.2, 0.0), power(n, 12, 0.7, 0.02)
+    results = simulated(tmp_path, {"slow": slow, "fast": fast}, images=4000)
+    curves, _ = lb.label_curves(results, tmp_path)
+    assert [curve.strategy for curve in curves] == ["slow", "fast"]
+    target = power(np.array([1000.0]), 12, 0.7, 0.02)[0]
+    needed = curves[1].needed(target)
+    assert needed.low < 1000 < needed.high
+    assert needed.high / needed.low < 3
+    assert curves[0].needed(0.99).value == math.inf
+    truth = np.geomspace(100, 12800, 1000)
+    where = truth[(power(truth, 0.9, 0.2, 0.0) < power(truth, 12, 0.7, 0.02)).argmax()]
+    found = lb.crossing(*curves)
+    assert found is not None
+    share, place = found
+    assert share > 0.9
+    assert place.low < where < place.high
+    assert lb.crossing(curves[0], curves[0]) is None
+
+
+def test_no_curve_without_enough_and_no_wild_guess(tmp_path: Path) -> None:
+    n = np.array(COUNTS, float)
+    results = simulated(tmp_path / "a", {"a": power(n)[:3]})
+    assert lb.label_curves(results, tmp_path / "a") == (
+        [], "A learning curve needs at least 4 label counts, and there are 3: run more fractions."
+    )  # fmt: skip
+    few = simulated(tmp_path / "b", {"a": power(n)}, seeds=2)
+    assert (
+        lb.label_curves(few, tmp_path / "b")[1] == "A learning curve needs at least 3 seeds, and there are 2."
+    )
+    assert "missing" in lb.label_curves(simulated(tmp_path / "c", {"a": power(n)}), None)[1]
+    (curve,), _ = lb.label_curves(simulated(tmp_path / "d", {"a": power(n)}), tmp_path / "d")
+    with pytest.raises(ValueError, match="out of reach"):
+        curve.predict(50_000)
