@@ -27,6 +27,7 @@ from bench.files import write_atomic
 from bench.records import Record
 from reports import words
 from reports.figures import draw_all
+from reports.sections import labels_table, transfer_tables
 from reports.statistics import (
     MINIMUM_SEEDS,
     MOST_IMAGES,
@@ -49,6 +50,7 @@ from reports.tables import (
     summary_frame,
     write_csv,
 )
+from reports.transfer import benefits
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -121,6 +123,8 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
         alerts=sorted(found, key=lambda alert: _LEVELS.index(alert.level)),
         figures=[(figure, [Markup(svg) for svg in figure.svgs]) for figure in figures],
         several=len(datasets) > 1,
+        transfer=transfer_tables(benefits(results, curves, directory), len(datasets) > 1),
+        labels=labels_table(results, directory, len(datasets) > 1),
         summaries=[summary_table(panel) for panel in panels(results)],
         full=full_table(results),
         failures=_failures(records),
@@ -197,7 +201,7 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
             lead = words.points(first.difference)
             sentences.append(f"Its observed lead over the next, {who(first.candidate)}, is {lead} points.")
     elif decision.claim == "alone":
-        headline = f"{_capital(who(leader))} classifies {right} of new images correctly."
+        headline = f"{words.capital(who(leader))} classifies {right} of new images correctly."
         sentences.append(f"That is with {n} labelled images{interval}. There is nothing to compare it with.")
     elif decision.claim == "tied":
         headline = f"Use {who(chosen)}: as good as the best, and the cheapest of them."
@@ -232,7 +236,7 @@ def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
         )
     beaten = decision.with_verdict("better")
     if decision.claim in ("undecided", "tied") and beaten:
-        sentences.append(f"{_capital(who(leader))} is better than {some(beaten)}.")
+        sentences.append(f"{words.capital(who(leader))} is better than {some(beaten)}.")
     if decision.claim in ("undecided", "provisional") and chosen != leader:
         sentences.append(
             f"If you must choose now: {who(chosen)}, {words.percent(chosen.accuracy)}, the cheapest within "
@@ -564,10 +568,6 @@ def _short(value: Any) -> str:
 
 def _rows(frame: pd.DataFrame) -> Iterator[Any]:
     return frame.itertuples(index=False)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 # --- how it was found -------------------------------------------------------------------------------------

@@ -88,3 +88,7 @@ def listed(items: Sequence[str], conjunction: str = "and") -> str:
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """``1 cell``, ``3 cells``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,180 @@
+"""Sections of the page that are a table and what to conclude from it: what transfer brought, more labels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from reports import words
+from reports.labels import FARTHEST, LabelCurve, Prediction, crossing, label_curves
+from reports.tables import backbone_title
+from reports.transfer import Benefit, Estimate
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with what to conclude from it.
+
+    Attributes:
+        conclusions: sentences.
+        columns: heads; the first one heads the rows' names.
+        rows: cells as text, the row's name first.
+        note: what the columns mean.
+    """
+
+    conclusions: list[str]
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    note: str = ""
+
+
+def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
+    """What each pretrained strategy brought, against training the same backbone from scratch: over labels, and
+    over training."""
+    if not found:
+        return [Section(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
+    backbones = len({(b.backbone, b.weights) for b in found}) > 1
+
+    def name(b: Benefit) -> str:
+        who = words.strategy_name(b.strategy)
+        who += f" on {backbone_title(b.backbone, b.weights)}" if backbones else ""
+        return f"{words.clean(b.dataset, 40)}: {who}" if several else who
+
+    by_verdict: dict[str, list[str]] = defaultdict(list)
+    for b in found:
+        by_verdict[b.verdict].append(name(b))
+    said = {
+        "harm": "Negative transfer, worse than from scratch beyond noise at some number of labels: {}.",
+        "help": "Better than from scratch beyond noise: {}.",
+        "equal": "Neither better nor worse than from scratch by a point: {}.",
+        "unclear": "Not told from scratch with these seeds and test images: {}.",
+        "unknown": "Nothing is claimed below three seeds: {}.",
+    }
+    conclusions = [said[v].format(words.listed(by_verdict[v][:6])) for v in said if by_verdict[v]]
+    for b in found:
+        for n, c in b.over_labels.negative:
+            conclusions.append(
+                f"{words.capital(name(b))} with {words.count(n)} labels: {words.points(c.difference, True)} points "
+                f"against scratch ({words.points(c.low, True)} to {words.points(c.high, True)})."
+            )
+    over_labels, over_training = [], []
+    for b in found:
+        over, training = b.over_labels, b.over_training
+        needs = "never" if math.isnan(over.labels) else words.count(over.labels)
+        needs += " or fewer" if over.labels <= b.fewest else ""
+        over_labels.append([name(b), *map(_estimate, (over.start, over.slope, over.asymptote)), needs])
+        if training is not None:
+            faster = f"{training.speed.value:.1f}" if math.isfinite(training.speed.value) else "–"
+            gains = (training.start, training.first, training.area, training.plateau)
+            over_training.append([name(b), *map(_estimate, gains), faster])
+    return [
+        Section(
+            conclusions,
+            ["over labels", "higher start", "higher slope", "higher asymptote", "labels for scratch's best"],
+            over_labels,
+            "Points of test accuracy against scratch, with 95% intervals: at the fewest labels (start), by "
+            "doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). Then "
+            "with how many labels the strategy reaches what scratch reaches with the most.",
+        ),
+        Section(
+            [],
+            ["over training", "start", "after one pass", "area gained", "plateau", "times faster"],
+            over_training,
+            "Points of validation accuracy against scratch, at the most labels: before the first step of the last "
+            "stage, after one pass over the data, on average until scratch's best epoch, and at the best. Then how "
+            "many times fewer images it took to reach scratch's best (0: it never did).",
+        ),
+    ]
+
+
+def _estimate(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.value):
+        return "–"
+    text = words.points(estimate.value, True)
+    if math.isfinite(estimate.low):
+        text += f" ({words.points(estimate.low, True)} to {words.points(estimate.high, True)})"
+    return text
+
+
+def labels_table(results: pd.DataFrame, directory: Path, several: bool) -> Section:
+    """What more labels would bring, by configuration, and how far off the curves were when tested."""
+    curves, reason = label_curves(results, directory)
+    if not curves:
+        return Section([reason])
+    backbones = len({curve.key[1:3] for curve in curves if curve.key[2]} or {c.key[1] for c in curves}) > 1
+
+    def name(curve: LabelCurve) -> str:
+        dataset, backbone, weights, strategy = curve.key
+        who = words.strategy_name(strategy)
+        who += f" on {backbone_title(backbone, weights)}" if backbones else ""
+        return f"{words.clean(dataset, 40)}: {who}" if several else who
+
+    def accuracy(p: Prediction) -> str:
+        return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
+
+    rows, misses = [], []
+    for curve in curves:
+        most = curve.n[-1]
+        target = curve.accuracy[-1] + 0.02
+        needed = curve.needed(target) if target < 1 else None
+        if needed is None:
+            more = "–"
+        elif math.isinf(needed.value):
+            more = f"more than {words.count(most * FARTHEST)}"
+        else:
+            high = (
+                f"more than {words.count(most * FARTHEST)}"
+                if math.isinf(needed.high)
+                else words.count(needed.high)
+            )
+            more = f"{words.count(needed.value)} ({words.count(needed.low)} to {high})"
+        hidden = "–"
+        if curve.back_test is not None:
+            predicted, measured = curve.back_test
+            hidden = f"{accuracy(predicted)}; measured {words.percent(measured)}"
+            misses.append(abs(predicted.value - measured))
+        rows.append([name(curve), words.percent(curve.accuracy[-1]), accuracy(curve.predict(2 * most)),
+                     accuracy(curve.predict(4 * most)), more, hidden])  # fmt: skip
+    conclusions = []
+    for dataset in dict.fromkeys(curve.key[0] for curve in curves):
+        mine = [curve for curve in curves if curve.key[0] == dataset]
+        best = max(mine, key=lambda curve: curve.predict(2 * curve.n[-1]).value)
+        ahead = best.predict(2 * best.n[-1])
+        prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
+        conclusions.append(
+            f"{prefix} twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
+            f"{accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now."
+        )
+        for first, second in itertools.permutations(mine, 2):
+            found = crossing(first, second)
+            if found is not None and found[0] >= 0.5 and found[1].high > first.n[0]:
+                conclusions.append(
+                    f"{words.capital(name(second))} overtakes {name(first)} at about "
+                    f"{words.count(found[1].value)} labels ({words.count(found[1].low)} to "
+                    f"{words.count(found[1].high)})."
+                )
+    if misses:
+        conclusions.append(
+            f"Back-test: fitted without the most labels, the curves were off by {words.points(max(misses))} points "
+            "at worst there."
+        )
+    return Section(
+        conclusions[:12],
+        [
+            "strategy",
+            "now",
+            "with 2 times the labels",
+            "with 4 times",
+            "labels for 2 points more",
+            "back-test",
+        ],
+        rows,
+        "Curves fitted to accuracy against labels (power law, exponential or logarithm, whichever suits), with 95% "
+        f"intervals, up to {FARTHEST:g} times the labels; the back-test hides the most labels and predicts them.",
+    )
