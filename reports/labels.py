@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ MINIMUM_COUNTS = 4
 """Below so many label counts no curve is fitted: three parameters would pass through anything."""
 FARTHEST = 4.0
 """Predictions reach to so many times the largest label count that was measured."""
-DRAWS = 1000
+DRAWS = 500
+_GRID = 120
 _POWERS = np.linspace(0.05, 2.0, 40)
 _RATES = np.geomspace(0.05, 20, 80)  # per largest label count
 _SMALLEST_ERROR = 0.002
@@ -149,10 +151,16 @@ class LabelCurve:
 
     def needed(self, target: float) -> Prediction:
         """Labels for an accuracy; infinite where it is not reached within ``FARTHEST`` times the most."""
-        grid = np.geomspace(self.n[0], self.n[-1] * FARTHEST, 300)
-        reached = self.fitted.at(grid) >= target
+        grid, values = self.along
+        reached = values >= target
         first = np.where(reached.any(axis=1), grid[reached.argmax(axis=1)], math.inf)
         return Prediction.of(first)
+
+    @cached_property
+    def along(self) -> tuple[Floats, Floats]:
+        """Label counts from the fewest to the farthest, (k,), and accuracies there, (draws, k)."""
+        grid = np.geomspace(self.n[0], self.n[-1] * FARTHEST, _GRID)
+        return grid, self.fitted.at(grid)
 
 
 def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[LabelCurve], str]:
@@ -207,10 +215,12 @@ def crossing(first: LabelCurve, second: LabelCurve) -> tuple[float, Prediction] 
 
     Returns:
         The probability that it does within ``FARTHEST`` times the most labels measured, and where, if it does;
-        None if it hardly ever (below 5%) does.
+        None if it hardly ever (below 5%) does, or if the two were measured at different label counts.
     """
-    grid = np.geomspace(max(first.n[0], second.n[0]), min(first.n[-1], second.n[-1]) * FARTHEST, 300)
-    lead = first.fitted.at(grid) - second.fitted.at(grid)
+    (grid, of_first), (other_grid, of_second) = first.along, second.along
+    if not np.array_equal(grid, other_grid):
+        return None
+    lead = of_first - of_second
     ahead = lead[:, 0] > 0
     crossed = ahead & (lead < 0).any(axis=1)
     share = float(crossed.mean())

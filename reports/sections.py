@@ -152,6 +152,8 @@ def labels_table(results: pd.DataFrame, directory: Path, several: bool) -> Secti
             f"{accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now."
         )
         for first, second in itertools.permutations(mine, 2):
+            if first.key[1] != second.key[1]:
+                continue
             found = crossing(first, second)
             if found is not None and found[0] >= 0.5 and found[1].high > first.n[0]:
                 conclusions.append(
