@@ -220,14 +220,22 @@ class Measured:
 
     def answers(self, seeds: Iterable[int]) -> Answers | None:
         """Which test images were classified correctly, seeds x images."""
+        known = self._by_seed
+        chosen = [known[seed] for seed in seeds if seed in known]
+        if not chosen or any(not np.array_equal(answer.ids, chosen[0].ids) for answer in chosen):
+            return None
+        return replace(chosen[0], right=np.concatenate([answer.right for answer in chosen]))
+
+    @cached_property
+    def _by_seed(self) -> dict[int, Answers]:
+        """By seed, if every cell has predictions that can be read; else empty."""
         if self.directory is None:
-            return None
+            return {}
         folder = self.directory / "predictions"
-        found = [_answers(folder / f"{cell_id}.npz") for cell_id in self.cells["cell_id"].loc[list(seeds)]]
-        known = [answer for answer in found if answer is not None]
-        if len(known) < len(found) or any(not np.array_equal(answer.ids, known[0].ids) for answer in known):
-            return None
-        return replace(known[0], right=np.concatenate([answer.right for answer in known]))
+        ids = zip(self.cells.index.tolist(), self.cells["cell_id"].tolist(), strict=True)
+        found = {seed: _answers(folder / f"{cell_id}.npz") for seed, cell_id in ids}
+        known = {seed: answer for seed, answer in found.items() if answer is not None}
+        return known if len(known) == len(found) else {}
 
 
 def _compare(leader: Measured, others: list[Measured], region: float) -> list[Comparison]:
