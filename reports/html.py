@@ -593,6 +593,16 @@ def _method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
         "only and are drawn from three seeds on.",
     ]
     if records:
+        gpus = run_info.get("hardware", {}).get("gpu") or []
+        backends = sorted({record.cell["backend"] for record in records})
+        lines.append(
+            "The same plan on the same machine gives the same numbers to the last bit, with any number of workers, "
+            "resumed or not."
+            if backends == ["tensorflow"] and not gpus
+            else "The same plan again may give numbers that differ in their last digits, and now and then in a "
+            f"choice that hangs on them: {words.listed(backends)}{' on a GPU' if gpus else ''} does not promise the "
+            "order in which sums are taken."
+        )
         cell = records[0].cell
         tuning = cell.get("tuning", {})
         head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())

@@ -244,3 +244,21 @@ def test_a_thousand_records(tmp_path: Path) -> None:
     page = render(records, fake.run_info(records), fake.plan_toml(records), tmp_path)
     assert time.process_time() - start < 20  # 7 s on an idle machine
     assert page.stat().st_size < 8_000_000
+
+
+def test_it_says_whether_numbers_come_out_the_same_again(tmp_path: Path) -> None:
+    def torch(record: Record) -> None:
+        record.cell["backend"] = "torch"
+
+    exact = "the same numbers to the last bit"
+    for name, spoil, hardware, expected in (
+        ("a", None, {}, True),
+        ("b", torch, {}, False),
+        ("c", None, {"gpu": ["H100"]}, False),
+    ):
+        (tmp_path / name).mkdir()
+        page = render(
+            fake.records(seeds=1, spoil=spoil), {"hardware": hardware}, "", tmp_path / name
+        ).read_text()
+        assert (exact in page) == expected
+        assert ("does not promise the order" in page) != expected
