@@ -600,8 +600,8 @@ def _method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
             "resumed or not."
             if backends == ["tensorflow"] and not gpus
             else "The same plan again may give numbers that differ in their last digits, and now and then in a "
-            f"choice that hangs on them: {words.listed(backends)}{' on a GPU' if gpus else ''} does not promise the "
-            "order in which sums are taken."
+            f"choice that hangs on them: {words.listed(backends)}{' on a GPU' if gpus else ''} does not promise "
+            "the order in which sums are taken."
         )
         cell = records[0].cell
         tuning = cell.get("tuning", {})
