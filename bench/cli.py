@@ -186,11 +186,25 @@ def check(
 
 
 @app.command()
-def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]) -> None:
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    region: Annotated[
+        float | None, typer.Option(help="A difference in accuracy that counts as none.  Default: 0.01.")
+    ] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(help="Of the machine, to show costs in money too.")
+    ] = None,
+    thumbnails: Annotated[
+        bool | None, typer.Option("--thumbnails/--no-thumbnails", help="Whether to show test images.")
+    ] = None,
+) -> None:
     """Renders report.html, figures and results.csv again from the records."""
+    from bench.plan import change_report
     from bench.runs import load
 
-    print(load(directory).report())
+    run = load(directory)
+    settings = {"region": region, "price_per_hour": price_per_hour, "thumbnails": thumbnails}
+    print(run.report(change_report(run.settings, settings)))
 
 
 @app.command()
@@ -211,9 +225,7 @@ def recommend(
     from bench.runs import load
     from reports import recommend as r
 
-    run = load(directory)
-    constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params)
-    answer = r.recommend(run.results, run.directory, constraints, dataset)
+    answer = load(directory).recommend(labels, max_seconds, max_latency_ms, max_params, dataset)
     print(json.dumps(answer.to_json(), indent=1, allow_nan=False) if as_json else r.text(answer))
 
 
@@ -234,7 +246,10 @@ def compare(
     runs = load(first), load(second)
     plans = [read_toml(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs]
     changes = c.compare(
-        (runs[0].results, runs[1].results), (runs[0].directory, runs[1].directory), (plans[0], plans[1])
+        (runs[0].results, runs[1].results),
+        (runs[0].directory, runs[1].directory),
+        (plans[0], plans[1]),
+        runs[0].settings.region,
     )
     print(json.dumps(changes.to_json(), indent=1, allow_nan=False) if as_json else c.text(changes))
 

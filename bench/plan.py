@@ -15,6 +15,10 @@ from bench.files import digest
 DEFAULT_STRATEGIES = ("scratch", "feature_extraction", "partial_finetune", "full_finetune", "majority")
 
 
+NUMBERLESS = ("limits", "report")
+"""Sections that change no number: a run may go on with others."""
+
+
 class _Section(BaseModel):
     # Strict: "3" is not 3 and true is not 1; a typing mistake in a plan is to be told, not guessed at.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -51,6 +55,17 @@ class Limits(_Section):
     cell_seconds: Annotated[float, Field(gt=0)] = 3600
 
 
+class Report(_Section):
+    """How results are read and shown. Like limits, none of it changes a number of a cell."""
+
+    region: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Of practical equivalence: a difference in accuracy within plus or minus this counts as none."""
+    price_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    """Of the machine, in any currency: costs are shown in money too. 0: they are not."""
+    thumbnails: bool = True
+    """Whether the page shows test images; false for private data."""
+
+
 class Plan(_Section):
     """What to run: the product of datasets, backbones, strategies, fractions and seeds.
 
@@ -74,6 +89,7 @@ class Plan(_Section):
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()
+    report: Report = Report()
 
     @field_validator("datasets", "backbones", "strategies", "fractions")
     @classmethod
@@ -88,8 +104,8 @@ class Plan(_Section):
         return tomli_w.dumps(self.model_dump(mode="json"))
 
     def hash(self) -> str:
-        """Six hexadecimal characters that name this plan; limits do not count."""
-        return digest(self.model_dump(mode="json", exclude={"limits"}), 6)
+        """Six hexadecimal characters that name this plan; limits and report do not count."""
+        return digest(self.model_dump(mode="json", exclude={*NUMBERLESS}), 6)
 
 
 QUICKSTART: dict[str, Any] = {
@@ -155,6 +171,16 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
+def change_report(settings: Report, changes: dict[str, Any]) -> Report:
+    """Report settings with other values; those that are None stay.
+
+    Raises:
+        RequestError: a value cannot be used.
+    """
+    content = settings.model_dump() | {key: value for key, value in changes.items() if value is not None}
+    return _validated({"datasets": ["any"], "report": content}).report
+
+
 def _validated(content: dict[str, Any]) -> Plan:
     # In TOML and in a dictionary 1 is as good a fraction as 1.0.
     content = dict(content)
@@ -192,7 +218,7 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
     return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits}
+_SECTIONS: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits, "report": Report}
 
 
 def _literals(expected: str) -> list[str]:

@@ -14,15 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench import cache, provenance
 from bench.backbones import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Ask, Weights, resolve_weights
-from bench.datasets import Dataset, canonical_spec, open_dataset
+from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.splits import check_fraction
-from bench.errors import RequestError
+from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
-from bench.plan import Plan, load_plan, read_toml
+from bench.plan import NUMBERLESS, Plan, load_plan, read_toml
+from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
 from strategies import get_strategy
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from bench.execution.local import Event, LocalExecutor
     from bench.execution.ray import RayExecutor
+    from reports.recommend import Recommendation
 
     Executor = LocalExecutor | RayExecutor
 
@@ -208,20 +212,78 @@ class Run:
 
         return curves_frame(self.records)
 
-    def report(self) -> Path:
+    @cached_property
+    def settings(self) -> ReportSettings:
+        """The section ``report`` of its plan; the defaults where there is no plan to be read."""
+        try:
+            return load_plan(Store(self.directory).plan_path).report
+        except RequestError:
+            return ReportSettings()
+
+    def report(self, settings: ReportSettings | None = None) -> Path:
         """Writes report.html, figures/ and results.csv from the records; returns the path of the page.
+
+        Args:
+            settings: instead of those of the plan.
 
         Raises:
             StoreError: the directory cannot be written.
         """
         from reports.html import render
 
+        settings = settings or self.settings
         store = Store(self.directory)
         plan_toml = store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
         info = store.read_run()
         info["notes"] = [*info.get("notes", []), *self.warnings]
+        images = self._images if settings.thumbnails else None
         with store.writing():
-            return render(self.records, info, plan_toml, self.directory)
+            return render(
+                self.records,
+                info,
+                plan_toml,
+                self.directory,
+                settings.region,
+                settings.price_per_hour,
+                images,
+            )
+
+    def recommend(
+        self,
+        labels: float | None = None,
+        seconds: float | None = None,
+        latency_ms: float | None = None,
+        params: float | None = None,
+        dataset: str | None = None,
+    ) -> Recommendation:
+        """What to take under constraints, see ``reports.recommend.recommend``.
+
+        Args:
+            labels: labelled images that there will be; default: the most that were measured.
+            seconds: at most, to tune and train one seed.
+            latency_ms: at most, of one image.
+            params: at most, of the network.
+            dataset: its name, if the run has several.
+
+        Raises:
+            RequestError: no configuration keeps to them, or they cannot be answered.
+        """
+        from reports.recommend import Constraints, recommend
+
+        constraints = Constraints(labels, seconds, latency_ms, params)
+        return recommend(self.results, self.directory, constraints, dataset, self.settings.region)
+
+    def _images(self, fingerprint: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Those of these test images that are in the cache; nothing is decoded for a report."""
+        cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
+        try:
+            dataset = cached_dataset(cell["dataset"], cell["image_size"], cell["resizing"])
+        except BenchError:
+            return {}
+        if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":
+            return {}
+        rows = {name: row for row, name in enumerate(dataset.test.ids)}
+        return {name: np.array(dataset.test.images[rows[name]]) for name in ids if name in rows}
 
     @property
     def exit_code(self) -> int:
@@ -342,8 +404,8 @@ def run(
             again = AGAIN | set(retry)
             mine = [c for c in prepared.cells if part is None or part.has(c.id)]
             todo = [c for c in mine if c.id not in stored or stored[c.id].status in again]
-            if not store.plan_path.exists():
-                store.write_plan(plan.to_toml())
+            if not store.plan_path.exists() or load_plan(store.plan_path) != plan:
+                store.write_plan(plan.to_toml())  # if there was one, limits or the report's settings differ
             info = store.read_run()
             if todo or info.get("cells") != ids:
                 info = _run_info(prepared, info)
@@ -442,7 +504,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
     if store.plan_path.exists():
         old = read_toml(store.plan_path)
         new = prepared.plan.model_dump(mode="json")
-        changed = [key for key in sorted({*old, *new} - {"limits"}) if old.get(key) != new.get(key)]
+        changed = [key for key in sorted({*old, *new} - {*NUMBERLESS}) if old.get(key) != new.get(key)]
         if changed:
             key = changed[0]
             raise RequestError(
@@ -489,8 +551,6 @@ def _check_same(store: Store, prepared: Prepared) -> None:
 
 
 def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
-    import numpy as np
-
     datasets = {}
     for dataset in prepared.datasets:
         labels = np.concatenate([dataset.pool.labels, dataset.test.labels])
@@ -500,6 +560,7 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
             "modality": dataset.modality,
             "class_names": list(dataset.class_names),
             "class_counts": np.bincount(labels, minlength=len(dataset.class_names)).tolist(),
+            "pool_counts": np.bincount(dataset.pool.labels, minlength=len(dataset.class_names)).tolist(),
             "n_pool": len(dataset.pool.ids),
             "n_test": len(dataset.test.ids),
             "findings": [

@@ -1,109 +1,38 @@
-"""Figures: functions that return numbers, and thin functions that draw them.
+"""The figures: functions that return numbers, and thin functions that draw them.
 
-Every figure is small multiples of one panel a backbone, all with the same y axis. A strategy has one colour,
-one marker and one place in the order, in every figure. Text comes from users: none is parsed as mathematics.
+Every figure is small multiples of one panel a backbone (or a measure), all with the same y axis.
 """
 
 from __future__ import annotations
 
-import html
-import io
-import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.files import write_atomic
 from reports import words
-from reports.tables import (
-    CONFIGURATION,
-    Panel,
-    backbone_title,
-    ordered,
-    panels,
-    summary_frame,
-    write_csv,
+from reports.drawing import (
+    MUTED,
+    PAPER,
+    FigureInfo,
+    Plan,
+    count_ticks,
+    label_ends,
+    limits,
+    mark,
+    round_ticks,
+    save,
+    set_up,
+    slug,
+    style_of,
+    ticks,
+    time_ticks,
 )
-
-# Okabe & Ito's colours, which people with any kind of colour vision tell apart; the lightest three come last.
-_KNOWN = {
-    "scratch": ("#D55E00", "o"),
-    "feature_extraction": ("#CC79A7", "s"),
-    "partial_finetune": ("#009E73", "^"),
-    "full_finetune": ("#0072B2", "D"),
-    "majority": ("#5c6670", ""),
-}
-_OTHER = [(colour, marker) for marker in "vPX<>ph*" for colour in ("#E69F00", "#56B4E9", "#BFAE00")]
-
-INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
-_TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
-
-# Inches: a panel, and where its axes lie in it. The labels of the lines stand in the right margin.
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 4.8, 3.4, 0.62, 1.65, 0.62, 0.42
-_LABEL_POINTS = 11.5
-_NAMED = 8
-"""Up to so many points of the cost figure are named; of more, those on the front are numbered."""
-
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "transfer-bench",  # the same bytes from run to run
-    "text.parse_math": False,
-    "axes.formatter.use_mathtext": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-}
-
-
-@dataclass(frozen=True)
-class FigureInfo:
-    """A figure that was drawn: ``path`` is its PNG; SVG and the numbers as CSV lie beside it."""
-
-    name: str
-    dataset: str
-    title: str
-    path: Path
-    alt: str
-    conclusion: str
-    """What to conclude from it, one or two sentences."""
-    svgs: tuple[str, ...]
-    """One SVG a panel, to be placed in HTML: colours by CSS variables, ids that are unique in the page."""
-    numbers: pd.DataFrame
-
-
-def style_of(strategy: str, strategies: Sequence[str] = ()) -> tuple[str, str]:
-    """Colour and marker; a strategy we do not know gets the next free pair by its name's place in the order."""
-    if strategy in _KNOWN:
-        return _KNOWN[strategy]
-    others = sorted({*strategies, strategy} - set(_KNOWN))
-    return _OTHER[others.index(strategy) % len(_OTHER)]
+from reports.tables import CONFIGURATION, Panel, backbone_title, ordered, panels, summary_frame
 
 
 def draw_all(results: pd.DataFrame, curves: pd.DataFrame, out: Path) -> list[FigureInfo]:
@@ -117,12 +46,12 @@ def draw_all(results: pd.DataFrame, curves: pd.DataFrame, out: Path) -> list[Fig
     datasets = list(dict.fromkeys(results["dataset"]))
     found = []
     for index, dataset in enumerate(datasets):
-        suffix = f"-{index + 1}-{_slug(dataset)}" if len(datasets) > 1 else ""
+        suffix = f"-{index + 1}-{slug(dataset)}" if len(datasets) > 1 else ""
         of_dataset = results[results["dataset"] == dataset]
         for draw in (_accuracy_figure, _cost_figure, _curves_figure):
             plan = draw(of_dataset, curves)
             if plan is not None:
-                found.append(_save(plan, suffix, dataset, out))
+                found.append(save(plan, suffix, dataset, out))
     return found
 
 
@@ -136,18 +65,31 @@ def accuracy_numbers(results: pd.DataFrame) -> pd.DataFrame:
     return summary.loc[summary["seeds"] > 0, columns].reset_index(drop=True)
 
 
-def cost_numbers(results: pd.DataFrame) -> pd.DataFrame:
-    """Seconds and accuracy at the largest label count that has results, and who is on the Pareto front.
+COSTS = {
+    "seconds": "tuning and training time for one seed",
+    "inference_ms_per_image": "milliseconds for one image",
+    "params": "parameters",
+}
+"""What accuracy is weighed against: columns of the summary, and how they are called."""
 
-    ``front`` marks configurations that no other beats in accuracy at the same or lower cost.
+
+def cost_numbers(results: pd.DataFrame) -> pd.DataFrame:
+    """Costs and accuracy at the largest label count that has results, and who is on which Pareto front.
+
+    ``front_seconds``, ``front_inference_ms_per_image`` and ``front_params`` mark configurations that no other
+    beats in accuracy at the same or lower cost of that kind.
     """
     summary = summary_frame(results)
     summary = summary[(summary["seeds"] > 0) & (summary["strategy"] != "majority") & (summary["seconds"] > 0)]
     summary = summary[summary["fraction"] == summary["fraction"].max()]
-    numbers = summary[[*CONFIGURATION, "fraction", "n", "seeds", "seconds", "accuracy"]]
+    numbers = summary[[*CONFIGURATION, "fraction", "n", "seeds", *COSTS, "accuracy"]]
     numbers = numbers.sort_values(["seconds", "accuracy"], ascending=[True, False]).reset_index(drop=True)
-    best_before = numbers["accuracy"].cummax().shift(fill_value=-1.0)
-    return numbers.assign(front=numbers["accuracy"] > best_before)
+    for cost in COSTS:
+        by_cost = numbers[numbers[cost].notna()].sort_values([cost, "accuracy"], ascending=[True, False])
+        best_before = by_cost["accuracy"].cummax().shift(fill_value=-1.0)
+        front = by_cost.index[by_cost["accuracy"] > best_before]
+        numbers[f"front_{cost}"] = numbers.index.isin(front)
+    return numbers
 
 
 def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -170,64 +112,14 @@ def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def spread_labels(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions as near as possible to the given ones, at least ``gap`` apart, between ``low`` and ``high``.
-
-    Where there is not enough room, the gap shrinks.
-    """
-    if not positions:
-        return []
-    gap = min(gap, (high - low) / max(1, len(positions) - 1))
-    order = np.argsort(positions, kind="stable")
-    # Least squares with a minimal gap is an isotonic regression of what is left when the gaps are taken out.
-    blocks: list[list[float]] = []
-    for rank, index in enumerate(order):
-        blocks.append([positions[index] - rank * gap, 1])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, m), (b, n) = blocks[-2:]
-            blocks[-2:] = [[(a * m + b * n) / (m + n), m + n]]
-    flat = [value for value, size in blocks for _ in range(int(size))]
-    top = high - (len(positions) - 1) * gap
-    placed = [0.0] * len(positions)
-    for rank, index in enumerate(order):
-        placed[index] = min(max(flat[rank], low), top) + rank * gap
-    return placed
-
-
-def time_ticks(low: float, high: float) -> list[float]:
-    """Round numbers of seconds, minutes or hours between two times, two to six of them where possible."""
-    coarse = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 360000]
-    fine = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10800, 36000, 108000]
-    finest = [m * 10.0**e for e in range(-3, 2) for m in (1, 2, 4, 6)] + [
-        m * unit for unit in (60, 600, 3600, 36000) for m in (1, 2, 3, 4)
-    ]
-    for candidates in (coarse, fine, sorted(finest)):
-        ticks = [float(t) for t in candidates if low <= t <= high]
-        if len(ticks) >= 3:
-            return ticks
-    return ticks
-
-
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A figure before it is drawn: one function a panel."""
-
-    name: str
-    title: str
-    alt: str
-    conclusion: str
-    panels: list[Callable[[Axes], None]]
-    numbers: pd.DataFrame
-
-
-def _accuracy_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
+def _accuracy_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     numbers = accuracy_numbers(results)
     if numbers.empty:
         return None
-    low, high = _limits([*results["accuracy"].dropna(), *(numbers["accuracy"] - numbers["half_width"]).dropna(),
+    low, high = limits([*results["accuracy"].dropna(), *(numbers["accuracy"] - numbers["half_width"]).dropna(),
                          *(numbers["accuracy"] + numbers["half_width"]).dropna()])  # fmt: skip
     everyone = ordered(results["strategy"])
 
@@ -236,7 +128,7 @@ def _accuracy_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | Non
 
     some = panels(results)
     dataset = words.clean(results["dataset"].iloc[0], 60)
-    return _Plan(
+    return Plan(
         "accuracy",
         "Test accuracy against labelled images",
         f"Line chart of test accuracy on {dataset} against the number of labelled images, one line a strategy"
@@ -247,13 +139,17 @@ def _accuracy_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | Non
     )
 
 
-def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
+_NAMED = 8
+"""Up to so many points of the cost figure are named; of more, those on the front are numbered."""
+
+
+def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     numbers = cost_numbers(results)
     if numbers.empty:
         return None
     dataset = words.clean(results["dataset"].iloc[0], 60)
     several = numbers["backbone"].nunique() > 1
-    front = numbers[numbers["front"]]
+    front = numbers[numbers["front_seconds"]]
     numbered = len(numbers) > _NAMED
     steps = [
         (f"{place} " if numbered else "")
@@ -262,28 +158,47 @@ def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
     ]
     n = words.count(numbers["n"].iloc[0])
     conclusion = (
-        f"Nothing tried was both cheaper and better than {steps[0]}."
+        f"Nothing tried was both cheaper to train and better than {steps[0]}."
         if len(steps) == 1
-        else f"Worth their cost, from cheap to accurate: {words.listed(steps)}. Every other configuration costs "
-        "at least as much as one of these and is no more accurate."
+        else f"Worth their training time, from cheap to accurate: {words.listed(steps)}. Every other "
+        "configuration takes at least as long as one of these and is no more accurate."
     )
+    low, high = numbers["params"].min(), numbers["params"].max()
+    # Strategies on one backbone give networks of one size and speed: nothing to weigh.
+    costs = [c for c in COSTS if c == "seconds" or (numbers[c].notna().any() and high > 1.05 * low)]
+    if len(costs) == 1 and low > 0:
+        ms = numbers["inference_ms_per_image"].median()
+        conclusion += (
+            f" In use all cost the same: {words.magnitude(high)} parameters"
+            + (f" and {ms:.3g} ms an image" if np.isfinite(ms) else "")
+            + ", one image at a time on one thread."
+        )
+    for cost in costs[1:]:
+        leaders = [_who(row, several) for row in _rows(numbers[numbers[f"front_{cost}"]].sort_values(cost))]
+        what = "latency" if cost == "inference_ms_per_image" else "size"
+        conclusion += f" Worth their {what}: {words.listed(leaders)}."
     everyone = ordered(results["strategy"])
-    return _Plan(
+
+    def panel_of(cost: str) -> Callable[[Axes], None]:
+        return lambda axes: _draw_cost(axes, numbers, cost, everyone)
+
+    return Plan(
         "cost",
         f"Cost against accuracy with {n} labelled images",
-        f"Scatter chart of test accuracy on {dataset} against seconds of tuning and training with {n} labelled "
-        f"images, one point a configuration; a stepped line joins the Pareto front: {words.listed(steps)}.",
+        f"Scatter chart of test accuracy on {dataset} against {words.listed([COSTS[c] for c in costs])} with {n} "
+        f"labelled images, one point a configuration; a stepped line joins the Pareto front of each: in training "
+        f"time {words.listed(steps)}.",
         conclusion,
-        [lambda axes: _draw_cost(axes, numbers, everyone)],
+        [panel_of(cost) for cost in costs],
         numbers,
     )
 
 
-def _curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
+def _curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     numbers = curve_numbers(results, curves)
     if numbers["val_accuracy"].notna().sum() == 0:
         return None
-    low, high = _limits([*numbers["val_accuracy"].dropna(), *numbers["train_accuracy"].dropna()])
+    low, high = limits([*numbers["val_accuracy"].dropna(), *numbers["train_accuracy"].dropna()])
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel, mine: pd.DataFrame) -> Callable[[Axes], None]:
@@ -291,7 +206,7 @@ def _curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> _Plan | None:
 
     some = [(panel, numbers[numbers["cell_id"].isin(panel.results["cell_id"])]) for panel in panels(results)]
     dataset, n = words.clean(results["dataset"].iloc[0], 60), words.count(numbers["n"].iloc[0])
-    return _Plan(
+    return Plan(
         "curves",
         f"Learning curves with {n} labelled images",
         f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against images seen in "
@@ -308,63 +223,72 @@ def _draw_accuracy(
     sizes = numbers.groupby("fraction")["n"].median()
     numbers = panel.select(numbers)
     ends = []
-    _set_up(axes, panel.title, "labelled images (training and validation)", "test accuracy", low, high)
+    set_up(axes, panel.title, "labelled images (training and validation)", "test accuracy", low, high)
     axes.set_xscale("log")
     margin = 1.12 if len(sizes) > 1 else 2
     axes.set_xlim(sizes.min() / margin, sizes.max() * margin)
-    _count_ticks(axes, sizes)
+    count_ticks(axes, sizes)
     for strategy in ordered(numbers["strategy"]):
         colour, marker = style_of(strategy, everyone)
         mine = numbers[numbers["strategy"] == strategy].sort_values("n")
         x, mean, half = (mine[c].to_numpy() for c in ("n", "accuracy", "half_width"))
         if strategy == "majority":
-            axes.axhline(mean[-1], color=colour, linestyle=(0, (1, 2)), linewidth=1.3)
+            mark(strategy, axes.axhline(mean[-1], color=colour, linestyle=(0, (1, 2)), linewidth=1.3))
             x = np.array(axes.get_xlim())
         else:
             cells = panel.results[(panel.results["strategy"] == strategy) & (panel.results["status"] == "ok")]
             if np.isfinite(half).any():
-                axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.14, linewidth=0)
-            axes.plot(cells["n"], cells["accuracy"], ".", color=colour, alpha=0.55, markersize=4)
-            axes.plot(x, mean, color=colour, marker=marker, markersize=5, linewidth=1.8, markeredgecolor=PAPER,
-                      markeredgewidth=0.6)  # fmt: skip
+                band = axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.14, linewidth=0)
+                mark(strategy, band)
+            dots = axes.plot(cells["n"], cells["accuracy"], ".", color=colour, alpha=0.55, markersize=4)
+            line = axes.plot(x, mean, color=colour, marker=marker, markersize=5, linewidth=1.8,
+                             markeredgecolor=PAPER, markeredgewidth=0.6)  # fmt: skip
+            mark(strategy, *dots, *line)
         ends.append((strategy, x[-1], mean[-1]))
-    _label_ends(axes, ends, everyone, leaders=True)
+    label_ends(axes, ends, everyone, leaders=True)
 
 
-def _draw_cost(axes: Axes, numbers: pd.DataFrame, everyone: Sequence[str]) -> None:
+def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[str]) -> None:
     several = numbers["backbone"].nunique() > 1
-    low, high = _limits(numbers["accuracy"])
+    low, high = limits(numbers["accuracy"])
+    numbers = numbers[numbers[cost].notna() & (numbers[cost] > 0)].sort_values(cost, kind="stable")
     title = "all backbones" if several else backbone_title(numbers["backbone"].iloc[0], "")
-    _set_up(axes, title, "tuning and training time for one seed", "test accuracy", low, high)
+    set_up(axes, title, COSTS[cost], "test accuracy", low, high)
     axes.set_xscale("log")
-    left, right = numbers["seconds"].min() / 1.6, numbers["seconds"].max() * 1.6
+    left, right = numbers[cost].min() / 1.6, numbers[cost].max() * 1.6
     axes.set_xlim(left, right)
-    _ticks(axes, time_ticks(left, right), lambda seconds: words.duration(seconds).replace(".0 ", " "))
-    front = numbers[numbers["front"]]
-    axes.step(front["seconds"], front["accuracy"], where="post", color=MUTED, linewidth=1, linestyle="--")
+    if cost == "seconds":
+        ticks(axes, time_ticks(left, right), lambda seconds: words.duration(seconds).replace(".0 ", " "))
+    else:
+        ticks(axes, round_ticks(left, right), words.magnitude)
+    front = numbers[numbers[f"front_{cost}"]]
+    axes.step(front[cost], front["accuracy"], where="post", color=MUTED, linewidth=1, linestyle="--")
     for row in _rows(numbers):
         colour, marker = style_of(str(row.strategy), everyone)
-        axes.plot(row.seconds, row.accuracy, marker=marker, color=colour, markersize=8 if row.front else 6,
-                  alpha=1 if row.front else 0.5, markeredgecolor=PAPER, linestyle="none")  # fmt: skip
+        best = row.Index in front.index
+        point = axes.plot(getattr(row, cost), row.accuracy, marker=marker, color=colour,
+                          markersize=8 if best else 6, alpha=1 if best else 0.5, markeredgecolor=PAPER,
+                          linestyle="none")  # fmt: skip
+        mark(str(row.strategy), *point)
     if len(numbers) > _NAMED:
         for place, row in enumerate(_rows(front), 1):
-            axes.annotate(str(place), (row.seconds, row.accuracy), (0, 6), textcoords="offset points",
+            axes.annotate(str(place), (getattr(row, cost), row.accuracy), (0, 6), textcoords="offset points",
                           ha="center", fontsize=8)  # fmt: skip
         ends = [
             (strategy, 0.0, float(numbers.loc[numbers["strategy"] == strategy, "accuracy"].mean()))
             for strategy in ordered(numbers["strategy"])
         ]
-        _label_ends(axes, ends, everyone)
+        label_ends(axes, ends, everyone)
     else:
-        ends = [(row.strategy, row.seconds, row.accuracy) for row in _rows(numbers)]
+        ends = [(row.strategy, getattr(row, cost), row.accuracy) for row in _rows(numbers)]
         texts = [_who(row, several, 21) for row in _rows(numbers)]
-        _label_ends(axes, ends, everyone, texts=texts, leaders=True)
+        label_ends(axes, ends, everyone, texts=texts, leaders=True)
 
 
 def _draw_curves(
     axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
 ) -> None:
-    _set_up(axes, title, "images seen (solid: validation, dashed: training)", "accuracy", low, high)
+    set_up(axes, title, "images seen (solid: validation, dashed: training)", "accuracy", low, high)
     axes.set_xlim(0, max(1, numbers["images"].max()) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.magnitude(value)))
@@ -375,25 +299,27 @@ def _draw_curves(
         for rank, cell in enumerate(cells):
             validation, training = cell.dropna(subset="val_accuracy"), cell.dropna(subset="train_accuracy")
             first = rank == 0
-            axes.plot(validation["images"], validation["val_accuracy"], color=colour,
-                      alpha=1 if first else 0.35, linewidth=1.8 if first else 0.8)  # fmt: skip
+            line = axes.plot(validation["images"], validation["val_accuracy"], color=colour,
+                             alpha=1 if first else 0.35, linewidth=1.8 if first else 0.8)  # fmt: skip
+            mark(strategy, *line)
             if not first or validation.empty:
                 continue
-            axes.plot(training["images"], training["train_accuracy"], color=colour, linewidth=1,
-                      linestyle=(0, (4, 2)), alpha=0.8)  # fmt: skip
+            dashed = axes.plot(training["images"], training["train_accuracy"], color=colour, linewidth=1,
+                               linestyle=(0, (4, 2)), alpha=0.8)  # fmt: skip
             x, y = validation["images"].iloc[-1], validation["val_accuracy"].iloc[-1]
-            axes.plot(
+            end = axes.plot(
                 x, y, marker=marker, color=colour, markersize=5, markeredgecolor=PAPER, linestyle="none"
             )
+            mark(strategy, *dashed, *end)
             ends.append((strategy, x, y))
-    _label_ends(axes, ends, everyone)
+    label_ends(axes, ends, everyone)
 
 
 # --- words ------------------------------------------------------------------------------------------------
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[Any]:
-    return frame.itertuples(index=False)
+    return frame.itertuples()
 
 
 def _who(row: Any, several: bool, limit: int = 0) -> str:
@@ -443,136 +369,3 @@ def _gap_conclusion(numbers: pd.DataFrame) -> str:
         f"The widest gap between training and validation at the end is that of {words.strategy_name(widest)}, "
         f"{words.points(gaps[widest])} points: there, more labels or stronger augmentation have most to give."
     )
-
-
-# --- drawing ----------------------------------------------------------------------------------------------
-
-
-def _limits(values: Sequence[float] | pd.Series[Any]) -> tuple[float, float]:
-    low, high = float(np.min(values)), float(np.max(values))
-    margin = max(0.02, 0.06 * (high - low))
-    return max(-0.02, low - margin), min(1.02, high + margin)
-
-
-def _set_up(axes: Axes, title: str, x: str, y: str, low: float, high: float) -> None:
-    axes.set_title(words.clean(title, 44), pad=10)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    digits = 1 if high - low < 0.06 else 0
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value, digits)))
-    axes.grid(visible=False, axis="x")
-
-
-def _ticks(axes: Axes, values: Sequence[float], text: Callable[[float], str]) -> None:
-    axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
-
-
-def _count_ticks(axes: Axes, sizes: pd.Series[Any]) -> None:
-    """Ticks at the label counts; where two would overlap, the one further left has no text."""
-    names = {float(n): f"{words.count(n)}\n{words.fraction_name(float(str(f)))}" for f, n in sizes.items()}
-    (low, high), width = np.log(axes.get_xlim()), _WIDTH - _LEFT - _RIGHT
-    previous = np.inf
-    for n in sorted(names, reverse=True):
-        place = (np.log(n) - low) / (high - low) * width
-        if previous - place < 0.44:
-            names[n] = ""
-        else:
-            previous = place
-    _ticks(axes, sorted(names), lambda value: names.get(value, ""))
-
-
-def _label_ends(
-    axes: Axes,
-    ends: Sequence[tuple[Any, Any, Any]],
-    everyone: Sequence[str],
-    texts: Sequence[str] = (),
-    leaders: bool = False,
-) -> None:
-    """Names the lines that end at (x, y) in the right margin, each with its marker, none over another."""
-    low, high = axes.get_ylim()
-    height = (_HEIGHT - _TOP - _BOTTOM) * 72
-    wanted = [(y - low) / (high - low) for _, _, y in ends]
-    placed = spread_labels(wanted, _LABEL_POINTS / height, 0.0, 1.0)
-    for i, (strategy, x, _) in enumerate(ends):
-        colour, marker = style_of(strategy, everyone)
-        text = texts[i] if texts else words.clean(words.strategy_name(strategy), 21)
-        if leaders:
-            start = axes.transAxes.inverted().transform(axes.transData.transform((x, low)))[0]
-            axes.plot([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour, alpha=0.5,
-                      linewidth=0.6, clip_on=False, zorder=1)  # fmt: skip
-        axes.plot(1.045, placed[i], marker=marker or ".", markersize=5 if marker else 3, color=colour,
-                  transform=axes.transAxes, clip_on=False, linestyle="none")  # fmt: skip
-        axes.text(1.075, placed[i], text, transform=axes.transAxes, va="center_baseline", fontsize=8.5)
-
-
-@contextmanager
-def _styled() -> Iterator[None]:
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in any script
-        yield
-
-
-def _place(index: int, panels: int) -> tuple[int, int]:
-    """Row and column of a panel, three to a row."""
-    return divmod(index, min(3, panels))
-
-
-def _figure(draw: Sequence[Callable[[Axes], None]]) -> Figure:
-    rows, columns = _place(len(draw) - 1, len(draw))[0] + 1, min(3, len(draw))
-    width, height = columns * _WIDTH, rows * _HEIGHT
-    figure = Figure(figsize=(width, height), facecolor=PAPER)
-    for index, panel in enumerate(draw):
-        row, column = _place(index, len(draw))
-        left, bottom = column * _WIDTH + _LEFT, height - (row + 1) * _HEIGHT + _BOTTOM
-        across, up = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _BOTTOM - _TOP
-        axes = figure.add_axes((left / width, bottom / height, across / width, up / height), facecolor="none")
-        panel(axes)
-    return figure
-
-
-def _save(plan: _Plan, suffix: str, dataset: str, out: Path) -> FigureInfo:
-    name = plan.name + suffix
-    png, svg = io.BytesIO(), io.StringIO()
-    with _styled():
-        figure = _figure(plan.panels)
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-        figure.set_dpi(144)
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
-    write_atomic(out / f"{name}.png", png.getvalue())
-    write_atomic(out / f"{name}.svg", svg.getvalue())
-    write_csv(plan.numbers, out / f"{name}.csv")
-    svgs = tuple(_panel_svgs(svg.getvalue(), len(plan.panels), name, plan.alt))
-    return FigureInfo(
-        name, dataset, plan.title, out / f"{name}.png", plan.alt, plan.conclusion, svgs, plan.numbers
-    )
-
-
-def _panel_svgs(svg: str, panels: int, prefix: str, alt: str) -> Iterator[str]:
-    """Cuts an SVG document of matplotlib's into one element a panel, to be placed in an HTML page.
-
-    Its size follows the page, its colours the page's colour scheme, its ids do not meet those of another, and
-    its font is the page's. Further panels of a figure are hidden from screen readers: the first one speaks.
-    """
-    svg = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", svg)
-    svg = re.sub("|".join(_TOKENS), lambda match: _TOKENS[match[0]], svg)
-    definitions = re.finditer(r'<(path|clipPath) id="([^"]+)"(?:[^>]*/>|>.*?</clipPath>)', svg, re.DOTALL)
-    shared = {match[2]: match[0] for match in definitions}
-    for index in range(panels):
-        group = re.search(rf'^  <g id="axes_{index + 1}">.*?^  </g>$', svg, re.DOTALL | re.MULTILINE)
-        assert group is not None, "matplotlib writes one group a pair of axes"
-        used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', group[0]))
-        missing = sorted(used - set(re.findall(r' id="([^"]+)"', group[0])))
-        body = f"<defs>{''.join(shared[name] for name in missing)}</defs>\n{group[0]}"
-        body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-{index}-", body)
-        row, column = _place(index, panels)
-        box = f"{column * _WIDTH * 72:g} {row * _HEIGHT * 72:g} {_WIDTH * 72:g} {_HEIGHT * 72:g}"
-        speaks = 'aria-hidden="true"' if index else f'role="img" aria-label="{html.escape(alt)}"'
-        yield f'<svg viewBox="{box}" {speaks}>{body.replace("xlink:href", "href")}</svg>'
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "dataset"

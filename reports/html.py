@@ -12,10 +12,9 @@ import json
 import math
 import re
 import shlex
-import tomllib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +25,19 @@ from markupsafe import Markup
 from bench.files import write_atomic
 from bench.records import Record
 from reports import words
+from reports.alerts import LEVELS, alerts
+from reports.answer import answers, has_several, who
+from reports.drawing import FigureInfo
 from reports.figures import draw_all
-from reports.sections import labels_table, transfer_tables
-from reports.statistics import (
-    MINIMUM_SEEDS,
-    MOST_IMAGES,
-    MOST_SEEDS,
-    Candidate,
-    Comparison,
-    Decision,
-    decide,
-    wilson,
-)
+from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
+from reports.sections import cost_table, gaps_table, labels_table, transfer_tables
+from reports.statistics import EQUIVALENCE, Decision, decide
 from reports.tables import (
     Panel,
     backbone_title,
     column_title,
     curves_frame,
+    dataset_names,
     ordered,
     panels,
     results_frame,
@@ -56,28 +51,6 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LIMIT = 200
 """Rows of the lists of what failed; the rest is in results.csv."""
-_LEVELS = ("problem", "caution", "note")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What may be said about one dataset, in words."""
-
-    dataset: str
-    claim: str
-    headline: str
-    sentences: list[str]
-    by_labels: list[list[str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Alert:
-    """Something that a reader should know before believing the answer."""
-
-    level: str
-    """One of ``_LEVELS``, the gravest first."""
-    text: str
-    details: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -88,7 +61,25 @@ class Value:
     raw: float | None = None
 
 
-def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, directory: Path) -> Path:
+@dataclass(frozen=True)
+class Mistakes:
+    """Where the recommended configuration fails on one dataset: figures, and images that it surely got wrong."""
+
+    dataset: str
+    who: str
+    figures: list[tuple[FigureInfo, list[Markup]]]
+    images: list[Mistake]
+
+
+def render(
+    records: Sequence[Record],
+    run_info: dict[str, Any],
+    plan_toml: str,
+    directory: Path,
+    region: float = EQUIVALENCE,
+    price_per_hour: float = 0.0,
+    images: Images | None = None,
+) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
 
     Args:
@@ -96,6 +87,9 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
         run_info: the content of run.json; any key may be missing.
         plan_toml: the text of plan.toml.
         directory: the run directory; predictions/ in it is read where it exists.
+        region: a difference in accuracy within plus or minus this counts as none.
+        price_per_hour: of the machine; 0 shows no money.
+        images: gives test images to be shown; None: none is.
 
     Returns:
         The path of the page. The same input gives the same bytes.
@@ -103,10 +97,11 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
     results, curves = results_frame(records), curves_frame(records)
     write_csv(results, directory / "results.csv")
     figures = draw_all(results, curves, directory / "figures")
-    decisions = decide(results, directory)
+    decisions = decide(results, directory, region)
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     datasets = list(dict.fromkeys(results["dataset"]))
+    several = len(datasets) > 1
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -119,18 +114,22 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
     found = alerts(records, results, decisions, run_info, plan_toml)
     page = environment.get_template("report.html.j2").render(
         title=words.listed([words.clean(name, 60) for name in datasets]) or "an empty run",
-        answers=answers(results, decisions),
-        alerts=sorted(found, key=lambda alert: _LEVELS.index(alert.level)),
-        figures=[(figure, [Markup(svg) for svg in figure.svgs]) for figure in figures],
-        several=len(datasets) > 1,
-        transfer=transfer_tables(benefits(results, curves, directory), len(datasets) > 1),
-        labels=labels_table(results, directory, len(datasets) > 1),
+        answers=answers(results, decisions, price_per_hour),
+        alerts=sorted(found, key=lambda alert: LEVELS.index(alert.level)),
+        strategies=[(words.clean(s), words.strategy_name(s)) for s in ordered(results["strategy"])],
+        figures=[(figure, _markup(figure)) for figure in figures],
+        several=several,
+        transfer=transfer_tables(benefits(results, curves, directory, region), several),
+        labels=labels_table(results, directory, several),
+        costs=cost_table(results, several, price_per_hour),
+        gaps=gaps_table(results, curves, several),
+        mistakes=_mistakes(records, decisions, datasets, run_info, directory, images),
         summaries=[summary_table(panel) for panel in panels(results)],
         full=full_table(results),
         failures=_failures(records),
         skipped=_skipped(records),
         hyperparameters=_hyperparameters(records),
-        method=_method(records, run_info),
+        method=_method(records, run_info, region),
         datasets=_datasets(run_info),
         provenance=_provenance(run_info),
         plan=plan_toml,
@@ -144,286 +143,38 @@ def render(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str, 
     return path
 
 
-# --- the answer -------------------------------------------------------------------------------------------
+def _markup(figure: FigureInfo) -> list[Markup]:
+    return [Markup(svg) for svg in figure.svgs]
 
 
-def answers(results: pd.DataFrame, decisions: Sequence[Decision]) -> list[Answer]:
-    """One answer a dataset, at its largest label count that has a result."""
-    found = []
-    for dataset in dict.fromkeys(results["dataset"]):
-        mine = [decision for decision in decisions if decision.dataset == dataset]
-        if mine:
-            answer = _answer(results[results["dataset"] == dataset], mine[-1])
-            if len(mine) > 1:
-                several = _several(mine)
-                answer.by_labels.extend(_at_labels(decision, several) for decision in mine)
-            found.append(answer)
-            continue
-        measured = ((results["dataset"] == dataset) & (results["status"] == "ok")).any()
-        reason = (
-            "Only the majority class was measured: that is the floor, not an answer."
-            if measured
-            else "No cell of this dataset has a result; below is what became of them."
-        )
-        found.append(Answer(words.clean(dataset, 80), "none", "There is no answer yet.", [reason]))
-    return found
-
-
-def _answer(results: pd.DataFrame, decision: Decision) -> Answer:
-    leader, chosen = decision.leader, decision.recommended
-    several = _several([decision])
-
-    def who(candidate: Candidate) -> str:
-        return _who(candidate, several)
-
-    def some(candidates: list[Candidate]) -> str:
-        names = [who(c) for c in candidates[:3]]
-        more = len(candidates) - len(names)
-        return words.listed([*names, f"{more} more"] if more else names)
-
-    n, right = words.count(decision.n), words.percent(leader.accuracy)
-    interval = f" (95% interval {words.percent(leader.low)} to {words.percent(leader.high)})"
-    interval = interval if math.isfinite(leader.low) else ""
-    others, first = len(decision.comparisons), decision.comparisons[0] if decision.comparisons else None
-    sentences = []
-    if math.isfinite(decision.floor) and leader.accuracy <= decision.floor:
-        headline = f"With {n} labelled images, nothing beat always answering with the most frequent class."
-        sentences.append(
-            f"The best, {who(leader)}, classified {right} of the test images correctly{interval}."
-        )
-    elif decision.claim == "provisional":
-        headline = f"Provisionally: {who(leader)}, with {right} of new images classified correctly."
-        sentences.append(
-            f"Provisionally, because {words.plural(leader.seeds, 'seed')} cannot tell a difference from chance: "
-            f"nothing is claimed below {MINIMUM_SEEDS}. This is with {n} labelled images."
-        )
-        if first is not None:
-            lead = words.points(first.difference)
-            sentences.append(f"Its observed lead over the next, {who(first.candidate)}, is {lead} points.")
-    elif decision.claim == "alone":
-        headline = f"{words.capital(who(leader))} classifies {right} of new images correctly."
-        sentences.append(f"That is with {n} labelled images{interval}. There is nothing to compare it with.")
-    elif decision.claim == "tied":
-        headline = f"Use {who(chosen)}: as good as the best, and the cheapest of them."
-        tied = [c for c in [leader, *decision.with_verdict("tied")] if c != chosen]
-        costs = words.listed([f"{who(c)} takes {words.duration(c.seconds)}" for c in tied[:3]])
-        sentences.append(
-            f"With {n} labelled images it classifies {words.percent(chosen.accuracy)} of new images correctly and "
-            f"is tied with {some(tied)} (the difference is within {words.points(decision.region)} "
-            f"{'point' if decision.region == 0.01 else 'points'}, which counts as none); {costs}."
-        )
-    elif decision.claim == "better":
-        headline = f"Use {who(leader)}: it classifies {right} of new images correctly."
-        assert first is not None
-        sentences.append(
-            f"With {n} labelled images{interval} it is better than "
-            f"{'the one other' if others == 1 else f'each of the {others} others'} tried; the next, "
-            f"{who(first.candidate)}, is {words.points(first.difference)} points behind "
-            f"(simultaneous 95% interval {words.points(first.low)} to {words.points(first.high)})."
-        )
-    else:
-        headline = f"Undecided: {who(leader)} leads with {right}, but its lead may be chance."
-        doubtful = next(c for c in decision.comparisons if c.verdict in ("undecided", "unknown"))
-        if math.isfinite(doubtful.low):
-            low, high = words.points(doubtful.low, True), words.points(doubtful.high, True)
-            doubt = f"simultaneous 95% interval {low} to {high}"
-        else:
-            doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
-        sentences.append(
-            f"With {n} labelled images{interval}, its lead over {who(doubtful.candidate)} is "
-            f"{words.points(doubtful.difference, True)} points ({doubt}). "
-            f"{_what_would_settle(doubtful)}"
-        )
-    beaten = decision.with_verdict("better")
-    if decision.claim in ("undecided", "tied") and beaten:
-        sentences.append(f"{words.capital(who(leader))} is better than {some(beaten)}.")
-    if decision.claim in ("undecided", "provisional") and chosen != leader:
-        sentences.append(
-            f"If you must choose now: {who(chosen)}, {words.percent(chosen.accuracy)}, the cheapest within "
-            f"{words.points(decision.region)} point of the leader ({words.duration(chosen.seconds)} instead of "
-            f"{words.duration(leader.seconds)})."
-        )
-    sentences.append(
-        f"Cost: {words.duration(chosen.seconds)} to tune and train {who(chosen)} once (one seed, this machine)."
-    )
-    scratch = [c for c in decision.comparisons if c.candidate.strategy == "scratch"]
-    against = (
-        [f"training from scratch reached {words.percent(scratch[0].candidate.accuracy)}"] if scratch else []
-    )
-    if math.isfinite(decision.floor):
-        against.append(f"always answering with the most frequent class {words.percent(decision.floor)}")
-    if against:
-        sentences.append(f"For comparison, {words.listed(against)}.")
-    return Answer(words.clean(decision.dataset, 80), decision.claim, headline, sentences)
-
-
-def _what_would_settle(doubtful: Comparison) -> str:
-    if doubtful.verdict == "unknown":
-        return "More seeds that both have would tell."
-    ways = []
-    if doubtful.more_seeds is not None:
-        ways.append(words.plural(doubtful.more_seeds, "seed"))
-    if doubtful.more_images is not None:
-        ways.append(f"a test set of {words.count(doubtful.more_images)} images")
-    if ways:
-        return f"If the difference is what it looks like, {' or '.join(ways)} would settle it."
-    return (
-        f"If the difference is what it looks like, neither {MOST_SEEDS} seeds nor a test set of "
-        f"{words.count(MOST_IMAGES)} images alone would settle it."
-    )
-
-
-def _several(decisions: Sequence[Decision]) -> bool:
-    """Whether more than one backbone takes part, so that it has to be named."""
-    candidates = [
-        c for d in decisions for c in (d.leader, *(comparison.candidate for comparison in d.comparisons))
-    ]
-    return (
-        len({(c.backbone, c.weights) for c in candidates if c.weights} or {c.backbone for c in candidates})
-        > 1
-    )
-
-
-def _who(candidate: Candidate, several: bool) -> str:
-    name = words.strategy_name(candidate.strategy)
-    return f"{name} on {backbone_title(candidate.backbone, candidate.weights)}" if several else name
-
-
-def _at_labels(decision: Decision, several: bool) -> list[str]:
-    """A row of the table of answers: labels, who leads, accuracy, the lead over the next, what may be said."""
-    leader = decision.leader
-    interval = (
-        f" ({words.percent(leader.low)} to {words.percent(leader.high)})" if leader.low == leader.low else ""
-    )
-    lead, verdict = "–", "nothing to compare with"
-    if decision.comparisons:
-        first = decision.comparisons[0]
-        lead = f"{words.points(first.difference, True)} points over {_who(first.candidate, several)}"
-        verdict = {
-            "provisional": f"provisional: fewer than {MINIMUM_SEEDS} seeds",
-            "better": "better than all others",
-            "tied": f"tied; take {_who(decision.recommended, several)}, the cheapest",
-        }.get(decision.claim, "undecided")
-    return [
-        words.count(decision.n),
-        _who(leader, several),
-        words.percent(leader.accuracy) + interval,
-        lead,
-        verdict,
-    ]
-
-
-# --- what speaks against it -------------------------------------------------------------------------------
-
-
-def alerts(
+def _mistakes(
     records: Sequence[Record],
-    results: pd.DataFrame,
     decisions: Sequence[Decision],
+    datasets: Sequence[str],
     run_info: dict[str, Any],
-    plan_toml: str,
-) -> Iterator[Alert]:
-    """What a reader should know before believing the answer; within a level, the data come first."""
-    for content in run_info.get("datasets", {}).values():
-        name = words.clean(content.get("name", "dataset"), 40)
-        for finding in content.get("findings", []):
-            details = [words.clean(example, 240) for example in finding.get("examples", [])]
-            yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
-    lost = Counter(record.status for record in records if record.status not in ("ok", "skipped"))
-    if lost:
-        what = words.listed([f"{number} {status}" for status, number in lost.most_common()])
-        yield Alert(
-            "problem",
-            f"{words.plural(lost.total(), 'cell has', 'cells have')} no result: {what}. Why is below.",
-        )
-    missing, details = _missing(records, run_info, plan_toml)
-    if missing:
-        text = f"{words.plural(missing, 'planned cell was', 'planned cells were')} not run yet."
-        yield Alert("problem", text, details)
-    largest = {decision.dataset: decision for decision in decisions}
-    for decision in largest.values():
-        of = f" ({words.clean(decision.dataset, 40)})" if len(largest) > 1 else ""
-        below = _scratch_at_floor(results[results["dataset"] == decision.dataset])
-        if below:
-            yield Alert(
-                "problem",
-                f"Training from scratch did not beat the majority class{of} with {words.listed(below)} labels: a "
-                "comparison with scratch says little there.",
-            )
-        if decision.leader.seeds < MINIMUM_SEEDS:
-            seeds = words.plural(decision.leader.seeds, "seed")
-            yield Alert(
-                "caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed."
-            )
-        low, high = wilson(decision.leader.accuracy, decision.n_test)
-        lead = decision.comparisons[0].difference if decision.comparisons else math.inf
-        if (high - low) / 2 > lead:
-            yield Alert(
-                "caution",
-                f"The test set{of} is small: {words.count(decision.n_test)} images determine one accuracy to "
-                f"within ±{words.points((high - low) / 2)} points, more than the lead of "
-                f"{words.points(lead)}. Pairing on the same images narrows that, where predictions are stored.",
-            )
-        unpaired = [c for c in decision.comparisons if c.verdict != "unknown" and not c.paired]
-        if unpaired:
-            yield Alert(
-                "note",
-                f"Predictions on the same test images were not found{of}: intervals are wider than need be.",
-            )
-    diverged: Counter[str] = Counter()
-    for record in records:
-        diverged[record.cell["strategy"]] += sum(trial.get("status") == "diverged" for trial in record.trials)
-    if diverged.total():
-        details = [f"{words.strategy_name(s)}: {number}" for s, number in sorted(diverged.items()) if number]
-        text = f"{words.plural(diverged.total(), 'trial')} diverged (the loss was not finite) and counted as worst."
-        yield Alert("caution", text, details)
-    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
-    budgets = ok.groupby("strategy")["trials"].agg(["min", "max"])
-    if len(budgets) and budgets["min"].min() != budgets["max"].max():
-        details = [
-            f"{words.strategy_name(str(name))}: {low:g}" + (f" to {high:g}" if high > low else "")
-            for name, low, high in budgets.itertuples()
-        ]
-        yield Alert("note", "Strategies had different numbers of trials.", details)
-    said = Counter(words.clean(warning, 400) for record in records for warning in record.warnings)
-    for warning, times in said.most_common(20):
-        yield Alert("note", f"{warning} ({words.plural(times, 'cell')})")
-    for note in run_info.get("notes", []):
-        yield Alert("note", words.clean(note, 400))
-
-
-def _scratch_at_floor(results: pd.DataFrame) -> list[str]:
-    """The label counts at which training from scratch is at or below the majority class."""
-    summary = summary_frame(results[results["strategy"].isin(["scratch", "majority"])])
+    directory: Path,
+    images: Images | None,
+) -> list[Mistakes]:
+    """Of the recommended configuration of each dataset, at its largest label count."""
+    names = dataset_names(records)
     found = []
-    for n, group in summary.dropna(subset="n").groupby("n"):
-        best = group.groupby("strategy")["accuracy"].max()
-        if {"scratch", "majority"} <= set(best.index) and best["scratch"] <= best["majority"]:
-            found.append(words.count(float(str(n))))
+    for decision in {decision.dataset: decision for decision in decisions}.values():
+        mine = [
+            record
+            for record in records
+            if names[record.cell["fingerprint"]] == decision.dataset
+            and record.cell["fraction"] == decision.fraction
+        ]
+        name = who(decision.recommended, has_several([decision]))
+        answers = answers_of(decision, mine, run_info, directory, name)
+        if answers is None:
+            continue
+        place = datasets.index(decision.dataset) + 1
+        figures = draw_mistakes(answers, len(datasets) > 1, place, directory / "figures")
+        wrong = most_confident(answers, images)
+        title = words.clean(decision.dataset, 60)
+        found.append(Mistakes(title, name, [(figure, _markup(figure)) for figure in figures], wrong))
     return found
-
-
-def _missing(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str) -> tuple[int, list[str]]:
-    """How many planned cells have no record, and which combinations of the plan have none at all."""
-    have = {record.cell_id for record in records}
-    count = len(set(run_info.get("cells", [])) - have)
-    try:
-        plan = tomllib.loads(plan_toml)
-        seeds = range(plan["seeds"])
-        wanted = [(s, f, i) for s in plan["strategies"] for f in plan["fractions"] for i in seeds]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError):
-        return count, []
-    seen = {(r.cell["strategy"], r.cell["fraction"], r.cell["seed"]) for r in records}
-    by_place: dict[tuple[str, float], list[int]] = defaultdict(list)
-    for strategy, fraction, seed in wanted:
-        if (strategy, fraction, seed) not in seen:
-            by_place[strategy, fraction].append(seed)
-    details = [
-        f"{words.strategy_name(strategy)} at {words.fraction_name(fraction)}: "
-        f"{'seed' if len(which) == 1 else 'seeds'} {words.listed([str(seed) for seed in which])}"
-        for (strategy, fraction), which in by_place.items()
-    ]
-    return max(count, sum(map(len, by_place.values()))), details[:20]
 
 
 # --- tables -----------------------------------------------------------------------------------------------
@@ -457,7 +208,7 @@ def summary_table(panel: Panel) -> dict[str, Any]:
                     "best": row.accuracy == best[fraction],
                 }
             )
-        lines.append((words.strategy_name(strategy), cells))
+        lines.append((strategy, words.strategy_name(strategy), cells))
     return {
         "title": " · ".join(filter(None, (words.clean(panel.dataset, 60), panel.title))),
         "columns": [column_title(float(str(f)), n) for f, n in sizes.items()],
@@ -504,7 +255,7 @@ def full_table(results: pd.DataFrame) -> dict[str, Any]:
                 line.append(Value(text(value), value))
             else:
                 line.append(Value("–", math.nan))
-        rows.append(line)
+        rows.append((row["strategy"], line))
     return {"columns": [(title, text is not None) for title, _, text in columns], "rows": rows}
 
 
@@ -573,7 +324,7 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
 # --- how it was found -------------------------------------------------------------------------------------
 
 
-def _method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
+def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) -> list[str]:
     """The protocol in plain words, with the settings of this run."""
     lines = [
         "Test images: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
@@ -589,8 +340,9 @@ def _method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
         "Intervals cover new labelled subsets, new initialisations and new test images; with all labels in use, "
         "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
         "images and corrected (Holm) for their number; their intervals hold simultaneously. Test images of one "
-        "group count as one draw. Bands in figures cover seeds "
-        "only and are drawn from three seeds on.",
+        "group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
+        f"A difference whose interval lies within ±{words.points(region)} points counts as none (tied); one "
+        "whose interval excludes zero is a difference; all else is undecided.",
     ]
     if records:
         gpus = run_info.get("hardware", {}).get("gpu") or []

@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from reports import words
+from reports.figures import COSTS, cost_numbers
 from reports.labels import FARTHEST, LabelCurve, Prediction, crossing, label_curves
-from reports.tables import backbone_title
+from reports.tables import CONFIGURATION, backbone_title, summary_frame
 from reports.transfer import Benefit, Estimate
 
 
@@ -26,12 +27,14 @@ class Section:
         columns: heads; the first one heads the rows' names.
         rows: cells as text, the row's name first.
         note: what the columns mean.
+        strategies: whose each row is; empty if the rows are not of single strategies.
     """
 
     conclusions: list[str]
     columns: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     note: str = ""
+    strategies: list[str] = field(default_factory=list)
 
 
 def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
@@ -52,7 +55,7 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
     said = {
         "harm": "Negative transfer, worse than from scratch beyond noise at some number of labels: {}.",
         "help": "Better than from scratch beyond noise: {}.",
-        "equal": "Neither better nor worse than from scratch by a point: {}.",
+        "equal": "Tied with training from scratch: {}.",
         "unclear": "Not told from scratch with these seeds and test images: {}.",
         "unknown": "Nothing is claimed below three seeds: {}.",
     }
@@ -81,16 +84,148 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
             "Points of test accuracy against scratch, with 95% intervals: at the fewest labels (start), by "
             "doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). Then "
             "with how many labels the strategy reaches what scratch reaches with the most.",
+            [b.strategy for b in found],
         ),
         Section(
             [],
             ["over training", "start", "after one pass", "area gained", "plateau", "times faster"],
             over_training,
-            "Points of validation accuracy against scratch, at the most labels: before the first step of the last "
-            "stage, after one pass over the data, on average until scratch's best epoch, and at the best. Then how "
-            "many times fewer images it took to reach scratch's best (0: it never did).",
+            "Points of validation accuracy against scratch, at the most labels: before the first step (where a new "
+            "head knows nothing yet), after one pass over the data, on average until scratch's best epoch, and at the "
+            "best. Then how many times fewer images it took to reach scratch's best (0: it never did).",
+            [b.strategy for b in found if b.over_training is not None],
         ),
     ]
+
+
+def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> Section:
+    """What each configuration costs with the most labels, and on which Pareto fronts it lies.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        several: whether there is more than one dataset.
+        price_per_hour: of the machine; 0: no column of money.
+    """
+    columns = [
+        "configuration",
+        "accuracy",
+        "time to tune and train",
+        "ms an image",
+        "parameters",
+        "peak memory",
+    ]
+    columns += [f"money, at {price_per_hour:g} an hour"] if price_per_hour else []
+    rows, strategies = [], []
+    for dataset, of_dataset in results.groupby("dataset", sort=False):
+        numbers = cost_numbers(of_dataset)
+        memory = summary_frame(of_dataset).set_index([*CONFIGURATION, "fraction"])["peak_memory_mb"]
+        backbones = numbers["backbone"].nunique() > 1
+        differ = {cost: numbers[cost].max() > 1.05 * numbers[cost].min() for cost in COSTS}
+        for row in numbers.to_dict("records"):
+            name = words.strategy_name(row["strategy"])
+            name += f" on {backbone_title(row['backbone'], row['weights'])}" if backbones else ""
+            used = float(memory.get(tuple(row[key] for key in (*CONFIGURATION, "fraction")), math.nan))
+            # Where all are of one size and speed there is no front.
+            fronts = {cost: " *" if row[f"front_{cost}"] and differ[cost] else "" for cost in COSTS}
+            latency = row["inference_ms_per_image"]
+            line = [
+                f"{words.clean(dataset, 40)}: {name}" if several else name,
+                words.percent(row["accuracy"]),
+                words.duration(row["seconds"]) + fronts["seconds"],
+                f"{latency:.3g}{fronts['inference_ms_per_image']}" if math.isfinite(latency) else "–",
+                words.magnitude(row["params"]) + fronts["params"],
+                f"{words.count(used)} MB" if math.isfinite(used) else "–",
+            ]
+            rows.append(line + ([words.money(row["seconds"], price_per_hour)] if price_per_hour else []))
+            strategies.append(row["strategy"])
+    return Section(
+        [],
+        columns,
+        rows,
+        "With the most labels, the cheapest to train first. A star: nothing else is as cheap in this and at least "
+        "as accurate (the Pareto front). Latency is that of one image at a time on one thread.",
+        strategies,
+    )
+
+
+OVERFITS = 0.1
+"""A training accuracy so far above that on new images is called overfitting."""
+
+
+def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Section:
+    """Accuracy in training, on validation and on test images, with the most labels: who overfits.
+
+    Args:
+        results, curves: the frames of ``tables``.
+        several: whether there is more than one dataset.
+    """
+    numbers = gap_numbers(results, curves)
+    if numbers.empty:
+        return Section(["Training curves were not recorded."])
+    backbones = numbers["backbone"].nunique() > 1
+    rows: list[list[str]] = []
+    overfit, loss_rises = [], []
+    for row in numbers.to_dict("records"):
+        name = words.strategy_name(row["strategy"])
+        name += f" on {backbone_title(row['backbone'], row['weights'])}" if backbones else ""
+        name = f"{words.clean(row['dataset'], 40)}: {name}" if several else name
+        gap = row["train"] - row["test"]
+        if gap > OVERFITS:
+            overfit.append(f"{name} ({words.points(gap)} points)")
+        if row["rise"] > OVERFITS:
+            loss_rises.append(name)
+        rise = f"{row['rise']:+.0%}".replace("-", "−") if math.isfinite(row["rise"]) else "–"
+        rows.append(
+            [name, *(words.percent(row[key]) for key in ("train", "val", "test")), words.points(gap), rise]
+        )
+    conclusions = [
+        f"Overfitting, more than {words.points(OVERFITS)} points from training to test images: "
+        f"{words.listed(overfit[:6])}. More labels, stronger augmentation or fewer trained layers help there."
+        if overfit
+        else f"No sign of overfitting: training and test accuracy lie within {words.points(OVERFITS)} points."
+    ]
+    if loss_rises:
+        conclusions.append(
+            f"After its best epoch the validation loss rose by more than a tenth: {words.listed(loss_rises[:6])}. "
+            "Early stopping has caught that; the refit trains no longer than the best epoch."
+        )
+    return Section(
+        conclusions,
+        ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
+        rows,
+        "Means over seeds, with the most labels. Training and validation: the winning trial at its best epoch, "
+        "training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training minus "
+        "test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
+        numbers["strategy"].tolist(),
+    )
+
+
+def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds at the most labels of each configuration: accuracy in training (``train``), on validation
+    (``val``) and on test images (``test``), and ``rise``, by which share the validation loss of the last stage
+    ended above its lowest."""
+    ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
+    ok = ok[ok["fraction"] == ok.groupby("dataset")["fraction"].transform("max")]
+    mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
+    if mine.empty:
+        return pd.DataFrame(columns=[*CONFIGURATION, "train", "val", "test", "rise"])
+    points = mine.pivot_table(index=["cell_id", "stage", "epoch", "images"], columns="metric", values="value")
+    points = points.reset_index().sort_values("images", kind="stable")
+    points = points.reindex(
+        columns=["cell_id", "stage", "epoch", "train_accuracy", "val_accuracy", "val_loss"]
+    )
+    last = points.groupby("cell_id")["stage"].transform("last")
+    points = points[points["stage"] == last].merge(ok[["cell_id", "epochs"]], on="cell_id")
+    best = points[points["epoch"] == points["epochs"]].groupby("cell_id").last()
+    losses = points.groupby("cell_id")["val_loss"]
+    cells = ok.set_index("cell_id")
+    cells = cells.assign(
+        train=best["train_accuracy"],
+        val=best["val_accuracy"],
+        test=cells["accuracy"],
+        rise=losses.last() / losses.min() - 1,
+    )
+    return cells.groupby(CONFIGURATION, sort=False)[["train", "val", "test", "rise"]].mean().reset_index()
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -179,4 +314,5 @@ def labels_table(results: pd.DataFrame, directory: Path, several: bool) -> Secti
         rows,
         "Curves fitted to accuracy against labels (power law, exponential or logarithm, whichever suits), with 95% "
         f"intervals, up to {FARTHEST:g} times the labels; the back-test hides the most labels and predicts them.",
+        [curve.key[3] for curve in curves],
     )

@@ -67,7 +67,7 @@ def results_frame(records: Sequence[Record]) -> pd.DataFrame:
     ``error`` is the message. ``total_seconds`` is less than tuning plus refit by the stored features that both
     use: each of these counts them as if alone. Two datasets of one name are told apart by their fingerprint.
     """
-    names = _dataset_names(records)
+    names = dataset_names(records)
     rows = [_row(record, names) for record in records]
     order = ("dataset", "backbone", "weights", "strategy", "fraction", "seed", "cell_id")
     rows.sort(key=lambda row: [strategy_key(row[key]) if key == "strategy" else row[key] for key in order])
@@ -256,7 +256,7 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _dataset_names(records: Sequence[Record]) -> dict[str, str]:
+def dataset_names(records: Sequence[Record]) -> dict[str, str]:
     """The name of each fingerprint, made unique where two datasets share one."""
     fingerprints: dict[str, set[str]] = defaultdict(set)
     names: dict[str, str] = {}

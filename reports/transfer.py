@@ -74,7 +74,7 @@ class OverTraining:
     """Validation accuracy against images seen, minus that of training from scratch, at the most labels.
 
     Attributes:
-        start: difference before the last stage's first step (what a head stage has learned counts).
+        start: difference before the first step.
         first: difference after the first pass over the data.
         area: mean difference over the images that scratch saw until its best epoch.
         plateau: difference of the best values.
@@ -101,6 +101,7 @@ class Benefit:
     most: float
     over_labels: OverLabels
     over_training: OverTraining | None = field(repr=False)
+    region: float = EQUIVALENCE
 
     @property
     def verdict(self) -> str:
@@ -111,18 +112,21 @@ class Benefit:
         ends = (self.over_labels.start, self.over_labels.asymptote)
         if any(not math.isfinite(end.low) for end in ends):
             return "unknown"
-        tied = [end.low > -EQUIVALENCE and end.high < EQUIVALENCE for end in ends]
+        tied = [end.low > -self.region and end.high < self.region for end in ends]
         if any(end.low > 0 and not small for end, small in zip(ends, tied, strict=True)):
             return "help"
         return "equal" if all(tied) else "unclear"
 
 
-def benefits(results: pd.DataFrame, curves: pd.DataFrame, directory: Path | None) -> list[Benefit]:
+def benefits(
+    results: pd.DataFrame, curves: pd.DataFrame, directory: Path | None, region: float = EQUIVALENCE
+) -> list[Benefit]:
     """A benefit for every strategy that was run beside ``scratch`` on a dataset and backbone.
 
     Args:
         results, curves: the frames of ``tables``.
         directory: the run directory, for predictions.
+        region: differences within plus or minus this are equivalent.
     """
     ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
     validated = curves[curves["metric"] == "val_accuracy"]
@@ -147,14 +151,15 @@ def benefits(results: pd.DataFrame, curves: pd.DataFrame, directory: Path | None
             found.append(
                 Benefit(
                     str(dataset), str(backbone), str(weights), str(strategy), n[0], n[-1],
-                    _over_labels(n, [(a, b) for a, b in pairs]), over_training,
+                    _over_labels(n, [(a, b) for a, b in pairs], region), over_training,
+                    region,
                 )
             )  # fmt: skip
     return found
 
 
-def _over_labels(n: list[float], pairs: list[tuple[Measured, Measured]]) -> OverLabels:
-    comparisons = compare_pairs(pairs, EQUIVALENCE)
+def _over_labels(n: list[float], pairs: list[tuple[Measured, Measured]], region: float) -> OverLabels:
+    comparisons = compare_pairs(pairs, region)
     negative = [(count, c) for count, c in zip(n, comparisons, strict=True) if c.verdict == "worse"]
     slope = Estimate(math.nan)
     if len(pairs) > 1:

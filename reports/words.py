@@ -78,6 +78,14 @@ def duration(seconds: float) -> str:
     return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
 
 
+def money(seconds: float, price_per_hour: float) -> str:
+    """What so many seconds cost at a price an hour, in its currency: ``0.36``."""
+    if not math.isfinite(seconds):
+        return "–"
+    cost = seconds / 3600 * price_per_hour
+    return f"{cost:,.2f}" if cost >= 0.995 else f"{cost:.2g}" if cost >= 0.00095 else "<0.001"
+
+
 def listed(items: Sequence[str], conjunction: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     if len(items) < 2:

@@ -18,10 +18,18 @@ splits         test part, nested subsets, validation: pure functions
 from __future__ import annotations
 
 from bench.datasets.dataset import Dataset, Part
-from bench.datasets.prepare import decoding_versions, open_dataset
+from bench.datasets.prepare import cached_dataset, decoding_versions, open_dataset
 from bench.datasets.source import canonical_spec, known_names
 
-__all__ = ["Dataset", "Part", "canonical_spec", "decoding_versions", "known_datasets", "open_dataset"]
+__all__ = [
+    "Dataset",
+    "Part",
+    "cached_dataset",
+    "canonical_spec",
+    "decoding_versions",
+    "known_datasets",
+    "open_dataset",
+]
 
 
 def known_datasets() -> list[tuple[str, str]]:

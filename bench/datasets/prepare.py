@@ -67,15 +67,14 @@ def open_dataset(
         RequestError: the dataset does not exist, or no benchmark can be made of it.
         BenchError: a download failed, or the cache cannot be written.
     """
-    from bench.datasets.decode import RESIZINGS, max_pixels
+    from bench.datasets.decode import RESIZINGS
 
     if resizing not in RESIZINGS:
         raise RequestError("resizing", resizing, "one of " + ", ".join(RESIZINGS))
     spec = canonical_spec(spec)
     source = open_source(spec)
     caches = cache_dir() / "datasets"
-    prefix = digest([spec, image_size, resizing])
-    entry = caches / f"{prefix}-{digest([source.stamp(), decoding_versions(), max_pixels()])}"
+    prefix, entry = _entry(spec, source, image_size, resizing)
     dataset = _load(entry)
     if dataset is not None:
         return dataset
@@ -103,6 +102,25 @@ def open_dataset(
     if dataset is None:
         raise BenchError(f"The dataset cache {str(entry)!r} was damaged as soon as it was written.")
     return dataset
+
+
+def cached_dataset(spec: str, image_size: int, resizing: str = "crop") -> Dataset | None:
+    """The dataset if it has been decoded before and is in the cache, else None; see ``open_dataset``.
+
+    Raises:
+        RequestError: the dataset does not exist.
+    """
+    spec = canonical_spec(spec)
+    return _load(_entry(spec, open_source(spec), image_size, resizing)[1])
+
+
+def _entry(spec: str, source: Source, image_size: int, resizing: str) -> tuple[str, Path]:
+    """What the names of the dataset's cache entries begin with, and the entry of its present state."""
+    from bench.datasets.decode import max_pixels
+
+    prefix = digest([spec, image_size, resizing])
+    name = f"{prefix}-{digest([source.stamp(), decoding_versions(), max_pixels()])}"
+    return prefix, cache_dir() / "datasets" / name
 
 
 def decoding_versions() -> list[int]:

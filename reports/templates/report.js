@@ -31,3 +31,44 @@ for (const table of document.querySelectorAll("table.sortable")) {
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });
+
+// Highlighting: the marks and rows of the chosen strategies stay, all others fade.
+const toolbar = document.getElementById("highlight");
+if (toolbar) {
+  const buttons = [...toolbar.querySelectorAll("button")];
+  const show = () => {
+    const chosen = new Set(buttons.filter((b) => b.getAttribute("aria-pressed") === "true").map((b) => b.dataset.pick));
+    document.body.classList.toggle("picked", chosen.size > 0);
+    for (const mark of document.querySelectorAll("[data-strategy]")) {
+      mark.classList.toggle("on", chosen.has(mark.dataset.strategy));
+    }
+  };
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      show();
+    });
+  }
+  toolbar.hidden = false;
+}
+// Filtering: the rows that have every word.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const status = document.getElementById("sorted");
+  const label = document.createElement("label");
+  const input = document.createElement("input");
+  label.className = "filter";
+  input.type = "search";
+  input.placeholder = "such as: scratch 10% failed";
+  label.append("Show rows with ", input);
+  (table.closest(".scroll") || table).before(label);
+  input.addEventListener("input", () => {
+    const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of table.tBodies[0].rows) {
+      const text = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
+      row.hidden = !wanted.every((word) => text.includes(word));
+      shown += !row.hidden;
+    }
+    status.textContent = `${shown} of ${table.tBodies[0].rows.length} rows shown.`;
+  });
+}

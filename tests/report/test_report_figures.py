@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records import Record
-from reports import figures
+from reports import drawing, figures
 from reports.tables import curves_frame, results_frame
 
 
-def _draw(records: list[Record], out: Path) -> list[figures.FigureInfo]:
+def _draw(records: list[Record], out: Path) -> list[drawing.FigureInfo]:
     return figures.draw_all(results_frame(records), curves_frame(records), out)
 
 
@@ -55,7 +55,7 @@ def test_svg_is_well_formed_with_ids_of_its_own_and_colours_of_the_page(tmp_path
         ElementTree.fromstring(svg)
         own = set(re.findall(r' id="([^"]+)"', svg))
         assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= own
-        assert figures.INK not in svg
+        assert drawing.INK not in svg
         assert "var(--ink)" in svg
         assert "DejaVu" not in svg
 
@@ -82,9 +82,11 @@ def test_the_front_holds_who_is_not_beaten() -> None:
     numbers = figures.cost_numbers(results_frame(fake.records(backbones=("A", "B"))))
     assert "majority" not in set(numbers["strategy"])
     assert set(numbers["fraction"]) == {1.0}
-    for row in numbers.itertuples():
-        beaten = ((numbers["seconds"] <= row.seconds) & (numbers["accuracy"] > row.accuracy)).any()
-        assert row.front == (not beaten)
+    for cost in figures.COSTS:
+        for row in numbers.to_dict("records"):
+            cheaper = (numbers[cost] < row[cost]) & (numbers["accuracy"] >= row["accuracy"])
+            better = (numbers[cost] <= row[cost]) & (numbers["accuracy"] > row["accuracy"])
+            assert row[f"front_{cost}"] == (not (cheaper | better).any())
 
 
 def test_curves_are_those_of_the_winning_trial_at_the_largest_count_stages_in_order() -> None:
@@ -99,17 +101,17 @@ def test_curves_are_those_of_the_winning_trial_at_the_largest_count_stages_in_or
 
 
 def test_strategies_keep_their_colours() -> None:
-    known = {name: figures.style_of(name) for name in fake.STRATEGIES}
+    known = {name: drawing.style_of(name) for name in fake.STRATEGIES}
     assert len({colour for colour, _ in known.values()}) == 5
     others = [f"method_{i}" for i in range(24)]
-    pairs = {figures.style_of(name, [*others, "scratch"]) for name in others}
+    pairs = {drawing.style_of(name, [*others, "scratch"]) for name in others}
     assert len(pairs) == 24
     assert not pairs & set(known.values())
 
 
 @given(st.lists(st.floats(-0.5, 1.5), max_size=30), st.floats(0.001, 0.2))
 def test_labels_do_not_overlap(wanted: list[float], gap: float) -> None:
-    placed = figures.spread_labels(wanted, gap, 0.0, 1.0)
+    placed = drawing.spread_labels(wanted, gap, 0.0, 1.0)
     room = min(gap, 1.0 / max(1, len(wanted) - 1))
     assert len(placed) == len(wanted)
     assert all(-1e-9 <= p <= 1 + 1e-9 for p in placed)
@@ -119,13 +121,13 @@ def test_labels_do_not_overlap(wanted: list[float], gap: float) -> None:
 
 
 def test_labels_that_have_room_stay_where_they_are() -> None:
-    assert figures.spread_labels([0.9, 0.1, 0.5], 0.1, 0, 1) == pytest.approx([0.9, 0.1, 0.5])
-    assert figures.spread_labels([0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.45, 0.55])
+    assert drawing.spread_labels([0.9, 0.1, 0.5], 0.1, 0, 1) == pytest.approx([0.9, 0.1, 0.5])
+    assert drawing.spread_labels([0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.45, 0.55])
 
 
 @given(st.floats(0.001, 1e5), st.floats(1.5, 1e4))
 def test_time_ticks_lie_in_range(low: float, ratio: float) -> None:
-    ticks = figures.time_ticks(low, low * ratio)
+    ticks = drawing.time_ticks(low, low * ratio)
     assert all(low <= tick <= low * ratio for tick in ticks)
     assert ticks == sorted(ticks)
 

@@ -61,7 +61,9 @@ def test_everything_is_written(tmp_path: Path) -> None:
     fake.write_predictions(records, tmp_path)
     page = _page(tmp_path, records)
     assert (tmp_path / "results.csv").exists()
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 3
+    names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert names == {"accuracy", "cost", "curves", "confusion", "classes", "calibration"}
+    assert names == {path.stem for path in (tmp_path / "figures").glob("*.csv")}
     assert "full fine-tuning leads with 80." in page.text
     assert "3,409 labelled images" in page.text
     assert "tensorflow" in page.text

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
-from bench.plan import DEFAULT_STRATEGIES, QUICKSTART, Plan, load_plan, parse_assignment, read_toml, set_key
+from bench.plan import (
+    DEFAULT_STRATEGIES,
+    NUMBERLESS,
+    QUICKSTART,
+    Plan,
+    load_plan,
+    parse_assignment,
+    read_toml,
+    set_key,
+)
 from bench.runs import prepare
 
 DIGITS: dict[str, Any] = {"datasets": ["digits"]}
@@ -209,12 +218,13 @@ def test_equal_plans_written_differently_have_one_hash() -> None:
 def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
     plan = load_plan(DIGITS)
     assert load_plan(set_key(DIGITS, "limits.cell_seconds", 7)).hash() == plan.hash()
+    assert load_plan(set_key(DIGITS, "report.region", 0.02)).hash() == plan.hash()
     others: dict[str, Any] = {
         "datasets": ["other"], "backbones": ["other"], "strategies": ["other"], "fractions": [0.5], "seeds": 4,
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
         "flip": True, "threads": 2, "head": {"pooling": "max"}, "tuning": {"trials": 5},
     }  # fmt: skip
-    assert set(others) == set(Plan.model_fields) - {"limits"}
+    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}
     assert len(hashes | {plan.hash()}) == len(others) + 1
     assert all(re.fullmatch("[0-9a-f]{6}", text) for text in hashes)

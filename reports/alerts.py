@@ -1,0 +1,140 @@
+"""What a reader should know before believing the answer."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from bench.records import Record
+from reports import words
+from reports.statistics import MINIMUM_SEEDS, Decision, wilson
+from reports.tables import summary_frame
+
+LEVELS = ("problem", "caution", "note")
+"""The gravest first."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that a reader should know before believing the answer."""
+
+    level: str
+    """One of ``LEVELS``, the gravest first."""
+    text: str
+    details: list[str] = field(default_factory=list)
+
+
+def alerts(
+    records: Sequence[Record],
+    results: pd.DataFrame,
+    decisions: Sequence[Decision],
+    run_info: dict[str, Any],
+    plan_toml: str,
+) -> Iterator[Alert]:
+    """What a reader should know before believing the answer; within a level, the data come first."""
+    for content in run_info.get("datasets", {}).values():
+        name = words.clean(content.get("name", "dataset"), 40)
+        for finding in content.get("findings", []):
+            details = [words.clean(example, 240) for example in finding.get("examples", [])]
+            yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
+    lost = Counter(record.status for record in records if record.status not in ("ok", "skipped"))
+    if lost:
+        what = words.listed([f"{number} {status}" for status, number in lost.most_common()])
+        yield Alert(
+            "problem",
+            f"{words.plural(lost.total(), 'cell has', 'cells have')} no result: {what}. Why is below.",
+        )
+    missing, details = _missing(records, run_info, plan_toml)
+    if missing:
+        text = f"{words.plural(missing, 'planned cell was', 'planned cells were')} not run yet."
+        yield Alert("problem", text, details)
+    largest = {decision.dataset: decision for decision in decisions}
+    for decision in largest.values():
+        of = f" ({words.clean(decision.dataset, 40)})" if len(largest) > 1 else ""
+        below = _scratch_at_floor(results[results["dataset"] == decision.dataset])
+        if below:
+            yield Alert(
+                "problem",
+                f"Training from scratch did not beat the majority class{of} with {words.listed(below)} labels: a "
+                "comparison with scratch says little there.",
+            )
+        if decision.leader.seeds < MINIMUM_SEEDS:
+            seeds = words.plural(decision.leader.seeds, "seed")
+            yield Alert(
+                "caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed."
+            )
+        low, high = wilson(decision.leader.accuracy, decision.n_test)
+        lead = decision.comparisons[0].difference if decision.comparisons else math.inf
+        if (high - low) / 2 > lead:
+            yield Alert(
+                "caution",
+                f"The test set{of} is small: {words.count(decision.n_test)} images determine one accuracy to "
+                f"within ±{words.points((high - low) / 2)} points, more than the lead of "
+                f"{words.points(lead)}. Pairing on the same images narrows that, where predictions are stored.",
+            )
+        unpaired = [c for c in decision.comparisons if c.verdict != "unknown" and not c.paired]
+        if unpaired:
+            yield Alert(
+                "note",
+                f"Predictions on the same test images were not found{of}: intervals are wider than need be.",
+            )
+    diverged: Counter[str] = Counter()
+    for record in records:
+        diverged[record.cell["strategy"]] += sum(trial.get("status") == "diverged" for trial in record.trials)
+    if diverged.total():
+        details = [f"{words.strategy_name(s)}: {number}" for s, number in sorted(diverged.items()) if number]
+        text = f"{words.plural(diverged.total(), 'trial')} diverged (the loss was not finite) and counted as worst."
+        yield Alert("caution", text, details)
+    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
+    budgets = ok.groupby("strategy")["trials"].agg(["min", "max"])
+    if len(budgets) and budgets["min"].min() != budgets["max"].max():
+        details = [
+            f"{words.strategy_name(str(name))}: {low:g}" + (f" to {high:g}" if high > low else "")
+            for name, low, high in budgets.itertuples()
+        ]
+        yield Alert("note", "Strategies had different numbers of trials.", details)
+    said = Counter(words.clean(warning, 400) for record in records for warning in record.warnings)
+    for warning, times in said.most_common(20):
+        yield Alert("note", f"{warning} ({words.plural(times, 'cell')})")
+    for note in run_info.get("notes", []):
+        yield Alert("note", words.clean(note, 400))
+
+
+def _scratch_at_floor(results: pd.DataFrame) -> list[str]:
+    """The label counts at which training from scratch is at or below the majority class."""
+    summary = summary_frame(results[results["strategy"].isin(["scratch", "majority"])])
+    found = []
+    for n, group in summary.dropna(subset="n").groupby("n"):
+        best = group.groupby("strategy")["accuracy"].max()
+        if {"scratch", "majority"} <= set(best.index) and best["scratch"] <= best["majority"]:
+            found.append(words.count(float(str(n))))
+    return found
+
+
+def _missing(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str) -> tuple[int, list[str]]:
+    """How many planned cells have no record, and which combinations of the plan have none at all."""
+    have = {record.cell_id for record in records}
+    count = len(set(run_info.get("cells", [])) - have)
+    try:
+        plan = tomllib.loads(plan_toml)
+        seeds = range(plan["seeds"])
+        wanted = [(s, f, i) for s in plan["strategies"] for f in plan["fractions"] for i in seeds]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        return count, []
+    seen = {(r.cell["strategy"], r.cell["fraction"], r.cell["seed"]) for r in records}
+    by_place: dict[tuple[str, float], list[int]] = defaultdict(list)
+    for strategy, fraction, seed in wanted:
+        if (strategy, fraction, seed) not in seen:
+            by_place[strategy, fraction].append(seed)
+    details = [
+        f"{words.strategy_name(strategy)} at {words.fraction_name(fraction)}: "
+        f"{'seed' if len(which) == 1 else 'seeds'} {words.listed([str(seed) for seed in which])}"
+        for (strategy, fraction), which in by_place.items()
+    ]
+    return max(count, sum(map(len, by_place.values()))), details[:20]

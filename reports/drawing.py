@@ -1,0 +1,330 @@
+"""How figures are drawn: one style, one frame, names beside lines; PNG, SVG and CSV of each.
+
+A strategy has one colour, one marker and one place in the order, in every figure. Text comes from users: none is
+parsed as mathematics.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from bench.files import write_atomic
+from reports import words
+from reports.tables import write_csv
+
+# Okabe & Ito's colours, which people with any kind of colour vision tell apart; the lightest three come last.
+_KNOWN = {
+    "scratch": ("#D55E00", "o"),
+    "feature_extraction": ("#CC79A7", "s"),
+    "partial_finetune": ("#009E73", "^"),
+    "full_finetune": ("#0072B2", "D"),
+    "majority": ("#5c6670", ""),
+}
+_OTHER = [(colour, marker) for marker in "vPX<>ph*" for colour in ("#E69F00", "#56B4E9", "#BFAE00")]
+
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
+_TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
+
+_LABEL_POINTS = 11.5
+
+_STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "transfer-bench",  # the same bytes from run to run
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A panel and where its axes lie in it, in inches. Names of lines stand in the right margin."""
+
+    width: float = 4.8
+    height: float = 3.4
+    left: float = 0.62
+    right: float = 1.65
+    bottom: float = 0.62
+    top: float = 0.42
+
+    @property
+    def across(self) -> float:
+        return self.width - self.left - self.right
+
+    @property
+    def up(self) -> float:
+        return self.height - self.bottom - self.top
+
+
+FRAME = Frame()
+
+
+@dataclass(frozen=True)
+class FigureInfo:
+    """A figure that was drawn: ``path`` is its PNG; SVG and the numbers as CSV lie beside it."""
+
+    name: str
+    dataset: str
+    title: str
+    path: Path
+    alt: str
+    conclusion: str
+    """What to conclude from it, one or two sentences."""
+    svgs: tuple[str, ...]
+    """One SVG a panel, to be placed in HTML: colours by CSS variables, ids that are unique in the page."""
+    numbers: pd.DataFrame
+
+
+def style_of(strategy: str, strategies: Sequence[str] = ()) -> tuple[str, str]:
+    """Colour and marker; a strategy we do not know gets the next free pair by its name's place in the order."""
+    if strategy in _KNOWN:
+        return _KNOWN[strategy]
+    others = sorted({*strategies, strategy} - set(_KNOWN))
+    return _OTHER[others.index(strategy) % len(_OTHER)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A figure before it is drawn: one function a panel."""
+
+    name: str
+    title: str
+    alt: str
+    conclusion: str
+    panels: list[Callable[[Axes], None]]
+    numbers: pd.DataFrame
+    frame: Frame = FRAME
+
+
+_MARK = re.compile(r' id="strategy:([^"]*)"')
+
+
+def mark(strategy: str, *artists: Artist) -> None:
+    """Says whose these are: in SVG they get the attribute ``data-strategy``."""
+    for artist in artists:
+        artist.set_gid(f"strategy:{words.clean(strategy)}")
+
+
+def spread_labels(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions as near as possible to the given ones, at least ``gap`` apart, between ``low`` and ``high``.
+
+    Where there is not enough room, the gap shrinks.
+    """
+    if not positions:
+        return []
+    gap = min(gap, (high - low) / max(1, len(positions) - 1))
+    order = np.argsort(positions, kind="stable")
+    # Least squares with a minimal gap is an isotonic regression of what is left when the gaps are taken out.
+    blocks: list[list[float]] = []
+    for rank, index in enumerate(order):
+        blocks.append([positions[index] - rank * gap, 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, m), (b, n) = blocks[-2:]
+            blocks[-2:] = [[(a * m + b * n) / (m + n), m + n]]
+    flat = [value for value, size in blocks for _ in range(int(size))]
+    top = high - (len(positions) - 1) * gap
+    placed = [0.0] * len(positions)
+    for rank, index in enumerate(order):
+        placed[index] = min(max(flat[rank], low), top) + rank * gap
+    return placed
+
+
+def time_ticks(low: float, high: float) -> list[float]:
+    """Round numbers of seconds, minutes or hours between two times, two to six of them where possible."""
+    coarse = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 360000]
+    fine = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10800, 36000, 108000]
+    finest = [m * 10.0**e for e in range(-3, 2) for m in (1, 2, 4, 6)] + [
+        m * unit for unit in (60, 600, 3600, 36000) for m in (1, 2, 3, 4)
+    ]
+    for candidates in (coarse, fine, sorted(finest)):
+        ticks = [float(t) for t in candidates if low <= t <= high]
+        if len(ticks) >= 3:
+            return ticks
+    return ticks
+
+
+# --- drawing ----------------------------------------------------------------------------------------------
+
+
+def limits(values: Sequence[float] | pd.Series[Any]) -> tuple[float, float]:
+    low, high = float(np.min(values)), float(np.max(values))
+    margin = max(0.02, 0.06 * (high - low))
+    return max(-0.02, low - margin), min(1.02, high + margin)
+
+
+def set_up(axes: Axes, title: str, x: str, y: str, low: float, high: float) -> None:
+    axes.set_title(words.clean(title, 44), pad=10)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    digits = 1 if high - low < 0.06 else 0
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value, digits)))
+    axes.grid(visible=False, axis="x")
+
+
+def ticks(axes: Axes, values: Sequence[float], text: Callable[[float], str]) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+
+
+def count_ticks(axes: Axes, sizes: pd.Series[Any]) -> None:
+    """Ticks at the label counts; where two would overlap, the one further left has no text."""
+    names = {float(n): f"{words.count(n)}\n{words.fraction_name(float(str(f)))}" for f, n in sizes.items()}
+    (low, high), width = np.log(axes.get_xlim()), FRAME.across
+    previous = np.inf
+    for n in sorted(names, reverse=True):
+        place = (np.log(n) - low) / (high - low) * width
+        if previous - place < 0.44:
+            names[n] = ""
+        else:
+            previous = place
+    ticks(axes, sorted(names), lambda value: names.get(value, ""))
+
+
+def label_ends(
+    axes: Axes,
+    ends: Sequence[tuple[Any, Any, Any]],
+    everyone: Sequence[str],
+    texts: Sequence[str] = (),
+    leaders: bool = False,
+) -> None:
+    """Names the lines that end at (x, y) in the right margin, each with its marker, none over another."""
+    low, high = axes.get_ylim()
+    height = FRAME.up * 72
+    wanted = [(y - low) / (high - low) for _, _, y in ends]
+    placed = spread_labels(wanted, _LABEL_POINTS / height, 0.0, 1.0)
+    for i, (strategy, x, _) in enumerate(ends):
+        colour, symbol = style_of(strategy, everyone)
+        text = texts[i] if texts else words.clean(words.strategy_name(strategy), 21)
+        if leaders:
+            start = axes.transAxes.inverted().transform(axes.transData.transform((x, low)))[0]
+            line = axes.plot([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour,
+                             alpha=0.5, linewidth=0.6, clip_on=False, zorder=1)  # fmt: skip
+            mark(strategy, *line)
+        point = axes.plot(1.045, placed[i], marker=symbol or ".", markersize=5 if symbol else 3, color=colour,
+                          transform=axes.transAxes, clip_on=False, linestyle="none")  # fmt: skip
+        name = axes.text(1.075, placed[i], text, transform=axes.transAxes, va="center_baseline", fontsize=8.5)
+        mark(strategy, *point, name)
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two positive ones, on a logarithmic axis: at least two where there are any."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        found = [m * 10.0**e for e in decades for m in steps if low <= m * 10.0**e <= high]
+        if len(found) >= 3:
+            return found
+    return found
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in any script
+        yield
+
+
+def _place(index: int, panels: int) -> tuple[int, int]:
+    """Row and column of a panel, three to a row."""
+    return divmod(index, min(3, panels))
+
+
+def figure(plan: Plan) -> Figure:
+    frame, panels = plan.frame, len(plan.panels)
+    rows, columns = _place(panels - 1, panels)[0] + 1, min(3, panels)
+    width, height = columns * frame.width, rows * frame.height
+    drawn = Figure(figsize=(width, height), facecolor=PAPER)
+    for index, panel in enumerate(plan.panels):
+        row, column = _place(index, panels)
+        left, bottom = column * frame.width + frame.left, height - (row + 1) * frame.height + frame.bottom
+        place = (left / width, bottom / height, frame.across / width, frame.up / height)
+        panel(drawn.add_axes(place, facecolor="none"))
+    return drawn
+
+
+def save(plan: Plan, suffix: str, dataset: str, out: Path) -> FigureInfo:
+    """Draws a figure and writes it as PNG and SVG with its numbers as CSV, each atomically, into ``out``."""
+    name = plan.name + suffix
+    png, svg = io.BytesIO(), io.StringIO()
+    with styled():
+        drawn = figure(plan)
+        FigureCanvasSVG(drawn).print_svg(svg, metadata={"Date": None, "Creator": None})
+        drawn.set_dpi(144)
+        FigureCanvasAgg(drawn).print_png(png, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
+    document = _MARK.sub(r' class="mark" data-strategy="\1"', svg.getvalue())
+    write_atomic(out / f"{name}.png", png.getvalue())
+    write_atomic(out / f"{name}.svg", document)
+    write_csv(plan.numbers, out / f"{name}.csv")
+    svgs = tuple(panel_svgs(document, plan, name))
+    return FigureInfo(
+        name, dataset, plan.title, out / f"{name}.png", plan.alt, plan.conclusion, svgs, plan.numbers
+    )
+
+
+def panel_svgs(svg: str, plan: Plan, prefix: str) -> Iterator[str]:
+    """Cuts an SVG document of matplotlib's into one element a panel, to be placed in an HTML page.
+
+    Its size follows the page, its colours the page's colour scheme, its ids do not meet those of another, and
+    its font is the page's. Further panels of a figure are hidden from screen readers: the first one speaks.
+    """
+    frame, panels = plan.frame, len(plan.panels)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", svg)
+    svg = re.sub("|".join(_TOKENS), lambda match: _TOKENS[match[0]], svg)
+    definitions = re.finditer(r'<(path|clipPath) id="([^"]+)"(?:[^>]*/>|>.*?</clipPath>)', svg, re.DOTALL)
+    shared = {match[2]: match[0] for match in definitions}
+    for index in range(panels):
+        group = re.search(rf'^  <g id="axes_{index + 1}">.*?^  </g>$', svg, re.DOTALL | re.MULTILINE)
+        assert group is not None, "matplotlib writes one group a pair of axes"
+        used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', group[0]))
+        missing = sorted(used - set(re.findall(r' id="([^"]+)"', group[0])))
+        body = f"<defs>{''.join(shared[name] for name in missing)}</defs>\n{group[0]}"
+        body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-{index}-", body)
+        row, column = _place(index, panels)
+        box = " ".join(
+            f"{inches * 72:g}"
+            for inches in (column * frame.width, row * frame.height, frame.width, frame.height)
+        )
+        speaks = 'aria-hidden="true"' if index else f'role="img" aria-label="{html.escape(plan.alt)}"'
+        yield f'<svg viewBox="{box}" {speaks}>{body.replace("xlink:href", "href")}</svg>'
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "dataset"

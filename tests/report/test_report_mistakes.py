@@ -1,0 +1,141 @@
+"""Where the recommended configuration fails: numbers that follow from known answers, and what is shown of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import fake
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.training.metrics import expected_calibration_error
+from reports import mistakes
+from reports.html import render
+from reports.mistakes import Answers
+from reports.statistics import decide
+from reports.tables import results_frame
+
+
+def _answers(
+    probabilities: np.ndarray, labels: list[int], names: tuple[str, ...] = ("a", "b", "c")
+) -> Answers:
+    return Answers(
+        dataset="data",
+        fingerprint="f",
+        who="full fine-tuning",
+        n=100,
+        class_names=names,
+        class_sizes=np.array([50.0, 30.0, 20.0]),
+        ids=tuple(f"image {i}" for i in range(len(labels))),
+        labels=np.array(labels),
+        probabilities=probabilities,
+        ece=0.1,
+    )
+
+
+TWO_SEEDS = np.array(
+    [
+        [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.1, 0.0, 0.9]],
+        [[0.7, 0.2, 0.1], [0.2, 0.2, 0.6], [0.8, 0.1, 0.1], [0.1, 0.0, 0.9]],
+    ]
+)
+LABELS = [0, 1, 1, 0]
+
+
+def test_confusion_is_the_mean_over_seeds() -> None:
+    numbers = mistakes.confusion_numbers(_answers(TWO_SEEDS, LABELS)).set_index(["true", "predicted"])
+    assert numbers["images"].sum() == 4
+    assert numbers.loc[("a", "a"), "images"] == 1
+    assert numbers.loc[("a", "c"), "images"] == 1
+    assert numbers.loc[("b", "a"), "share"] == 0.5
+    assert numbers.loc[("b", "b"), "share"] == numbers.loc[("b", "c"), "share"] == 0.25
+    assert numbers.loc["c", "share"].isna().all()  # no test image of class c
+
+
+def test_accuracy_by_class() -> None:
+    numbers = mistakes.class_numbers(_answers(TWO_SEEDS, LABELS)).set_index("class")
+    assert numbers["accuracy"].tolist()[:2] == [0.5, 0.25]
+    assert np.isnan(numbers.loc["c", "accuracy"])
+    assert numbers["test"].tolist() == [2, 2, 0]
+    assert (numbers["low"] < numbers["accuracy"]).tolist() == [True, True, False]
+
+
+def test_calibration_is_that_of_the_records() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), (1, 500))
+    labels = rng.integers(3, size=500)
+    numbers = mistakes.calibration_numbers(_answers(probabilities, labels.tolist()))
+    assert numbers["share"].sum() == pytest.approx(1)
+    ece = ((numbers["confidence"] - numbers["accuracy"]).abs() * numbers["share"]).sum()
+    assert ece == pytest.approx(expected_calibration_error(probabilities[0], labels))
+
+
+def test_the_surest_mistake_comes_first_and_right_answers_are_none() -> None:
+    found = mistakes.most_confident(_answers(TWO_SEEDS, LABELS), None)
+    # Image 1 is right on average over the seeds.
+    assert [(m.id, m.true, m.predicted) for m in found] == [("image 3", "a", "c"), ("image 2", "b", "a")]
+    assert [m.confidence for m in found] == pytest.approx([0.9, 0.7])
+    assert not any(m.thumbnail for m in found)
+
+
+def test_thumbnails_are_small_and_only_of_what_is_at_hand() -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def images(fingerprint: str, ids: object) -> dict[str, np.ndarray]:
+        asked.append((fingerprint, list(ids)))  # type: ignore[call-overload]
+        return {"image 3": np.full((400, 200, 3), 200, np.uint8)}
+
+    found = mistakes.most_confident(_answers(TWO_SEEDS, LABELS), images)
+    assert asked == [("f", ["image 3", "image 2"])]
+    assert [bool(m.thumbnail) for m in found] == [True, False]
+    with Image.open(io.BytesIO(base64.b64decode(found[0].thumbnail.partition(",")[2]))) as picture:
+        assert picture.size == (48, 96)
+
+
+def test_many_classes_stay_readable(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    classes = 120
+    names = tuple(f"{fake.HOSTILE} {i}" for i in range(classes))
+    answers = Answers(
+        "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(600))),
+        rng.integers(classes, size=600), rng.dirichlet(np.ones(classes), (2, 600)), 0.5,
+    )  # fmt: skip
+    figures = {figure.name: figure for figure in mistakes.draw_mistakes(answers, False, 1, tmp_path)}
+    assert set(figures) == {"confusion", "classes", "calibration"}
+    assert len(figures["confusion"].numbers) == classes**2
+    assert sum(len(svg) for figure in figures.values() for svg in figure.svgs) < 300_000
+    assert f"{mistakes.SHOWN_CLASSES} of {classes} classes" in figures["confusion"].conclusion
+
+
+def test_the_answers_are_those_of_the_recommended_configuration(tmp_path: Path) -> None:
+    records = fake.records()
+    fake.write_predictions(records, tmp_path)
+    decision = decide(results_frame(records), tmp_path)[-1]
+    mine = [record for record in records if record.cell["fraction"] == 1.0]
+    answers = mistakes.answers_of(decision, mine, fake.run_info(records), tmp_path, "it")
+    assert answers is not None
+    right = (answers.probabilities.argmax(axis=2) == answers.labels).mean()
+    assert right == pytest.approx(decision.recommended.accuracy)
+    (tmp_path / "predictions" / f"{mine[0].cell_id}.npz").write_bytes(b"torn")
+    for record in mine:
+        (tmp_path / "predictions" / f"{record.cell_id}.npz").write_bytes(b"torn")
+    assert mistakes.answers_of(decision, mine, {}, tmp_path, "it") is None
+
+
+def test_private_images_stay_out_of_the_page(tmp_path: Path) -> None:
+    records = fake.records()
+    fake.write_predictions(records, tmp_path)
+    page = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "data:image" not in page
+    assert "taken for" in page
+    page = render(
+        records,
+        fake.run_info(records),
+        "",
+        tmp_path,
+        images=lambda f, ids: {i: np.zeros((8, 8, 3), np.uint8) for i in ids},
+    ).read_text()
+    assert page.count('<img src="data:image/jpeg;base64,') == mistakes.SHOWN_IMAGES
