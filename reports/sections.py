@@ -91,8 +91,8 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
             ["over training", "start", "after one pass", "area gained", "plateau", "times faster"],
             over_training,
             "Points of validation accuracy against scratch, at the most labels: before the first step (where a new "
-            "head knows nothing yet), after one pass over the data, on average until scratch's best epoch, and at the "
-            "best. Then how many times fewer images it took to reach scratch's best (0: it never did).",
+            "head knows nothing yet), after one pass over the data, on average until scratch's best epoch, and at "
+            "the best. Then how many times fewer images it took to reach scratch's best (0: it never did).",
             [b.strategy for b in found if b.over_training is not None],
         ),
     ]
