@@ -217,6 +217,7 @@ def recommend(
     max_latency_ms: Annotated[float | None, typer.Option(help="Of one image.")] = None,
     max_params: Annotated[float | None, typer.Option(help="Parameters of the network.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None,
+    target: Annotated[float | None, typer.Option(help="An accuracy: says how many labels it needs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Says what to take under constraints, also between measured label counts."""
@@ -225,7 +226,13 @@ def recommend(
     from bench.runs import load
     from reports import recommend as r
 
-    answer = load(directory).recommend(labels, max_seconds, max_latency_ms, max_params, dataset)
+    run = load(directory)
+    if target is not None:
+        constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params)
+        needed = r.labels_needed(run.results, run.directory, target, constraints, dataset)
+        print(json.dumps(needed.to_json(), indent=1, allow_nan=False) if as_json else r.needed_text(needed))
+        return
+    answer = run.recommend(labels, max_seconds, max_latency_ms, max_params, dataset)
     print(json.dumps(answer.to_json(), indent=1, allow_nan=False) if as_json else r.text(answer))
 
 

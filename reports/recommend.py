@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
 from reports import words
+from reports.labels import FARTHEST, Prediction, label_curves
 from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, decide_among
 from reports.tables import backbone_title
 
@@ -120,17 +121,7 @@ def recommend(
         RequestError: no such dataset, a label count far outside of what was measured, or nothing keeps to the
             constraints.
     """
-    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
-    names = sorted(set(ok["dataset"]))
-    if not names:
-        raise RequestError("DIR", str(directory), "a run with a result to recommend", "No cell has one.")
-    if dataset is None and len(names) > 1:
-        raise RequestError("dataset", None, f"one of {', '.join(names)}", "This run has several.")
-    if dataset is not None and dataset not in names:
-        raise RequestError("dataset", dataset, f"one of {', '.join(names)}", did_you_mean(dataset, names))
-    name = dataset or names[0]
-    ok = ok[ok["dataset"] == name]
-
+    name, ok = _of_dataset(results, directory, dataset)
     counts = np.sort(ok.groupby("fraction")["n"].median().to_numpy())
     labels = float(counts[-1]) if constraints.labels is None else constraints.labels
     if not counts[0] / BEYOND <= labels <= counts[-1] * BEYOND:
@@ -165,6 +156,22 @@ def recommend(
         )
     decision = decide_among(runs, region, name, math.nan, math.nan, labels)
     return Recommendation(name, labels, tuple(sorted({float(low), float(high)})), decision, tuple(excluded))
+
+
+def _of_dataset(
+    results: pd.DataFrame, directory: Path | None, dataset: str | None
+) -> tuple[str, pd.DataFrame]:
+    """The dataset that is meant and its results that may be recommended."""
+    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
+    names = sorted(set(ok["dataset"]))
+    if not names:
+        raise RequestError("DIR", str(directory), "a run with a result to recommend", "No cell has one.")
+    if dataset is None and len(names) > 1:
+        raise RequestError("dataset", None, f"one of {', '.join(names)}", "This run has several.")
+    if dataset is not None and dataset not in names:
+        raise RequestError("dataset", dataset, f"one of {', '.join(names)}", did_you_mean(dataset, names))
+    name = dataset or names[0]
+    return name, ok[ok["dataset"] == name]
 
 
 class Between(Measured):
@@ -251,8 +258,132 @@ def text(recommendation: Recommendation) -> str:
         )
         lines.append(
             f"  {who(other)}: {words.percent(other.accuracy)}, {words.points(comparison.difference)} points behind "
-            f"{'the best' if leader == chosen else who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
+            f"{who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
             f"{words.duration(other.seconds)}"
         )
     lines += [f"  left out: {who(candidate)}: {reason}" for candidate, reason in recommendation.excluded[:8]]
+    return "\n".join(lines)
+
+
+# --- labels for a target --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LabelsNeeded:
+    """How many labelled images reach a target accuracy, for one dataset.
+
+    Attributes:
+        dataset: its name.
+        target: the accuracy.
+        most: the most labels that were measured.
+        needed: (strategy, backbone, weights) with its labels, fewest first; infinite where ``FARTHEST`` times the
+            most do not suffice. Of the configurations whose network keeps to the constraints.
+    """
+
+    dataset: str
+    target: float
+    most: float
+    needed: tuple[tuple[tuple[str, str, str], Prediction], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        def number(value: float) -> float | None:
+            return value if math.isfinite(value) else None
+
+        return {
+            "dataset": self.dataset,
+            "target": self.target,
+            "most_measured": self.most,
+            "needed": [
+                {
+                    "strategy": strategy,
+                    "backbone": backbone,
+                    "weights": weights,
+                    "labels": number(labels.value),
+                    "low": number(labels.low),
+                    "high": number(labels.high),
+                }
+                for (strategy, backbone, weights), labels in self.needed
+            ],
+        }
+
+
+def labels_needed(
+    results: pd.DataFrame,
+    directory: Path | None,
+    target: float,
+    constraints: Constraints,
+    dataset: str | None = None,
+) -> LabelsNeeded:
+    """Labels for a target accuracy, by the learning curves of ``labels.label_curves``.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        directory: the run directory, for predictions.
+        target: an accuracy, above 0 and below 1.
+        constraints: of latency and parameters; the number of labels is what is asked for.
+        dataset: which, if the run has several.
+
+    Raises:
+        RequestError: no such dataset, no accuracy, constraints on labels or time beside a target, or no learning
+            curve can be fitted.
+    """
+    if not 0 < target < 1:
+        raise RequestError("target", target, "an accuracy above 0 and below 1, such as 0.9")
+    if constraints.labels is not None or constraints.seconds is not None:
+        field = "labels" if constraints.labels is not None else "max-seconds"
+        raise RequestError(field, getattr(constraints, field.removeprefix("max-")), "nothing beside --target")
+    name, ok = _of_dataset(results, directory, dataset)
+    fits = []
+    for (strategy, backbone, weights), cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
+        candidate = Measured(cells.drop_duplicates("seed", keep="last").set_index("seed"), None).candidate
+        if not constraints.refusal(candidate):
+            fits.append((strategy, backbone, weights))
+    curves, reason = label_curves(ok, directory)
+    if not curves:
+        raise RequestError("target", target, "a run whose learning curves can be fitted", reason)
+    found = [
+        ((strategy, backbone, weights), curve.needed(target))
+        for curve in curves
+        for _, backbone, weights, strategy in [curve.key]
+        if (strategy, backbone, weights) in fits
+    ]
+    if not found:
+        raise RequestError(
+            "constraints", _described(constraints), "some configuration that keeps to them", "None does."
+        )
+    found.sort(key=lambda item: (item[1].value, item[1].high))
+    return LabelsNeeded(name, target, max(curve.n[-1] for curve in curves), tuple(found))
+
+
+def needed_text(found: LabelsNeeded) -> str:
+    """The answer in a few lines."""
+    several = len({(backbone, weights) for (_, backbone, weights), _ in found.needed}) > 1
+
+    def name(key: tuple[str, str, str]) -> str:
+        strategy, backbone, weights = key
+        title = backbone_title(backbone, weights)
+        return words.strategy_name(strategy) + (f" on {title}" if several and title else "")
+
+    far = f"more than {words.count(found.most * FARTHEST)}"
+
+    def labels(n: float) -> str:
+        return words.count(n) if math.isfinite(n) else far
+
+    (key, best), *_ = found.needed
+    target = words.percent(found.target)
+    if math.isfinite(best.value):
+        first = (
+            f"For {target} about {labels(best.value)} labelled images are needed (95% interval "
+            f"{labels(best.low)} to {labels(best.high)}), with {name(key)}."
+        )
+        if best.value > found.most:
+            first += f" That is beyond the {words.count(found.most)} that were measured: an extrapolation."
+    else:
+        first = (
+            f"{target} is not in sight: {words.count(found.most * FARTHEST)} labelled images, {FARTHEST:g} times "
+            "the most that were measured, would probably not suffice for anything tried."
+        )
+    lines = [first]
+    for key, needed in found.needed:
+        lines.append(f"  {name(key)}: {labels(needed.value)} ({labels(needed.low)} to {labels(needed.high)})")
     return "\n".join(lines)

@@ -107,3 +107,55 @@ def test_json_says_the_same_and_has_no_nan() -> None:
     assert content["leader"]["low"] is None
     assert len(content["comparisons"]) == 3
     assert "nothing is claimed below three seeds" in r.text(answer)
+
+
+FRACTIONS = (0.05, 0.1, 0.2, 0.4, 1.0)
+
+
+def test_labels_for_a_target(tmp_path: Path) -> None:
+    records = fake.records(fractions=FRACTIONS, seeds=4)
+    results = made(tmp_path, records)
+    measured = results[(results["strategy"] == "full_finetune") & (results["fraction"] == 0.4)]
+    target = float(measured["accuracy"].mean())
+    found = r.labels_needed(results, tmp_path, target, r.Constraints())
+    needed = {key[0]: labels for key, labels in found.needed}
+    assert set(needed) == {"scratch", "feature_extraction", "partial_finetune", "full_finetune"}
+    # The made-up curves are power laws, so the fit comes close to what was measured.
+    assert needed["full_finetune"].value == pytest.approx(measured["n"].median(), rel=0.3)
+    assert needed["full_finetune"].low <= needed["full_finetune"].value <= needed["full_finetune"].high
+    assert [labels.value for _, labels in found.needed] == sorted(labels.value for _, labels in found.needed)
+    text, content = r.needed_text(found), json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert content["needed"][0]["strategy"] == found.needed[0][0][0]
+    assert "labelled images are needed" in text
+
+
+def test_a_target_out_of_sight_is_called_so(tmp_path: Path) -> None:
+    results = made(tmp_path, fake.records(fractions=FRACTIONS, seeds=4))
+    found = r.labels_needed(results, tmp_path, 0.9999, r.Constraints())
+    assert "not in sight" in r.needed_text(found)
+    assert found.to_json()["needed"][0]["labels"] is None
+
+
+@pytest.mark.parametrize(
+    ("target", "constraints", "match"),
+    [
+        (0.0, r.Constraints(), "target"),
+        (1.5, r.Constraints(), "target"),
+        (math.nan, r.Constraints(), "target"),
+        (0.8, r.Constraints(labels=100), "labels"),
+        (0.8, r.Constraints(seconds=100), "max-seconds"),
+        (0.8, r.Constraints(params=1), "keeps to them"),
+    ],
+)
+def test_targets_that_cannot_be_answered(
+    tmp_path: Path, target: float, constraints: r.Constraints, match: str
+) -> None:
+    results = made(tmp_path, fake.records(fractions=FRACTIONS, seeds=3))
+    with pytest.raises(RequestError, match=match):
+        r.labels_needed(results, tmp_path, target, constraints)
+
+
+def test_a_target_needs_enough_label_counts(tmp_path: Path) -> None:
+    results = made(tmp_path, fake.records(seeds=3))
+    with pytest.raises(RequestError, match="at least 4 label counts"):
+        r.labels_needed(results, tmp_path, 0.8, r.Constraints())
