@@ -357,7 +357,8 @@ def labels_needed(
 
 def needed_text(found: LabelsNeeded) -> str:
     """The answer in a few lines."""
-    several = len({(backbone, weights) for (_, backbone, weights), _ in found.needed}) > 1
+    keys = [key for key, _ in found.needed]
+    several = len({key[1:] for key in keys if key[2]} or {key[1] for key in keys}) > 1
 
     def name(key: tuple[str, str, str]) -> str:
         strategy, backbone, weights = key
@@ -385,5 +386,6 @@ def needed_text(found: LabelsNeeded) -> str:
         )
     lines = [first]
     for key, needed in found.needed:
-        lines.append(f"  {name(key)}: {labels(needed.value)} ({labels(needed.low)} to {labels(needed.high)})")
+        interval = f" ({labels(needed.low)} to {labels(needed.high)})" if math.isfinite(needed.low) else ""
+        lines.append(f"  {name(key)}: {labels(needed.value)}{interval}")
     return "\n".join(lines)
