@@ -216,6 +216,9 @@ def recommend(
     max_seconds: Annotated[float | None, typer.Option(help="To tune and train one seed.")] = None,
     max_latency_ms: Annotated[float | None, typer.Option(help="Of one image.")] = None,
     max_params: Annotated[float | None, typer.Option(help="Parameters of the network.")] = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None,
     target: Annotated[float | None, typer.Option(help="An accuracy: says how many labels it needs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
@@ -227,13 +230,39 @@ def recommend(
     from reports import recommend as r
 
     run = load(directory)
+    constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params, tuple(strategy or ()))
     if target is not None:
-        constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params)
         needed = r.labels_needed(run.results, run.directory, target, constraints, dataset)
         print(json.dumps(needed.to_json(), indent=1, allow_nan=False) if as_json else r.needed_text(needed))
         return
-    answer = run.recommend(labels, max_seconds, max_latency_ms, max_params, dataset)
+    answer = r.recommend(run.results, run.directory, constraints, dataset, run.settings.region)
     print(json.dumps(answer.to_json(), indent=1, allow_nan=False) if as_json else r.text(answer))
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Must not exist yet.  Default: DIR/export.")
+    ] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="To tune and train one seed.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Of one image.")] = None,
+    max_params: Annotated[float | None, typer.Option(help="Parameters of the network.")] = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None,
+) -> None:
+    """Trains the recommended recipe on all labels: writes model.keras, train.py and card.md."""
+    from bench.export import export as export_recipe
+    from bench.progress import print_export
+    from reports.recommend import Constraints
+
+    constraints = Constraints(None, max_seconds, max_latency_ms, max_params, tuple(strategy or ()))
+    done = export_recipe(
+        directory, out, constraints, dataset, lambda text: print(text, file=sys.stderr, flush=True)
+    )
+    print_export(done)
 
 
 @app.command()

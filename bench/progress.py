@@ -20,6 +20,7 @@ from bench.store import Store
 
 if TYPE_CHECKING:
     from bench.execution.local import Event
+    from bench.export import Exported
     from bench.repeat import Repetition
 
 TICK_SECONDS = 30
@@ -194,6 +195,22 @@ def print_repetition(repetition: Repetition) -> None:
     for where, changes in (("", repetition.differences), ("around it, ", repetition.surroundings)):
         for name, (then, now) in changes.items():
             print(f"  {where}{shown(name)}: then {shown(str(then))}, now {shown(str(now))}")
+
+
+def print_export(exported: Exported) -> None:
+    """Where it lies, how good it is, and whether it is the model that was measured."""
+    from reports.recommend import who
+
+    print(f"{shown(who(exported.candidate))}, trained on all labels: {shown(str(exported.folder))}")
+    print(
+        f"  accuracy on the test images: {exported.accuracy:.1%} (measured: {exported.measured:.1%} with "
+        f"{exported.labels:,} labels)"
+    )
+    if exported.difference == exported.difference:
+        print(
+            f"  its test probabilities differ from the measured ones by {exported.difference:.2g} on average"
+        )
+    print("  model.keras, train.py, card.md")
 
 
 def print_plan(prepared: Prepared, out: Path) -> None:

@@ -104,8 +104,8 @@ class Record:
     epochs: int | None = None
     """The best epoch of the last stage of the winning trial; the refit trained as long."""
     trials: list[dict[str, Any]] = field(default_factory=list)
-    """One a trial: trial, status (ok | diverged), hyperparameters, score, val_accuracy, val_log_loss,
-    epochs, seconds."""
+    """One a trial: trial, status (ok | diverged), hyperparameters, epoch_limit (of its last stage), score,
+    val_accuracy, val_log_loss, epochs, seconds."""
     curves: list[dict[str, Any]] = field(default_factory=list)
     """One a point: run (search: the winning trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy

@@ -34,12 +34,14 @@ class Constraints:
         seconds: of tuning and training one seed.
         latency_ms: of one image.
         params: of the whole network.
+        strategies: only among these; empty: any.
     """
 
     labels: float | None = None
     seconds: float | None = None
     latency_ms: float | None = None
     params: float | None = None
+    strategies: tuple[str, ...] = ()
 
     def refusal(self, candidate: Candidate) -> str:
         """Why a candidate does not keep to them, or an empty string."""
@@ -122,6 +124,7 @@ def recommend(
             constraints.
     """
     name, ok = _of_dataset(results, directory, dataset)
+    ok = _asked_for(ok, constraints)
     counts = np.sort(ok.groupby("fraction")["n"].median().to_numpy())
     labels = float(counts[-1]) if constraints.labels is None else constraints.labels
     if not counts[0] / BEYOND <= labels <= counts[-1] * BEYOND:
@@ -174,6 +177,15 @@ def _of_dataset(
     return name, ok[ok["dataset"] == name]
 
 
+def _asked_for(ok: pd.DataFrame, constraints: Constraints) -> pd.DataFrame:
+    there = sorted(set(ok["strategy"]))
+    for strategy in constraints.strategies:
+        if strategy not in there:
+            expected = f"one with a result: {', '.join(there)}"
+            raise RequestError("strategy", strategy, expected, did_you_mean(strategy, there))
+    return ok[ok["strategy"].isin(constraints.strategies)] if constraints.strategies else ok
+
+
 class Between(Measured):
     """A configuration between two label counts.
 
@@ -217,7 +229,8 @@ def who(candidate: Candidate) -> str:
 
 
 def _described(constraints: Constraints) -> str:
-    return ", ".join(f"{k}={v:g}" for k, v in asdict(constraints).items() if v is not None)
+    limits = [f"{k}={v:g}" for k, v in asdict(constraints).items() if isinstance(v, (int, float))]
+    return ", ".join([*limits, *constraints.strategies])
 
 
 def text(recommendation: Recommendation) -> str:
@@ -333,6 +346,7 @@ def labels_needed(
         field = "labels" if constraints.labels is not None else "max-seconds"
         raise RequestError(field, getattr(constraints, field.removeprefix("max-")), "nothing beside --target")
     name, ok = _of_dataset(results, directory, dataset)
+    ok = _asked_for(ok, constraints)
     fits = []
     for (strategy, backbone, weights), cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
         candidate = Measured(cells.drop_duplicates("seed", keep="last").set_index("seed"), None).candidate
@@ -358,7 +372,7 @@ def labels_needed(
 def needed_text(found: LabelsNeeded) -> str:
     """The answer in a few lines."""
     keys = [key for key, _ in found.needed]
-    several = len({key[1:] for key in keys if key[2]} or {key[1] for key in keys}) > 1
+    several = len({key[1:] for key in keys if key[2]} or {(key[1], "") for key in keys}) > 1
 
     def name(key: tuple[str, str, str]) -> str:
         strategy, backbone, weights = key

@@ -78,6 +78,18 @@ def find_cuts(model: keras.Model) -> list[Cut]:
     return cuts
 
 
+def cut_at(cuts: list[Cut], share: float) -> Cut:
+    """The cut with about this share of the blocks above it: at least one block, and not all of them.
+
+    Args:
+        cuts: of :func:`find_cuts`.
+        share: in (0, 1).
+    """
+    blocks = len(cuts) - 1
+    above = min(max(round(share * blocks), 1), max(blocks - 1, 1))
+    return cuts[blocks - above]
+
+
 def split(model: keras.Model, cut: Cut) -> tuple[keras.Model | None, keras.Model]:
     """Divides a model at one of its cuts.
 

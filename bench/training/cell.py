@@ -143,7 +143,11 @@ class _Search:
 
     def _evaluate(self, proposal: Proposal) -> float:
         hp = proposal.hp
-        trial: dict[str, Any] = {"trial": proposal.number, "hyperparameters": values_of(hp)}
+        trial: dict[str, Any] = {
+            "trial": proposal.number,
+            "hyperparameters": values_of(hp),
+            "epoch_limit": proposal.epochs,
+        }
         self.trials.append(trial)
         tick = self.tick
 

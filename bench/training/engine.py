@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.backbones import BackboneSpec, parse_backbone
 from bench.backbones.build import build_backbone
-from bench.backbones.cuts import Cut, find_cuts, split
+from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
 from bench.training.prefixes import PrefixStore
 from bench.training.programs import HeadConfig, Program, State, pool
@@ -48,18 +48,10 @@ class Network:
         self._stores: dict[tuple[str, str], PrefixStore] = {}
 
     def cut(self, position: str | float) -> Cut | None:
-        """The cut that a stage means; None for the top.
-
-        A number is the share of blocks, counted from the top, that lie above the cut: at least one block,
-        and not all of them.
-        """
+        """The cut that a stage means (a number: see ``cut_at``); None for the top."""
         if position == "top":
             return None
-        if position == "input":
-            return self.cuts[0]
-        blocks = len(self.cuts) - 1
-        above = min(max(round(float(position) * blocks), 1), max(blocks - 1, 1))
-        return self.cuts[blocks - above]
+        return self.cuts[0] if position == "input" else cut_at(self.cuts, float(position))
 
     @cached_property
     def pretrained(self) -> State:

@@ -49,6 +49,21 @@ def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return -log_loss(probabilities, labels)
 
 
+def batch_size_of(stage: Stage, n: int, most: int) -> int:
+    """The batch of a stage, the same in search and refit, so that nothing is traced again.
+
+    Args:
+        stage: which.
+        n: labelled examples of the cell.
+        most: the plan's ``batch_size``.
+    """
+    labels = int(0.8 * n)
+    if stage.cut == "top":
+        size = 2 ** math.floor(math.log2(max(labels / HEAD_STEPS_AN_EPOCH, 1)))
+        return max(MINIMUM_BATCH, min(size, HEAD_BATCH))
+    return max(min(MINIMUM_BATCH, most), min(most, labels // STEPS_AN_EPOCH))
+
+
 @dataclass
 class _Progress:
     """What a fit has been through, stage after stage."""
@@ -145,14 +160,6 @@ class CellTask:
             notes=notes,
         )
 
-    def batch_size_of(self, stage: Stage) -> int:
-        """The same in search and refit, so that nothing is traced again."""
-        labels = int(0.8 * self.info.n)
-        if stage.cut == "top":
-            size = 2 ** math.floor(math.log2(max(labels / HEAD_STEPS_AN_EPOCH, 1)))
-            return max(MINIMUM_BATCH, min(size, HEAD_BATCH))
-        return max(min(MINIMUM_BATCH, self.batch_size), min(self.batch_size, labels // STEPS_AN_EPOCH))
-
     def inputs(self, stage: Stage, examples: PartExamples, augmented: bool) -> tuple[Inputs, float]:
         """The inputs of a stage's program for ``examples``, and the seconds that their prefix cost."""
         assert self.network is not None
@@ -168,7 +175,7 @@ class CellTask:
         assert self.network is not None
         cut = self.network.cut(stage.cut)
         program = self.network.program(cut, self.head, stage.batch_norm == "trained", LABEL_SMOOTHING)
-        batch_size = self.batch_size_of(stage)
+        batch_size = batch_size_of(stage, self.info.n, self.batch_size)
         program.warm(batch_size)
         train, spent = self.inputs(stage, self.train, augmented=True)
         val = None

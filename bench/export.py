@@ -1,0 +1,590 @@
+"""The recipe to take home: the recommended model, trained on all labels, and the code that trains it.
+
+``train.py`` is plain Keras and does what the protocol's refit does, with the same random numbers. It is not a
+copy of what was run: it *is* what is run here, in a process of its own, and ``model.keras`` is what it wrote. The
+card says how that model's test predictions agree with those that the harness measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from bench.datasets import Dataset, open_dataset
+from bench.datasets.source import FilePicture, open_source
+from bench.errors import BenchError, RequestError
+from bench.records import Cell, Record
+from bench.runs import Run, load
+from bench.store import Store
+from reports import words
+from reports.labels import label_curves
+from reports.recommend import Constraints, Recommendation, recommend, who
+from reports.statistics import Candidate
+from strategies import get_strategy
+from strategies.base import Info, Stage, Strategy
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+RESIZINGS = {
+    "crop": "the middle square, resized",
+    "stretch": "stretched to a square",
+    "pad": "resized to fit and padded to a square",
+}
+AGREEMENT = 1e-3
+"""Mean absolute difference of probabilities up to which two models are called the same."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: holds ``model.keras``, ``train.py``, ``card.md`` and what ``train.py`` reads.
+        candidate: the configuration.
+        accuracy: of the model on the test images.
+        measured: of the cell whose recipe it is.
+        labels: labelled images of that cell.
+        difference: mean absolute difference of the test probabilities between the two; NaN where the cell was
+            trained on fewer labels or its predictions are missing.
+    """
+
+    folder: Path
+    candidate: Candidate
+    accuracy: float
+    measured: float
+    labels: int
+    difference: float
+
+
+def export(
+    directory: str | Path,
+    out: str | Path | None = None,
+    constraints: Constraints | None = None,
+    dataset: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Exported:
+    """Trains the recommended recipe on the whole pool, never on a test image, and writes it for good.
+
+    The hyperparameters are those of the seed that did best on its validation part.
+
+    Args:
+        directory: the run directory.
+        out: a folder that does not exist yet; default: ``export`` in the run directory.
+        constraints: see ``Run.recommend``; its ``labels`` are all there are.
+        dataset: its name, if the run has several.
+        say: called with what is being done.
+
+    Raises:
+        RequestError: nothing can be recommended, the recommended strategy is no schedule of stages, the data have
+            changed since, or ``out`` exists.
+        BenchError: the exported ``train.py`` failed.
+    """
+    run = load(directory)
+    folder = Path(out) if out is not None else Path(directory) / "export"
+    if folder.exists():
+        raise RequestError(
+            "out", str(folder), "a folder that does not exist yet", "Delete it, or choose another."
+        )
+    found = recommend(run.results, run.directory, constraints or Constraints(), dataset, run.settings.region)
+    recipe = _Recipe.of(run, found)
+    say(f"Recipe: {who(found.decision.recommended)}, hyperparameters of seed {recipe.cell.seed}.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as temporary:
+        made = Path(temporary) / "export"
+        made.mkdir()
+        files = _write_images(recipe, made)
+        (made / "train.py").write_text(_train_py(recipe, made, files), encoding="utf-8")
+        say("Training on all labels with the exported train.py.")
+        _run(made / "train.py", recipe.cell, say)
+        accuracy, difference = _agreement(run, recipe, made / "model.keras")
+        measured = recipe.record.metrics["accuracy"]
+        labels = recipe.record.n or 0
+        exported = Exported(folder, found.decision.recommended, accuracy, measured, labels, difference)
+        (made / "card.md").write_text(_card(run, recipe, found, exported, files), encoding="utf-8")
+        os.replace(made, folder)
+    return exported
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A stage with what the harness adds to it."""
+
+    stage: Stage
+    epochs: int
+    planned: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """A cell's recipe for the whole pool."""
+
+    record: Record
+    cell: Cell
+    dataset: Dataset
+    strategy: Strategy
+    stages: tuple[_Planned, ...]
+
+    @classmethod
+    def of(cls, run: Run, found: Recommendation) -> _Recipe:
+        chosen = found.decision.recommended
+        results = run.results
+        mine = results[
+            (results["status"] == "ok")
+            & (results["dataset"] == found.dataset)
+            & (results["strategy"] == chosen.strategy)
+            & (results["backbone"] == chosen.backbone)
+            & (results["weights"] == chosen.weights)
+        ]
+        ids = set(mine.loc[mine["fraction"] == mine["fraction"].max(), "cell_id"])
+        record = max((r for r in run.records if r.cell_id in ids), key=_validated)
+        cell = Cell(**record.cell)
+        strategy = get_strategy(cell.strategy)
+        if type(strategy).fit is not Strategy.fit:
+            raise RequestError(
+                "strategy",
+                cell.strategy,
+                "a strategy that is a schedule of stages",
+                "It has code of its own.",
+            )
+        if strategy.version != cell.strategy_version:
+            raise RequestError(
+                "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
+            )
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        if backend != cell.backend:
+            raise RequestError("KERAS_BACKEND", backend, f"{cell.backend}, with which the run was made")
+        dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
+        if dataset.fingerprint != cell.fingerprint:
+            expected = "the data of the run; images or labels have changed"
+            raise RequestError("dataset", cell.dataset, expected)
+        return cls(record, cell, dataset, strategy, tuple(_planned(record, cell, dataset, strategy)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the cell itself was trained on the whole pool."""
+        return self.record.n == len(self.dataset.pool.ids)
+
+
+def _keras() -> Any:
+    """Keras, loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        import keras
+
+        keras.ops.zeros(())
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    return keras
+
+
+def _validated(record: Record) -> float:
+    return max(float(trial["score"]) for trial in record.trials if trial["score"] is not None)
+
+
+def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -> list[_Planned]:
+    _keras()
+    from bench.training.fit import batch_size_of
+
+    batch_size = record.batch_size or cell.batch_size
+    n = len(dataset.pool.ids)
+    info = Info(
+        modality=dataset.modality,
+        class_names=dataset.class_names,
+        n=n,
+        has_weights=bool(cell.weights) and cell.weights != "none",
+        image_size=cell.image_size,
+        batch_size=batch_size,
+    )
+    values = record.hyperparameters
+    stages = strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)
+    best = max(
+        (trial for trial in record.trials if trial["score"] is not None), key=lambda trial: trial["score"]
+    )
+    if "epoch_limit" not in best and cell.tuning["algorithm"] == "hyperband":
+        raise RequestError(
+            "DIR", record.cell_id, "a run made by this version", "Hyperband's epochs are not in it."
+        )
+    limit = int(best.get("epoch_limit", cell.epochs))
+    trained: dict[str, int] = {}
+    for point in record.curves:
+        if point["run"] == "refit":
+            trained[point["stage"]] = max(trained.get(point["stage"], 0), point["epoch"])
+    return [
+        _Planned(
+            stage,
+            epochs=trained[stage.name],
+            planned=limit if stage.epochs is None else stage.epochs,
+            batch_size=batch_size_of(stage, n, batch_size),
+        )
+        for stage in stages
+    ]
+
+
+# --- train.py -------------------------------------------------------------------------------------------------
+
+
+def _write_images(recipe: _Recipe, folder: Path) -> dict[str, Path] | None:
+    """Writes what ``train.py`` reads: the list of labelled image files, or their pixels if they are no files.
+
+    Returns:
+        The files by id; None if there are pixels.
+    """
+    pool = recipe.dataset.pool
+    wanted = set(pool.ids)
+    contents = open_source(recipe.cell.dataset).contents()
+    files = {
+        name: picture.path.resolve()
+        for name, picture in zip(contents.ids, contents.pictures, strict=True)
+        if name in wanted and isinstance(picture, FilePicture)
+    }
+    if len(files) < len(wanted):
+        _write_pixels(recipe, folder)
+        return None
+    base = _folder(files.values())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "class"])
+    names = recipe.dataset.class_names
+    for name, label in zip(pool.ids, pool.labels, strict=True):
+        writer.writerow([os.path.relpath(files[name], base), names[label]])
+    (folder / "labels.csv").write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+    return files
+
+
+def _write_pixels(recipe: _Recipe, folder: Path) -> None:
+    pool = recipe.dataset.pool
+    np.savez_compressed(folder / "images.npz", images=pool.images, labels=pool.labels)
+
+
+def _folder(files: Any) -> Path:
+    common = Path(os.path.commonpath([str(path) for path in files]))
+    return common if common.is_dir() else common.parent
+
+
+def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> str:
+    keras = _keras()
+    from bench.backbones import parse_backbone
+    from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
+    from bench.backbones.cuts import cut_at, find_cuts
+    from bench.backbones.weights import Weights, resolve_weights
+    from bench.training import augmentation, fit, programs
+    from bench.training.engine import with_weights
+
+    cell, stages = recipe.cell, recipe.stages
+    spec = with_weights(cell.backbone, cell.weights or "none")
+    random = stages[0].stage.weights == "random"
+    weights = Weights("none", "", None) if random else resolve_weights(spec, cell.image_size)
+    if not random and weights.sha256 != cell.weights_sha256:
+        expected = f"the file with sha256 {cell.weights_sha256}"
+        raise RequestError("weights", spec.weights, expected, "It has changed.")
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(cell.seed)
+    backbone = build_backbone(parse_backbone(spec.text), cell.image_size, weights)
+    module = spec.info.module
+    # What Keras Applications build in one line is built so; anything else is handed over as a file.
+    plain = module != "efficientnet_lite" and (
+        weights.kind == "imagenet" or (random and module != "efficientnet")
+    )
+    if not plain:
+        backbone.save(folder / "backbone.keras")
+    front = {
+        "_symmetric": "symmetric",
+        "_standardised": "standardised",
+        "_caffe": "caffe",
+        "_inside": "inside",
+    }
+    head = {
+        key: recipe.record.hyperparameters.get(key, value) if isinstance(value, list) else value
+        for key, value in cell.head.items()
+    }
+    drops = any(hasattr(layer, "seed_generator") for layer in backbone.layers) or bool(head["dropout"])
+
+    def described(place: int, planned: _Planned) -> dict[str, Any]:
+        stage = planned.stage
+        content = {
+            "name": stage.name,
+            "cut": "top" if stage.cut == "top" else "input" if stage.cut == "input" else "block",
+            "standardises": place == 0,
+            "trains_batch_norm": stage.batch_norm == "trained",
+            "epochs": planned.epochs,
+            "planned": planned.planned,
+            "batch_size": planned.batch_size,
+            "learning_rate": stage.learning_rate,
+            "weight_decay": stage.weight_decay,
+            "warmup": stage.warmup,
+            "at_once": 1,
+        }
+        if stage.cut == "top":
+            content["comment"] = "The head alone, on what the frozen network makes of the images."
+            content["at_once"] = programs.FUSED_STEPS if cell.backend == "tensorflow" else 1
+        elif stage.cut == "input":
+            content["comment"] = "The whole network."
+        else:
+            cut = cut_at(find_cuts(backbone), stage.cut)
+            operations = [tensor._keras_history.operation for tensor in cut.tensors]
+            places = [backbone.operations.index(operation) for operation in operations]
+            content["comment"] = "The upper blocks and the head; what lies below stays frozen."
+            content["border"] = ", ".join(f"backbone.operations[{i}].output" for i in places)
+            content["border_names"] = _plain(", ".join(operation.name for operation in operations))
+        return content
+
+    kinds = {planned.stage.cut for planned in stages}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"repr": repr, "literal": _literal}
+    return environment.get_template("train.py.j2").render(
+        about=_plain(f"{words.capital(words.strategy_name(cell.strategy))} of {cell.backbone}")
+        + f" for {len(recipe.dataset.class_names)} classes.",
+        version=version("transfer-bench"),
+        backend=cell.backend,
+        threads=cell.threads,
+        source_file="labels.csv" if files else "images.npz",
+        files=bool(files),
+        folder=str(_folder(files.values())) if files else "",
+        classes=list(recipe.dataset.class_names),
+        size=cell.image_size,
+        draft=max(2 * cell.image_size, 4 * _thumbnail_side()),
+        resizing=cell.resizing,
+        resizing_in_words=RESIZINGS[cell.resizing],
+        seed=cell.seed,
+        label_smoothing=fit.LABEL_SMOOTHING,
+        augmentation=cell.augmentation,
+        flip=cell.flip,
+        smallest_crop=augmentation.SMALLEST_CROP.get(cell.augmentation, 1.0),
+        crop_percent=f"{augmentation.SMALLEST_CROP.get(cell.augmentation, 1.0) * 100:g}",
+        jitter=augmentation.JITTER,
+        backbone_title=_plain(cell.backbone) + (" with random weights" if random else ""),
+        backbone_file="" if plain else "backbone.keras",
+        random_weights=random,
+        front=front[FRONTS[module].__name__],
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        caffe_mean=CAFFE_MEAN_BGR,
+        application=spec.name,
+        options=list(dict(spec.options).items()),
+        typical_rms=programs.TYPICAL_RMS,
+        smallest_rms=programs.SMALLEST_RMS,
+        clip_norm=programs.CLIP_NORM,
+        dropout=drops,
+        hidden_units=head["hidden_units"],
+        head_dropout=head["dropout"],
+        pooling={"avg": "Average", "max": "Max"}[head["pooling"]],
+        has_prefix=kinds != {"input"},
+        has_image_stage="input" in kinds,
+        has_statistics=any(planned.stage.batch_norm == "trained" for planned in stages),
+        stages=[described(place, planned) for place, planned in enumerate(stages)],
+    )
+
+
+def _thumbnail_side() -> int:
+    from bench.datasets.decode import THUMBNAIL
+
+    return THUMBNAIL
+
+
+def _literal(items: Sequence[str]) -> str:
+    """A list of strings as Python code, one a line where there are many."""
+    line = repr(list(items))
+    return line if len(line) < 90 else "[\n" + "".join(f"    {item!r},\n" for item in items) + "]"
+
+
+def _plain(text: str) -> str:
+    """For comments and docstrings: nothing that could end them."""
+    return re.sub(r"[^A-Za-z0-9 .,:=_+/()-]", "?", text)
+
+
+def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
+    """Runs ``train.py`` as its reader would, line by line.
+
+    Raises:
+        BenchError: it failed.
+    """
+    environment = {**os.environ, "KERAS_BACKEND": cell.backend, "PYTHONUNBUFFERED": "1"}
+    environment.pop("PYTHONPATH", None)  # it needs nothing of ours
+    with tempfile.TemporaryFile("w+", errors="replace") as complaints:
+        process = subprocess.Popen(
+            [sys.executable, script.name], cwd=script.parent, env=environment, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=complaints,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            with process.stdout:
+                for line in process.stdout:
+                    say("  " + line.rstrip())
+            process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            complaints.seek(0)
+            kept = Path(tempfile.mkdtemp(prefix="transfer-bench-")) / "train.py"
+            shutil.copy(script, kept)
+            raise BenchError(
+                f"The exported train.py ended with exit code {process.returncode}; it is kept as {kept}. It said: "
+                + " / ".join(complaints.read().strip().splitlines()[-3:])
+            )
+
+
+def _agreement(run: Run, recipe: _Recipe, path: Path) -> tuple[float, float]:
+    """Test accuracy of the exported model, and how far its probabilities are from the cell's."""
+    keras = _keras()
+    model = keras.saving.load_model(path, compile=False)
+    test = recipe.dataset.test
+    batches = (np.asarray(test.images[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
+    probabilities = np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches])
+    accuracy = float((probabilities.argmax(axis=1) == test.labels).mean())
+    store = Store(run.directory)
+    if not recipe.whole or not store.predictions_path(recipe.cell.id).exists():
+        return accuracy, math.nan
+    stored = store.predictions(recipe.cell.id)["probabilities"]
+    return accuracy, float(np.abs(stored - probabilities).mean())
+
+
+# --- card.md --------------------------------------------------------------------------------------------------
+
+
+def _card(
+    run: Run, recipe: _Recipe, found: Recommendation, exported: Exported, files: dict[str, Path] | None
+) -> str:
+    cell, dataset, chosen = recipe.cell, recipe.dataset, exported.candidate
+    n = len(dataset.pool.ids)
+    measured = words.percent(chosen.accuracy)
+    if math.isfinite(chosen.low):
+        measured += f", 95% interval {words.percent(chosen.low)} to {words.percent(chosen.high)}"
+    quality = [
+        f"Expected accuracy on new images like the test images: {measured}. Mean of {chosen.seeds} seeds with "
+        f"{words.count(found.labels)} labelled images; the interval covers new labelled images, new initial "
+        "weights and new test images."
+        if math.isfinite(chosen.low)
+        else f"Accuracy measured: {measured}, mean of {words.plural(chosen.seeds, 'seed')} with "
+        f"{words.count(found.labels)} labelled images. That is too few seeds for an interval.",
+        f"This very model on the {words.count(len(dataset.test.ids))} test images, which neither tuning nor "
+        f"training has seen: {words.percent(exported.accuracy)}.",
+    ]
+    if not recipe.whole:
+        quality.append(
+            f"It was trained on {words.count(n)} labelled images, more than were measured "
+            f"({words.count(found.labels)}): it should be no worse."
+        )
+        curves, _ = label_curves(run.results[run.results["dataset"] == found.dataset], run.directory)
+        for curve in curves:
+            if curve.key[1:] == (chosen.backbone, chosen.weights, chosen.strategy) and n <= 4 * curve.n[-1]:
+                ahead = curve.predict(n)
+                quality.append(
+                    f"By its learning curve: {words.percent(ahead.value)} ({words.percent(ahead.low)} to "
+                    f"{words.percent(ahead.high)})."
+                )
+    elif math.isfinite(exported.difference):
+        same = exported.difference <= AGREEMENT
+        quality.append(
+            "Trained by train.py, it agrees with the model that was measured: "
+            f"its test probabilities differ by {exported.difference:.1g} on average."
+            if same
+            else "Trained by train.py, its test probabilities differ from those of the model that was measured by "
+            f"{exported.difference:.2g} on average: the same recipe, other rounding."
+        )
+    claim = {
+        "better": "It was better than everything else tried.",
+        "tied": "It was tied with the best tried, and the cheapest of them.",
+        "alone": "Nothing else was tried, or kept to the constraints.",
+        "undecided": "Provisional: what is best is undecided.",
+        "provisional": "Provisional: nothing is claimed below three seeds.",
+    }[found.decision.claim]
+    recipe_lines = [
+        f"{words.capital(words.strategy_name(cell.strategy))}: {recipe.strategy.summary}",
+        f"Hyperparameters, those of seed {cell.seed}, which did best on its validation part: "
+        + _md(", ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}"
+                        for k, v in sorted(recipe.record.hyperparameters.items())) or "none"),
+    ]  # fmt: skip
+    recipe_lines += [
+        f"Stage {place} ({_md(p.stage.name)}): {words.plural(p.epochs, 'epoch')} in batches of {p.batch_size}, "
+        f"learning rate {p.stage.learning_rate:.3g} along a cosine of {words.plural(p.planned, 'epoch')}."
+        for place, p in enumerate(recipe.stages, 1)
+    ]
+    recipe_lines.append(
+        f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), augmentation {cell.augmentation}"
+        f"{', mirrored too' if cell.flip and cell.augmentation != 'none' else ''}."
+    )
+    counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
+    data = [
+        f"{_md(words.clean(dataset.name, 80))}: {words.count(n)} labelled images for training, "
+        f"{words.count(len(dataset.test.ids))} for testing only.",
+        f"Fingerprint {dataset.fingerprint}; "
+        + ("labels.csv lists the files." if files else "pixels: images.npz."),
+        *(_md(words.clean(finding.text, 400)) for finding in dataset.warnings),
+    ]
+    fewest = int(counts.argmin())
+    limits = [
+        "It knows these classes only, and gives each image one of them, whatever the image shows.",
+        "Its accuracy is that on images like the test images. On images from another source, camera or time it may "
+        "be much lower: test it there.",
+        f"The rarest class, {_md(words.clean(dataset.class_names[fewest], 60))}, has {words.count(counts[fewest])} "
+        "labelled images; the report shows the accuracy of each class.",
+        "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",
+    ]
+    if cell.weights not in ("", "none"):
+        limits.append("It began with pretrained weights, whose licence and biases it inherits.")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    return environment.get_template("card.md.j2").render(
+        title=f"{_md(words.clean(dataset.name, 80))}: image classifier",
+        sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",
+        facts=[
+            ("file", "model.keras"),
+            ("input", f"float32 (batch, {cell.image_size}, {cell.image_size}, 3), RGB, 0 to 255"),
+            ("output", f"probabilities (batch, {len(dataset.class_names)})"),
+            ("parameters", words.magnitude(chosen.params)),
+            (
+                "latency",
+                f"{chosen.latency_ms:.3g} ms an image (one thread)"
+                if math.isfinite(chosen.latency_ms)
+                else "–",
+            ),
+            ("made with", f"keras {version('keras')}, {cell.backend} {version(cell.backend)}"),
+        ],
+        quality=quality,
+        recipe=recipe_lines,
+        data=data,
+        classes=[
+            (_md(words.clean(name, 80)), words.count(c))
+            for name, c in zip(dataset.class_names, counts, strict=True)
+        ],
+        limits=limits,
+        resizing_in_words=RESIZINGS[cell.resizing],
+        files=bool(files),
+        size=cell.image_size,
+    )
+
+
+def _md(text: str) -> str:
+    """Text that stays text in Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", text)
