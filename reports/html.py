@@ -25,12 +25,13 @@ from markupsafe import Markup
 from bench.files import write_atomic
 from bench.records import Record
 from reports import words
+from reports.across import critical_difference, draw_difference, runs_frame
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
 from reports.drawing import FigureInfo
 from reports.figures import draw_all
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
-from reports.sections import cost_table, gaps_table, labels_table, transfer_tables
+from reports.sections import cost_table, gaps_table, labels_table, standings_tables, transfer_tables
 from reports.statistics import EQUIVALENCE, Decision, decide
 from reports.tables import (
     Panel,
@@ -119,6 +120,8 @@ def render(
         strategies=[(words.clean(s), words.strategy_name(s)) for s in ordered(results["strategy"])],
         figures=[(figure, _markup(figure)) for figure in figures],
         several=several,
+        standings=standings_tables(results),
+        difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
         labels=labels_table(results, directory, several),
         costs=cost_table(results, several, price_per_hour),
@@ -141,6 +144,12 @@ def render(
     path = directory / "report.html"
     write_atomic(path, _UNPRINTABLE.sub("", page))
     return path
+
+
+def _difference(results: pd.DataFrame, directory: Path) -> list[FigureInfo]:
+    """The diagram of critical differences, where there are enough datasets."""
+    found = critical_difference(runs_frame(results))
+    return [] if found is None else [draw_difference(found, directory / "figures")]
 
 
 def _markup(figure: FigureInfo) -> list[Markup]:

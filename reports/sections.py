@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from reports import words
+from reports.across import runs_frame, standings
 from reports.figures import COSTS, cost_numbers
 from reports.labels import FARTHEST, LabelCurve, Prediction, crossing, label_curves
 from reports.tables import CONFIGURATION, backbone_title, summary_frame
@@ -226,6 +227,48 @@ def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         rise=losses.last() / losses.min() - 1,
     )
     return cells.groupby(CONFIGURATION, sort=False)[["train", "val", "test", "rise"]].mean().reset_index()
+
+
+def standings_tables(results: pd.DataFrame) -> list[Section]:
+    """Strategies over all datasets and backbones, and backbones over all datasets and strategies."""
+    runs = runs_frame(results)
+    found = [s for s in (standings(runs, "strategy"), standings(runs, "backbone")) if s is not None]
+    sections = []
+    for s in found:
+
+        def name(text: str, what: str = s.what) -> str:
+            return words.strategy_name(text) if what == "strategy" else words.clean(text, 60)
+
+        best = s.rows[0]
+        others = "backbone" if s.what == "strategy" else "strategy"
+        rows = []
+        for row in s.rows:
+            interval = (
+                f" ({words.percent(row.low)} to {words.percent(row.high)})" if math.isfinite(row.low) else ""
+            )
+            rows.append(
+                [
+                    name(row.name),
+                    f"{row.rank:.1f}",
+                    f"{row.first} of {s.contexts}",
+                    words.percent(row.accuracy) + interval,
+                ]
+            )
+        sections.append(
+            Section(
+                [
+                    f"Over {s.contexts} combinations of dataset and {others}, {name(best.name)} has the best mean "
+                    f"rank, {best.rank:.1f} of {len(s.rows)}, and is first in {best.first}."
+                ],
+                [s.what, "mean rank", "first", "interquartile mean accuracy"],
+                rows,
+                f"With the most labels of each dataset, over the combinations in which every {s.what} has a "
+                "result. The interquartile mean leaves out the lowest and the highest quarter; its 95% interval "
+                "covers seeds (stratified bootstrap), not other datasets.",
+                [row.name for row in s.rows] if s.what == "strategy" else [],
+            )
+        )
+    return sections
 
 
 def _estimate(estimate: Estimate) -> str:

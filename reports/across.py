@@ -1,0 +1,208 @@
+"""Several datasets or backbones: who does well everywhere, and not just here.
+
+Ranks and interquartile means with a stratified bootstrap (Agarwal et al. 2021, arXiv:2108.13264), and, over enough
+datasets, Friedman's test with the critical difference of Nemenyi (Demšar 2006, JMLR 7:1-30).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from reports import words
+from reports.drawing import INK, MUTED, FigureInfo, Frame, Plan, mark, save, style_of
+from reports.statistics import LEVEL, Floats
+from reports.tables import ordered, panels
+
+MINIMUM_DATASETS = 5
+"""Below so many datasets Friedman's test cannot find anything, and no diagram is drawn."""
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one strategy (or backbone) does over all contexts in which all of them have results.
+
+    Attributes:
+        name: of the strategy, or the backbone's title.
+        rank: mean over contexts, 1 is best; ties share.
+        first: in how many contexts it has the highest mean.
+        accuracy: interquartile mean over contexts and seeds, with a 95% interval (``low``, ``high``) over seeds;
+            NaN with fewer than two seeds.
+    """
+
+    name: str
+    rank: float
+    first: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Those of all strategies, or of all backbones, best rank first.
+
+    Attributes:
+        what: ``strategy`` or ``backbone``.
+        contexts: in how many (dataset, backbone), or (dataset, strategy), they were compared.
+    """
+
+    what: str
+    contexts: int
+    rows: tuple[Standing, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean ranks of strategies over datasets, and how far apart they have to be.
+
+    Attributes:
+        datasets: how many.
+        ranks: by strategy, best first.
+        p: of Friedman's test that all are alike.
+        critical: ranks further apart than this differ (Nemenyi).
+    """
+
+    datasets: int
+    ranks: dict[str, float]
+    p: float
+    critical: float
+
+
+def runs_frame(results: pd.DataFrame) -> pd.DataFrame:
+    """What is compared: one row a (dataset, backbone, strategy, seed) at each dataset's most labels.
+
+    ``backbone`` is its title. Training from scratch counts for every set of weights of its backbone.
+    """
+    columns = ["dataset", "backbone", "strategy", "seed", "accuracy"]
+    parts = []
+    for panel in panels(results):
+        cells = panel.results
+        cells = cells[(cells["status"] == "ok") & (cells["strategy"] != "majority")]
+        cells = cells[cells["fraction"] == results.loc[results["dataset"] == panel.dataset, "fraction"].max()]
+        parts.append(cells.assign(backbone=panel.title)[columns])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def standings(runs: pd.DataFrame, what: str) -> Standings | None:
+    """The standings of ``strategy`` or ``backbone``; None with fewer than two of them, or of common contexts."""
+    context = ["dataset", "backbone" if what == "strategy" else "strategy"]
+    table = runs.groupby([*context, what])["accuracy"].mean().unstack(what).dropna()
+    if len(table) < 2 or table.shape[1] < 2:
+        return None
+    ranks = table.rank(axis=1, ascending=False)
+    best = table.eq(table.max(axis=1), axis=0).sum()
+    runs = runs.set_index(context)
+    rows = []
+    rng = np.random.default_rng(0)
+    for name in table.columns:
+        mine = runs[runs[what] == name]
+        scores = [mine.loc[[place], "accuracy"].to_numpy(float) for place in table.index]
+        rows.append(Standing(str(name), float(ranks[name].mean()), int(best[name]), *_iqm(scores, rng)))
+    return Standings(what, len(table), tuple(sorted(rows, key=lambda row: row.rank)))
+
+
+def _iqm(scores: Sequence[Floats], rng: np.random.Generator) -> tuple[float, float, float]:
+    """The interquartile mean of all scores, and its interval: seeds are drawn again within each context.
+
+    A bootstrap of n values has a variance (n - 1) / n times too small; deviations are scaled back (Rao & Wu 1988,
+    JASA 83:231).
+    """
+    value = _interquartile_mean(np.concatenate(scores)[None])[0]
+    if min(len(some) for some in scores) < 2:
+        return float(value), math.nan, math.nan
+    drawn = []
+    for some in scores:
+        again = some[rng.integers(len(some), size=(DRAWS, len(some)))]
+        drawn.append(some.mean() + (again - some.mean()) * math.sqrt(len(some) / (len(some) - 1)))
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(_interquartile_mean(np.concatenate(drawn, axis=1)), [tail, 1 - tail])
+    return float(value), max(0.0, float(low)), min(1.0, float(high))
+
+
+def _interquartile_mean(rows: Floats) -> Floats:
+    """The mean of each row without its lowest and its highest quarter."""
+    cut = rows.shape[1] // 4
+    return np.asarray(np.sort(rows, axis=1)[:, cut : rows.shape[1] - cut].mean(axis=1))
+
+
+def critical_difference(runs: pd.DataFrame) -> Difference | None:
+    """Strategies over datasets, each the mean over its backbones; None with too few of either."""
+    table = runs.groupby(["dataset", "strategy"])["accuracy"].mean().unstack("strategy").dropna()
+    datasets, strategies = table.shape
+    if datasets < MINIMUM_DATASETS or strategies < 3:
+        return None
+    from scipy import stats
+
+    p = float(stats.friedmanchisquare(*(table[name] for name in table.columns)).pvalue)
+    q = float(stats.studentized_range.ppf(LEVEL, strategies, np.inf)) / math.sqrt(2)
+    ranks = table.rank(axis=1, ascending=False).mean().sort_values()
+    critical = q * math.sqrt(strategies * (strategies + 1) / (6 * datasets))
+    return Difference(datasets, {str(name): float(rank) for name, rank in ranks.items()}, p, critical)
+
+
+def draw_difference(found: Difference, out: Path) -> FigureInfo:
+    """The diagram of critical differences: strategies on a line of ranks; a bar joins those that do not differ."""
+    names = list(found.ranks)
+    everyone = ordered(names)
+    ranks = list(found.ranks.values())
+    groups: list[tuple[int, int]] = []
+    for i, rank in enumerate(ranks):
+        end = max(k for k, other in enumerate(ranks) if other - rank <= found.critical)
+        if end > i and not any(first <= i and end <= last for first, last in groups):
+            groups.append((i, end))
+    best = [words.strategy_name(name) for name in names if found.ranks[name] - ranks[0] <= found.critical]
+    differ = found.p < 1 - LEVEL
+    conclusion = (
+        f"Over {found.datasets} datasets the strategies differ (Friedman, p = {found.p:.2g}). Ranks more than "
+        f"{found.critical:.2f} apart differ (Nemenyi); not told from the best rank: {words.listed(best)}."
+        if differ
+        else f"Over {found.datasets} datasets no strategy is told from another by rank (Friedman, "
+        f"p = {found.p:.2g})."
+    )
+
+    def draw(axes: Axes) -> None:
+        axes.set_xlim(len(names) + 0.2, 0.8)  # the best on the right
+        axes.set_ylim(-0.3 - 0.35 * len(names), 0.5 + 0.22 * len(groups))
+        axes.plot([1, len(names)], [0, 0], color=INK, linewidth=1)
+        for place, name in enumerate(names):
+            colour, marker = style_of(name, everyone)
+            height = -0.35 * (place + 1)
+            line = axes.plot([ranks[place]] * 2, [0, height], color=MUTED, linewidth=0.8)
+            point = axes.plot(ranks[place], 0, marker=marker, color=colour, markersize=7, linestyle="none")
+            text = axes.text(
+                ranks[place] - 0.04, height, f"{words.strategy_name(name)} ({ranks[place]:.1f})", va="center"
+            )
+            mark(name, *line, *point, text)
+        for level, (first, last) in enumerate(groups):
+            height = 0.2 + 0.22 * level
+            axes.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height] * 2, color=INK, linewidth=3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("mean rank over datasets, with the most labels")
+        axes.set_title(f"critical difference {found.critical:.2f}", pad=10)
+        axes.yaxis.set_visible(False)
+        axes.grid(visible=False)
+        axes.spines["left"].set_visible(False)
+
+    numbers = pd.DataFrame(
+        [(name, rank, found.datasets, found.critical, found.p) for name, rank in found.ranks.items()],
+        columns=["strategy", "rank", "datasets", "critical_difference", "friedman_p"],
+    )
+    plan = Plan(
+        "ranks",
+        "Strategies over all datasets",
+        f"Diagram of critical differences of mean ranks over {found.datasets} datasets. {conclusion}",
+        conclusion,
+        [draw],
+        numbers,
+        Frame(width=5.6, height=1.6 + 0.3 * len(names), left=0.3, right=1.5, bottom=0.6, top=0.42),
+    )
+    return save(plan, "", "", out)
