@@ -60,7 +60,7 @@ class Report(_Section):
 
     region: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """Of practical equivalence: a difference in accuracy within plus or minus this counts as none."""
-    price_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    price_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Of the machine, in any currency: costs are shown in money too. 0: they are not."""
     thumbnails: bool = True
     """Whether the page shows test images; false for private data."""

@@ -212,6 +212,12 @@ class Run:
 
         return curves_frame(self.records)
 
+    def _repr_html_(self) -> str:
+        """The answer with its summary, for notebooks."""
+        from reports.notebook import fragment
+
+        return fragment(self.records, self.directory, self.settings.region)
+
     @cached_property
     def settings(self) -> ReportSettings:
         """The section ``report`` of its plan; the defaults where there is no plan to be read."""

@@ -32,6 +32,8 @@ from reports.drawing import (
     ticks,
     time_ticks,
 )
+from reports.labels import FARTHEST, LabelCurve
+from reports.statistics import LEVEL
 from reports.tables import CONFIGURATION, Panel, backbone_title, ordered, panels, summary_frame
 
 
@@ -52,6 +54,25 @@ def draw_all(results: pd.DataFrame, curves: pd.DataFrame, out: Path) -> list[Fig
             plan = draw(of_dataset, curves)
             if plan is not None:
                 found.append(save(plan, suffix, dataset, out))
+    return found
+
+
+def draw_labels(results: pd.DataFrame, fitted: Sequence[LabelCurve], out: Path) -> list[FigureInfo]:
+    """Draws the fitted learning curves of each dataset that has some, as ``draw_all`` does.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        fitted: of ``labels.label_curves``.
+        out: a folder; made if need be.
+    """
+    datasets = list(dict.fromkeys(results["dataset"]))
+    found = []
+    for index, dataset in enumerate(datasets):
+        mine = [curve for curve in fitted if curve.key[0] == dataset]
+        if mine:
+            suffix = f"-{index + 1}-{slug(dataset)}" if len(datasets) > 1 else ""
+            plan = _labels_figure(results[results["dataset"] == dataset], mine)
+            found.append(save(plan, suffix, dataset, out))
     return found
 
 
@@ -110,6 +131,19 @@ def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     return numbers.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(
         drop=True
     )
+
+
+def label_numbers(fitted: Sequence[LabelCurve]) -> pd.DataFrame:
+    """The fitted curves at 40 label counts each: median and 95% interval; ``measured`` where it was."""
+    rows = []
+    for curve in fitted:
+        measured = dict(zip(curve.n, curve.accuracy, strict=True))
+        grid = np.unique([*np.geomspace(curve.n[0], curve.n[-1] * FARTHEST, 40), *curve.n])
+        tail = (1 - LEVEL) / 2
+        low, value, high = np.quantile(curve.fitted.at(grid), [tail, 0.5, 1 - tail], axis=0)
+        for i, n in enumerate(grid.tolist()):
+            rows.append((*curve.key, n, value[i], low[i], high[i], measured.get(n, np.nan)))
+    return pd.DataFrame(rows, columns=[*CONFIGURATION, "n", "accuracy", "low", "high", "measured"])
 
 
 # --- figures ----------------------------------------------------------------------------------------------
@@ -215,6 +249,54 @@ def _curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
         [panel_of(panel, mine) for panel, mine in some if len(mine)],
         numbers,
     )
+
+
+def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Plan:
+    numbers = label_numbers(fitted)
+    low, high = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
+    everyone = ordered(results["strategy"])
+
+    def panel_of(panel: Panel) -> Callable[[Axes], None]:
+        return lambda axes: _draw_labels(axes, panel.title, panel.select(numbers), everyone, low, high)
+
+    some = [panel for panel in panels(results) if len(panel.select(numbers))]
+    dataset = words.clean(results["dataset"].iloc[0], 60)
+    return Plan(
+        "labels",
+        "Learning curves over labels, fitted",
+        f"Line chart of test accuracy on {dataset} against the number of labelled images: measured means as dots, "
+        f"fitted curves with 95% bands up to {FARTHEST:g} times the most labels, dashed beyond what was measured.",
+        f"Dots were measured; what lies to the right of them is an extrapolation, up to {FARTHEST:g} times the "
+        "most labels, with its 95% interval.",
+        [panel_of(panel) for panel in some],
+        numbers,
+    )
+
+
+def _draw_labels(
+    axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
+) -> None:
+    set_up(axes, title, "labelled images (training and validation)", "test accuracy", low, high)
+    axes.set_xscale("log")
+    left, right = numbers["n"].min(), numbers["n"].max()
+    axes.set_xlim(left, right)
+    ticks(axes, round_ticks(left, right), words.magnitude)
+    ends = []
+    for strategy in ordered(numbers["strategy"]):
+        colour, marker = style_of(strategy, everyone)
+        mine = numbers[numbers["strategy"] == strategy]
+        known, most = mine.dropna(subset="measured"), mine.loc[mine["measured"].notna(), "n"].max()
+        inside, beyond = mine[mine["n"] <= most], mine[mine["n"] >= most]
+        band = axes.fill_between(mine["n"], mine["low"], mine["high"], color=colour, alpha=0.12, linewidth=0)
+        lines = axes.plot(inside["n"], inside["accuracy"], color=colour, linewidth=1.4)
+        lines += axes.plot(
+            beyond["n"], beyond["accuracy"], color=colour, linewidth=1.4, linestyle=(0, (4, 2))
+        )
+        lines += axes.plot(known["n"], known["measured"], marker=marker, color=colour, markersize=5,
+                           markeredgecolor=PAPER, linestyle="none")  # fmt: skip
+        mark(strategy, band, *lines)
+        ends.append((strategy, right, float(mine["accuracy"].iloc[-1])))
+    label_ends(axes, ends, everyone, leaders=True)
 
 
 def _draw_accuracy(

@@ -29,7 +29,8 @@ from reports.across import critical_difference, draw_difference, runs_frame
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
 from reports.drawing import FigureInfo
-from reports.figures import draw_all
+from reports.figures import draw_all, draw_labels
+from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
 from reports.sections import cost_table, gaps_table, labels_table, standings_tables, transfer_tables
 from reports.statistics import EQUIVALENCE, Decision, decide
@@ -104,6 +105,7 @@ def render(
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
 
+    label_fits, why_none = label_curves(results, directory)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -123,7 +125,10 @@ def render(
         standings=standings_tables(results),
         difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
-        labels=labels_table(results, directory, several),
+        labels=labels_table(label_fits, why_none, several),
+        label_figures=[
+            (figure, _markup(figure)) for figure in draw_labels(results, label_fits, directory / "figures")
+        ],
         costs=cost_table(results, several, price_per_hour),
         gaps=gaps_table(results, curves, several),
         mistakes=_mistakes(records, decisions, datasets, run_info, directory, images),

@@ -7,14 +7,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
 from reports import words
 from reports.across import runs_frame, standings
 from reports.figures import COSTS, cost_numbers
-from reports.labels import FARTHEST, LabelCurve, Prediction, crossing, label_curves
+from reports.labels import FARTHEST, LabelCurve, Prediction, crossing
 from reports.tables import CONFIGURATION, backbone_title, summary_frame
 from reports.transfer import Benefit, Estimate
 
@@ -280,9 +279,13 @@ def _estimate(estimate: Estimate) -> str:
     return text
 
 
-def labels_table(results: pd.DataFrame, directory: Path, several: bool) -> Section:
-    """What more labels would bring, by configuration, and how far off the curves were when tested."""
-    curves, reason = label_curves(results, directory)
+def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Section:
+    """What more labels would bring, by configuration, and how far off the curves were when tested.
+
+    Args:
+        curves, reason: what ``labels.label_curves`` returned.
+        several: whether there is more than one dataset.
+    """
     if not curves:
         return Section([reason])
     backbones = len({curve.key[1:3] for curve in curves if curve.key[2]} or {c.key[1] for c in curves}) > 1

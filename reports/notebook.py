@@ -1,0 +1,37 @@
+"""A run as a notebook shows it: the answer, and the summary by strategy and label count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from bench.records import Record
+from reports import words
+from reports.answer import answers
+from reports.html import summary_table
+from reports.statistics import EQUIVALENCE, decide
+from reports.tables import panels, results_frame
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def fragment(records: Sequence[Record], directory: Path, region: float = EQUIVALENCE) -> str:
+    """HTML without styles or scripts; the notebook brings its own. All text is escaped.
+
+    Args:
+        records: of the run.
+        directory: the run directory, for predictions.
+        region: a difference in accuracy within plus or minus this counts as none.
+    """
+    results = results_frame(records)
+    found = answers(results, decide(results, directory, region))
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
+    return environment.get_template("notebook.html.j2").render(
+        answers=found,
+        several=len(found) > 1,
+        summaries=[summary_table(panel) for panel in panels(results)],
+        report=words.clean(directory / "report.html"),
+    )

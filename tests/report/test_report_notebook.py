@@ -1,0 +1,135 @@
+"""What a Run shows in a notebook, and the settings of a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fake
+import numpy as np
+import pytest
+from test_report_html import Page
+
+import bench
+from bench.datasets import open_dataset
+from bench.errors import RequestError
+from bench.plan import Report, change_report, load_plan
+from bench.records import Record
+from bench.store import Store
+from reports.html import render
+from reports.mistakes import Images
+
+
+def _stored(directory: Path, found: list[Record], plan: str = "") -> bench.Run:
+    (directory / "cells").mkdir(parents=True)
+    store = Store(directory)
+    fake.write_predictions(found, directory)
+    for record in found:
+        store.write(record)
+    store.write_plan(plan or fake.plan_toml(found))
+    store.write_run(fake.run_info(found))
+    return bench.load(directory)
+
+
+def test_a_run_shows_its_answer_and_names_stay_text(tmp_path: Path) -> None:
+    run = _stored(tmp_path / "run", fake.records(datasets=(fake.HOSTILE,)))
+    shown = run._repr_html_()
+    page = tmp_path / "page.html"
+    page.write_text(shown, encoding="utf-8")
+    parsed = Page(page)
+    assert not parsed.all("script")
+    assert len(parsed.all("table")) == 1
+    assert "leads with" in parsed.text or "Use" in parsed.text
+    assert "report.html" in parsed.text
+
+
+def test_recommend_is_that_of_the_command_line(tmp_path: Path) -> None:
+    run = _stored(tmp_path / "run", fake.records())
+    assert run.recommend().decision.leader.strategy == "full_finetune"
+    assert run.recommend(seconds=100).decision.recommended.strategy == "feature_extraction"
+    with pytest.raises(RequestError, match="keeps to them"):
+        run.recommend(params=1)
+
+
+def test_the_region_decides_what_counts_as_a_tie(tmp_path: Path) -> None:
+    records = fake.records()
+    run = _stored(tmp_path / "run", records)
+    assert run.settings == Report()
+    narrow, wide = (run.report(change_report(run.settings, {"region": r})).read_text() for r in (0.01, 0.2))
+    assert "as good as the best" not in narrow
+    assert "as good as the best" in wide
+    assert "within ±20.0 points counts as none" in wide
+
+
+def test_settings_come_from_the_plan_and_can_be_overridden(tmp_path: Path, monkeypatch: Any) -> None:
+    plan = (
+        fake.plan_toml(fake.records()) + "\n[report]\nregion = 0.03\nprice_per_hour = 2\nthumbnails = false\n"
+    )
+    run = _stored(tmp_path / "run", fake.records(), plan)
+    assert run.settings == Report(region=0.03, price_per_hour=2.0, thumbnails=False)
+    seen: list[tuple[float, float, Images | None]] = []
+
+    def noted(
+        records: Any, info: Any, toml: str, directory: Path, region: float, price: float, images: Any
+    ) -> Path:
+        seen.append((region, price, images))
+        return render(records, info, toml, directory, region, price, images)
+
+    monkeypatch.setattr("reports.html.render", noted)
+    assert "at 2 an hour" in run.report().read_text()
+    run.report(change_report(run.settings, {"price_per_hour": 0.5, "thumbnails": True}))
+    assert seen[0] == (0.03, 2.0, None)
+    assert seen[1][:2] == (0.03, 0.5)
+    assert seen[1][2] is not None
+
+
+@pytest.mark.parametrize("key", ["region", "price_per_hour"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_settings_that_make_no_sense(key: str, value: float) -> None:
+    with pytest.raises(RequestError, match=f"report.{key}"):
+        change_report(Report(), {key: value})
+
+
+def test_report_settings_do_not_make_another_run(tmp_path: Path) -> None:
+    plan: dict[str, Any] = {
+        "datasets": ["digits"], "strategies": ["majority"], "fractions": [1.0], "seeds": 1, "image_size": 32
+    }  # fmt: skip
+    bench.run(plan, tmp_path / "run", workers=1)
+    changed = {**plan, "report": {"region": 0.02}, "limits": {"cell_seconds": 77}}
+    run = bench.run(changed, tmp_path / "run", workers=1)
+    assert run.settings.region == 0.02
+    assert load_plan(tmp_path / "run" / "plan.toml").limits.cell_seconds == 77
+
+
+def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_cache: Path) -> None:
+    dataset = open_dataset("digits", 32)
+    records = fake.records()
+    for record in records:
+        record.cell |= {"dataset": "digits", "image_size": 32, "resizing": "crop"}
+        record.cell["fingerprint"] = dataset.fingerprint
+    run = bench.Run(tmp_path, records)
+    ids = [dataset.test.ids[3], "no such image"]
+    found = run._images(dataset.fingerprint, ids)
+    assert list(found) == ids[:1]
+    assert np.array_equal(found[ids[0]], dataset.test.images[3])
+    for record in records:
+        record.cell["image_size"] = 48  # not in the cache
+    assert run._images(dataset.fingerprint, ids) == {}
+    assert len(list((fresh_cache / "datasets").glob("*/index.json"))) == 1
+    for record in records:
+        record.cell["dataset"] = str(tmp_path / "gone")
+    assert run._images(dataset.fingerprint, ids) == {}
+
+
+def test_label_curves_are_drawn_where_there_are_enough_counts(tmp_path: Path) -> None:
+    records = fake.records(fractions=(0.05, 0.1, 0.3, 1.0), seeds=3)
+    fake.write_predictions(records, tmp_path)
+    page = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "Learning curves over labels, fitted" in page
+    header, first, *_ = (tmp_path / "figures" / "labels.csv").read_text().splitlines()
+    assert header == "dataset,backbone,weights,strategy,n,accuracy,low,high,measured"
+    n, accuracy, low, high, measured = map(float, first.split(",")[-5:])
+    assert low <= accuracy <= high
+    assert abs(measured - accuracy) < 0.1
+    assert json.dumps(n)
