@@ -70,11 +70,9 @@ def test_settings_come_from_the_plan_and_can_be_overridden(tmp_path: Path, monke
     assert run.settings == Report(region=0.03, price_per_hour=2.0, thumbnails=False)
     seen: list[tuple[float, float, Images | None]] = []
 
-    def noted(
-        records: Any, info: Any, toml: str, directory: Path, region: float, price: float, images: Any
-    ) -> Path:
-        seen.append((region, price, images))
-        return render(records, info, toml, directory, region, price, images)
+    def noted(*arguments: Any) -> Path:
+        seen.append(arguments[-3:])
+        return render(*arguments)
 
     monkeypatch.setattr("reports.html.render", noted)
     assert "at 2 an hour" in run.report().read_text()
