@@ -13,6 +13,7 @@ from typing import Any
 import fake
 import pytest
 
+import reports.html
 from bench.records import Record
 from reports.html import render
 
@@ -264,3 +265,32 @@ def test_it_says_whether_numbers_come_out_the_same_again(tmp_path: Path) -> None
         ).read_text()
         assert (exact in page) == expected
         assert ("does not promise the order" in page) != expected
+
+
+def test_text_in_figures_can_be_read_in_both_colour_schemes() -> None:
+    """axe-core does not look at text in SVG. WCAG 2.1, 1.4.3: a contrast of 4.5, also on the confusion matrix."""
+    style = (Path(reports.html.__file__).parent / "templates" / "report.html.j2").read_text()
+    schemes = [
+        dict(re.findall(r"--(\w+): (#\w{6})", part)) for part in style.split("prefers-color-scheme")[:2]
+    ]
+
+    def channels(colour: str) -> list[float]:
+        return [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+    def luminance(rgb: list[float]) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(first: list[float], second: list[float]) -> float:
+        low, high = sorted([luminance(first), luminance(second)])
+        return (high + 0.05) / (low + 0.05)
+
+    assert len(schemes) == 2
+    for scheme in schemes:
+        ink, muted, paper = (channels(scheme[name]) for name in ("ink", "muted", "paper"))
+        assert contrast(ink, paper) >= 7
+        assert contrast(muted, paper) >= 4.5
+        for share in (0.1, 0.5, 1.0):  # a cell of the confusion matrix
+            alpha = 0.6 * share**0.5
+            cell = [alpha * c + (1 - alpha) * p for c, p in zip(channels("#0072B2"), paper, strict=True)]
+            assert contrast(ink, cell) >= 4.5
