@@ -40,6 +40,13 @@ class Info:
     """Whether the backbone comes with pretrained weights."""
     image_size: int
     batch_size: int
+    backbone_params: int = 0
+    has_norm: bool = True
+    """Whether the backbone has normalisation layers with a scale and an offset."""
+    has_bias: bool = True
+    """Whether it has biases, or offsets of normalisation layers."""
+    has_pointwise: bool = True
+    """Whether it has dense layers or 1 x 1 convolutions, which low-rank updates fit."""
 
     @property
     def classes(self) -> int:
@@ -66,6 +73,14 @@ class Stage:
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
             the statistics are re-estimated on training images before every evaluation.
         warmup: the share of the stage's steps over which the learning rate rises.
+        blocks: only so many blocks right above the cut train, and the head; 0: all.
+        only: which variables of the backbone train: ``all``, ``norm`` (scales and offsets of normalisation
+            layers) or ``bias`` (biases and these offsets); with ``batch_norm`` frozen, moving statistics stay.
+        rate_decay: the learning rate of a block is so many times that of the block above it.
+        decay_to: what weight decay pulls a backbone's kernels to: ``zero``, or where the stage ``start``s.
+        mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
+        rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
+            0: none.
     """
 
     name: str
@@ -76,6 +91,12 @@ class Stage:
     weights: Literal["pretrained", "random"] = "pretrained"
     batch_norm: Literal["frozen", "trained"] = "frozen"
     warmup: float = 0.1
+    blocks: int = 0
+    only: Literal["all", "norm", "bias"] = "all"
+    rate_decay: float = 1.0
+    decay_to: Literal["zero", "start"] = "zero"
+    mix: float = 1.0
+    rank: int = 0
 
 
 class Examples(Protocol):
@@ -153,6 +174,18 @@ class Task(Protocol):
 
     def fit_stages(self, stages: list[Stage]) -> Fitted:
         """Trains a schedule of stages, with early stopping where there is a validation part."""
+
+    def features(self, examples: Examples, layers: Literal["last", "all"] = "last") -> np.ndarray:
+        """What the frozen backbone makes of examples, stored once and shared by all: float32 (N, D).
+
+        Args:
+            examples: any of the task's, or those that a predictor is given.
+            layers: ``last``: the pooled last feature map; ``all``: the pooled ends of all blocks side by side.
+        """
+
+    @property
+    def prefixes(self) -> dict[str, float]:
+        """What the features of ``train`` and ``val`` asked for so far have cost: goes into ``Fitted.prefixes``."""
 
 
 class Strategy:

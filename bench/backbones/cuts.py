@@ -90,6 +90,19 @@ def cut_at(cuts: list[Cut], share: float) -> Cut:
     return cuts[blocks - above]
 
 
+def block_of(cuts: list[Cut]) -> dict[str, int]:
+    """The block of each layer by its name: block i lies between cut i - 1 and cut i.
+
+    Args:
+        cuts: of :func:`find_cuts`.
+    """
+    blocks: dict[str, int] = {}
+    for i, cut in enumerate(cuts):
+        for node in _topological(list(cut.tensors)):
+            blocks.setdefault(node.operation.name, i)
+    return blocks
+
+
 def split(model: keras.Model, cut: Cut) -> tuple[keras.Model | None, keras.Model]:
     """Divides a model at one of its cuts.
 

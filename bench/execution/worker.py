@@ -132,10 +132,10 @@ class _Runner:
         """
         import numpy as np
 
-        from bench.training.programs import HeadConfig
+        from bench.training.programs import HeadConfig, Trained
 
         network = self.engine.network(job["backbone"], job["weights"], job["image_size"])
-        program = network.program(network.cut("input"), HeadConfig(**job["head"]), False, 0.0)
+        program = network.program(network.cut("input"), HeadConfig(**job["head"]), Trained(), 0.0)
         image = np.zeros((1, job["image_size"], job["image_size"], 3), np.float32)
         times = []
         for _ in range(70):

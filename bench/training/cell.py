@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.files import digest
 from bench.records import PROTOCOL_VERSION, Cell
 from bench.training.augmentation import Augmentation
-from bench.training.engine import Engine
+from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
@@ -67,10 +67,17 @@ def run_cell(
         batch_size=cell.batch_size,
     )
     reason = strategy.skip(info)
+    network = None
+    if reason is None and strategy.uses_backbone:
+        network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        if cell.weights and network.weights.sha256 != cell.weights_sha256:
+            raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
+        info = replace(info, **network.traits)
+        reason = strategy.skip(info)
     if reason is not None:
         return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
 
-    tuned = _Search(cell, dataset, engine, strategy, info, train, val, tick)
+    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick)
     try:
         tuned.run()
         tick("refit on all labels")
@@ -109,7 +116,7 @@ class _Search:
         self,
         cell: Cell,
         dataset: Dataset,
-        engine: Engine,
+        network: Network | None,
         strategy: Strategy,
         info: Info,
         train: np.ndarray,
@@ -122,11 +129,7 @@ class _Search:
         self.best: tuple[float, dict[str, Any], Fitted] | None = None
         self.best_hp = HyperParameters()
         self.prefixes: dict[str, float] = {}
-        self.network = None
-        if strategy.uses_backbone:
-            self.network = engine.network(cell.backbone, cell.weights, cell.image_size)
-            if cell.weights and self.network.weights.sha256 != cell.weights_sha256:
-                raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
+        self.network = network
         self._task: CellTask | None = None
 
     def run(self) -> None:

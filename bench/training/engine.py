@@ -17,7 +17,7 @@ from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
 from bench.training.prefixes import PrefixStore
-from bench.training.programs import HeadConfig, Program, State, pool
+from bench.training.programs import NORMALISATIONS, HeadConfig, Program, State, Trained, pool, takes_adapter
 
 PROGRAMS_KEPT = 8
 """Compiled networks kept at a time; the least recently used goes first."""
@@ -54,6 +54,19 @@ class Network:
         return self.cuts[0] if position == "input" else cut_at(self.cuts, float(position))
 
     @cached_property
+    def traits(self) -> dict[str, Any]:
+        """What of it some strategies need: the fields ``backbone_params`` and ``has_...`` of ``Info``."""
+        layers = self.model.layers
+        norms = [layer for layer in layers if isinstance(layer, NORMALISATIONS)]
+        return {
+            "backbone_params": self.params,
+            "has_norm": any(layer.gamma is not None or layer.beta is not None for layer in norms),
+            "has_bias": any(layer.beta is not None for layer in norms)
+            or any(getattr(layer, "bias", None) is not None for layer in layers),
+            "has_pointwise": any(takes_adapter(layer) for layer in layers),
+        }
+
+    @cached_property
     def pretrained(self) -> State:
         """The backbone's own weights."""
         return _state(self.model)
@@ -65,23 +78,29 @@ class Network:
             self._random[seed] = _state(build_backbone(self.spec, self.image_size, Weights("none", "", None)))
         return self._random[seed]
 
-    def program(self, cut: Cut | None, head: HeadConfig, train_batch_norm: bool, smoothing: float) -> Program:
+    def program(self, cut: Cut | None, head: HeadConfig, trained: Trained, smoothing: float) -> Program:
         """The compiled network above ``cut`` with ``head``, built on first use."""
-        key = (cut.name if cut else None, head, train_batch_norm, smoothing)
+        key = (cut.name if cut else None, head, trained, smoothing)
         if key not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
             backbone = build_backbone(self.spec, self.image_size, Weights("none", "", None))
-            own = next(c for c in find_cuts(backbone) if c.name == cut.name) if cut else None
-            self._programs[key] = Program(backbone, own, head, train_batch_norm, smoothing)
+            cuts = find_cuts(backbone)
+            own = next(c for c in cuts if c.name == cut.name) if cut else None
+            self._programs[key] = Program(backbone, cuts, own, head, trained, smoothing)
         self._programs.move_to_end(key)
         return self._programs[key]
 
-    def prefixes(self, cut: Cut | None, pooling: str) -> PrefixStore:
-        """The store of what lies below ``cut``; for the top, of the pooled features."""
-        key = (cut.name, "") if cut else ("top", pooling)
+    def prefixes(self, cut: Cut | None, pooling: str, every: bool = False) -> PrefixStore:
+        """The store of what lies below ``cut``; for the top, of the pooled features (of ``every`` block's end)."""
+        key = (cut.name, "") if cut else ("every" if every else "top", pooling)
         if key not in self._stores:
-            if cut is None:
+            if every:
+                ends = [tensor for c in self.cuts[1:] for tensor in c.tensors if len(tensor.shape) == 4]
+                below = keras.Model(
+                    self.model.inputs, [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
+                )
+            elif cut is None:
                 below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
             else:
                 below = split(self.model, cut)[0]

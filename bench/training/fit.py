@@ -16,7 +16,7 @@ from bench.training.engine import Network
 from bench.training.examples import PartExamples
 from bench.training.metrics import accuracy, log_loss
 from bench.training.prefixes import VIEWS
-from bench.training.programs import HeadConfig, Program, State
+from bench.training.programs import HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
 from strategies.base import Examples, Fitted, Info, Stage
 
@@ -117,6 +117,7 @@ class CellTask:
     refit_epochs: list[int] | None = None
     tick: Callable[[str], None] = lambda text: None
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
+    _spent: dict[tuple[str, bool], float] = field(default_factory=dict)
 
     def fit_stages(self, stages: list[Stage]) -> Fitted:
         """Trains ``stages`` one after the other, each starting from the weights of the one before.
@@ -160,6 +161,23 @@ class CellTask:
             notes=notes,
         )
 
+    def features(self, examples: Examples, layers: str = "last") -> np.ndarray:
+        """See ``Task.features``."""
+        assert self.network is not None
+        assert isinstance(examples, PartExamples)
+        store = self.network.prefixes(None, self.head.pooling, every=layers == "all")
+        prefix = store.get(examples, Augmentation(), 1)
+        if examples is self.train or examples is self.val:
+            cut = "top" if layers == "last" else "every"
+            self._spent[cut, examples is self.val] = prefix.seconds_per_image * len(examples)
+        return np.concatenate(prefix.batch(np.arange(len(examples)), None), axis=1)
+
+    @property
+    def prefixes(self) -> dict[str, float]:
+        """See ``Task.prefixes``."""
+        cuts = {cut for cut, _ in self._spent}
+        return {cut: sum(seconds for (c, _), seconds in self._spent.items() if c == cut) for cut in cuts}
+
     def inputs(self, stage: Stage, examples: PartExamples, augmented: bool) -> tuple[Inputs, float]:
         """The inputs of a stage's program for ``examples``, and the seconds that their prefix cost."""
         assert self.network is not None
@@ -174,7 +192,7 @@ class CellTask:
     def _run(self, stage: Stage, index: int, epochs: int, progress: _Progress) -> Program:
         assert self.network is not None
         cut = self.network.cut(stage.cut)
-        program = self.network.program(cut, self.head, stage.batch_norm == "trained", LABEL_SMOOTHING)
+        program = self.network.program(cut, self.head, Trained.of(stage), LABEL_SMOOTHING)
         batch_size = batch_size_of(stage, self.info.n, self.batch_size)
         program.warm(batch_size)
         train, spent = self.inputs(stage, self.train, augmented=True)
@@ -184,7 +202,7 @@ class CellTask:
             spent += more
         if spent:
             progress.prefixes[cut.name if cut else "top"] = spent
-        program.reset(progress.state, self.seed, stage.weight_decay)
+        program.reset(progress.state, self.seed, stage.weight_decay, stage.rate_decay)
         if cut is None and "head_standardise:0" not in progress.state:
             program.standardise(lambda rows: train(rows, None), len(self.train))
 
@@ -257,8 +275,12 @@ class CellTask:
             if best_state is None:  # the refit: the last weights, with statistics of all its images
                 program.reestimate(lambda rows: train(rows, None), len(self.train))
                 best_state, best_epoch = program.state(), epoch
-            else:
-                program.reset(best_state, self.seed, stage.weight_decay)
+            if stage.mix != 1:
+                best_state = {
+                    place: value + (1 - stage.mix) * (progress.state.get(place, value) - value)
+                    for place, value in best_state.items()
+                }
+            program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock
         progress.images += step * batch_size
@@ -322,4 +344,8 @@ class _NetworkPredictor:
 
 
 def _head_params(program: Program) -> int:
-    return int(sum(np.prod(v.shape) for place, v in program.variables.items() if place.startswith("head_")))
+    return int(
+        sum(
+            np.prod(v.shape) for place, v in program.variables.items() if place.startswith(("head_", "lora_"))
+        )
+    )

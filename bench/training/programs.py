@@ -14,8 +14,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.backbones.cuts import Cut, split
+from bench.backbones.cuts import Cut, block_of, split
 from bench.training.seeds import derived_seed, generator
+from strategies.base import Stage
+
+NORMALISATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+)
 
 State = dict[str, np.ndarray]
 """Weights by place: ``"12:0"`` is weight 0 of the backbone's layer 12, ``"head_logits:0"`` one of the head."""
@@ -38,6 +45,50 @@ class HeadConfig:
     classes: int
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What of a network above a cut trains: all that changes the graph of a training step; see ``Stage``."""
+
+    batch_norm: bool = False
+    blocks: int = 0
+    only: str = "all"
+    anchored: bool = False
+    """Whether weight decay pulls towards the start of the stage."""
+    rank: int = 0
+
+    @classmethod
+    def of(cls, stage: Stage) -> Trained:
+        return cls(
+            stage.batch_norm == "trained", stage.blocks, stage.only, stage.decay_to == "start", stage.rank
+        )
+
+
+class _Selected(keras.Model):
+    """A model of whose variables only those that were chosen train, whatever their layers say.
+
+    Batch normalisation that is not trainable uses its moving statistics and leaves them alone; here its scale
+    and offset may train all the same, which Keras ties together.
+    """
+
+    chosen: frozenset[int] = frozenset()
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        return [v for v in self.variables if id(v) in self.chosen]
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        return [v for v in self.variables if id(v) not in self.chosen]
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        return [v for v in self.weights if id(v) in self.chosen]
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        return [v for v in self.weights if id(v) not in self.chosen]
+
+
 class AdamW(keras.optimizers.AdamW):
     """AdamW with learning rates relative to the size of what they change, all of it in variables.
 
@@ -53,12 +104,20 @@ class AdamW(keras.optimizers.AdamW):
         self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.decay = self.add_variable(shape=(), name="decay", initializer="zeros")
         self.scales: list[keras.Variable] = []
+        self.anchors: dict[int, keras.Variable] = {}
+        """By index of a variable: what weight decay pulls it to; zero if it is not here."""
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         super().build(variables)
         self.scales = [
             self.add_variable(shape=(), name=f"scale_{i}", initializer="ones") for i in range(len(variables))
         ]
+
+    def anchor(self, indices: Sequence[int]) -> None:
+        """Lets weight decay pull these variables to ``anchors``, which are to be set."""
+        for i in indices:
+            shape = self._momentums[i].shape
+            self.anchors[i] = self.add_variable(shape=shape, name=f"anchor_{i}", initializer="zeros")
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
@@ -88,7 +147,9 @@ class AdamW(keras.optimizers.AdamW):
         for variable in variables:
             if self._use_weight_decay(variable):
                 factor = keras.ops.cast(self.learning_rate * self.decay, variable.dtype)
-                variable.assign(variable - variable * factor)
+                anchor = self.anchors.get(self._get_variable_index(variable))
+                away = variable if anchor is None else variable - anchor
+                variable.assign(variable - away * factor)
 
 
 def _handle(variable: Any) -> Any:
@@ -102,26 +163,31 @@ class Program:
     Args:
         backbone: a backbone of its own: no other program may share its layers, since whether a layer trains
             is fixed when the training step is traced.
-        cut: where it is cut; None: above the pooled output, only the head trains.
+        cuts: of ``find_cuts``, for the same backbone.
+        cut: the one where it is cut; None: above the pooled output, only the head trains.
         head: what stands on top.
-        train_batch_norm: whether batch normalisation of the backbone trains.
+        trained: what of it trains.
         label_smoothing: of the cross-entropy (Szegedy et al. 2016, arXiv:1512.00567).
     """
 
     def __init__(
         self,
         backbone: keras.Model,
+        cuts: Sequence[Cut],
         cut: Cut | None,
         head: HeadConfig,
-        train_batch_norm: bool,
+        trained: Trained,
         label_smoothing: float,
     ) -> None:
         self.head = head
+        self._adapters: list[Adapter] = []
         if cut is None:
             inputs = [keras.Input((backbone.output.shape[-1],))]
             features, body = inputs[0], []
         else:
             _, above = split(backbone, cut)
+            if trained.rank:
+                above, self._adapters = with_adapters(above, trained.rank)
             inputs, body = above.inputs, above.layers
             features = pool(above.output, head.pooling)
         # Features of a frozen backbone differ in scale by orders of magnitude; one learning rate for all of
@@ -134,7 +200,9 @@ class Program:
         if head.dropout:
             features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
         logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
-        self.model = keras.Model(inputs if len(inputs) > 1 else inputs[0], logits)
+        some = trained.blocks or trained.only != "all" or trained.rank
+        model = _Selected if some else keras.Model
+        self.model = model(inputs if len(inputs) > 1 else inputs[0], logits, name="network")
 
         places = {id(layer): str(i) for i, layer in enumerate(backbone.layers)}
         own = {id(layer) for layer in body} & places.keys()  # but for the inputs of a part
@@ -144,10 +212,30 @@ class Program:
             place = places[id(layer)] if id(layer) in own else layer.name
             self.variables |= {f"{place}:{k}": variable for k, variable in enumerate(layer.weights)}
             if isinstance(layer, keras.layers.BatchNormalization) and id(layer) in own:
-                layer.trainable = train_batch_norm
-                if train_batch_norm:
+                layer.trainable = trained.batch_norm
+                if trained.batch_norm:
                     self._batch_norms.append(layer)
         self._head_variables = {id(v) for place, v in self.variables.items() if place.startswith("head_")}
+        blocks = block_of(list(cuts))
+        self._depths = {
+            id(v): len(cuts) - 1 - blocks[layer.name]
+            for layer in body
+            if id(layer) in own
+            for v in layer.weights
+        }
+        """How many blocks lie above a variable's own."""
+        if some:
+            chosen = {
+                id(v)
+                for layer in self.model.layers
+                if layer.name.startswith(("head_", "lora_"))
+                for v in layer.trainable_variables
+            }
+            for layer in [] if trained.rank else [layer for layer in body if id(layer) in own]:
+                above_cut = blocks[layer.name] - list(cuts).index(cut) if cut is not None else 0
+                if not trained.blocks or 0 < above_cut <= trained.blocks:
+                    chosen |= {id(v) for v in _trainable(layer, trained.only)}
+            self.model.chosen = frozenset(chosen)
         self.optimizer = AdamW()
         self.model.compile(
             optimizer=self.optimizer,
@@ -156,6 +244,14 @@ class Program:
             jit_compile=False,
         )
         self.optimizer.build(self.model.trainable_variables)
+        if trained.anchored:
+            self.optimizer.anchor(
+                [
+                    i
+                    for i, v in enumerate(self.model.trainable_variables)
+                    if id(v) not in self._head_variables and len(v.shape) > 1
+                ]
+            )
         self._statistics = TrainingForward(above) if self._batch_norms else None
         self._fused = (
             _fused_steps(self.model) if cut is None and keras.backend.backend() == "tensorflow" else None
@@ -182,20 +278,25 @@ class Program:
                 self._statistics.predict_on_batch(_one_or_list(zeros))
         self._warm.add(batch)
 
-    def reset(self, state: State, seed: int, weight_decay: float) -> None:
-        """Starts afresh: weights from ``state`` (a head that is not in it is drawn from ``seed``)."""
+    def reset(self, state: State, seed: int, weight_decay: float, rate_decay: float = 1.0) -> None:
+        """Starts afresh: weights from ``state`` (a head or adapter that is not in it is drawn from ``seed``)."""
         for place, variable in self.variables.items():
             if place in state:
                 variable.assign(state[place])
-            elif place.startswith("head_"):
-                variable.assign(self._initial_head(place, variable, seed))
+            elif place.startswith(("head_", "lora_")):
+                variable.assign(self._initial(place, variable, seed))
             else:
                 raise KeyError(place)
         for variable in self.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))
         self.optimizer.decay.assign(weight_decay)
-        for scale, variable in zip(self.optimizer.scales, self.model.trainable_variables, strict=True):
-            scale.assign(self._scale(variable))
+        trained = self.model.trainable_variables
+        for i, anchor in self.optimizer.anchors.items():
+            anchor.assign(trained[i])
+        for scale, variable in zip(self.optimizer.scales, trained, strict=True):
+            scale.assign(self._scale(variable) * rate_decay ** self._depths.get(id(variable), 0))
+        for adapter in self._adapters:
+            self.optimizer.scales[self.optimizer._get_variable_index(adapter.up)].assign(adapter.scale())
         for i, layer in enumerate(self.model._flatten_layers()):
             if hasattr(layer, "seed_generator"):
                 # Each layer its own: with one seed for all, what one block drops is dropped by all others.
@@ -208,8 +309,10 @@ class Program:
             return TYPICAL_RMS
         return max(float(np.sqrt(np.mean(np.square(np.array(variable))))), SMALLEST_RMS)
 
-    def _initial_head(self, place: str, variable: keras.Variable, seed: int) -> np.ndarray:
+    def _initial(self, place: str, variable: keras.Variable, seed: int) -> np.ndarray:
         shape = tuple(variable.shape)
+        if place.endswith("_down:0"):
+            return generator(seed, place).normal(0, shape[-2] ** -0.5, shape).astype(np.float32)
         if place == "head_hidden:0":
             limit = np.sqrt(6 / sum(shape))  # Glorot & Bengio 2010
             return generator(seed, place).uniform(-limit, limit, shape).astype(np.float32)
@@ -290,6 +393,65 @@ class Program:
             layer.moving_variance.assign(np.mean(variances[i], axis=0) + np.var(means[i], axis=0))
 
 
+def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
+    """Those variables of a layer that train."""
+    if only == "all":
+        return list(layer.trainable_variables)
+    normalises = isinstance(layer, NORMALISATIONS)
+    found = [layer.beta] if normalises else []
+    found += [layer.gamma] if normalises and only == "norm" else []
+    found += [getattr(layer, "bias", None)] if only == "bias" and not normalises else []
+    return [v for v in found if v is not None]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A low-rank update of a layer: the weights of its second half, and the kernel that it updates."""
+
+    up: keras.Variable
+    kernel: keras.Variable
+
+    def scale(self) -> float:
+        """For ``up``, which starts at zero: such that one learning rate is one relative change of the product."""
+        rank, inputs = self.up.shape[-2], self.kernel.shape[-2]
+        rms = float(np.sqrt(np.mean(np.square(np.array(self.kernel)))))
+        return max(rms, SMALLEST_RMS) * float(np.sqrt(inputs / rank))
+
+
+def with_adapters(network: keras.Model, rank: int) -> tuple[keras.Model, list[Adapter]]:
+    """The same layers with a low-rank update beside every dense layer and 1 x 1 convolution (Hu et al. 2021,
+    arXiv:2106.09685), which begins at zero."""
+    made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        output = layer(*arguments, **options)
+        if not takes_adapter(layer):
+            return output
+        if isinstance(layer, keras.layers.Dense):
+            down = keras.layers.Dense(rank, use_bias=False, name=f"lora_{layer.name}_down")
+            up = keras.layers.Dense(
+                layer.units, use_bias=False, kernel_initializer="zeros", name=f"lora_{layer.name}_up"
+            )
+        else:
+            down = keras.layers.Conv2D(rank, 1, layer.strides, use_bias=False, name=f"lora_{layer.name}_down")
+            up = keras.layers.Conv2D(
+                layer.filters, 1, use_bias=False, kernel_initializer="zeros", name=f"lora_{layer.name}_up"
+            )
+        made.append((layer, up))
+        return keras.layers.Add(name=f"lora_{layer.name}_sum")([output, up(down(arguments[0]))])
+
+    adapted = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
+    return adapted, [Adapter(up.kernel, layer.kernel) for layer, up in made]
+
+
+def takes_adapter(layer: Any) -> bool:
+    """Whether a layer is a linear map of channels that a low-rank update fits."""
+    linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+    if isinstance(layer, keras.layers.Dense):
+        return linear
+    return type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1) and layer.groups == 1 and linear
+
+
 def _fused_steps(model: keras.Model) -> Callable[..., Any]:
     """Several training steps in one call of TensorFlow: of a step of a head alone, the call is nine tenths."""
     import tensorflow as tf
@@ -344,10 +506,10 @@ class TrainingForward(keras.Model):
         return keras.ops.mean(outputs, axis=(1, 2))
 
 
-def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras.KerasTensor:
     """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,)."""
     layer = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
-    return layer(name=f"head_{pooling}_pool")(features)
+    return layer(name=f"{name}_{pooling}_pool")(features)
 
 
 def _in_batches(

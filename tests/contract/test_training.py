@@ -28,7 +28,7 @@ from bench.files import sha256_file  # noqa: E402
 from bench.training.augmentation import Augmentation  # noqa: E402
 from bench.training.cell import Outcome, run_cell  # noqa: E402
 from bench.training.fit import NotFinite  # noqa: E402
-from bench.training.programs import HeadConfig, Program  # noqa: E402
+from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
 
 
@@ -177,9 +177,9 @@ def tiny_program(train_batch_norm: bool = True) -> Program:
     x = keras.layers.Conv2D(6, 1)(x)
     x = Counter()(x)
     backbone = keras.Model(image, keras.layers.BatchNormalization()(x))
-    cut = find_cuts(backbone)[0]
-    assert cut.name == "input"
-    return Program(backbone, cut, HeadConfig("avg", 5, 0.5, 3), train_batch_norm, 0.0)
+    cuts = find_cuts(backbone)
+    assert cuts[0].name == "input"
+    return Program(backbone, cuts, cuts[0], HeadConfig("avg", 5, 0.5, 3), Trained(train_batch_norm), 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -846,7 +846,7 @@ def test_a_weights_file_that_changed_since_the_plan_is_refused(run: Callable[...
 
 def test_layers_with_dropout_draw_differently(engine: Any) -> None:
     network = engine.network("EfficientNetB0", "none", 32)
-    made = network.program(network.cut("input"), HeadConfig("avg", 0, 0.0, 3), True, 0.0)
+    made = network.program(network.cut("input"), HeadConfig("avg", 0, 0.0, 3), Trained(batch_norm=True), 0.0)
     state = {**network.random(0), **{k: v for k, v in made.state().items() if k.startswith("head_")}}
 
     def seeds() -> list[tuple[int, ...]]:

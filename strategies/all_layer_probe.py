@@ -1,0 +1,30 @@
+"""A linear head on the features of all layers, of which the most useful are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from strategies.on_features import Classify, OnFeatures, linear, logistic_regression
+
+
+class AllLayerProbe(OnFeatures):
+    name = "all_layer_probe"
+    summary = "A linear head on the best features of all layers, for tasks far from the source."
+    reference = "Evci et al. 2022, Head2Toe, arXiv:2201.03529"
+    layers = "all"
+
+    def space(self, hp: Any) -> None:
+        hp.Choice("kept", [0.05, 0.2, 0.5, 1.0], default=0.2)
+        hp.Float("penalty", 1e-4, 1.0, sampling="log", default=1e-2)
+
+    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+        # A feature counts by the length of its weights in a linear head on all of them.
+        first = logistic_regression(features, labels, classes, hp.get("penalty"))
+        relevance = np.linalg.norm(first[:-1], axis=1)
+        kept = max(1, round(hp.get("kept") * len(relevance)))
+        chosen = np.sort(np.argsort(-relevance, kind="stable")[:kept])
+        weights = logistic_regression(features[:, chosen], labels, classes, hp.get("penalty"))
+        classify = linear(weights)
+        return lambda x: classify(x[:, chosen]), weights.size

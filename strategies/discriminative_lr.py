@@ -1,0 +1,22 @@
+"""Learning rates that fall from the top downward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.base import Info, Stage, Strategy
+from strategies.feature_extraction import head_stage
+from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+
+
+class DiscriminativeRates(Strategy):
+    name = "discriminative_lr"
+    summary = "Full fine-tuning whose learning rate falls from block to block downward."
+    reference = "Howard & Ruder 2018, ULMFiT, arXiv:1801.06146"
+
+    def space(self, hp: Any) -> None:
+        hp.Choice("rate_decay", [0.6, 0.8, 0.9], default=0.8)
+        body_space(hp)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        return [head_stage(epochs=HEAD_EPOCHS), body_stage(hp, rate_decay=hp.get("rate_decay"))]

@@ -1,0 +1,23 @@
+"""From the top downward, a quarter of the network at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.base import Info, Stage, Strategy
+from strategies.feature_extraction import head_stage
+from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+
+
+class GradualUnfreeze(Strategy):
+    name = "gradual_unfreeze"
+    summary = "More and more of the network trains, from the top down: gentle where labels are few."
+    reference = "Howard & Ruder 2018, ULMFiT, arXiv:1801.06146"
+
+    def space(self, hp: Any) -> None:
+        body_space(hp)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        shares = (0.25, 0.5, 0.75)
+        upper = [body_stage(hp, name=f"upper_{share:.0%}", cut=share, epochs=2) for share in shares]
+        return [head_stage(epochs=HEAD_EPOCHS), *upper, body_stage(hp)]

@@ -1,0 +1,36 @@
+"""k nearest neighbours on stored features: nothing is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from strategies.on_features import Classify, OnFeatures, normalised, softmax
+
+TEMPERATURE = 0.07
+
+
+class NearestNeighbours(OnFeatures):
+    name = "knn"
+    summary = "The labels of the most similar images, on stored features; no training, a floor for any head."
+    reference = "Wu et al. 2018, Instance discrimination, arXiv:1805.01978 (weighted k nearest neighbours)"
+
+    def space(self, hp: Any) -> None:
+        hp.Choice("neighbours", [1, 3, 5, 10, 20, 50], default=10)
+
+    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+        known, k = normalised(features), min(hp.get("neighbours"), len(features))
+        votes = np.eye(classes, dtype=np.float32)[labels]
+
+        def classify(x: np.ndarray) -> np.ndarray:
+            found = []
+            for first in range(0, len(x), 1024):
+                similar = normalised(x[first : first + 1024]) @ known.T
+                nearest = np.argpartition(-similar, k - 1, axis=1)[:, :k]
+                weights = softmax(np.take_along_axis(similar, nearest, axis=1) / TEMPERATURE)
+                found.append((weights[:, :, None] * votes[nearest]).sum(axis=1))
+            # One vote shared by all classes: none is impossible, and the log loss stays finite.
+            return np.asarray((np.concatenate(found) * k + 1 / classes) / (k + 1))
+
+        return classify, features.size

@@ -1,0 +1,23 @@
+"""Weight decay towards the pretrained weights instead of zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.base import Info, Stage, Strategy
+from strategies.feature_extraction import head_stage
+from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+
+
+class PullToStart(Strategy):
+    name = "l2_sp"
+    summary = (
+        "Full fine-tuning with weight decay towards the pretrained weights: a leash whose length is searched."
+    )
+    reference = "Li, Grandvalet & Davoine 2018, Explicit inductive bias (L2-SP), arXiv:1802.01483"
+
+    def space(self, hp: Any) -> None:
+        body_space(hp)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        return [head_stage(epochs=HEAD_EPOCHS), body_stage(hp, decay_to="start")]

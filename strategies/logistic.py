@@ -1,0 +1,22 @@
+"""Logistic regression on stored features, solved exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from strategies.on_features import Classify, OnFeatures, linear, logistic_regression
+
+
+class Logistic(OnFeatures):
+    name = "logistic"
+    summary = "The linear head of feature extraction, solved exactly: no epochs, no learning rate."
+    reference = "Kornblith et al. 2019, Do better ImageNet models transfer better?, arXiv:1805.08974"
+
+    def space(self, hp: Any) -> None:
+        hp.Float("penalty", 1e-4, 1.0, sampling="log", default=1e-2)
+
+    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+        weights = logistic_regression(features, labels, classes, hp.get("penalty"))
+        return linear(weights), weights.size

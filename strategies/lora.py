@@ -1,0 +1,27 @@
+"""Low-rank updates of linear layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.base import Info, Stage, Strategy
+from strategies.feature_extraction import head_stage
+from strategies.hyperrule import HEAD_EPOCHS
+
+
+class LowRank(Strategy):
+    name = "lora"
+    summary = "Low-rank updates of linear layers train, the network stays: small, for large backbones."
+    reference = "Hu et al. 2021, LoRA, arXiv:2106.09685"
+
+    def skip(self, info: Info) -> str | None:
+        none = "the backbone has no dense layers or 1 x 1 convolutions for low-rank updates"
+        return super().skip(info) or (None if info.has_pointwise else none)
+
+    def space(self, hp: Any) -> None:
+        hp.Choice("rank", [2, 4, 8, 16], default=8)
+        hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=6e-3)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        tuned = Stage("finetune", cut="input", learning_rate=hp.get("learning_rate"), rank=hp.get("rank"))
+        return [head_stage(epochs=HEAD_EPOCHS), tuned]

@@ -1,0 +1,25 @@
+"""Only the scales and offsets of normalisation layers train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.base import Info, Stage, Strategy
+from strategies.feature_extraction import head_stage
+from strategies.hyperrule import HEAD_EPOCHS
+
+
+class NormOnly(Strategy):
+    name = "norm_only"
+    summary = "Only scales and offsets of normalisation layers train, and the head: hard to overfit."
+    reference = "Frankle, Schwab & Morcos 2020, Training BatchNorm and only BatchNorm, arXiv:2003.00152"
+
+    def skip(self, info: Info) -> str | None:
+        return super().skip(info) or (None if info.has_norm else "the backbone has no normalisation layers")
+
+    def space(self, hp: Any) -> None:
+        hp.Float("learning_rate", 3e-3, 1e-1, sampling="log", default=2e-2)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        tuned = Stage("finetune", cut="input", learning_rate=hp.get("learning_rate"), only="norm")
+        return [head_stage(epochs=HEAD_EPOCHS), tuned]
