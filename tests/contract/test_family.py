@@ -1,0 +1,199 @@
+"""What sets the members of the family apart: which weights move, how far, and towards what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from bench.backbones.cuts import block_of, find_cuts  # noqa: E402
+from bench.training.fit import CellTask  # noqa: E402
+from strategies import get_strategy  # noqa: E402
+from strategies.base import Stage  # noqa: E402
+from strategies.on_features import linear, logistic_regression, normalised  # noqa: E402
+
+HEAD = Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=1)
+FULL = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
+    """A task of 72 labels without a validation part: the last weights are those that count."""
+    from bench.training.cell import _Search
+    from strategies.base import Info
+
+    cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
+    network = engine.network(cell.backbone, cell.weights, 32)
+    info = Info("image", digits.class_names, 72, True, 32, 32, **network.traits)
+    rows = np.arange(72)
+    strategy = get_strategy("feature_extraction")
+    search = _Search(cell, digits, network, strategy, info, rows, rows[:0], lambda text: None)
+    return search.task(rows, None)
+
+
+def trained(task: CellTask, *stages: Stage) -> dict[str, np.ndarray]:
+    """The weights after these stages."""
+    task._finished.clear()
+    state: dict[str, np.ndarray] = task.fit_stages(list(stages)).predictor.state  # type: ignore[attr-defined]
+    return state
+
+
+def moved(task: CellTask, after: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far each weight of the backbone has moved, relative to its size; those that have not are not there."""
+    start = task.network.pretrained  # type: ignore[union-attr]
+    return {
+        place: float(np.abs(after[place] - value).mean() / (np.abs(value).mean() + 1e-9))
+        for place, value in start.items()
+        if place in after and not np.array_equal(after[place], value)
+    }
+
+
+def kinds(task: CellTask) -> dict[str, str]:
+    """By place: the name of the variable, such as gamma or kernel."""
+    layers = task.network.model.layers  # type: ignore[union-attr]
+    return {
+        f"{i}:{k}": variable.name
+        for i, layer in enumerate(layers)
+        for k, variable in enumerate(layer.weights)
+    }
+
+
+def test_norm_only_moves_scales_and_offsets_and_no_statistic(task: CellTask) -> None:
+    found = moved(task, trained(task, HEAD, replace(FULL, only="norm")))
+    kind = kinds(task)
+    assert {kind[place] for place in found} == {"gamma", "beta"}
+    assert len(found) >= sum(name in ("gamma", "beta") for name in kind.values()) - 2
+
+
+def test_bias_only_moves_offsets(task: CellTask) -> None:
+    found = moved(task, trained(task, HEAD, replace(FULL, only="bias")))
+    assert {kinds(task)[place] for place in found} <= {"beta", "bias"}
+    assert found
+
+
+def test_surgical_moves_one_block(task: CellTask) -> None:
+    after = trained(task, HEAD, replace(FULL, cut=0.5, blocks=1))
+    network = task.network
+    assert network is not None
+    blocks = block_of(find_cuts(network.model))
+    layers = network.model.layers
+    where = {blocks[layers[int(place.partition(":")[0])].name] for place in moved(task, after)}
+    cut = network.cut(0.5)
+    assert cut is not None
+    assert where == {[c.name for c in network.cuts].index(cut.name) + 1}
+
+
+def test_rates_that_fall_move_lower_blocks_less(task: CellTask) -> None:
+    even = moved(task, trained(task, HEAD, FULL))
+    falling = moved(task, trained(task, HEAD, replace(FULL, rate_decay=0.5)))
+    kernels = [place for place, name in kinds(task).items() if name == "kernel"]
+    shares = [falling.get(place, 0.0) / even[place] for place in kernels]
+    assert shares[0] < 0.02
+    assert shares[-1] > 0.5
+    assert np.corrcoef(np.arange(len(shares)), shares)[0, 1] > 0.5
+
+
+def test_l2_sp_pulls_back_to_where_the_stage_began(task: CellTask) -> None:
+    strong = replace(FULL, weight_decay=30.0, epochs=3)
+    shrunk, held = (trained(task, HEAD, replace(strong, decay_to=to)) for to in ("zero", "start"))
+    start = task.network.pretrained  # type: ignore[union-attr]
+    kernels = [place for place, name in kinds(task).items() if name == "kernel"]
+
+    def sizes(state: dict[str, np.ndarray]) -> list[float]:
+        return [float(np.linalg.norm(state[p]) / np.linalg.norm(start[p])) for p in kernels]
+
+    assert np.median(sizes(shrunk)) < 0.6
+    assert 0.95 < np.median(sizes(held)) < 1.05
+    free = moved(task, trained(task, HEAD, replace(FULL, epochs=3)))
+    leashed = moved(task, held)
+    assert np.median([leashed[p] for p in kernels]) < 0.5 * np.median([free[p] for p in kernels])
+
+
+def test_mixed_weights_lie_on_the_line(task: CellTask) -> None:
+    probe = trained(task, HEAD)
+    whole, half = (trained(task, HEAD, replace(FULL, mix=mix)) for mix in (1.0, 0.5))
+    start = {**task.network.pretrained, **probe}  # type: ignore[union-attr]
+    for place, value in whole.items():
+        np.testing.assert_allclose(
+            half[place], (start[place] + value) / 2, rtol=1e-5, atol=1e-6, err_msg=place
+        )
+    assert moved(task, half)
+
+
+def test_low_rank_updates_begin_at_zero_and_leave_the_network_alone(task: CellTask) -> None:
+    still = task.fit_stages([HEAD, replace(FULL, rank=4, learning_rate=1e-9)])
+    assert not moved(task, still.predictor.state)  # type: ignore[attr-defined]
+    reference = task.fit_stages([HEAD])
+    before, after = (f.predictor.predict(task.train) for f in (reference, still))
+    np.testing.assert_allclose(before, after, atol=2e-3)
+
+    task._finished.clear()
+    fitted = task.fit_stages([HEAD, replace(FULL, rank=4)])
+    state: dict[str, np.ndarray] = fitted.predictor.state  # type: ignore[attr-defined]
+    assert not moved(task, state)
+    up = [value for place, value in state.items() if place.startswith("lora_") and "_up" in place]
+    assert up
+    assert all(np.abs(value).max() > 0 for value in up)
+    assert fitted.trainable_params < 0.5 * task.network.params  # type: ignore[union-attr]
+    assert np.abs(fitted.predictor.predict(task.train) - before).max() > 0.01
+
+
+def test_three_ways_to_fine_tune_everything_differ(task: CellTask) -> None:
+    values = {"learning_rate": 3e-3, "weight_decay": 1e-2, "head_weight_decay": 0.3}
+    hp = SimpleNamespace(get=values.__getitem__)
+    task.epochs = 8
+    found = {}
+    for name in ("plain_finetune", "full_finetune", "lp_ft"):
+        stages = get_strategy(name).stages(hp, task.info)
+        short = [replace(stage, epochs=2) if stage is stages[-1] else stage for stage in stages]
+        found[name] = trained(task, *short)["head_logits:0"], len(stages), stages[0].epochs
+    assert [found[name][1:] for name in found] == [(1, None), (2, 5), (2, None)]
+    kernels = [kernel for kernel, _, _ in found.values()]
+    assert all(not np.allclose(a, b, rtol=0.05) for i, a in enumerate(kernels) for b in kernels[:i])
+
+
+# --- on stored features ---------------------------------------------------------------------------------------
+
+
+def made_up(n: int = 300, width: int = 20, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % classes
+    return rng.normal(0, 1, (n, width)) + 1.5 * rng.normal(0, 1, (classes, width))[labels], labels
+
+
+@pytest.mark.parametrize("present", [[0, 1, 2, 3], [1, 3], [2]])
+def test_logistic_regression_is_the_minimum_of_its_loss(present: list[int]) -> None:
+    x, y = made_up()
+    x, y = x[np.isin(y, present)], y[np.isin(y, present)]
+    weights = logistic_regression(x, y, 4, 0.1)
+    probabilities = linear(weights)(x)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == y).mean() > 0.9
+    assert np.isfinite(probabilities).all()
+    if len(present) == 4:
+        gradient = x.T @ (probabilities - np.eye(4)[y]) / len(y) + 0.1 * weights[:-1]
+        assert np.abs(gradient).max() < 1e-3
+
+
+def test_neighbours_and_means_are_what_they_say() -> None:
+    x, y = made_up()
+    hp = SimpleNamespace(get={"neighbours": 1, "sharpness": 10.0}.__getitem__)
+    nearest, _ = get_strategy("knn").learn(x, y, 4, hp)  # type: ignore[attr-defined]
+    assert (nearest(x).argmax(axis=1) == y).all()  # each is its own nearest neighbour
+    means, _ = get_strategy("nearest_mean").learn(x, y, 5, hp)  # type: ignore[attr-defined]
+    prototypes = np.stack([normalised(normalised(x[y == c]).mean(axis=0)[None])[0] for c in range(4)])
+    np.testing.assert_array_equal(means(x).argmax(axis=1), (normalised(x) @ prototypes.T).argmax(axis=1))
+    assert means(x)[:, 4].max() < 1e-6  # a class without an example
+
+
+def test_the_features_of_all_layers_hold_those_of_the_last(task: CellTask) -> None:
+    last, every = (task.features(task.train, layers) for layers in ("last", "all"))
+    assert every.shape[1] > 2 * last.shape[1]
+    np.testing.assert_allclose(every[:, -last.shape[1] :], last, atol=1e-3)
+    assert set(task.prefixes) >= {"top", "every"}
