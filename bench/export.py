@@ -185,12 +185,17 @@ class _Recipe:
 def _keras() -> Any:
     """Keras, loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 2)
         import keras
 
+        if keras.backend.backend() == "tensorflow":  # the accelerator is for the process that trains
+            import tensorflow as tf
+
+            tf.config.set_visible_devices([], "GPU")
         keras.ops.zeros(())
     finally:
         os.dup2(kept, 2)
@@ -226,18 +231,18 @@ def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -
             "DIR", record.cell_id, "a run made by this version", "Hyperband's epochs are not in it."
         )
     limit = int(best.get("epoch_limit", cell.epochs))
-    trained: dict[str, int] = {}
+    trained: list[int] = []  # a stage's curve begins at epoch 0
     for point in record.curves:
         if point["run"] == "refit":
-            trained[point["stage"]] = max(trained.get(point["stage"], 0), point["epoch"])
+            trained = [*trained, 0] if point["epoch"] == 0 else [*trained[:-1], point["epoch"]]
     return [
         _Planned(
             stage,
-            epochs=trained[stage.name],
+            epochs=epochs,
             planned=limit if stage.epochs is None else stage.epochs,
             batch_size=batch_size_of(stage, n, batch_size),
         )
-        for stage in stages
+        for stage, epochs in zip(stages, trained, strict=True)
     ]
 
 
@@ -256,20 +261,30 @@ def _write_images(recipe: _Recipe, folder: Path) -> dict[str, Path] | None:
     files = {
         name: picture.path.resolve()
         for name, picture in zip(contents.ids, contents.pictures, strict=True)
-        if name in wanted and isinstance(picture, FilePicture)
+        if name in wanted and isinstance(picture, FilePicture) and _is_plain(picture.path)
     }
     if len(files) < len(wanted):
         _write_pixels(recipe, folder)
         return None
     base = _folder(files.values())
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["path", "class"])
     names = recipe.dataset.class_names
     for name, label in zip(pool.ids, pool.labels, strict=True):
         writer.writerow([os.path.relpath(files[name], base), names[label]])
     (folder / "labels.csv").write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     return files
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether ``read_image`` in train.py reads it as we do: not 16-bit, 32-bit or floating-point gray."""
+    from PIL import Image
+
+    from bench.datasets.decode import quiet
+
+    with quiet(), Image.open(path) as image:
+        return image.mode != "F" and not image.mode.startswith("I")
 
 
 def _write_pixels(recipe: _Recipe, folder: Path) -> None:
@@ -504,14 +519,19 @@ def _card(
     elif math.isfinite(exported.difference):
         same = exported.difference <= AGREEMENT
         quality.append(
-            "Trained by train.py, it agrees with the model that was measured: "
+            "It agrees with the model that was measured: "
             f"its test probabilities differ by {exported.difference:.1g} on average."
             if same
-            else "Trained by train.py, its test probabilities differ from those of the model that was measured by "
-            f"{exported.difference:.2g} on average: the same recipe, other rounding."
+            else "It is not the very model that was measured, though its recipe is the same: its test "
+            f"probabilities differ by {exported.difference:.2g} on average, as after other rounding on other "
+            "hardware or with other threads. The measured one had an accuracy of "
+            f"{words.percent(exported.measured)}."
         )
     claim = {
-        "better": "It was better than everything else tried.",
+        "floor": "It is no better than always answering with the most frequent class: do not use it.",
+        "better": "It was better than all others that were asked for and keep to the constraints."
+        if found.limited
+        else "It was better than everything else tried.",
         "tied": "It was tied with the best tried, and the cheapest of them.",
         "alone": "Nothing else was tried, or kept to the constraints.",
         "undecided": "Provisional: what is best is undecided.",

@@ -220,11 +220,13 @@ class Run:
 
     @cached_property
     def settings(self) -> ReportSettings:
-        """The section ``report`` of its plan; the defaults where there is no plan to be read."""
-        try:
-            return load_plan(Store(self.directory).plan_path).report
-        except RequestError:
-            return ReportSettings()
+        """The section ``report`` of its plan; the defaults where there is none.
+
+        Raises:
+            RequestError: the plan has a mistake. No guess is made: it may say that images are private.
+        """
+        path = Store(self.directory).plan_path
+        return load_plan(path).report if path.exists() else ReportSettings()
 
     def report(self, settings: ReportSettings | None = None) -> Path:
         """Writes report.html, figures/ and results.csv from the records; returns the path of the page.
@@ -410,7 +412,8 @@ def run(
             again = AGAIN | set(retry)
             mine = [c for c in prepared.cells if part is None or part.has(c.id)]
             todo = [c for c in mine if c.id not in stored or stored[c.id].status in again]
-            if not store.plan_path.exists() or load_plan(store.plan_path) != plan:
+            changed = not store.plan_path.exists() or load_plan(store.plan_path) != plan
+            if changed:
                 store.write_plan(plan.to_toml())  # if there was one, limits or the report's settings differ
             info = store.read_run()
             if todo or info.get("cells") != ids:
@@ -439,7 +442,7 @@ def run(
                 if part is not None:
                     here = {record.cell_id for record in result.records}
                     result.elsewhere = sum(not part.has(i) for i in set(ids) - here)
-                if not result.elsewhere and (todo or not store.has_report_of(result.records)):
+                if not result.elsewhere and (todo or changed or not store.has_report_of(result.records)):
                     result.report()
             return result
         finally:

@@ -135,8 +135,11 @@ def _interquartile_mean(rows: Floats) -> Floats:
 
 
 def critical_difference(runs: pd.DataFrame) -> Difference | None:
-    """Strategies over datasets, each the mean over its backbones; None with too few of either."""
-    table = runs.groupby(["dataset", "strategy"])["accuracy"].mean().unstack("strategy").dropna()
+    """Strategies over datasets, each the mean over the backbones that all were run on; None with too few."""
+    contexts = (
+        runs.groupby(["dataset", "backbone", "strategy"])["accuracy"].mean().unstack("strategy").dropna()
+    )
+    table = contexts.groupby("dataset").mean()
     datasets, strategies = table.shape
     if datasets < MINIMUM_DATASETS or strategies < 3:
         return None

@@ -14,7 +14,7 @@ import pandas as pd
 from bench.records import Record
 from reports import words
 from reports.statistics import MINIMUM_SEEDS, Decision, wilson
-from reports.tables import summary_frame
+from reports.tables import backbone_title, several_backbones, summary_frame
 
 LEVELS = ("problem", "caution", "note")
 """The gravest first."""
@@ -107,13 +107,16 @@ def alerts(
 
 
 def _scratch_at_floor(results: pd.DataFrame) -> list[str]:
-    """The label counts at which training from scratch is at or below the majority class."""
+    """The label counts at which training from scratch is at or below the majority class, on some backbone."""
     summary = summary_frame(results[results["strategy"].isin(["scratch", "majority"])])
+    several = several_backbones(zip(summary["backbone"], summary["weights"], strict=True))
     found = []
     for n, group in summary.dropna(subset="n").groupby("n"):
-        best = group.groupby("strategy")["accuracy"].max()
-        if {"scratch", "majority"} <= set(best.index) and best["scratch"] <= best["majority"]:
-            found.append(words.count(float(str(n))))
+        floor = group.loc[group["strategy"] == "majority", "accuracy"].max()
+        for row in group[group["strategy"] == "scratch"].to_dict("records"):
+            if row["accuracy"] <= floor:
+                on = f" ({backbone_title(row['backbone'], row['weights'])})" if several else ""
+                found.append(words.count(float(str(n))) + on)
     return found
 
 

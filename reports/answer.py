@@ -17,7 +17,7 @@ from reports.statistics import (
     Comparison,
     Decision,
 )
-from reports.tables import backbone_title
+from reports.tables import backbone_title, several_backbones
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
     interval = interval if math.isfinite(leader.low) else ""
     others, first = len(decision.comparisons), decision.comparisons[0] if decision.comparisons else None
     sentences = []
-    if math.isfinite(decision.floor) and leader.accuracy <= decision.floor:
+    if decision.claim == "floor":
         headline = f"With {n} labelled images, nothing beat always answering with the most frequent class."
         sentences.append(
             f"The best, {name(leader)}, classified {right} of the test images correctly{interval}."
@@ -91,11 +91,18 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
         sentences.append(f"That is with {n} labelled images{interval}. There is nothing to compare it with.")
     elif decision.claim == "tied":
         headline = f"Use {name(chosen)}: as good as the best, and the cheapest of them."
-        tied = [c for c in [leader, *decision.with_verdict("tied")] if c != chosen]
+        tied_with_leader = decision.with_verdict("tied")
+        tied = [c for c in [leader, *tied_with_leader] if c != chosen]
         costs = words.listed([f"{name(c)} takes {words.duration(c.seconds)}" for c in tied[:3]])
         sentences.append(
-            f"With {n} labelled images it classifies {words.percent(chosen.accuracy)} of new images correctly and "
-            f"is tied with {some(tied)} (the difference is within {_region(decision)}, "
+            f"With {n} labelled images it classifies {words.percent(chosen.accuracy)} of new images correctly"
+            + (
+                f", against {words.percent(leader.accuracy)} of the best, {name(leader)}"
+                if leader != chosen
+                else ""
+            )
+            + f". {words.capital(some(tied_with_leader))} {'is' if len(tied_with_leader) == 1 else 'are'} tied "
+            f"with {'it' if leader == chosen else name(leader)} (the difference is within {_region(decision)}, "
             f"which counts as none); {costs}."
         )
     elif decision.claim == "better":
@@ -105,14 +112,14 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
             f"With {n} labelled images{interval} it is better than "
             f"{'the one other' if others == 1 else f'each of the {others} others'} tried; the next, "
             f"{name(first.candidate)}, is {words.points(first.difference)} points behind "
-            f"(simultaneous 95% interval {words.points(first.low)} to {words.points(first.high)})."
+            f"(95% interval {words.points(first.low)} to {words.points(first.high)})."
         )
     else:
         headline = f"Undecided: {name(leader)} leads with {right}, but its lead may be chance."
         doubtful = next(c for c in decision.comparisons if c.verdict in ("undecided", "unknown"))
         if math.isfinite(doubtful.low):
             low, high = words.points(doubtful.low, True), words.points(doubtful.high, True)
-            doubt = f"simultaneous 95% interval {low} to {high}"
+            doubt = f"95% interval {low} to {high}"
         else:
             doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
         sentences.append(
@@ -155,10 +162,10 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
         else f"Cost: {words.duration(chosen.seconds)} to tune and train {name(chosen)} once (one seed, this "
         f"machine{price})."
     )
-    scratch = [c for c in decision.comparisons if c.candidate.strategy == "scratch"]
-    against = (
-        [f"training from scratch reached {words.percent(scratch[0].candidate.accuracy)}"] if scratch else []
-    )
+    scratch = [c.candidate for c in decision.comparisons if c.candidate.strategy == "scratch"]
+    # The one on the same backbone, where there is one.
+    scratch.sort(key=lambda candidate: candidate.backbone != chosen.backbone)
+    against = [f"{name(c)} reached {words.percent(c.accuracy)}" for c in scratch[:1]]
     if math.isfinite(decision.floor):
         against.append(f"always answering with the most frequent class {words.percent(decision.floor)}")
     if against:
@@ -198,10 +205,7 @@ def has_several(decisions: Sequence[Decision]) -> bool:
     candidates = [
         c for d in decisions for c in (d.leader, *(comparison.candidate for comparison in d.comparisons))
     ]
-    return (
-        len({(c.backbone, c.weights) for c in candidates if c.weights} or {c.backbone for c in candidates})
-        > 1
-    )
+    return several_backbones((c.backbone, c.weights) for c in candidates)
 
 
 def who(candidate: Candidate, several: bool) -> str:
@@ -223,6 +227,7 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
         verdict = {
             "provisional": f"provisional: fewer than {MINIMUM_SEEDS} seeds",
             "better": "better than all others",
+            "floor": "no better than the most frequent class",
             "tied": f"tied; take {who(decision.recommended, several)}, the cheapest",
         }.get(decision.claim, "undecided")
     return [

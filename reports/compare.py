@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,15 @@ class Changes:
                 return {key: plain(v) for key, v in value.items()}
             if isinstance(value, (list, tuple)):
                 return [plain(v) for v in value]
-            return None if isinstance(value, float) and math.isnan(value) else value
+            return None if isinstance(value, float) and not math.isfinite(value) else value
 
         content: dict[str, Any] = plain(asdict(self))
         return content
+
+
+def _same(first: Measured, second: Measured) -> bool:
+    columns = ["cell_id", "accuracy"]
+    return first.cells[columns].sort_index().equals(second.cells[columns].sort_index())
 
 
 def compare(
@@ -96,6 +101,10 @@ def compare(
     runs = [(Measured(second[key], directories[1]), Measured(first[key], directories[0])) for key in common]
     changes = []
     for key, (now, then), comparison in zip(common, runs, compare_pairs(runs, region), strict=True):
+        if comparison.verdict != "unknown" and _same(
+            now, then
+        ):  # these very cells with these very results: nothing to be estimated
+            comparison = replace(comparison, difference=0.0, low=0.0, high=0.0, p=1.0, verdict="tied")
         seconds = then.candidate.seconds, now.candidate.seconds
         n = float(second[key]["n"].median())
         changes.append(

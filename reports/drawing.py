@@ -306,17 +306,18 @@ def panel_svgs(svg: str, plan: Plan, prefix: str) -> Iterator[str]:
     its font is the page's. Further panels of a figure are hidden from screen readers: the first one speaks.
     """
     frame, panels = plan.frame, len(plan.panels)
-    svg = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", svg)
-    svg = re.sub("|".join(_TOKENS), lambda match: _TOKENS[match[0]], svg)
+    svg = _in_tags(r"font-family: [^;\"]*", lambda match: "font-family: system-ui, sans-serif", svg)
+    svg = _in_tags("|".join(_TOKENS), lambda match: _TOKENS[match[0]], svg)
     definitions = re.finditer(r'<(path|clipPath) id="([^"]+)"(?:[^>]*/>|>.*?</clipPath>)', svg, re.DOTALL)
     shared = {match[2]: match[0] for match in definitions}
     for index in range(panels):
         group = re.search(rf'^  <g id="axes_{index + 1}">.*?^  </g>$', svg, re.DOTALL | re.MULTILINE)
         assert group is not None, "matplotlib writes one group a pair of axes"
-        used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', group[0]))
-        missing = sorted(used - set(re.findall(r' id="([^"]+)"', group[0])))
+        tags = "".join(_TAG.findall(group[0]))
+        used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', tags))
+        missing = sorted(used - set(re.findall(r' id="([^"]+)"', tags)))
         body = f"<defs>{''.join(shared[name] for name in missing)}</defs>\n{group[0]}"
-        body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-{index}-", body)
+        body = _in_tags(r' id="|href="#|url\(#', _followed_by(f"{prefix}-{index}-"), body)
         row, column = _place(index, panels)
         box = " ".join(
             f"{inches * 72:g}"
@@ -324,6 +325,19 @@ def panel_svgs(svg: str, plan: Plan, prefix: str) -> Iterator[str]:
         )
         speaks = 'aria-hidden="true"' if index else f'role="img" aria-label="{html.escape(plan.alt)}"'
         yield f'<svg viewBox="{box}" {speaks}>{body.replace("xlink:href", "href")}</svg>'
+
+
+def _followed_by(text: str) -> Callable[[re.Match[str]], str]:
+    return lambda match: match[0] + text
+
+
+_TAG = re.compile(r"<[^>]*>")
+
+
+def _in_tags(pattern: str, replace: Callable[[re.Match[str]], str], svg: str) -> str:
+    """Substitutes inside tags only: text between them may say anything."""
+    found = re.compile(pattern)
+    return _TAG.sub(lambda tag: found.sub(replace, tag[0]), svg)
 
 
 def slug(text: str) -> str:

@@ -34,7 +34,15 @@ from reports.drawing import (
 )
 from reports.labels import FARTHEST, LabelCurve
 from reports.statistics import LEVEL
-from reports.tables import CONFIGURATION, Panel, backbone_title, ordered, panels, summary_frame
+from reports.tables import (
+    CONFIGURATION,
+    Panel,
+    backbone_title,
+    ordered,
+    panels,
+    several_backbones,
+    summary_frame,
+)
 
 
 def draw_all(results: pd.DataFrame, curves: pd.DataFrame, out: Path) -> list[FigureInfo]:
@@ -92,6 +100,11 @@ COSTS = {
     "params": "parameters",
 }
 """What accuracy is weighed against: columns of the summary, and how they are called."""
+
+
+def differs(costs: pd.Series[Any]) -> bool:
+    """Whether costs differ by more than a twentieth."""
+    return bool(costs.max() > 1.05 * costs.min())
 
 
 def cost_numbers(results: pd.DataFrame) -> pd.DataFrame:
@@ -182,7 +195,7 @@ def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     if numbers.empty:
         return None
     dataset = words.clean(results["dataset"].iloc[0], 60)
-    several = numbers["backbone"].nunique() > 1
+    several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     front = numbers[numbers["front_seconds"]]
     numbered = len(numbers) > _NAMED
     steps = [
@@ -197,13 +210,12 @@ def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
         else f"Worth their training time, from cheap to accurate: {words.listed(steps)}. Every other "
         "configuration takes at least as long as one of these and is no more accurate."
     )
-    low, high = numbers["params"].min(), numbers["params"].max()
     # Strategies on one backbone give networks of one size and speed: nothing to weigh.
-    costs = [c for c in COSTS if c == "seconds" or (numbers[c].notna().any() and high > 1.05 * low)]
-    if len(costs) == 1 and low > 0:
+    costs = [c for c in COSTS if c == "seconds" or differs(numbers[c])]
+    if len(costs) == 1 and numbers["params"].min() > 0:
         ms = numbers["inference_ms_per_image"].median()
         conclusion += (
-            f" In use all cost the same: {words.magnitude(high)} parameters"
+            f" In use all cost the same: {words.magnitude(numbers['params'].max())} parameters"
             + (f" and {ms:.3g} ms an image" if np.isfinite(ms) else "")
             + ", one image at a time on one thread."
         )
@@ -331,7 +343,7 @@ def _draw_accuracy(
 
 
 def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[str]) -> None:
-    several = numbers["backbone"].nunique() > 1
+    several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     low, high = limits(numbers["accuracy"])
     numbers = numbers[numbers[cost].notna() & (numbers[cost] > 0)].sort_values(cost, kind="stable")
     title = "all backbones" if several else backbone_title(numbers["backbone"].iloc[0], "")
@@ -411,7 +423,7 @@ def _who(row: Any, several: bool, limit: int = 0) -> str:
 
 def _accuracy_in_words(numbers: pd.DataFrame) -> str:
     largest = numbers[numbers["fraction"] == numbers["fraction"].max()]
-    several = largest.loc[largest["strategy"] != "majority", "backbone"].nunique() > 1
+    several = several_backbones(zip(largest["backbone"], largest["weights"], strict=True))
     best = largest.sort_values("accuracy", ascending=False).head(8)
     values = [f"{_who(row, several)} {words.percent(row.accuracy)}" for row in _rows(best)]
     return f"With {words.count(largest['n'].iloc[0])} labels: {words.listed(values)}."
@@ -421,7 +433,7 @@ def _accuracy_conclusion(numbers: pd.DataFrame) -> str:
     trained = numbers[numbers["strategy"] != "majority"]
     if trained.empty:
         return "Only the majority class was measured: there is nothing to compare yet."
-    several = trained["backbone"].nunique() > 1
+    several = several_backbones(zip(trained["backbone"], trained["weights"], strict=True))
     best = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()].sort_values("fraction")
     first, last = best.iloc[0], best.iloc[-1]
     text = (
@@ -446,7 +458,7 @@ def _gap_conclusion(numbers: pd.DataFrame) -> str:
     gaps = (last["train_accuracy"] - last["val_accuracy"]).groupby(last["strategy"]).mean()
     widest = str(gaps.idxmax())
     if gaps[widest] < 0.05:
-        return "Training and validation accuracy end within 5 points of each other: no sign of overfitting."
+        return "Training accuracy nowhere ends more than 5 points above validation: no sign of overfitting."
     return (
         f"The widest gap between training and validation at the end is that of {words.strategy_name(widest)}, "
         f"{words.points(gaps[widest])} points: there, more labels or stronger augmentation have most to give."

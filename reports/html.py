@@ -340,21 +340,24 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) -> list[str]:
     """The protocol in plain words, with the settings of this run."""
+    hyperband = any(record.cell.get("tuning", {}).get("algorithm") == "hyperband" for record in records)
+    budget = "number of epochs" if hyperband else "number of trials"
     lines = [
         "Test images: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
         "label count and seed. No strategy sees them; each cell predicts them once, at its very end.",
         "Labelled images: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
         "shares of a seed lie inside its larger ones. Validation images for tuning and early stopping come out of "
         "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
-        "Tuning: every strategy gets the same number of trials, the first with its default settings. The best on "
+        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best on "
         "validation is trained again on all labelled images of the cell, for as long as it was best with, and "
         "only that model is tested. Validation scores of trials are optimistic and not reported.",
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
         "nothing were shared between cells. Latency: one thread, one image at a time, warm, median.",
         "Intervals cover new labelled subsets, new initialisations and new test images; with all labels in use, "
         "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
-        "images and corrected (Holm) for their number; their intervals hold simultaneously. Test images of one "
-        "group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
+        "images and corrected (Holm) for the number of pairs; an interval has the level at which its difference "
+        "was tested, 95% at least. Test images of one group count as one draw. Bands in figures cover seeds only "
+        "and are drawn from three seeds on.",
         f"A difference whose interval lies within ±{words.points(region)} points counts as none (tied); one "
         "whose interval excludes zero is a difference; all else is undecided.",
     ]

@@ -15,7 +15,7 @@ from bench.errors import RequestError, did_you_mean
 from reports import words
 from reports.labels import FARTHEST, Prediction, label_curves
 from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, decide_among
-from reports.tables import backbone_title
+from reports.tables import backbone_title, several_backbones
 
 BEYOND = 1.1
 """How far outside of the measured label counts, as a factor, the nearest of them still answers."""
@@ -59,6 +59,11 @@ class Constraints:
         return ""
 
 
+def finite(value: Any) -> Any:
+    """For JSON, which knows no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @dataclass(frozen=True)
 class Recommendation:
     """The answer for one dataset.
@@ -69,6 +74,7 @@ class Recommendation:
         measured: the label counts that it rests on: one, or the two on either side.
         decision: what may be said of those that keep to the constraints.
         excluded: (candidate, reason) of the others.
+        limited: whether constraints left something out.
     """
 
     dataset: str
@@ -76,17 +82,17 @@ class Recommendation:
     measured: tuple[float, ...]
     decision: Decision
     excluded: tuple[tuple[Candidate, str], ...]
+    limited: bool = False
 
     def to_json(self) -> dict[str, Any]:
         decision = self.decision
 
         def candidate(c: Candidate) -> dict[str, Any]:
-            return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(c).items()}
+            return {k: finite(v) for k, v in asdict(c).items()}
 
         def comparison(c: Any) -> dict[str, Any]:
             content = {k: v for k, v in asdict(c).items() if k != "candidate"}
-            numbers = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in content.items()}
-            return {"candidate": candidate(c.candidate), **numbers}
+            return {"candidate": candidate(c.candidate), **{k: finite(v) for k, v in content.items()}}
 
         return {
             "dataset": self.dataset,
@@ -124,8 +130,10 @@ def recommend(
             constraints.
     """
     name, ok = _of_dataset(results, directory, dataset)
-    ok = _asked_for(ok, constraints)
-    counts = np.sort(ok.groupby("fraction")["n"].median().to_numpy())
+    everything, ok = ok, _asked_for(ok, constraints)
+    # With groups of images n differs from seed to seed: the fraction says what belongs together.
+    sizes = ok.groupby("fraction")["n"].median().sort_values()
+    counts = sizes.to_numpy()
     labels = float(counts[-1]) if constraints.labels is None else constraints.labels
     if not counts[0] / BEYOND <= labels <= counts[-1] * BEYOND:
         raise RequestError(
@@ -139,10 +147,11 @@ def recommend(
     share = 0.0 if low == high else math.log(inside / low) / math.log(high / low)
     runs, excluded = [], []
     for _, cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
-        by_count = {n: group.set_index("seed") for n, group in cells.groupby(cells["n"].round())}
-        ends = [by_count.get(round(n)) for n in (low, high)]
-        if ends[0] is None or ends[1] is None:
-            some = Measured(cells.set_index("seed"), None)
+        fractions = [float(sizes.index[counts == n][-1]) for n in (low, high)]
+        ends = [cells[cells["fraction"] == fraction].set_index("seed") for fraction in fractions]
+        if not len(ends[0].index.intersection(ends[1].index)):
+            largest = cells[cells["fraction"] == cells["fraction"].max()]
+            some = Measured(largest.set_index("seed"), None)
             excluded.append((some.candidate, "not measured at these label counts"))
             continue
         run = Between(
@@ -157,8 +166,14 @@ def recommend(
         raise RequestError(
             "constraints", _described(constraints), "some configuration that keeps to them", reasons
         )
-    decision = decide_among(runs, region, name, math.nan, math.nan, labels)
-    return Recommendation(name, labels, tuple(sorted({float(low), float(high)})), decision, tuple(excluded))
+    floors = results[
+        (results["dataset"] == name) & (results["strategy"] == "majority") & (results["status"] == "ok")
+    ]
+    floor = float(floors["accuracy"].mean())
+    decision = decide_among(runs, region, name, math.nan, floor, labels)
+    limited = bool(excluded) or len(ok) < len(everything)
+    measured = tuple(sorted({float(low), float(high)}))
+    return Recommendation(name, labels, measured, decision, tuple(excluded), limited)
 
 
 def _of_dataset(
@@ -244,8 +259,11 @@ def text(recommendation: Recommendation) -> str:
         if len(recommendation.measured) > 1
         else ""
     )
+    others = "all others that were asked for and keep to the constraints"
+    others = others if recommendation.limited else "all others tried"
     first = {
-        "better": f"Use {who(chosen)}: better than all others tried.",
+        "floor": f"Nothing beat always answering with the most frequent class, {words.percent(decision.floor)}.",
+        "better": f"Use {who(chosen)}: better than {others}.",
         "tied": f"Use {who(chosen)}: tied with the best, and the cheapest of them.",
         "alone": f"Use {who(chosen)}: nothing else keeps to the constraints or was tried.",
         "undecided": f"Provisionally {who(chosen)}: what is best is undecided.",
@@ -260,7 +278,8 @@ def text(recommendation: Recommendation) -> str:
         first,
         f"With {n} labelled images{between} it classifies {words.percent(chosen.accuracy)} of new images "
         f"correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
-        f"{chosen.latency_ms:.3g} ms an image and {words.magnitude(chosen.params)} parameters.",
+        + (f"{chosen.latency_ms:.3g} ms an image and " if math.isfinite(chosen.latency_ms) else "")
+        + f"{words.magnitude(chosen.params)} parameters.",
     ]
     for comparison in decision.comparisons[:8]:
         other = comparison.candidate
@@ -288,32 +307,31 @@ class LabelsNeeded:
     Attributes:
         dataset: its name.
         target: the accuracy.
-        most: the most labels that were measured.
+        fewest, most: the fewest and the most labels that were measured.
         needed: (strategy, backbone, weights) with its labels, fewest first; infinite where ``FARTHEST`` times the
             most do not suffice. Of the configurations whose network keeps to the constraints.
     """
 
     dataset: str
     target: float
+    fewest: float
     most: float
     needed: tuple[tuple[tuple[str, str, str], Prediction], ...]
 
     def to_json(self) -> dict[str, Any]:
-        def number(value: float) -> float | None:
-            return value if math.isfinite(value) else None
-
         return {
             "dataset": self.dataset,
             "target": self.target,
+            "fewest_measured": self.fewest,
             "most_measured": self.most,
             "needed": [
                 {
                     "strategy": strategy,
                     "backbone": backbone,
                     "weights": weights,
-                    "labels": number(labels.value),
-                    "low": number(labels.low),
-                    "high": number(labels.high),
+                    "labels": finite(labels.value),
+                    "low": finite(labels.low),
+                    "high": finite(labels.high),
                 }
                 for (strategy, backbone, weights), labels in self.needed
             ],
@@ -366,13 +384,14 @@ def labels_needed(
             "constraints", _described(constraints), "some configuration that keeps to them", "None does."
         )
     found.sort(key=lambda item: (item[1].value, item[1].high))
-    return LabelsNeeded(name, target, max(curve.n[-1] for curve in curves), tuple(found))
+    fewest, most = min(curve.n[0] for curve in curves), max(curve.n[-1] for curve in curves)
+    return LabelsNeeded(name, target, fewest, most, tuple(found))
 
 
 def needed_text(found: LabelsNeeded) -> str:
     """The answer in a few lines."""
     keys = [key for key, _ in found.needed]
-    several = len({key[1:] for key in keys if key[2]} or {(key[1], "") for key in keys}) > 1
+    several = several_backbones((backbone, weights) for _, backbone, weights in keys)
 
     def name(key: tuple[str, str, str]) -> str:
         strategy, backbone, weights = key
@@ -390,6 +409,9 @@ def needed_text(found: LabelsNeeded) -> str:
         first = (
             f"For {target} about {labels(best.value)} labelled images are needed (95% interval "
             f"{labels(best.low)} to {labels(best.high)}), with {name(key)}."
+            if best.value > found.fewest
+            else f"For {target}, {labels(found.fewest)} labelled images or fewer are needed, with {name(key)}: "
+            "that is the fewest that were measured."
         )
         if best.value > found.most:
             first += f" That is beyond the {words.count(found.most)} that were measured: an extrapolation."

@@ -12,9 +12,9 @@ import pandas as pd
 
 from reports import words
 from reports.across import runs_frame, standings
-from reports.figures import COSTS, cost_numbers
+from reports.figures import COSTS, cost_numbers, differs
 from reports.labels import FARTHEST, LabelCurve, Prediction, crossing
-from reports.tables import CONFIGURATION, backbone_title, summary_frame
+from reports.tables import CONFIGURATION, backbone_title, several_backbones, summary_frame
 from reports.transfer import Benefit, Estimate
 
 
@@ -42,7 +42,7 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
     over training."""
     if not found:
         return [Section(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
-    backbones = len({(b.backbone, b.weights) for b in found}) > 1
+    backbones = several_backbones((b.backbone, b.weights) for b in found)
 
     def name(b: Benefit) -> str:
         who = words.strategy_name(b.strategy)
@@ -54,7 +54,7 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
         by_verdict[b.verdict].append(name(b))
     said = {
         "harm": "Negative transfer, worse than from scratch beyond noise at some number of labels: {}.",
-        "help": "Better than from scratch beyond noise: {}.",
+        "help": "Better than from scratch beyond noise, with the fewest labels or with the most: {}.",
         "equal": "Tied with training from scratch: {}.",
         "unclear": "Not told from scratch with these seeds and test images: {}.",
         "unknown": "Nothing is claimed below three seeds: {}.",
@@ -119,8 +119,8 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> S
     for dataset, of_dataset in results.groupby("dataset", sort=False):
         numbers = cost_numbers(of_dataset)
         memory = summary_frame(of_dataset).set_index([*CONFIGURATION, "fraction"])["peak_memory_mb"]
-        backbones = numbers["backbone"].nunique() > 1
-        differ = {cost: numbers[cost].max() > 1.05 * numbers[cost].min() for cost in COSTS}
+        backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
+        differ = {cost: differs(numbers[cost]) for cost in COSTS}
         for row in numbers.to_dict("records"):
             name = words.strategy_name(row["strategy"])
             name += f" on {backbone_title(row['backbone'], row['weights'])}" if backbones else ""
@@ -159,10 +159,10 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
         results, curves: the frames of ``tables``.
         several: whether there is more than one dataset.
     """
-    numbers = gap_numbers(results, curves)
+    numbers = gap_numbers(results, curves).dropna(subset=["train"])
     if numbers.empty:
         return Section(["Training curves were not recorded."])
-    backbones = numbers["backbone"].nunique() > 1
+    backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     rows: list[list[str]] = []
     overfit, loss_rises = [], []
     for row in numbers.to_dict("records"):
@@ -182,7 +182,8 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
         f"Overfitting, more than {words.points(OVERFITS)} points from training to test images: "
         f"{words.listed(overfit[:6])}. More labels, stronger augmentation or fewer trained layers help there."
         if overfit
-        else f"No sign of overfitting: training and test accuracy lie within {words.points(OVERFITS)} points."
+        else f"No sign of overfitting: training accuracy is nowhere more than {words.points(OVERFITS)} points "
+        "above test."
     ]
     if loss_rises:
         conclusions.append(
@@ -288,7 +289,7 @@ def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Se
     """
     if not curves:
         return Section([reason])
-    backbones = len({curve.key[1:3] for curve in curves if curve.key[2]} or {c.key[1] for c in curves}) > 1
+    backbones = several_backbones((curve.key[1], curve.key[2]) for curve in curves)
 
     def name(curve: LabelCurve) -> str:
         dataset, backbone, weights, strategy = curve.key
@@ -323,6 +324,11 @@ def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Se
         rows.append([name(curve), words.percent(curve.accuracy[-1]), accuracy(curve.predict(2 * most)),
                      accuracy(curve.predict(4 * most)), more, hidden])  # fmt: skip
     conclusions = []
+    if misses:
+        conclusions.append(
+            f"Back-test: fitted without the most labels, the curves were off by {words.points(max(misses))} points "
+            "at worst there."
+        )
     for dataset in dict.fromkeys(curve.key[0] for curve in curves):
         mine = [curve for curve in curves if curve.key[0] == dataset]
         best = max(mine, key=lambda curve: curve.predict(2 * curve.n[-1]).value)
@@ -337,16 +343,12 @@ def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Se
                 continue
             found = crossing(first, second)
             if found is not None and found[0] >= 0.5 and found[1].high > first.n[0]:
+                sure = "" if found[0] > 0.95 else f"probably ({words.percent(found[0], 0)}) "
                 conclusions.append(
-                    f"{words.capital(name(second))} overtakes {name(first)} at about "
+                    f"{words.capital(name(second))} {sure}overtakes {name(first)}, at about "
                     f"{words.count(found[1].value)} labels ({words.count(found[1].low)} to "
                     f"{words.count(found[1].high)})."
                 )
-    if misses:
-        conclusions.append(
-            f"Back-test: fitted without the most labels, the curves were off by {words.points(max(misses))} points "
-            "at worst there."
-        )
     return Section(
         conclusions[:12],
         [

@@ -175,6 +175,14 @@ def backbone_title(backbone: str, weights: str) -> str:
     return words.clean(backbone + special, 60)
 
 
+def several_backbones(found: Iterable[tuple[str, str]]) -> bool:
+    """Whether (backbone, weights) have to be told apart in words: more than one backbone, or one with more than one
+    set of weights. Training from scratch has no weights, the majority class no backbone."""
+    pairs = {pair for pair in found if pair[0]}
+    backbones = {backbone for backbone, _ in pairs}
+    return len(backbones) > 1 or len({weights for _, weights in pairs if weights}) > 1
+
+
 def panels(results: pd.DataFrame) -> list[Panel]:
     """One panel a (dataset, backbone, weights), in the order of the table."""
     found = []

@@ -162,7 +162,7 @@ def _over_labels(n: list[float], pairs: list[tuple[Measured, Measured]], region:
     comparisons = compare_pairs(pairs, region)
     negative = [(count, c) for count, c in zip(n, comparisons, strict=True) if c.verdict == "worse"]
     slope = Estimate(math.nan)
-    if len(pairs) > 1:
+    if len(pairs) > 1 and n[-1] > n[0]:
         doublings = math.log2(n[-1] / n[0])
         ends = [pairs[-1][0], pairs[0][0], pairs[-1][1], pairs[0][1]]
         value = ends[0].accuracy - ends[1].accuracy - ends[2].accuracy + ends[3].accuracy

@@ -10,6 +10,9 @@ shifts a strategy's accuracy. For each number of seeds and of test images and ea
 - claims: how often the run ends with a claim (better than all others, or tied with some);
 - good: how often what is then recommended lies within one point of the best in truth (target at least .95).
 
+Then the hard cases for false verdicts: all strategies equal, up to eight of them; and very accurate ones on
+small test sets.
+
     python tests/benchmarks/truth.py [--runs 2000] [--seeds 3 5 10] [--images 200 1000 5000]
 """
 
@@ -20,6 +23,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -72,21 +76,37 @@ def simulate(
     return (difficulty + own + rest < ndtri(accuracy)[:, :, None]).astype(float)
 
 
-def measure(seeds: int, images: int, spread: float, runs: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Case:
+    """What is simulated: the best strategy's accuracy is ``top``, the others' below it or, if ``equal``, too."""
+
+    seeds: int
+    images: int
+    spread: float
+    strategies: int = STRATEGIES
+    top: float = 0.8
+    equal: bool = False
+
+
+def measure(case: Case, runs: int) -> dict[str, Any]:
     statistics.DRAWS = (
         10  # the probability of being best is not looked at here, and would take most of the time
     )
+    seeds, images, spread = case.seeds, case.images, case.spread
     rng = np.random.default_rng([seeds, images, round(spread * 1000)])
     counts = dict.fromkeys(("cover", "cover_difference", "better", "tied", "claims", "good"), 0)
     for _ in range(runs):
-        truth = 0.8 - np.array([0.0, *rng.choice(LEADS, STRATEGIES - 1)])
+        leads_of_best = (
+            [0.0] * (case.strategies - 1) if case.equal else rng.choice(LEADS, case.strategies - 1)
+        )
+        truth = case.top - np.array([0.0, *leads_of_best])
         rng.shuffle(truth)
         results = [Simulated(i, right) for i, right in enumerate(simulate(rng, truth, seeds, images, spread))]
         first, second = results[0], results[1]
         candidate = first.candidate
         counts["cover"] += candidate.low <= truth[0] <= candidate.high
         lead = first._answers.right - second._answers.right
-        half = first._answers.spread(lead).half_width(LEVEL)
+        half = first._answers.spread(lead, statistics.UNSEEN_DIFFERENCE).half_width(LEVEL)
         counts["cover_difference"] += abs(lead.mean() - (truth[0] - truth[1])) <= half
 
         decision = statistics.decide_among(results, EQUIVALENCE, "simulated", 1.0, float("nan"))
@@ -103,9 +123,7 @@ def measure(seeds: int, images: int, spread: float, runs: int) -> dict[str, Any]
             counts["good"] += truth.max() - of[decision.recommended.strategy] <= 0.01 + 1e-12
     claims = counts["claims"]
     return {
-        "seeds": seeds,
-        "images": images,
-        "spread": spread,
+        **asdict(case),
         **{name: counts[name] / runs for name in ("cover", "cover_difference", "better", "tied", "claims")},
         "good": counts["good"] / claims if claims else None,
     }
@@ -119,14 +137,17 @@ def main() -> None:
     parser.add_argument("--spreads", type=float, nargs="+", default=[0.005, 0.01, 0.02, 0.04])
     options = parser.parse_args()
     rows = []
-    print(f"{'seeds':>5} {'images':>6} {'spread':>6} {'cover':>6} {'difference':>10} {'false better':>12} "
-          f"{'false tied':>10} {'claims':>6} {'good':>6}")  # fmt: skip
-    combinations = list(itertools.product(options.seeds, options.images, options.spreads))
+    print(f"{'strategies':>14} {'seeds':>5} {'images':>6} {'spread':>6} {'cover':>6} {'difference':>10} "
+          f"{'false better':>12} {'false tied':>10} {'claims':>6} {'good':>6}")  # fmt: skip
+    cases = [Case(*values) for values in itertools.product(options.seeds, options.images, options.spreads)]
+    cases += [Case(5, 500, 0.01, strategies, equal=True) for strategies in (2, 4, 8)]
+    cases += [Case(3, images, 0.003, top=top) for images, top in ((40, 0.995), (80, 0.995), (100, 0.998))]
     with ProcessPoolExecutor() as pool:
-        for row in pool.map(measure, *zip(*combinations, strict=True), [options.runs] * len(combinations)):
+        for row in pool.map(measure, cases, [options.runs] * len(cases)):
             rows.append(row)
             good = "     -" if row["good"] is None else f"{row['good']:>6.3f}"
-            print(f"{row['seeds']:>5} {row['images']:>6} {row['spread']:>6} {row['cover']:>6.3f} "
+            kind = f"{row['strategies']} of {row['top']}{' equal' if row['equal'] else ''}"
+            print(f"{kind:>14} {row['seeds']:>5} {row['images']:>6} {row['spread']:>6} {row['cover']:>6.3f} "
                   f"{row['cover_difference']:>10.3f} {row['better']:>12.3f} {row['tied']:>10.3f} "
                   f"{row['claims']:>6.3f} {good}", flush=True)  # fmt: skip
     print(json.dumps({"runs": options.runs, "rows": rows}))

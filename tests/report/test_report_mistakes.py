@@ -32,7 +32,6 @@ def _answers(
         ids=tuple(f"image {i}" for i in range(len(labels))),
         labels=np.array(labels),
         probabilities=probabilities,
-        ece=0.1,
     )
 
 
@@ -71,6 +70,30 @@ def test_calibration_is_that_of_the_records() -> None:
     assert numbers["share"].sum() == pytest.approx(1)
     ece = ((numbers["confidence"] - numbers["accuracy"]).abs() * numbers["share"]).sum()
     assert ece == pytest.approx(expected_calibration_error(probabilities[0], labels))
+    assert mistakes.calibration_error(_answers(probabilities, labels.tolist()))[0] == pytest.approx(ece)
+
+
+def test_calibration_is_judged_by_what_chance_gives() -> None:
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.ones(3), (1, 150))
+    honest = np.array([rng.choice(3, p=p) for p in probabilities[0]])
+    ece, chance = mistakes.calibration_error(_answers(probabilities, honest.tolist()))
+    assert 0.03 < ece < chance  # far from zero, and no reason to doubt it
+    sure = np.where(probabilities == probabilities.max(axis=2, keepdims=True), 0.98, 0.01)
+    ece, chance = mistakes.calibration_error(_answers(sure, honest.tolist()))
+    assert ece > 2 * chance
+
+
+def test_classes_that_only_attract_mistakes_are_shown(tmp_path: Path) -> None:
+    classes, names = 20, tuple(f"c{i}" for i in range(20))
+    labels = np.arange(200) % classes
+    taken = np.where(labels % 2 == 0, 19, labels)
+    answers = Answers(
+        "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(200))), labels,
+        np.eye(classes)[taken][None],
+    )  # fmt: skip
+    confusion = mistakes.draw_mistakes(answers, False, 1, tmp_path)[0]
+    assert confusion.svgs[0].count(">c19<") == 2  # a row and a column
 
 
 def test_the_surest_mistake_comes_first_and_right_answers_are_none() -> None:
@@ -101,7 +124,7 @@ def test_many_classes_stay_readable(tmp_path: Path) -> None:
     names = tuple(f"{fake.HOSTILE} {i}" for i in range(classes))
     answers = Answers(
         "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(600))),
-        rng.integers(classes, size=600), rng.dirichlet(np.ones(classes), (2, 600)), 0.5,
+        rng.integers(classes, size=600), rng.dirichlet(np.ones(classes), (2, 600)),
     )  # fmt: skip
     figures = {figure.name: figure for figure in mistakes.draw_mistakes(answers, False, 1, tmp_path)}
     assert set(figures) == {"confusion", "classes", "calibration"}

@@ -11,6 +11,7 @@ import pytest
 from test_report_compare import store
 
 from bench.records import Record
+from reports.labels import label_curves
 from reports.sections import labels_table, transfer_tables
 from reports.tables import curves_frame, results_frame
 from reports.transfer import Benefit, benefits
@@ -109,13 +110,13 @@ def test_without_scratch_there_is_nothing_to_compare(tmp_path: Path) -> None:
 def test_labels_section(tmp_path: Path) -> None:
     records = fake.records(fractions=(0.05, 0.1, 0.33, 0.66, 1.0), seeds=4)
     store(tmp_path, records)
-    section = labels_table(results_frame(records), tmp_path, False)
+    section = labels_table(*label_curves(results_frame(records), tmp_path), False)
     assert [row[0] for row in section.rows] == [
         "training from scratch", "feature extraction", "partial fine-tuning", "full fine-tuning"
     ]  # fmt: skip
     assert all(len(row) == len(section.columns) for row in section.rows)
-    assert section.conclusions[0].startswith("With twice the labels (6,818)")
-    assert "Back-test" in section.conclusions[-1]
-    few = labels_table(results_frame(fake.records()), tmp_path, False)
+    assert section.conclusions[0].startswith("Back-test")
+    assert section.conclusions[1].startswith("With twice the labels (6,818)")
+    few = labels_table(*label_curves(results_frame(fake.records()), tmp_path), False)
     assert few.rows == []
     assert "at least 4 label counts, and there are 3" in few.conclusions[0]

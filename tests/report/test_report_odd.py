@@ -1,0 +1,199 @@
+"""Odd runs that real people have: each of these once gave a wrong sentence or no report at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import fake
+import numpy as np
+import pytest
+
+from bench.records import Record
+from reports import recommend as r
+from reports.answer import answers
+from reports.html import render
+from reports.sections import transfer_tables
+from reports.statistics import decide
+from reports.tables import results_frame, several_backbones
+from reports.transfer import benefits
+
+
+def perfect(directory: Path, records: list[Record], wrong: int = 0) -> None:
+    """Predictions in which all but the first ``wrong`` images are right, for all alike."""
+    (directory / "predictions").mkdir(parents=True)
+    for record in records:
+        test = record.n_test or 0
+        labels = np.arange(test) % 2
+        right = np.where(np.arange(test) < wrong, 1 - labels, labels)
+        record.metrics["accuracy"] = 1 - wrong / test
+        np.savez(directory / "predictions" / f"{record.cell_id}.npz", ids=np.arange(test).astype(str),
+                 probabilities=np.eye(2)[right], labels=labels)  # fmt: skip
+
+
+def test_all_right_on_a_few_images_is_no_certainty(tmp_path: Path) -> None:
+    records = fake.records(fractions=(1.0,), test=20, strategies=("scratch", "full_finetune"))
+    perfect(tmp_path, records)
+    decision = decide(results_frame(records), tmp_path)[0]
+    assert decision.leader.low < 0.9
+    assert decision.leader.high == 1
+    assert decision.comparisons[0].verdict == "undecided"
+    # Neither is better: what is known of them is the same.
+    assert decision.leader.best == pytest.approx(0.5, abs=0.05)
+
+
+def test_more_images_narrow_it(tmp_path: Path) -> None:
+    widths = []
+    for test in (50, 500, 5000):
+        records = fake.records(fractions=(1.0,), test=test, strategies=("scratch",))
+        perfect(tmp_path / str(test), records)
+        leader = decide(results_frame(records), tmp_path / str(test))[0].leader
+        widths.append(leader.high - leader.low)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[2] < 0.001 < widths[1]
+
+
+def test_no_better_than_the_most_frequent_class_is_no_recommendation(tmp_path: Path) -> None:
+    def poor(record: Record) -> None:
+        record.metrics["accuracy"] = 0.6 if record.cell["strategy"] == "majority" else 0.5
+
+    records = fake.records(fractions=(1.0,), spoil=poor)
+    results = results_frame(records)
+    answer = answers(results, decide(results))[0]
+    assert answer.claim == "floor"
+    assert "nothing beat always answering" in answer.headline
+    found = r.recommend(results, None, r.Constraints())
+    assert r.text(found).startswith("Nothing beat always answering with the most frequent class, 60.0%")
+    assert found.to_json()["claim"] == "floor"
+
+
+def test_better_than_what_was_asked_for_is_not_better_than_all(tmp_path: Path) -> None:
+    records = fake.records(backbones=("A", "B"), seeds=6)
+    fake.write_predictions(records, tmp_path)
+    found = r.recommend(
+        results_frame(records), tmp_path, r.Constraints(strategies=("scratch", "feature_extraction"))
+    )
+    if found.decision.claim == "better":
+        assert "asked for" in r.text(found)
+    assert found.limited
+    assert not r.recommend(results_frame(records), tmp_path, r.Constraints()).limited
+
+
+def test_label_counts_that_differ_a_little_belong_together() -> None:
+    def grouped(record: Record) -> None:
+        assert record.n is not None
+        record.n += record.cell["seed"]
+
+    found = r.recommend(results_frame(fake.records(spoil=grouped)), None, r.Constraints())
+    assert found.decision.leader.seeds == 3
+
+
+def test_seeds_that_survived_at_different_counts() -> None:
+    def unlucky(record: Record) -> None:
+        where = record.cell["fraction"], record.cell["seed"]
+        if record.cell["strategy"] == "scratch" and where not in ((0.33, 0), (1.0, 1), (1.0, 2)):
+            fake.fail(record)
+
+    found = r.recommend(results_frame(fake.records(spoil=unlucky)), None, r.Constraints(labels=2000))
+    assert [(c.strategy, reason) for c, reason in found.excluded] == [
+        ("scratch", "not measured at these label counts")
+    ]
+
+
+def test_two_fractions_of_the_same_size(tmp_path: Path) -> None:
+    records = fake.records(fractions=(0.5, 0.51), pool=30)
+    for record in records:
+        record.n = 15
+    results = results_frame(records)
+    found = benefits(results, results.iloc[:0].assign(metric="", run="", value=0.0), None)
+    assert math.isnan(found[0].over_labels.slope.value)
+    assert transfer_tables(found, False)
+    render(records, fake.run_info(records), "", tmp_path)
+
+
+def test_missing_metrics_and_costs(tmp_path: Path) -> None:
+    def bare(record: Record) -> None:
+        record.metrics = {"accuracy": record.metrics["accuracy"]}
+        record.costs = {"tune_seconds": 1.0, "fit_seconds": 1.0}
+
+    records = fake.records(spoil=bare)
+    fake.write_predictions(records, tmp_path)
+    page = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "nan" not in page.replace('data-v="nan"', "")
+    assert "nan" not in r.text(r.recommend(results_frame(records), tmp_path, r.Constraints()))
+
+
+def test_a_single_group_of_test_images_gives_json_without_infinity(tmp_path: Path) -> None:
+    records = fake.records(fractions=(1.0,))
+    fake.write_predictions(records, tmp_path)
+    for path in (tmp_path / "predictions").iterdir():
+        content = dict(np.load(path))
+        np.savez(path, **content, groups=np.zeros(len(content["ids"]), np.int64))
+    found = r.recommend(results_frame(records), tmp_path, r.Constraints())
+    assert json.dumps(found.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["url(#x)", 'a" id="b', "#ffffff", "href=#c", "<!-- -->", "strategy:x"])
+def test_names_that_look_like_svg(tmp_path: Path, name: str) -> None:
+    records = fake.records(datasets=(name,), backbones=(name,))
+    fake.write_predictions(records, tmp_path)
+    info = fake.run_info(records)
+    for about in info["datasets"].values():
+        about["class_names"] = [f"{name} {i}" for i in range(10)]
+    page = render(records, info, "", tmp_path).read_text()
+    if name == "#ffffff":
+        assert ">#ffffff 1</text>" in page.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("found", "several"),
+    [
+        ([("A", "imagenet"), ("A", ""), ("", "")], False),
+        ([("A", ""), ("", "")], False),
+        ([("A", "imagenet"), ("A", "x.weights.h5"), ("A", "")], True),
+        ([("A", "imagenet"), ("B", "")], True),
+        ([], False),
+    ],
+)
+def test_when_backbones_are_named(found: list[tuple[str, str]], several: bool) -> None:
+    assert several_backbones(found) == several
+
+
+def test_two_sets_of_weights_are_told_apart(tmp_path: Path) -> None:
+    other = fake.records(strategies=("feature_extraction",))
+    for record in other:
+        record.cell["weights"] = "/data/own.weights.h5"
+        record.cell_id = record.cell_id[::-1]
+    records = [*fake.records(strategies=("scratch", "feature_extraction")), *other]
+    page = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "feature extraction on MobileNet:alpha=0.25 (weights: own.weights.h5)" in page
+
+
+def test_training_far_below_test_is_not_within_ten_points(tmp_path: Path) -> None:
+    def odd(record: Record) -> None:
+        for point in record.curves:
+            if "train_accuracy" in point:
+                point["train_accuracy"] = 0.1
+
+    records = fake.records(spoil=odd)
+    page = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "nowhere more than 10.0 points above" in page
+
+
+def test_the_same_backbones_for_all_in_the_diagram_of_ranks() -> None:
+    from reports.across import critical_difference, standings
+
+    rows: list[tuple[Any, ...]] = []
+    for d in range(5):
+        for strategy, accuracy in (("scratch", 0.7), ("feature_extraction", 0.68), ("full_finetune", 0.66)):
+            rows += [(f"data {d}", "A", strategy, seed, accuracy) for seed in range(3)]
+        rows += [(f"data {d}", "hard", "scratch", seed, 0.2) for seed in range(3)]
+    import pandas as pd
+
+    runs = pd.DataFrame(rows, columns=["dataset", "backbone", "strategy", "seed", "accuracy"])
+    found, places = critical_difference(runs), standings(runs, "strategy")
+    assert found is not None
+    assert places is not None
+    assert next(iter(found.ranks)) == places.rows[0].name == "scratch"
