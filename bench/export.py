@@ -223,6 +223,17 @@ def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -
     )
     values = record.hyperparameters
     stages = strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)
+    plain = Stage("", cut="top", learning_rate=1.0)
+    for stage in stages:
+        for name in ("blocks", "only", "rate_decay", "decay_to", "mix", "rank"):
+            if getattr(stage, name) != getattr(plain, name):
+                raise RequestError(
+                    "strategy",
+                    cell.strategy,
+                    "a strategy that train.py can spell out",
+                    f"Its stage {stage.name!r} sets {name!r}, which is not written yet: choose another with "
+                    "--strategy.",
+                )
     best = max(
         (trial for trial in record.trials if trial["score"] is not None), key=lambda trial: trial["score"]
     )
