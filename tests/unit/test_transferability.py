@@ -1,0 +1,88 @@
+"""Scores of features: against definitions, brute force, and what they must not depend on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench import transferability as t
+
+
+def made(
+    n: int = 200, width: int = 12, classes: int = 4, apart: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % classes
+    return (rng.normal(0, 1, (n, width)) + apart * rng.normal(0, 1, (classes, width))[labels]), labels
+
+
+@pytest.mark.parametrize("name", t.SCORES)
+def test_better_features_score_higher(name: str) -> None:
+    scores = [t.SCORES[name](*made(apart=apart)) for apart in (0.0, 0.5, 1.5)]
+    assert scores == sorted(scores)
+    assert scores[2] > scores[0]
+
+
+@pytest.mark.parametrize("name", t.SCORES)
+def test_order_of_examples_and_names_of_classes_do_not_matter(name: str) -> None:
+    x, y = made()
+    order = np.random.default_rng(1).permutation(len(y))
+    renamed = np.array([7, 3, 11, 5])[y]
+    score = t.SCORES[name](x, y)
+    assert t.SCORES[name](x[order], y[order]) == pytest.approx(score, rel=1e-6)
+    assert t.SCORES[name](x, renamed) == pytest.approx(score, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", t.SCORES)
+def test_constant_columns_and_more_columns_than_examples(name: str) -> None:
+    x, y = made(n=40, width=100)
+    x[:, 3] = 5.0
+    assert np.isfinite(t.SCORES[name](x, y))
+
+
+def test_leave_one_out_of_the_probe_is_that_of_refitting() -> None:
+    x, y = made(n=60, width=5, classes=3)
+    x = t.standardised(x)
+    targets = np.eye(3)[y]
+    found = []
+    for penalty in np.geomspace(1e-3, 10, 9) * len(x):
+        right = 0
+        for i in range(len(x)):
+            rest = np.arange(len(x)) != i
+            a, b = x[rest], targets[rest]
+            mean, offset = a.mean(axis=0), b.mean(axis=0)
+            w = np.linalg.solve((a - mean).T @ (a - mean) + penalty * np.eye(5), (a - mean).T @ (b - offset))
+            right += int(((x[i] - mean) @ w + offset).argmax() == y[i])
+        found.append(right / len(x))
+    assert t.ridge_probe(x, y) == pytest.approx(max(found), abs=0.02)
+
+
+def test_leave_one_out_of_means_and_neighbours_is_that_of_leaving_out() -> None:
+    x, y = made(n=50, width=6, classes=3, apart=0.7)
+    z = t._unit(t.standardised(x))
+    means = neighbours = 0
+    for i in range(len(z)):
+        rest = np.arange(len(z)) != i
+        prototypes = np.stack([z[rest & (y == c)].sum(axis=0) for c in range(3)])
+        means += int((t._unit(prototypes) @ z[i]).argmax() == y[i])
+        similar = np.where(rest, z @ z[i], -np.inf)
+        nearest = np.argsort(-similar)[:5]
+        votes = np.bincount(y[nearest], np.exp(similar[nearest] / 0.07), 3)
+        neighbours += int(votes.argmax() == y[i])
+    assert t.nearest_mean(x, y) == means / len(z)
+    assert t.nearest_neighbours(x, y) == neighbours / len(z)
+
+
+def test_logme_is_the_evidence_at_its_maximum() -> None:
+    x, y = made(n=80, width=6, classes=2)
+
+    def evidence(target: np.ndarray, alpha: float, beta: float) -> float:
+        """Of a Gaussian linear model, from its definition."""
+        covariance = np.eye(len(x)) / beta + x @ x.T / alpha
+        _, log_determinant = np.linalg.slogdet(covariance)
+        quadratic = target @ np.linalg.solve(covariance, target)
+        return float(-0.5 * (log_determinant + quadratic + len(x) * np.log(2 * np.pi)) / len(x))
+
+    grid = [(a, b) for a in np.geomspace(0.5, 500, 40) for b in np.geomspace(0.5, 50, 40)]
+    best = [max(evidence((y == label).astype(float), *point) for point in grid) for label in (0, 1)]
+    assert t.logme(x, y) == pytest.approx(np.mean(best), abs=2e-3)
