@@ -76,6 +76,23 @@ def cells(count: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def weights_file(folder: Path, size: int) -> Path:
+    """Random weights as a file: what starts from weights=none has nothing to extract and would be skipped."""
+    path = folder / f"random-{size}.weights.h5"
+    code = (
+        "import sys, keras\n"
+        "from bench.backbones import parse_backbone\n"
+        "from bench.backbones.build import build_backbone\n"
+        "from bench.backbones.weights import Weights\n"
+        "keras.utils.set_random_seed(0)\n"
+        "spec = parse_backbone('MobileNet:alpha=0.25,weights=none')\n"
+        "build_backbone(spec, int(sys.argv[2]), Weights('none', '', None)).save_weights(sys.argv[1])\n"
+    )
+    if not path.exists():
+        subprocess.run([sys.executable, "-c", code, path, str(size)], check=True, capture_output=True)
+    return path
+
+
 def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Peak private memory of feature extraction on made-up images, all processes together."""
     path = folder / f"made-up-{count}.npz"
@@ -98,7 +115,7 @@ def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, A
     ]
     command += [
         "--backbone",
-        "MobileNet:alpha=0.25,weights=none",
+        f"MobileNet:alpha=0.25,weights={weights_file(folder, size)}",
         "--image-size",
         str(size),
         "--fractions",
@@ -108,6 +125,9 @@ def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, A
     cache = {"TRANSFER_BENCH_CACHE": str(folder / "cache")}
     seconds, peak = timed(command, cache, folder / "log")
     path.unlink()
+    records = [json.loads(file.read_text()) for file in (folder / f"images-{count}" / "cells").iterdir()]
+    if {record["status"] for record in records} != {"ok"}:
+        raise RuntimeError(f"not every cell was run: {records[0]['status']}, {records[0]['error']}")
     return {"images": count, "seconds": seconds, "peak_mb": peak}
 
 
