@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from against_naive import timed
+from against_naive import timed, weights_file
 
 CELLS_A_SEED = 15
 
@@ -76,23 +76,6 @@ def cells(count: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def weights_file(folder: Path, size: int) -> Path:
-    """Random weights as a file: what starts from weights=none has nothing to extract and would be skipped."""
-    path = folder / f"random-{size}.weights.h5"
-    code = (
-        "import sys, keras\n"
-        "from bench.backbones import parse_backbone\n"
-        "from bench.backbones.build import build_backbone\n"
-        "from bench.backbones.weights import Weights\n"
-        "keras.utils.set_random_seed(0)\n"
-        "spec = parse_backbone('MobileNet:alpha=0.25,weights=none')\n"
-        "build_backbone(spec, int(sys.argv[2]), Weights('none', '', None)).save_weights(sys.argv[1])\n"
-    )
-    if not path.exists():
-        subprocess.run([sys.executable, "-c", code, path, str(size)], check=True, capture_output=True)
-    return path
-
-
 def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Peak private memory of feature extraction on made-up images, all processes together."""
     path = folder / f"made-up-{count}.npz"
@@ -115,7 +98,7 @@ def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, A
     ]
     command += [
         "--backbone",
-        f"MobileNet:alpha=0.25,weights={weights_file(folder, size)}",
+        f"MobileNet:alpha=0.25,weights={weights_file(folder, 'MobileNet:alpha=0.25', size)}",
         "--image-size",
         str(size),
         "--fractions",
