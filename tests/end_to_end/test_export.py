@@ -94,6 +94,7 @@ def test_the_code_gives_the_model_and_the_model_is_the_one_that_was_measured(
         "hashlib",
         "math",
         "os",
+        "shutil",
         "sys",
         "tempfile",
         "pathlib",
