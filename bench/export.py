@@ -365,16 +365,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         return content
 
     kinds = {planned.stage.cut for planned in stages}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"repr": repr, "literal": _literal}
-    return environment.get_template("train.py.j2").render(
+    return _template("train.py.j2").render(
         about=_plain(f"{words.capital(words.strategy_name(cell.strategy))} of {cell.backbone}")
         + f" for {len(recipe.dataset.class_names)} classes.",
         version=version("transfer-bench"),
@@ -422,6 +413,19 @@ def _thumbnail_side() -> int:
     from bench.datasets.decode import THUMBNAIL
 
     return THUMBNAIL
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"repr": repr, "literal": _literal}
+    return environment.get_template(name)
 
 
 def _literal(items: Sequence[str]) -> str:
@@ -571,11 +575,7 @@ def _card(
     ]
     if cell.weights not in ("", "none"):
         limits.append("It began with pretrained weights, whose licence and biases it inherits.")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
-    return environment.get_template("card.md.j2").render(
+    return _template("card.md.j2").render(
         title=f"{_md(words.clean(dataset.name, 80))}: image classifier",
         sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",
         facts=[
