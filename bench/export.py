@@ -26,6 +26,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from bench import machine
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
@@ -445,7 +446,7 @@ def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
     Raises:
         BenchError: it failed.
     """
-    environment = {**os.environ, "KERAS_BACKEND": cell.backend, "PYTHONUNBUFFERED": "1"}
+    environment = machine.environment(cell.backend, cell.threads) | {"PYTHONUNBUFFERED": "1"}
     environment.pop("PYTHONPATH", None)  # it needs nothing of ours
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
         process = subprocess.Popen(
