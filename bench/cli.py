@@ -53,6 +53,13 @@ Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
 ]
 
+MaxSeconds = Annotated[float | None, typer.Option(help="To tune and train one seed.")]
+MaxLatency = Annotated[float | None, typer.Option(help="Of one image.")]
+MaxParams = Annotated[float | None, typer.Option(help="Parameters of the network.")]
+DatasetName = Annotated[str | None, typer.Option(help="Its name, if the run has several.")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+Among = Annotated[list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")]
+
 
 @app.command()
 def run(
@@ -187,7 +194,7 @@ def check(
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    directory: RunDirectory,
     region: Annotated[
         float | None, typer.Option(help="A difference in accuracy that counts as none.  Default: 0.01.")
     ] = None,
@@ -209,17 +216,15 @@ def report(
 
 @app.command()
 def recommend(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    directory: RunDirectory,
     labels: Annotated[
         float | None, typer.Option(help="Labelled images that there will be.  Default: the most measured.")
     ] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="To tune and train one seed.")] = None,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Of one image.")] = None,
-    max_params: Annotated[float | None, typer.Option(help="Parameters of the network.")] = None,
-    strategy: Annotated[
-        list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None,
+    max_seconds: MaxSeconds = None,
+    max_latency_ms: MaxLatency = None,
+    max_params: MaxParams = None,
+    strategy: Among = None,
+    dataset: DatasetName = None,
     target: Annotated[float | None, typer.Option(help="An accuracy: says how many labels it needs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
@@ -241,17 +246,15 @@ def recommend(
 
 @app.command()
 def export(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    directory: RunDirectory,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Must not exist yet.  Default: DIR/export.")
     ] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="To tune and train one seed.")] = None,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Of one image.")] = None,
-    max_params: Annotated[float | None, typer.Option(help="Parameters of the network.")] = None,
-    strategy: Annotated[
-        list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None,
+    max_seconds: MaxSeconds = None,
+    max_latency_ms: MaxLatency = None,
+    max_params: MaxParams = None,
+    strategy: Among = None,
+    dataset: DatasetName = None,
 ) -> None:
     """Trains the recommended recipe on all labels: writes model.keras, train.py and card.md."""
     from bench.export import export as export_recipe

@@ -26,6 +26,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from bench import machine
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
@@ -376,16 +377,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         return content
 
     kinds = {planned.stage.cut for planned in stages}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"repr": repr, "literal": _literal}
-    return environment.get_template("train.py.j2").render(
+    return _template("train.py.j2").render(
         about=_plain(f"{words.capital(words.strategy_name(cell.strategy))} of {cell.backbone}")
         + f" for {len(recipe.dataset.class_names)} classes.",
         version=version("transfer-bench"),
@@ -435,6 +427,19 @@ def _thumbnail_side() -> int:
     return THUMBNAIL
 
 
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"repr": repr, "literal": _literal}
+    return environment.get_template(name)
+
+
 def _literal(items: Sequence[str]) -> str:
     """A list of strings as Python code, one a line where there are many."""
     line = repr(list(items))
@@ -452,7 +457,7 @@ def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
     Raises:
         BenchError: it failed.
     """
-    environment = {**os.environ, "KERAS_BACKEND": cell.backend, "PYTHONUNBUFFERED": "1"}
+    environment = machine.environment(cell.backend, cell.threads) | {"PYTHONUNBUFFERED": "1"}
     environment.pop("PYTHONPATH", None)  # it needs nothing of ours
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
         process = subprocess.Popen(
@@ -582,11 +587,7 @@ def _card(
     ]
     if cell.weights not in ("", "none"):
         limits.append("It began with pretrained weights, whose licence and biases it inherits.")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
-    return environment.get_template("card.md.j2").render(
+    return _template("card.md.j2").render(
         title=f"{_md(words.clean(dataset.name, 80))}: image classifier",
         sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",
         facts=[

@@ -412,9 +412,17 @@ def run(
             again = AGAIN | set(retry)
             mine = [c for c in prepared.cells if part is None or part.has(c.id)]
             todo = [c for c in mine if c.id not in stored or stored[c.id].status in again]
-            changed = not store.plan_path.exists() or load_plan(store.plan_path) != plan
-            if changed:
-                store.write_plan(plan.to_toml())  # if there was one, limits or the report's settings differ
+            stored_plan = load_plan(store.plan_path) if store.plan_path.exists() else None
+            # Settings of the report that were not given stay: they may say that images are private.
+            changed = (
+                stored_plan is not None
+                and "report" in plan.model_fields_set
+                and stored_plan.report != plan.report
+            )
+            if stored_plan is None:
+                store.write_plan(plan.to_toml())
+            elif changed:
+                store.write_plan(stored_plan.model_copy(update={"report": plan.report}).to_toml())
             info = store.read_run()
             if todo or info.get("cells") != ids:
                 info = _run_info(prepared, info)

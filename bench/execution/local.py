@@ -299,16 +299,7 @@ class _Worker:
         self._buffer = b""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the worker)
         reading, writing = os.pipe()
-        environment = {
-            **os.environ,
-            "KERAS_BACKEND": backend,
-            "TRANSFER_BENCH_THREADS": str(threads),
-            "OMP_NUM_THREADS": str(threads),
-            "TF_NUM_INTRAOP_THREADS": str(threads),
-            "TF_NUM_INTEROP_THREADS": "1",
-            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-            "PYTHONHASHSEED": "0",
-        }
+        environment = machine.environment(backend, threads) | {"TRANSFER_BENCH_THREADS": str(threads)}
         if gpus := machine.gpus():
             environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
         self.process = subprocess.Popen(

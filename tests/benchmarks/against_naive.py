@@ -98,13 +98,32 @@ def make_subsets(folder: Path, data: str, options: argparse.Namespace) -> None:
                 link([pool.ids[row] for row in part], pool.labels[part], to)
 
 
+def weights_file(folder: Path, backbone: str, size: int) -> Path:
+    """Random weights as a file: the harness skips what would transfer from weights=none; time does not care."""
+    path = folder / f"random-{size}.weights.h5"
+    code = (
+        "import sys, keras\n"
+        "from bench.backbones import parse_backbone\n"
+        "from bench.backbones.build import build_backbone\n"
+        "from bench.backbones.weights import Weights\n"
+        "keras.utils.set_random_seed(0)\n"
+        "model = build_backbone(parse_backbone(sys.argv[2]), int(sys.argv[3]), Weights('none', '', None))\n"
+        "model.save_weights(sys.argv[1])\n"
+    )
+    if not path.exists():
+        child = [sys.executable, "-c", code, path, backbone, str(size)]
+        subprocess.run(child, check=True, capture_output=True)
+    return path
+
+
 def harness(folder: Path, strategies: list[str], options: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """One run of the harness."""
     out = folder / f"harness-{'-'.join(strategies)}-{time.monotonic_ns()}"
     command = [sys.executable, "-m", "bench", "run", "--dataset", options.data, "--out", str(out)]
     backbone = options.backbone + ("" if options.alpha is None else f":alpha={options.alpha:g}")
     if options.weights == "none":
-        backbone += (":" if ":" not in backbone else ",") + "weights=none"
+        weights = weights_file(folder, backbone, options.image_size)
+        backbone += f"{':' if ':' not in backbone else ','}weights={weights}"
     command += ["--backbone", backbone, "--image-size", str(options.image_size)]
     command += ["--fractions", ",".join(map(str, options.fractions)), "--seeds", str(options.seeds)]
     command += ["--trials", str(options.trials), "--epochs", str(options.epochs)]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from against_naive import timed
+from against_naive import timed, weights_file
 
 CELLS_A_SEED = 15
 
@@ -98,7 +98,7 @@ def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, A
     ]
     command += [
         "--backbone",
-        "MobileNet:alpha=0.25,weights=none",
+        f"MobileNet:alpha=0.25,weights={weights_file(folder, 'MobileNet:alpha=0.25', size)}",
         "--image-size",
         str(size),
         "--fractions",
@@ -108,6 +108,9 @@ def images(count: int, folder: Path, options: argparse.Namespace) -> dict[str, A
     cache = {"TRANSFER_BENCH_CACHE": str(folder / "cache")}
     seconds, peak = timed(command, cache, folder / "log")
     path.unlink()
+    records = [json.loads(file.read_text()) for file in (folder / f"images-{count}" / "cells").iterdir()]
+    if {record["status"] for record in records} != {"ok"}:
+        raise RuntimeError(f"not every cell was run: {records[0]['status']}, {records[0]['error']}")
     return {"images": count, "seconds": seconds, "peak_mb": peak}
 
 

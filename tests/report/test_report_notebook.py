@@ -97,7 +97,12 @@ def test_report_settings_do_not_make_another_run(tmp_path: Path) -> None:
     changed = {**plan, "report": {"region": 0.02}, "limits": {"cell_seconds": 77}}
     run = bench.run(changed, tmp_path / "run", workers=1)
     assert run.settings.region == 0.02
-    assert load_plan(tmp_path / "run" / "plan.toml").limits.cell_seconds == 77
+    assert "within ±2.0 points counts as none" in (tmp_path / "run" / "report.html").read_text()
+    assert (
+        load_plan(tmp_path / "run" / "plan.toml").limits.cell_seconds == 3600
+    )  # that of a run, not of the plan
+    again = bench.run(plan, tmp_path / "run", workers=1)  # says nothing of the report: it stays as it is
+    assert again.settings.region == 0.02
 
 
 def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_cache: Path) -> None:
