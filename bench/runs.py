@@ -133,15 +133,18 @@ def canonical(plan: Plan) -> Plan:
     Raises:
         RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
     """
-    for name in plan.strategies:
-        get_strategy(name)
+    strategies = [get_strategy(text).text for text in plan.strategies]
+    for text in strategies:
+        if strategies.count(text) > 1:
+            raise RequestError("strategies", text, "every strategy once, however it is written")
     specs = [parse_backbone(text) for text in plan.backbones]
     for spec in specs:
         check_size(spec, plan.image_size)
         if specs.count(spec) > 1:
             raise RequestError("backbones", spec.text, "every backbone once, however it is written")
     datasets = [canonical_spec(spec) for spec in plan.datasets]
-    return plan.model_copy(update={"datasets": datasets, "backbones": [spec.text for spec in specs]})
+    backbones = [spec.text for spec in specs]
+    return plan.model_copy(update={"datasets": datasets, "backbones": backbones, "strategies": strategies})
 
 
 def _cell(
