@@ -16,17 +16,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from bench import machine
+from bench.cards import markdown as _md
+from bench.cards import template as _template
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
@@ -39,8 +40,6 @@ from reports.recommend import Constraints, Recommendation, recommend, who
 from reports.statistics import Candidate
 from strategies import get_strategy
 from strategies.base import Info, Stage, Strategy
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 RESIZINGS = {
     "crop": "the middle square, resized",
@@ -316,10 +315,10 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
     from bench.backbones.cuts import cut_at, find_cuts
     from bench.backbones.weights import Weights, resolve_weights
     from bench.training import augmentation, fit, programs
-    from bench.training.engine import with_weights
+    from bench.training.engine import spec_of
 
     cell, stages = recipe.cell, recipe.stages
-    spec = with_weights(cell.backbone, cell.weights or "none")
+    spec = spec_of(cell.backbone, cell.weights or "none")
     random = stages[0].stage.weights == "random"
     weights = Weights("none", "", None) if random else resolve_weights(spec, cell.image_size)
     if not random and weights.sha256 != cell.weights_sha256:
@@ -425,25 +424,6 @@ def _thumbnail_side() -> int:
     from bench.datasets.decode import THUMBNAIL
 
     return THUMBNAIL
-
-
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"repr": repr, "literal": _literal}
-    return environment.get_template(name)
-
-
-def _literal(items: Sequence[str]) -> str:
-    """A list of strings as Python code, one a line where there are many."""
-    line = repr(list(items))
-    return line if len(line) < 90 else "[\n" + "".join(f"    {item!r},\n" for item in items) + "]"
 
 
 def _plain(text: str) -> str:
@@ -615,8 +595,3 @@ def _card(
         files=bool(files),
         size=cell.image_size,
     )
-
-
-def _md(text: str) -> str:
-    """Text that stays text in Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", text)

@@ -69,6 +69,37 @@ def wilson(accuracy: float, n: float, level: float = LEVEL) -> tuple[float, floa
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def interval_of_one(right: Floats, groups: npt.NDArray[np.int64] | None) -> tuple[float, float]:
+    """The interval of the accuracy of one trained model: Wilson's, with as many images as their groups are worth.
+
+    Args:
+        right: 1 or 0 by test image.
+        groups: see ``Answers``.
+    """
+    share, images = float(right.mean()), float(len(right))
+    if groups is not None:
+        error = Answers(np.arange(len(right)).astype(str), right[None], groups).error(right)
+        images = min(images, share * (1 - share) / error**2 if error else float(len(np.unique(groups))))
+    return wilson(share, max(images, 1.0))
+
+
+def difference_of_two(
+    first: Floats, second: Floats, groups: npt.NDArray[np.int64] | None
+) -> tuple[float, float, float]:
+    """The difference in accuracy of two trained models on the same test images, with its 95% interval.
+
+    Args:
+        first, second: 1 or 0 by test image.
+        groups: see ``Answers``.
+    """
+    difference = first - second
+    answers = Answers(np.arange(len(first)).astype(str), first[None], groups)
+    error = math.sqrt(answers.error(difference) ** 2 + UNSEEN_DIFFERENCE / answers.size**2)
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    mean = float(difference.mean())
+    return mean, max(-1.0, mean - half), min(1.0, mean + half)
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One configuration at one label count; ``low`` and ``high`` are NaN below three seeds."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.backbones import titled
 from bench.files import write_atomic
 from bench.records import Record
 from reports import words
@@ -171,8 +172,7 @@ class Panel:
 
 def backbone_title(backbone: str, weights: str) -> str:
     """The backbone as people read it, with its weights where they are not ImageNet's."""
-    special = "" if weights in ("", "imagenet") else f" (weights: {Path(weights).name})"
-    return words.clean(backbone + special, 60)
+    return words.clean(titled(backbone, weights), 60)
 
 
 def several_backbones(found: Iterable[tuple[str, str]]) -> bool:
