@@ -113,7 +113,8 @@ def compare(
 
     def names(mine: dict[tuple[Any, ...], Any], other: dict[tuple[Any, ...], Any]) -> tuple[str, ...]:
         return tuple(
-            f"{words.clean(key[0], 40)}, {words.strategy_name(key[3])} {backbone_title(key[1], key[2])} at {words.fraction_name(key[4])}"
+            f"{words.clean(key[0], 40)}, {words.strategy_name(key[3])} {backbone_title(key[1], key[2])} at "
+            f"{words.fraction_name(key[4])}"
             for key in mine
             if key not in other
         )
