@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from bench import machine
+from bench.backbones.sources import PREFIX, read_source
 from bench.cards import markdown as _md
 from bench.cards import template as _template
 from bench.datasets import Dataset, open_dataset
@@ -431,6 +432,18 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9 .,:=_+/()-]", "?", text)
 
 
+def _start(cell: Cell) -> str:
+    """What the network began with, in words."""
+    name = _md(words.weights_name(cell.weights))
+    if cell.weights.startswith(PREFIX):
+        data = read_source(cell.weights).data
+        name += (
+            f" (trained on {words.count(data.n)} images of {_md(words.clean(data.name, 80))}, fingerprint "
+        )
+        name += f"{data.fingerprint})"
+    return name
+
+
 def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
     """Runs ``train.py`` as its reader would, line by line.
 
@@ -566,7 +579,7 @@ def _card(
         "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",
     ]
     if cell.weights not in ("", "none"):
-        limits.append("It began with pretrained weights, whose licence and biases it inherits.")
+        limits.append(f"It began with {_start(cell)}, whose licence and biases it inherits.")
     return _template("card.md.j2").render(
         title=f"{_md(words.clean(dataset.name, 80))}: image classifier",
         sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",

@@ -284,7 +284,7 @@ def verdict(source: WeightSource) -> str:
         f"{words.points(rival.low, True)} to {words.points(rival.high, True)})"
     )
     if source.learned:
-        easy = f" But {PIXELS} is about as good: this dataset asks little of a backbone, which may have little to give."
+        easy = f" But {PIXELS} is about as good: this dataset asks little of a backbone, and may teach it little."
         return f"It classifies {quality}, more than {lead}.{easy if source.easy else ''}"
     return (
         f"Nothing was learned: it classifies {quality}, which is not beyond noise more than {lead}. Do not "

@@ -186,6 +186,21 @@ class Decision:
         ]
         return min([self.leader, *near], key=lambda c: c.seconds if math.isfinite(c.seconds) else math.inf)
 
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The leader and all others."""
+        return [self.leader, *(comparison.candidate for comparison in self.comparisons)]
+
+    def by_weights(self, backbone: str) -> dict[str, tuple[Candidate, Comparison | None]]:
+        """The most accurate of each set of weights on one backbone, and the leader's comparison with it (None: it
+        is the leader), the best first. Training from scratch has the weights ``""``."""
+        pairs = [(self.leader, None), *((c.candidate, c) for c in self.comparisons)]
+        found: dict[str, tuple[Candidate, Comparison | None]] = {}
+        for candidate, comparison in pairs:
+            if candidate.backbone == backbone:
+                found.setdefault(candidate.weights, (candidate, comparison))
+        return found
+
     def with_verdict(self, *verdicts: str) -> list[Candidate]:
         """The candidates about which one of these verdicts was reached."""
         return [c.candidate for c in self.comparisons if c.verdict in verdicts]
