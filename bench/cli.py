@@ -295,7 +295,7 @@ def pretrain(
 ) -> None:
     """Trains a source of your own: a backbone to transfer from, with --weights source:SOURCE."""
     from bench.plan import parse_assignment, set_key
-    from bench.pretrain import pretrain as train
+    from bench.pretraining import pretrain as train
     from bench.progress import PretrainingReporter
 
     settings: dict[str, Any] = {}

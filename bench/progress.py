@@ -200,7 +200,7 @@ class PretrainingReporter:
 
     def summary(self, source: WeightSource) -> None:
         """What it has learned, where it lies, and how it is used."""
-        from bench.pretrain import verdict
+        from bench.pretraining import verdict
 
         self.say(verdict(source))
         for baseline in source.baselines:

@@ -15,6 +15,8 @@ from bench.backbones.sources import PREFIX, read_source
 from bench.errors import RequestError, did_you_mean
 
 WEIGHTS_SUFFIX = ".weights.h5"
+OPTION = re.compile(r",(?=\s*\w+\s*=)")
+"""A comma separates options only where another ``key=`` follows: paths of weights may contain commas."""
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,7 @@ def parse_backbone(text: str) -> BackboneSpec:
         )
     options: dict[str, object] = {}
     weights = "imagenet"
-    # A comma separates options only where another `key=` follows: paths of weights may contain commas.
-    for part in re.split(r",(?=\s*\w+\s*=)", rest) if rest.strip() else []:
+    for part in OPTION.split(rest) if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         valid = [*info.options, "weights"]
         if not equals or key not in valid:

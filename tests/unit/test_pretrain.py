@@ -15,7 +15,7 @@ from bench.backbones.sources import BEFORE, MAJORITY, PIXELS, read_source
 from bench.datasets import open_dataset
 from bench.errors import BenchError, RequestError, RunLocked
 from bench.execution.local import LocalExecutor
-from bench.pretrain import pretrain, verdict
+from bench.pretraining import pretrain, verdict
 from bench.records import Cell, Record
 
 BACKBONE = "MobileNet:alpha=0.25"
@@ -189,6 +189,17 @@ def test_what_is_there_is_not_overwritten(training: Training, tmp_path: Path) ->
     with pytest.raises(RequestError, match="a folder that does not exist yet"):
         _pretrain(tmp_path / "source")
     assert training.cells == []
+
+
+def test_a_path_that_no_plan_could_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="',NAME='") as error:
+        _pretrain(tmp_path / "a,alpha=1")
+    assert error.value.field == "out"
+
+
+def test_one_trial_whatever_else_of_tuning_is_set(training: Training, tmp_path: Path) -> None:
+    _pretrain(tmp_path / "source", settings={**SETTINGS, "tuning": {"algorithm": "grid"}})
+    assert training.cells[0].tuning == {"algorithm": "grid", "trials": 1}
 
 
 def test_a_source_of_a_source_knows_the_images_of_both(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench import provenance
-from bench.backbones import names_weights, parse_backbone, titled, with_weights
+from bench.backbones import OPTION, names_weights, parse_backbone, titled, with_weights
 from bench.backbones.sources import (
     BASELINES,
     CARD,
@@ -90,15 +90,19 @@ def pretrain(
         BenchError: the training failed.
         StoreError: the disk is full, or the folder cannot be written.
     """
+    settings = settings or {}
+    tuning = settings.get("tuning", {})
     folder = Path(out).expanduser().resolve()
     if folder.exists():
         expected = "a folder that does not exist yet"
         raise RequestError("out", str(out), expected, "Delete it, or choose another.")
+    if OPTION.search(str(folder)):
+        raise RequestError("out", str(out), "a path without ',NAME=', which no backbone's text can hold")
     if names_weights(backbone):
         raise RequestError(
             "backbone", backbone, "a backbone without weights", "--weights says what it is to begin with."
         )
-    for key in settings or {}:
+    for key in settings:
         if key in FIXED:
             raise RequestError(
                 "--set", key, f"a key other than {', '.join(FIXED)}: a pretraining has its own"
@@ -107,8 +111,8 @@ def pretrain(
     plan = load_plan(
         {
             "epochs": EPOCHS,
-            "tuning": {"trials": TRIALS},
-            **(settings or {}),
+            **settings,
+            "tuning": {"trials": TRIALS, **tuning} if isinstance(tuning, dict) else tuning,
             "datasets": [dataset],
             "backbones": [spec.text],
             "strategies": ["scratch" if spec.weights == "none" else "full_finetune"],
@@ -124,7 +128,7 @@ def pretrain(
             1,
             plan.threads,
             keras_backend(),
-            plan.limits.cell_seconds if "limits" in (settings or {}) else math.inf,
+            plan.limits.cell_seconds if "limits" in settings else math.inf,
             provenance.of_here(),
             notify=notify,
             source=made,
@@ -181,9 +185,12 @@ def _being_written(folder: Path) -> Iterator[Path]:
             raise RunLocked(
                 f"{folder}: another process is writing this source. Choose another --out."
             ) from None
-        if folder.exists() or not _is_at(descriptor, made):
-            raise RunLocked(f"{folder}: another process has just written this source. Choose another --out.")
+        late = RunLocked(f"{folder}: another process has just written this source. Choose another --out.")
+        if not _is_at(descriptor, made):
+            raise late
         try:
+            if folder.exists():
+                raise late
             for stale in made.iterdir():
                 shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
             yield made
