@@ -14,7 +14,7 @@ from bench.files import digest
 PROTOCOL_VERSION = 1
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -111,6 +111,10 @@ class Record:
     """One a point: run (search: the winning trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy
     where they exist."""
+    similarity: list[dict[str, Any]] = field(default_factory=list)
+    """Of a tuned pretrained backbone, one an end of a block from the input upward: block, depth (share of the
+    layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
+    training images). Since schema 3."""
     error: dict[str, str] | None = None
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
     warnings: list[str] = field(default_factory=list)

@@ -146,8 +146,10 @@ def canonical(plan: Plan) -> Plan:
     Raises:
         RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
     """
-    for name in plan.strategies:
-        get_strategy(name)
+    strategies = [get_strategy(text).text for text in plan.strategies]
+    for text in strategies:
+        if strategies.count(text) > 1:
+            raise RequestError("strategies", text, "every strategy once, however it is written")
     specs = [parse_backbone(text) for text in plan.backbones]
     for spec in specs:
         check_size(spec, plan.image_size)
@@ -159,7 +161,8 @@ def canonical(plan: Plan) -> Plan:
                 expected = f"names that tell weights apart; {other.text} would be called {title} too"
                 raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
     datasets = [canonical_spec(spec) for spec in plan.datasets]
-    return plan.model_copy(update={"datasets": datasets, "backbones": [spec.text for spec in specs]})
+    backbones = [spec.text for spec in specs]
+    return plan.model_copy(update={"datasets": datasets, "backbones": backbones, "strategies": strategies})
 
 
 def _cell(

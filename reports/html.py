@@ -28,6 +28,7 @@ from reports import words
 from reports.across import critical_difference, draw_difference, runs_frame
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
+from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
@@ -112,6 +113,7 @@ def render(
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
 
+    depths = settings(results, similarity_frame(records), directory, region)
     label_fits, why_none = label_curves(results, directory)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -133,6 +135,10 @@ def render(
         difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
+        depth=depth_section(depths),
+        depth_figures=[
+            (figure, _markup(figure)) for figure in draw_depth(depths, results, directory / "figures")
+        ],
         labels=labels_table(label_fits, why_none, several),
         label_figures=[
             (figure, _markup(figure)) for figure in draw_labels(results, label_fits, directory / "figures")

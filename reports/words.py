@@ -35,7 +35,12 @@ STRATEGY_NAMES = {
 
 def strategy_name(strategy: str) -> str:
     """What a strategy is called in a sentence or a figure."""
-    return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+    name, _, fixed = strategy.partition(":")
+    if "=" not in fixed:
+        return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+    name, fixed = strategy.rsplit(":", 1)
+    values = listed([clean(value.replace("=", " ").replace("_", " ")) for value in fixed.split(",")])
+    return f"{strategy_name(name)} ({values})"
 
 
 def weights_name(weights: str) -> str:

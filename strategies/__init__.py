@@ -6,7 +6,7 @@ Nothing is imported until it is asked for, and no strategy imports Keras at modu
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from strategies.base import Strategy
@@ -36,28 +36,42 @@ STRATEGIES: dict[str, str] = {
 """Name to ``module:class``."""
 
 
-def get_strategy(name: str) -> Strategy:
-    """An instance of the strategy called ``name``: a name in ``STRATEGIES``, or ``package.module:Class``.
+def get_strategy(text: str) -> Strategy:
+    """The strategy that a text names: ``name``, or ``name:hyperparameter=value,...`` for values not to be searched.
+
+    Args:
+        text: the name is one in ``STRATEGIES`` or ``package.module:Class``.
 
     Raises:
-        RequestError: there is none of this name, or it cannot be imported.
+        RequestError: there is none of this name, it cannot be imported, or it has no such hyperparameter or value.
     """
     from bench.errors import RequestError, did_you_mean
+    from strategies.fixed import parse_fixed
 
-    known = STRATEGIES.get(name, name)
-    module, colon, attribute = known.partition(":")
-    if not colon:
-        raise RequestError(
-            "strategy",
-            name,
-            f"one of {', '.join(STRATEGIES)}, or package.module:Class",
-            did_you_mean(name, STRATEGIES),
-        )
+    name, _, options = text.partition(":")
+    path = STRATEGIES.get(name)
+    if path is None:
+        attribute, _, options = options.partition(":")
+        name = path = f"{name}:{attribute}"
+        if not attribute:
+            raise RequestError(
+                "strategy",
+                text,
+                f"one of {', '.join(STRATEGIES)}, or package.module:Class",
+                did_you_mean(text, STRATEGIES),
+            )
+    module, _, attribute = path.partition(":")
     try:
-        found = getattr(import_module(module), attribute)()
+        strategy: Strategy = getattr(import_module(module), attribute)()
     except Exception as error:  # the code of others
         raise RequestError(
-            "strategy", name, "a class that can be imported", f"{type(error).__name__}: {error}."
+            "strategy", text, "a class that can be imported", f"{type(error).__name__}: {error}."
         ) from error
-    strategy: Strategy = found
+    strategy.fixed = parse_fixed(text, strategy, options)
+    strategy.text = ":".join([name, *([spelled(strategy.fixed)] if strategy.fixed else [])])
     return strategy
+
+
+def spelled(fixed: dict[str, Any]) -> str:
+    """Hyperparameters with their values in the one way that records hold: ``learning_rate=0.003,unfreeze=0.5``."""
+    return ",".join(f"{name}={value}" for name, value in sorted(fixed.items()))

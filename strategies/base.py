@@ -21,8 +21,9 @@ returns, and scores that. To add a strategy: one file here, one line in ``strate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -81,6 +82,9 @@ class Stage:
         mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
         rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
             0: none.
+
+    Raises:
+        ValueError: a value is none of these.
     """
 
     name: str
@@ -97,6 +101,32 @@ class Stage:
     decay_to: Literal["zero", "start"] = "zero"
     mix: float = 1.0
     rank: int = 0
+
+    def __post_init__(self) -> None:
+        named = self.cut in ("top", "input")
+        for name, holds, expected in (
+            ("cut", named or 0 < _number(self.cut) < 1, "'top', 'input' or a share above 0 and below 1"),
+            ("learning_rate", 0 < self.learning_rate < float("inf"), "above 0"),
+            ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
+            ("epochs", self.epochs is None or self.epochs >= 1, "None, or 1 or more"),
+            ("weights", self.weights in ("pretrained", "random"), "'pretrained' or 'random'"),
+            ("batch_norm", self.batch_norm in ("frozen", "trained"), "'frozen' or 'trained'"),
+            ("warmup", 0 <= self.warmup < 1, "a share, 0 or more and below 1"),
+            ("blocks", self.blocks >= 0, "0 or more"),
+            ("only", self.only in ("all", "norm", "bias"), "'all', 'norm' or 'bias'"),
+            ("rate_decay", 0 < self.rate_decay <= 1, "above 0 and at most 1"),
+            ("decay_to", self.decay_to in ("zero", "start"), "'zero' or 'start'"),
+            ("mix", 0 <= self.mix <= 1, "between 0 and 1"),
+            ("rank", self.rank >= 0, "0 or more"),
+        ):
+            if not holds:
+                raise ValueError(
+                    f"stage {self.name!r}: {name} is {getattr(self, name)!r}; it has to be {expected}"
+                )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else -1.0
 
 
 class Examples(Protocol):
@@ -142,6 +172,8 @@ class Fitted:
     """Seconds by the cut of each stored prefix used, as if it had been computed for this fit alone."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the report on how this was trained."""
+    similarity: list[dict[str, Any]] = field(default_factory=list)
+    """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
 
 
 class Task(Protocol):
@@ -201,6 +233,10 @@ class Strategy:
     uses_backbone: ClassVar[bool] = True
     uses_weights: ClassVar[bool] = True
     """False: runs once a backbone, whatever its weights."""
+    text: str = ""
+    """How the plan names it, with hyperparameters that are given: ``partial_finetune:unfreeze=0.25``."""
+    fixed: Mapping[str, Any] = MappingProxyType({})
+    """Hyperparameters that are given, and so not searched."""
 
     def skip(self, info: Info) -> str | None:
         """Why this strategy cannot run here, as the end of "skipped: ...", or None."""

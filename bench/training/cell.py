@@ -98,6 +98,7 @@ def run_cell(
     fields["metrics"] = score(probabilities, test.labels)
     fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
     fields["warnings"] = list(final.notes)
+    fields["similarity"] = final.similarity
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)  # what search and refit share is computed once
     prefix_seconds = sum(tuned.prefixes.values())
@@ -142,6 +143,8 @@ class _Search:
             for key in ("hidden_units", "dropout"):
                 if isinstance(self.cell.head[key], list):
                     space.Choice(key, self.cell.head[key])
+        for name, value in self.strategy.fixed.items():
+            space.Fixed(name, value)  # what is there first stays
         self.strategy.space(space)
         tuning = self.cell.tuning
         search(space, tuning["algorithm"], tuning["trials"], self.cell.epochs, self.cell.seed, self._evaluate)

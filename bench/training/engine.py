@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,18 @@ from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
 from bench.training.prefixes import PrefixStore
-from bench.training.programs import NORMALISATIONS, HeadConfig, Program, State, Trained, pool, takes_adapter
+from bench.training.programs import (
+    EVALUATION_BATCH,
+    NORMALISATIONS,
+    HeadConfig,
+    Program,
+    State,
+    Trained,
+    merged,
+    pool,
+    takes_adapter,
+)
+from bench.training.similarity import linear_cka
 
 PROGRAMS_KEPT = 8
 """Compiled networks kept at a time; the least recently used goes first."""
@@ -46,6 +58,7 @@ class Network:
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
         self._random: dict[int, State] = {}
         self._stores: dict[tuple[str, str], PrefixStore] = {}
+        self._to_ends: dict[str, keras.Model] = {}
 
     def cut(self, position: str | float) -> Cut | None:
         """The cut that a stage means (a number: see ``cut_at``); None for the top."""
@@ -91,15 +104,56 @@ class Network:
         self._programs.move_to_end(key)
         return self._programs[key]
 
+    def similarity(self, state: State, images: np.ndarray) -> list[dict[str, Any]]:
+        """How alike the ends of all blocks are under the backbone's own weights and under ``state``.
+
+        Args:
+            state: weights of the backbone, and low-rank updates of them where these were trained.
+            images: uint8 (N, S, S, 3).
+
+        Returns:
+            Fields of ``Record.similarity``, from the input upward.
+        """
+        network, own = self._ends("avg"), self.pretrained
+
+        def features() -> list[np.ndarray]:
+            batches = [
+                # Not compiled: that takes longer than these few.
+                network([images[i : i + EVALUATION_BATCH].astype(np.float32)], training=False)
+                for i in range(0, len(images), EVALUATION_BATCH)
+            ]
+            return [
+                np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+                for parts in zip(*batches, strict=True)
+            ]
+
+        before = features()
+        try:
+            _assign(self.model, merged(self.model, state))
+            after = features()
+        finally:
+            _assign(self.model, own)
+        ends = [(cut, tensor) for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
+        values = [linear_cka(x, y) for x, y in zip(before, after, strict=True)]
+        return [
+            {"block": cut.name, "depth": cut.depth, "cka": value if math.isfinite(value) else None}
+            for (cut, _), value in zip(ends, values, strict=True)
+        ]
+
+    def _ends(self, pooling: str) -> keras.Model:
+        """From images to the pooled ends of all blocks."""
+        if pooling not in self._to_ends:
+            ends = [tensor for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
+            outputs = [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
+            self._to_ends[pooling] = keras.Model(self.model.inputs, outputs)
+        return self._to_ends[pooling]
+
     def prefixes(self, cut: Cut | None, pooling: str, every: bool = False) -> PrefixStore:
         """The store of what lies below ``cut``; for the top, of the pooled features (of ``every`` block's end)."""
         key = (cut.name, "") if cut else ("every" if every else "top", pooling)
         if key not in self._stores:
             if every:
-                ends = [tensor for c in self.cuts[1:] for tensor in c.tensors if len(tensor.shape) == 4]
-                below = keras.Model(
-                    self.model.inputs, [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
-                )
+                below = self._ends(pooling)
             elif cut is None:
                 below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
             else:
@@ -173,6 +227,12 @@ def _values_sha256(model: keras.Model) -> str:
     for variable in model.weights:
         sha256.update(np.ascontiguousarray(variable).data)
     return sha256.hexdigest()
+
+
+def _assign(model: keras.Model, state: State) -> None:
+    for i, layer in enumerate(model.layers):
+        for k, variable in enumerate(layer.weights):
+            variable.assign(state[f"{i}:{k}"])
 
 
 def _state(model: keras.Model) -> State:

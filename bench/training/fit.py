@@ -31,6 +31,9 @@ HEAD_BATCH = 128
 MINIMUM_PATIENCE = 5
 """Epochs without a better validation loss before a stage ends; half of its epochs if that is more: under a
 falling learning rate the best often comes late."""
+SIMILARITY_IMAGES = 256
+SIMILARITY_LEAST = 20
+"""Images that similarity is measured on: so many if there are, none if there are not as many as these."""
 
 
 class NotFinite(ArithmeticError):
@@ -159,7 +162,19 @@ class CellTask:
             seconds=progress.seconds - progress.reused,
             prefixes=progress.prefixes,
             notes=notes,
+            similarity=self._similarity(stages, progress.state),
         )
+
+    def _similarity(self, stages: list[Stage], state: State) -> list[dict[str, Any]]:
+        """How far a refit has led a pretrained backbone away, on a sample of its own training images."""
+        adapts = any(stage.cut != "top" for stage in stages) and stages[0].weights == "pretrained"
+        if self.refit_epochs is None or not adapts or len(self.train) < SIMILARITY_LEAST:
+            return []
+        assert self.network is not None
+        rng = generator(self.seed, "similarity")
+        rows = rng.permutation(len(self.train))[:SIMILARITY_IMAGES]
+        images = rows_of(self.train.pixels, self.train.rows[np.sort(rows)])
+        return self.network.similarity(state, images)
 
     def features(self, examples: Examples, layers: str = "last") -> np.ndarray:
         """See ``Task.features``."""

@@ -444,6 +444,16 @@ def with_adapters(network: keras.Model, rank: int) -> tuple[keras.Model, list[Ad
     return adapted, [Adapter(up.kernel, layer.kernel) for layer, up in made]
 
 
+def merged(backbone: keras.Model, state: State) -> State:
+    """The state of a backbone's layers alone, with low-rank updates added to the kernels that they update."""
+    result = {place: value for place, value in state.items() if place.partition(":")[0].isdigit()}
+    for i, layer in enumerate(backbone.layers):
+        down = state.get(f"lora_{layer.name}_down:0")
+        if down is not None:
+            result[f"{i}:0"] = result[f"{i}:0"] + down @ state[f"lora_{layer.name}_up:0"]
+    return result
+
+
 def takes_adapter(layer: Any) -> bool:
     """Whether a layer is a linear map of channels that a low-rank update fits."""
     linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
