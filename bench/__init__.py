@@ -1,6 +1,7 @@
 """Which transfer strategy, on which backbone, and would more labels help? Measured on your own images.
 
-``bench.load_plan(path_or_dict)``, ``bench.run(plan, out)`` and ``bench.load(out)`` do what the command line does.
+``bench.load_plan(path_or_dict)``, ``bench.run(plan, out)``, ``bench.load(out)`` and ``bench.pretrain(dataset,
+backbone, out)`` do what the command line does.
 Everything is imported when it is first used: ``import bench`` loads neither Keras nor pandas.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.plan import Plan as Plan
     from bench.plan import load_plan as load_plan
+    from bench.pretraining import pretrain as pretrain
     from bench.runs import Run as Run
     from bench.runs import load as load
     from bench.runs import run as run
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Plan": "bench.plan",
     "load_plan": "bench.plan",
+    "pretrain": "bench.pretraining",
     "Run": "bench.runs",
     "run": "bench.runs",
     "load": "bench.runs",
 }
-__all__ = ["Plan", "Run", "load", "load_plan", "run"]
+__all__ = ["Plan", "Run", "load", "load_plan", "pretrain", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,8 +27,9 @@ def list_backbones() -> None:
         print(
             f"{info.name:20} {params:>8} {top1:>6} {info.minimum_size:>7}  {', '.join(info.options)}".rstrip()
         )
-    print("\nEvery one takes weights=imagenet (default), weights=none or weights=PATH.weights.h5,")
-    print("for instance MobileNet:alpha=0.25,weights=none. EfficientNetLite0 brings its weights along.")
+    print("\nEvery one takes weights=imagenet (default), weights=none, weights=PATH.weights.h5, or")
+    print("weights=source:DIR of what `pretrain` has made; for instance MobileNet:alpha=0.25,weights=none.")
+    print("EfficientNetLite0 brings its weights along.")
 
 
 def list_datasets() -> None:

@@ -33,7 +33,14 @@ from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
-from reports.sections import cost_table, gaps_table, labels_table, standings_tables, transfer_tables
+from reports.sections import (
+    cost_table,
+    gaps_table,
+    labels_table,
+    standings_tables,
+    transfer_tables,
+    weights_tables,
+)
 from reports.statistics import EQUIVALENCE, Decision, decide
 from reports.tables import (
     Panel,
@@ -126,6 +133,7 @@ def render(
         several=several,
         standings=standings_tables(results),
         difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
+        weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
         depth=depth_section(depths),
         depth_figures=[

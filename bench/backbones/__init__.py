@@ -11,9 +11,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.backbones.sources import PREFIX, read_source
 from bench.errors import RequestError, did_you_mean
 
 WEIGHTS_SUFFIX = ".weights.h5"
+OPTION = re.compile(r",(?=\s*\w+\s*=)")
+"""A comma separates options only where another ``key=`` follows: paths of weights may contain commas."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ class BackboneSpec:
     Attributes:
         name: a key of :data:`BACKBONES`.
         options: sorted pairs of the options that are not at their default, without the weights.
-        weights: ``"imagenet"``, ``"none"`` or the absolute path of a ``.weights.h5`` file.
+        weights: ``"imagenet"``, ``"none"``, the absolute path of a ``.weights.h5`` file, or ``"source:"`` and the
+            absolute path of a folder that ``bench pretrain`` has written.
     """
 
     name: str
@@ -214,7 +218,8 @@ def parse_backbone(text: str) -> BackboneSpec:
 
     Raises:
         RequestError: of field ``backbone``, if a name, an option or a value is not known, if there are no
-            ImageNet weights for such options, or if a weights file is not there.
+            ImageNet weights for such options, if a weights file is not there, or if a source is not there,
+            damaged, or of another backbone.
     """
     name, _, rest = text.strip().partition(":")
     info = BACKBONES.get(name)
@@ -225,8 +230,7 @@ def parse_backbone(text: str) -> BackboneSpec:
         )
     options: dict[str, object] = {}
     weights = "imagenet"
-    # A comma separates options only where another `key=` follows: paths of weights may contain commas.
-    for part in re.split(r",(?=\s*\w+\s*=)", rest) if rest.strip() else []:
+    for part in OPTION.split(rest) if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         valid = [*info.options, "weights"]
         if not equals or key not in valid:
@@ -244,7 +248,28 @@ def parse_backbone(text: str) -> BackboneSpec:
     spec = BackboneSpec(name, kept, weights)
     if weights == "imagenet":
         _check_imagenet(text, spec)
+    elif weights.startswith(PREFIX):
+        _check_source(text, spec)
     return spec
+
+
+def names_weights(text: str) -> bool:
+    """Whether a backbone as users write it says which weights it is to have."""
+    return re.search(r"[:,]\s*weights\s*=", text) is not None
+
+
+def with_weights(backbone: str, weights: str) -> str:
+    """The text of a backbone that names no weights, with these."""
+    return f"{backbone}{',' if ':' in backbone else ':'}weights={weights}"
+
+
+def titled(architecture: str, weights: str) -> str:
+    """A backbone as people read it: with its weights where they are not ImageNet's, by name and without a path."""
+    if weights in ("", "imagenet"):
+        return architecture
+    if weights.startswith(PREFIX):
+        return f"{architecture} (source: {Path(weights.removeprefix(PREFIX)).name})"
+    return f"{architecture} (weights: {Path(weights).name})"
 
 
 def check_size(spec: BackboneSpec, image_size: int) -> None:
@@ -284,12 +309,12 @@ def _option(text: str, key: str, value: str, kind: type) -> object:
 def _weights(text: str, value: str) -> str:
     if value in ("imagenet", "none"):
         return value
+    if value.startswith(PREFIX):
+        return PREFIX + str(Path(value.removeprefix(PREFIX)).expanduser().resolve())
     path = Path(value).expanduser()
     if not value.endswith(WEIGHTS_SUFFIX):
-        remedy = did_you_mean(value, ["imagenet", "none"])
-        raise RequestError(
-            "backbone", text, f"weights to be imagenet, none or a path that ends in {WEIGHTS_SUFFIX}", remedy
-        )
+        expected = f"weights to be imagenet, none, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
+        raise RequestError("backbone", text, expected, did_you_mean(value, ["imagenet", "none"]))
     if not path.is_file():
         raise RequestError(
             "backbone", text, f"the weights file to exist, but there is no file {path.absolute()}"
@@ -308,3 +333,15 @@ def _check_imagenet(text: str, spec: BackboneSpec) -> None:
         expected = f"options for which there are ImageNet weights (alpha={widths}"
         expected += ", depth_multiplier=1)" if "depth_multiplier" in spec.info.options else ")"
         raise RequestError("backbone", text, expected, "With other options add weights=none.")
+
+
+def _check_source(text: str, spec: BackboneSpec) -> None:
+    """A source is one backbone's; said here, before anything is built."""
+    source = read_source(spec.weights, text)
+    if source.backbone != spec.architecture:
+        raise RequestError(
+            "backbone",
+            text,
+            f"{source.backbone}, for the source {source.name} holds its weights",
+            f"Use {with_weights(source.backbone, spec.weights)}, or pretrain {spec.architecture}.",
+        )

@@ -20,7 +20,7 @@ from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
-from bench.training.programs import HeadConfig
+from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
 from strategies.base import Fitted, Info, Strategy
@@ -28,10 +28,13 @@ from strategies.base import Fitted, Info, Strategy
 
 @dataclass
 class Outcome:
-    """What running a cell gives: the fields of its record, and the test-set probabilities."""
+    """What running a cell gives: the fields of its record, the test-set probabilities, and where it trained a
+    network, that with its final weights."""
 
     fields: dict[str, Any]
     probabilities: np.ndarray | None = None
+    network: Network | None = None
+    state: State | None = None
 
 
 def run_cell(
@@ -107,7 +110,8 @@ def run_cell(
         "trainable_params": final.trainable_params,
         "inference_ms_per_image": inference_ms if final.params else 0.0,
     }
-    return Outcome(fields, probabilities.astype(np.float32))
+    state = getattr(final.predictor, "state", None)
+    return Outcome(fields, probabilities.astype(np.float32), network, state)
 
 
 class _Search:

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.backbones import BackboneSpec, parse_backbone
+from bench.backbones import BackboneSpec, parse_backbone, with_weights
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
@@ -197,24 +197,22 @@ class Engine:
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
-            weights: ``imagenet``, ``none`` or a path; empty (no weights used) is ``none``.
+            weights: ``imagenet``, ``none``, a path or ``source:`` and a path; empty (no weights used) is ``none``.
             image_size: side of the square input, in pixels.
         """
         key = NetworkKey(backbone, weights or "none", image_size)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()
-            spec = with_weights(backbone, key.weights)
+            spec = spec_of(backbone, key.weights)
             self._network = Network(spec, image_size, resolve_weights(spec, image_size), self.threads)
             self._key = key
         return self._network
 
 
-def with_weights(architecture: str, weights: str) -> BackboneSpec:
+def spec_of(architecture: str, weights: str) -> BackboneSpec:
     """The spec of an architecture text with these weights."""
-    if not weights or weights == "imagenet":
-        return parse_backbone(architecture)
-    return parse_backbone(f"{architecture}{',' if ':' in architecture else ':'}weights={weights}")
+    return parse_backbone(with_weights(architecture, weights) if weights else architecture)
 
 
 def _without_names(config: Any) -> Any:
