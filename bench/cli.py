@@ -45,6 +45,10 @@ Strategies = Annotated[
 Fractions = Annotated[
     str | None, typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.3,1.")
 ]
+SourceDataset = Annotated[
+    str | None,
+    typer.Option(metavar="D", help="Labelled, the same classes, another look: for dann, adabn, ..."),
+]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
 Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
 Epochs = Annotated[int | None, typer.Option(help="Cap of the last stage.  Default: 20.")]
@@ -73,6 +77,7 @@ def run(
     weights: Weights = None,
     strategy: Strategies = None,
     fractions: Fractions = None,
+    source_dataset: SourceDataset = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -105,8 +110,9 @@ def run(
     from bench.runs import run as run_plan
 
     resolved = _plan(
-        plan, dataset, backbone, weights, strategy, fractions, seeds, trials, epochs, image_size, set_
-    )
+        plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
+        set_,
+    )  # fmt: skip
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
     reporter = TerminalReporter()
@@ -136,6 +142,7 @@ def plan(
     weights: Weights = None,
     strategy: Strategies = None,
     fractions: Fractions = None,
+    source_dataset: SourceDataset = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -151,8 +158,9 @@ def plan(
     from bench.runs import default_out, prepare
 
     resolved = _plan(
-        plan, dataset, backbone, weights, strategy, fractions, seeds, trials, epochs, image_size, set_
-    )
+        plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
+        set_,
+    )  # fmt: skip
     prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
@@ -379,6 +387,7 @@ def _plan(
     weights: list[str] | None,
     strategy: list[str] | None,
     fractions: str | None,
+    source_dataset: str | None,
     seeds: int | None,
     trials: int | None,
     epochs: int | None,
@@ -397,6 +406,7 @@ def _plan(
         "weights": weights or None,
         "strategies": strategy or None,
         "fractions": None if fractions is None else _numbers("fractions", fractions),
+        "source_dataset": source_dataset,
         "seeds": seeds,
         "tuning.trials": trials,
         "epochs": epochs,

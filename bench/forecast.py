@@ -29,7 +29,7 @@ class Forecast:
     most n times epochs times (trials + 1, for the refit). Both are fitted to what was measured.
 
     Args:
-        sizes: labelled images of the pool by dataset fingerprint.
+        sizes: labelled images of the pool by dataset fingerprint, those of a source dataset too.
     """
 
     def __init__(self, sizes: dict[str, int]) -> None:
@@ -46,7 +46,8 @@ class Forecast:
         """Training images of a cell, at most; 0 if it trains no network."""
         if not cell.backbone:
             return 0.0
-        return float(cell.fraction * self.sizes[cell.fingerprint] * cell.epochs * (cell.tuning["trials"] + 1))
+        images = cell.fraction * self.sizes[cell.fingerprint] + self.sizes.get(cell.source_fingerprint, 0)
+        return float(images * cell.epochs * (cell.tuning["trials"] + 1))
 
     def add(self, cell: Cell, seconds: float) -> None:
         """Learns from a cell that has run."""

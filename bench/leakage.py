@@ -48,7 +48,7 @@ def with_leakage(
             same = (int(size), way) == (image_size, resizing)
             decoded = dataset if same else open_dataset(dataset.spec, int(size), way, say)
             of_source = set(map(bytes, seen))
-            for part, hashes in _hashes(decoded).items():
+            for part, hashes in image_hashes(decoded).items():
                 shared[part] |= np.array([bytes(row) in of_source for row in hashes], bool)
         found += _findings(dataset, source, shared)
     return replace(dataset, findings=tuple(by_importance([*found, *dataset.findings])))
@@ -83,8 +83,8 @@ def _item(dataset: Dataset, part: Part, row: int) -> dict[str, list[str]]:
     return {"ids": [part.ids[row]], "labels": [dataset.class_names[part.labels[row]]]}
 
 
-def _hashes(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Of pool and test part; worked out once and kept beside the decoded images."""
+def image_hashes(dataset: Dataset) -> dict[str, np.ndarray]:
+    """``square_hashes`` of ``pool`` and ``test``; worked out once and kept beside the decoded images."""
     path = dataset.entry / "hashes.npz"
     with (
         contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),

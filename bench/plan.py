@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from bench.backbones import names_weights, with_weights
 from bench.errors import RequestError, did_you_mean
@@ -77,7 +85,7 @@ class Plan(_Section):
     datasets: Annotated[list[str], Field(min_length=1)]
     backbones: Annotated[list[str], Field(min_length=1)] = ["EfficientNetLite0"]
     strategies: Annotated[list[str], Field(min_length=1)] = list(DEFAULT_STRATEGIES)
-    fractions: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [0.1, 0.3, 1.0]
+    fractions: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)] = [0.1, 0.3, 1.0]
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
     image_size: Annotated[int, Field(ge=8, le=2048)] = 96
     # crop: the centre, in its proportions, as pretrained networks expect; on clothing a linear probe on stretched
@@ -88,6 +96,10 @@ class Plan(_Section):
     augmentation: Literal["none", "light", "strong"] = "light"
     flip: bool | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
+    source_dataset: str = ""
+    """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
+    source_groups: Literal["auto", "names", "none"] = "auto"
+    """Which of its images count as one group with images of the dataset, see ``bench.domains.pair``."""
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()
@@ -100,6 +112,15 @@ class Plan(_Section):
         if twice:
             raise ValueError(f"every value once; {twice[0]!r} is given twice")
         return sorted(values) if isinstance(values[0], float) else values
+
+    @model_serializer(mode="wrap")
+    def _without_source(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A plan without a source is written, and hashed, as before there were any.
+        content: dict[str, Any] = handler(self)
+        if not self.source_dataset:
+            for key in ("source_dataset", "source_groups"):
+                content.pop(key, None)
+        return content
 
     def to_toml(self) -> str:
         """The plan as a TOML file that ``load_plan`` reads back to an equal plan."""
@@ -188,7 +209,8 @@ def _validated(content: dict[str, Any]) -> Plan:
     content = dict(content)
     if isinstance(content.get("fractions"), (list, tuple)):
         content["fractions"] = [
-            float(f) if isinstance(f, int) and not isinstance(f, bool) else f for f in content["fractions"]
+            float(f) + 0.0 if isinstance(f, (int, float)) and not isinstance(f, bool) else f  # -0.0 is 0.0
+            for f in content["fractions"]
         ]
     if "weights" in content:
         content["backbones"] = _crossed(
@@ -199,9 +221,19 @@ def _validated(content: dict[str, Any]) -> Plan:
             "datasets", "nothing", "at least one dataset", "See 'python -m bench ls datasets'."
         )
     try:
-        return Plan.model_validate(content)
+        plan = Plan.model_validate(content)
     except ValidationError as error:
         raise _request_error(error, content) from None
+    if 0 in plan.fractions and not plan.source_dataset:
+        remedy = "Without any label of the target there has to be a labelled source: --source-dataset."
+        raise RequestError("fractions", 0.0, _SHARE, remedy)
+    if plan.source_groups != "auto" and not plan.source_dataset:
+        raise RequestError("source_groups", plan.source_groups, "a source_dataset beside it")
+    return plan
+
+
+_SHARE = "a share of the labelled images, above 0 and at most 1"
+"""What a fraction is; with a source dataset also 0."""
 
 
 def _crossed(backbones: Any, weights: Any) -> Any:
@@ -234,7 +266,7 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
         return RequestError(field, first["input"], expected, did_you_mean(names[-1], valid))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if names[:1] == ["fractions"] and "than" in expected:
-        expected = "a share of the labelled images, above 0 and at most 1"
+        expected = _SHARE
     remedy = (
         did_you_mean(str(first["input"]), _literals(expected)) if first["type"] == "literal_error" else ""
     )

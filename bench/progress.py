@@ -60,7 +60,7 @@ class TerminalReporter(Reporter):
     def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
         self.directory = store.directory
         self._total = len(todo)
-        sizes = {dataset.fingerprint: len(dataset.pool.ids) for dataset in prepared.datasets}
+        sizes = prepared.sizes
         self._forecast = Forecast(sizes)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
@@ -251,12 +251,19 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     from rich.table import Table
 
     plan = prepared.plan
-    sizes = {dataset.fingerprint: len(dataset.pool.ids) for dataset in prepared.datasets}
+    sizes = prepared.sizes
     for dataset in prepared.datasets:
         print(
             f"{shown(dataset.name)}: {len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} images, "
             f"test set of {len(dataset.test.ids):,}"
         )
+        if domain := prepared.domains.get(dataset.fingerprint):
+            print(
+                f"  source {shown(domain.dataset.name)}: {len(domain.rows):,} labelled images, {domain.left_out:,} "
+                "more left out for test images that they share a group with"
+            )
+    for note in prepared.notes:
+        print(f"Note: {shown(note)}")
     for warning in prepared.warnings:
         print(f"Warning: {shown(warning)}")
     table = Table(box=None, pad_edge=False)

@@ -14,7 +14,7 @@ from bench.files import digest
 PROTOCOL_VERSION = 1
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -30,7 +30,8 @@ class Cell:
     """One (strategy, backbone, dataset, fraction, seed) with its tuning.
 
     ``identity`` holds everything that can change a number, ``id`` is its hash. ``dataset`` and
-    ``dataset_name`` only say where the data lie and how to call them: the fingerprint is what counts.
+    ``dataset_name`` only say where the data lie and how to call them: the fingerprint is what counts. So it is with
+    those of the source.
     """
 
     strategy: str
@@ -58,12 +59,21 @@ class Cell:
     backend: str = "tensorflow"
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
+    source_dataset: str = ""
+    """The labelled dataset of another domain that is learned from too; empty if none is."""
+    source_name: str = ""
+    source_fingerprint: str = ""
+    source_groups: str = ""
+    """What makes images of both one group, see ``bench.domains.SourceDomain``."""
 
     @property
     def identity(self) -> dict[str, Any]:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("dataset", "dataset_name"):
+        for name in ("dataset", "dataset_name", "source_dataset", "source_name"):
             del content[name]
+        for name in ("source_fingerprint", "source_groups"):
+            if not content[name]:
+                del content[name]  # a cell without a source is what it was before there were any
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content
@@ -93,6 +103,8 @@ class Record:
     n_train: int | None = None
     n_val: int | None = None
     n_test: int | None = None
+    n_source: int | None = None
+    """Labelled images of the source dataset that the refit had. Since schema 4."""
     metrics: dict[str, float] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set."""
     costs: dict[str, float | None] = field(default_factory=dict)

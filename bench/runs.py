@@ -8,8 +8,8 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.splits import check_fraction
+from bench.domains import SourceDomain, description, pair
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
@@ -30,7 +31,7 @@ from bench.plan import NUMBERLESS, Plan, load_plan, read_toml
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
-from strategies import get_strategy
+from strategies import STRATEGIES, get_strategy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bench.execution.local import Event, LocalExecutor
     from bench.execution.ray import RayExecutor
     from reports.recommend import Recommendation
+    from strategies.base import Strategy
 
     Executor = LocalExecutor | RayExecutor
 
@@ -55,11 +57,24 @@ class Prepared:
     datasets: tuple[Dataset, ...]
     notes: tuple[str, ...] = ()
     sources: tuple[WeightSource, ...] = ()
+    domains: Mapping[str, SourceDomain] = field(default_factory=dict)
+    """The source dataset as it stands to each dataset, by fingerprint; empty if there is none."""
+
+    @property
+    def source_dataset(self) -> Dataset | None:
+        return next((domain.dataset for domain in self.domains.values()), None)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images to learn from by fingerprint, those of the source dataset too."""
+        found = {dataset.fingerprint: len(dataset.pool.ids) for dataset in self.datasets}
+        return found | {domain.dataset.fingerprint: len(domain.groups) for domain in self.domains.values()}
 
     @property
     def warnings(self) -> list[str]:
         """What speaks against the datasets and the sources, a sentence each."""
-        of_data = [f"{dataset.name}: {found}" for dataset in self.datasets for found in dataset.warnings]
+        data = [*self.datasets, *filter(None, [self.source_dataset])]
+        of_data = [f"{dataset.name}: {found}" for dataset in data for found in dataset.warnings]
         return of_data + [LEARNED_NOTHING.format(s.name) for s in self.sources if not s.learned]
 
 
@@ -77,16 +92,24 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     plan = canonical(plan)
     strategies = {name: get_strategy(name) for name in plan.strategies}
     specs = [parse_backbone(text) for text in plan.backbones]
+    _check_source(plan, strategies)
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
     for dataset in datasets:
         pool = dataset.pool
-        for fraction in plan.fractions:
+        for fraction in filter(None, plan.fractions):
             check_fraction(
                 pool.labels, pool.groups, fraction, plan.seeds, dataset.fingerprint, dataset.class_names
             )
+    domains: dict[str, SourceDomain] = {}
+    if plan.source_dataset:
+        source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
+        domains = {dataset.fingerprint: pair(source, dataset, plan.source_groups) for dataset in datasets}
+        for domain in domains.values():
+            for seed in range(plan.seeds if 0 in plan.fractions else 0):
+                domain.divided(seed)
     weights = {spec: Weights("none", "", None) for spec in specs}
     weights |= resolving.result()
     texts = [spec.weights for spec in specs if uses_weights and spec.weights.startswith(PREFIX)]
@@ -102,8 +125,10 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                 ):  # the long ones first: workers end together
                     for seed in range(plan.seeds):
                         cell = _cell(plan, dataset, spec, weights[spec], name, strategy, fraction, seed)
+                        if strategy.needs_source and domains:
+                            cell = _with_source(cell, domains[dataset.fingerprint])
                         cells.setdefault(cell.id, cell)
-    notes = []
+    notes = [line for d in datasets if domains for line in description(domains[d.fingerprint], d)]
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
     notes += [
@@ -112,7 +137,25 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for source in sources
         if (source.image_size, source.resizing) != (plan.image_size, plan.resizing)
     ]
-    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources))
+    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), domains)
+
+
+def _check_source(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
+    """Refuses a source dataset that nothing uses, and no labels at all for strategies that need some."""
+    if plan.source_dataset and not any(strategy.needs_source for strategy in strategies.values()):
+        able = [name for name in STRATEGIES if get_strategy(name).needs_source]
+        expected = f"a strategy that uses it: {', '.join(able)}"
+        raise RequestError("source_dataset", plan.source_dataset, expected)
+    needy = [name for name, strategy in strategies.items() if strategy.needs_labels]
+    if 0 in plan.fractions and needy:
+        able = [name for name in STRATEGIES if not get_strategy(name).needs_labels]
+        raise RequestError(
+            "fractions",
+            0.0,
+            f"strategies that need no label of the target ({', '.join(able)}); of those chosen, "
+            f"{', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} some",
+            "Run fraction 0 without them, in a run of its own.",
+        )
 
 
 class _Resolving(threading.Thread):
@@ -160,9 +203,14 @@ def canonical(plan: Plan) -> Plan:
             if other != spec and titled(other.architecture, other.weights) == title:
                 expected = f"names that tell weights apart; {other.text} would be called {title} too"
                 raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
-    datasets = [canonical_spec(spec) for spec in plan.datasets]
-    backbones = [spec.text for spec in specs]
-    return plan.model_copy(update={"datasets": datasets, "backbones": backbones, "strategies": strategies})
+    return plan.model_copy(
+        update={
+            "datasets": [canonical_spec(spec) for spec in plan.datasets],
+            "backbones": [spec.text for spec in specs],
+            "strategies": strategies,
+            "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
+        }
+    )
 
 
 def _cell(
@@ -198,6 +246,17 @@ def _cell(
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
         backend=keras_backend(),
+    )
+
+
+def _with_source(cell: Cell, domain: SourceDomain) -> Cell:
+    source = domain.dataset
+    return replace(
+        cell,
+        source_dataset=source.spec,
+        source_name=source.name,
+        source_fingerprint=source.fingerprint,
+        source_groups=domain.grouping,
     )
 
 
@@ -454,7 +513,7 @@ def run(
                 if todo:
                     runs.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
                     latencies = _latencies(prepared, todo, runs, info)
-                    forecast = Forecast({d.fingerprint: len(d.pool.ids) for d in prepared.datasets})
+                    forecast = Forecast(prepared.sizes)
                     for record in runs.run(todo, latencies):
                         store.write(record)
                         if record.status == "ok":
@@ -618,6 +677,25 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
+        "source_dataset": _source_info(prepared),
         "cells": [cell.id for cell in prepared.cells],
         "notes": list(prepared.notes),
+    }
+
+
+def _source_info(prepared: Prepared) -> dict[str, Any]:
+    """What is known of the source dataset; empty if there is none."""
+    source = prepared.source_dataset
+    if source is None:
+        return {}
+    return {
+        "name": source.name,
+        "spec": source.spec,
+        "fingerprint": source.fingerprint,
+        "n": len(source.pool.ids),
+        "findings": [{"kind": f.kind, "text": f.text, "examples": f.examples} for f in source.warnings],
+        "targets": {
+            fingerprint: {"grouping": domain.grouping, "left_out": domain.left_out}
+            for fingerprint, domain in prepared.domains.items()
+        },
     }

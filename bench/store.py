@@ -17,6 +17,9 @@ from bench.errors import NewerRecord, RecordError, RequestError, RunLocked, Stor
 from bench.files import TEMPORARY_PREFIX, publish, write_atomic
 from bench.records import Record
 
+ENDINGS = (".npz", ".png")
+"""Of the files beside a record in ``predictions``: the predictions, and pictures where a strategy makes some."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -107,13 +110,23 @@ class Store:
         with self.writing():
             self._write(record)
 
-    def keep_predictions(self, cell_id: str, content: bytes) -> None:
-        """Puts predictions that came from elsewhere where a local worker leaves them.
+    def take_files(self, cell_id: str) -> dict[str, bytes]:
+        """What a worker has left beside a record that is not stored yet, by ending; it is gone from here then."""
+        found = {}
+        for ending in ENDINGS:
+            path = self.temporary_predictions_path(cell_id).with_suffix(ending)
+            if path.exists():
+                found[ending] = path.read_bytes()
+                path.unlink()
+        return found
+
+    def keep_file(self, cell_id: str, ending: str, content: bytes) -> None:
+        """Puts a file that came from elsewhere where a local worker leaves it.
 
         Raises:
             StoreError: the directory cannot be written.
         """
-        path = self.temporary_predictions_path(cell_id)
+        path = self.temporary_predictions_path(cell_id).with_suffix(ending)
         with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
@@ -140,10 +153,10 @@ class Store:
         )
 
     def _write(self, record: Record) -> None:
-        predictions = self.predictions_path(record.cell_id)
-        temporary = self.temporary_predictions_path(record.cell_id)
-        if record.status == "ok" and temporary.exists():
-            publish(temporary, predictions)
+        for ending in ENDINGS:
+            temporary = self.temporary_predictions_path(record.cell_id).with_suffix(ending)
+            if record.status == "ok" and temporary.exists():
+                publish(temporary, self.predictions_path(record.cell_id).with_suffix(ending))
         text = json.dumps(record.to_json(), indent=1, allow_nan=False)
         write_atomic(self._path(record.cell_id), text)
 
@@ -191,6 +204,10 @@ class Store:
 
     def predictions_path(self, cell_id: str) -> Path:
         return self.directory / "predictions" / f"{cell_id}.npz"
+
+    def samples_path(self, cell_id: str) -> Path:
+        """Pictures that a strategy has made, for the report: a PNG file, if there are any."""
+        return self.predictions_path(cell_id).with_suffix(".png")
 
     def temporary_predictions_path(self, cell_id: str) -> Path:
         """Where a worker leaves the predictions of a cell for the parent to publish."""

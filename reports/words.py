@@ -29,6 +29,13 @@ STRATEGY_NAMES = {
     "wise_ft": "WiSE-FT",
     "lora": "LoRA",
     "hyperrule": "fixed rule",
+    "source_only": "source only",
+    "source_then_target": "source, then target",
+    "adabn": "AdaBN",
+    "deep_coral": "Deep CORAL",
+    "mmd": "MMD",
+    "dann": "DANN",
+    "cycle_gan": "CycleGAN",
     "majority": "majority class",
 }
 

@@ -31,6 +31,13 @@ STRATEGIES: dict[str, str] = {
     "wise_ft": "strategies.wise_ft:WeightSpaceEnsemble",
     "lora": "strategies.lora:LowRank",
     "hyperrule": "strategies.hyperrule:HyperRule",
+    "source_only": "strategies.source_only:SourceOnly",
+    "source_then_target": "strategies.source_then_target:SourceThenTarget",
+    "adabn": "strategies.adabn:AdaptiveBatchNorm",
+    "deep_coral": "strategies.deep_coral:DeepCoral",
+    "mmd": "strategies.mmd:MeanDiscrepancy",
+    "dann": "strategies.dann:DomainAdversarial",
+    "cycle_gan": "strategies.cycle_gan:CycleGan",
     "majority": "strategies.majority:Majority",
 }
 """Name to ``module:class``."""

@@ -48,6 +48,10 @@ class Info:
     """Whether it has biases, or offsets of normalisation layers."""
     has_pointwise: bool = True
     """Whether it has dense layers or 1 x 1 convolutions, which low-rank updates fit."""
+    has_batch_norm: bool = True
+    """Whether it has batch normalisation, whose statistics are those of a domain."""
+    has_source: bool = False
+    """Whether there is a labelled dataset of another domain, the source."""
 
     @property
     def classes(self) -> int:
@@ -82,6 +86,15 @@ class Stage:
         mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
         rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
             0: none.
+        data: which labelled examples train: those of the ``target``, of the ``source``, or ``both``: then each
+            batch has as many of one as of the other, as long as there are labels of the target.
+        align: a loss that makes features of source and target alike, on unlabelled target images beside each batch
+            of labelled ones: ``none``, ``dann`` (a classifier of domains whose gradients are reversed), ``coral``
+            (covariances) or ``mmd`` (distributions); see ``bench.training.alignment``.
+        align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
+            end of their rise.
+        statistics: which images the statistics of batch normalisation are those of at the end: the ones that
+            ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation).
 
     Raises:
         ValueError: a value is none of these.
@@ -101,6 +114,10 @@ class Stage:
     decay_to: Literal["zero", "start"] = "zero"
     mix: float = 1.0
     rank: int = 0
+    data: Literal["target", "source", "both"] = "target"
+    align: Literal["none", "dann", "coral", "mmd"] = "none"
+    align_weight: float = 1.0
+    statistics: Literal["train", "target"] = "train"
 
     def __post_init__(self) -> None:
         named = self.cut in ("top", "input")
@@ -118,6 +135,21 @@ class Stage:
             ("decay_to", self.decay_to in ("zero", "start"), "'zero' or 'start'"),
             ("mix", 0 <= self.mix <= 1, "between 0 and 1"),
             ("rank", self.rank >= 0, "0 or more"),
+            ("data", self.data in ("target", "source", "both"), "'target', 'source' or 'both'"),
+            ("align", self.align in ("none", "dann", "coral", "mmd"), "'none', 'dann', 'coral' or 'mmd'"),
+            ("align", self.align == "none" or self.data != "target", "'none' without the source in data"),
+            (
+                "align",
+                self.align == "none" or self.cut != "top",
+                "'none' where no layer of the backbone trains",
+            ),
+            ("align_weight", 0 <= self.align_weight < float("inf"), "0 or more"),
+            ("statistics", self.statistics in ("train", "target"), "'train' or 'target'"),
+            (
+                "statistics",
+                self.statistics == "train" or self.batch_norm == "trained",
+                "'train' unless batch_norm is 'trained'",
+            ),
         ):
             if not holds:
                 raise ValueError(
@@ -174,6 +206,8 @@ class Fitted:
     """Sentences for the report on how this was trained."""
     similarity: list[dict[str, Any]] = field(default_factory=list)
     """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
+    samples: np.ndarray | None = None
+    """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
 
 
 class Task(Protocol):
@@ -191,6 +225,17 @@ class Task(Protocol):
         """The rest of the pool; asking for its labels raises."""
 
     @property
+    def target(self) -> Examples:
+        """All images of the target that may be seen: ``train`` and ``unlabelled``, without labels."""
+
+    @property
+    def source(self) -> Examples | None:
+        """Labelled images of the source; None without one.
+
+        Without any label of the target ``train`` is empty, and ``val`` holds images of the source.
+        """
+
+    @property
     def info(self) -> Info: ...
 
     @property
@@ -206,6 +251,18 @@ class Task(Protocol):
 
     def fit_stages(self, stages: list[Stage]) -> Fitted:
         """Trains a schedule of stages, with early stopping where there is a validation part."""
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What a strategy keeps from one trial to the next; another one in the refit."""
+
+    def with_source(self, images: np.ndarray, labels: np.ndarray) -> Task:
+        """The same task with these labelled images added to its source.
+
+        Args:
+            images: uint8 (N, S, S, 3).
+            labels: int64 (N,).
+        """
 
     def features(self, examples: Examples, layers: Literal["last", "all"] = "last") -> np.ndarray:
         """What the frozen backbone makes of examples, stored once and shared by all: float32 (N, D).
@@ -233,6 +290,10 @@ class Strategy:
     uses_backbone: ClassVar[bool] = True
     uses_weights: ClassVar[bool] = True
     """False: runs once a backbone, whatever its weights."""
+    needs_source: ClassVar[bool] = False
+    """Whether it learns from a labelled dataset of another domain: only then it is given one."""
+    needs_labels: ClassVar[bool] = True
+    """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""
     """How the plan names it, with hyperparameters that are given: ``partial_finetune:unfreeze=0.25``."""
     fixed: Mapping[str, Any] = MappingProxyType({})
@@ -242,6 +303,8 @@ class Strategy:
         """Why this strategy cannot run here, as the end of "skipped: ...", or None."""
         if self.uses_weights and not info.has_weights:
             return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"
+        if self.needs_source and not info.has_source:
+            return "there is no source dataset (--source-dataset) to adapt from"
         return None
 
     def space(self, hp: Any) -> None:

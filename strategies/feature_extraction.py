@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from strategies.base import Info, Stage, Strategy
 
 
-def head_stage(learning_rate: float = 3e-2, weight_decay: float = 1e-2, epochs: int | None = None) -> Stage:
+def head_stage(
+    learning_rate: float = 3e-2,
+    weight_decay: float = 1e-2,
+    epochs: int | None = None,
+    data: Literal["target", "source", "both"] = "target",
+) -> Stage:
     """The stage that trains a new head alone; also the warm start of every fine-tuning."""
-    return Stage("head", cut="top", learning_rate=learning_rate, weight_decay=weight_decay, epochs=epochs)
+    return Stage(
+        "head",
+        cut="top",
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        epochs=epochs,
+        data=data,
+    )
 
 
 class FeatureExtraction(Strategy):

@@ -21,12 +21,15 @@ class Part:
         groups: examples that must stay together (of a group of the user's, or identical) share a number, int64,
             (N,), read-only; None: each alone.
         images: decoded RGB, uint8, (N, S, S, 3), a read-only memory map.
+        group_names: what the user calls each example's group, empty for one that stands alone; None where there are
+            no groups of the user's.
     """
 
     ids: tuple[str, ...]
     labels: np.ndarray
     groups: np.ndarray | None
     images: np.ndarray
+    group_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

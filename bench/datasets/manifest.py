@@ -63,6 +63,7 @@ class Manifest:
             groups=groups,
             group_names=group_names,
             pictures=[FilePicture(self.path.parent / path) for _, path, *_ in self._rows],
+            group_texts=None if groups is None else [printable(group) for *_, group in self._rows],
         )
 
     def _groups(self) -> tuple[list[int] | None, list[str]]:

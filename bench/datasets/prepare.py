@@ -43,7 +43,7 @@ from bench.files import TEMPORARY_PREFIX, cache_dir, canonical_json, digest, loc
 if TYPE_CHECKING:
     from bench.datasets.decode import Facts
 
-FORMAT = 3
+FORMAT = 4
 """Version of the cache entries and of the splits in them: raise it when either changes."""
 
 Progress = Callable[[str], None]
@@ -144,6 +144,7 @@ def _load(entry: Path) -> Dataset | None:
                 labels=_frozen(index[name]["labels"]),
                 groups=None if index[name]["groups"] is None else _frozen(index[name]["groups"]),
                 images=images,
+                group_names=None if index[name]["group_names"] is None else tuple(index[name]["group_names"]),
             )
         return Dataset(
             spec=index["spec"],
@@ -269,11 +270,14 @@ def _build(
             _sync(file)
     scratch.unlink()
 
+    texts = contents.group_texts
+
     def part(chosen: np.ndarray) -> dict[str, Any]:
         return {
             "ids": [ids[i] for i in chosen],
             "labels": labels[chosen].tolist(),
             "groups": None if groups is None else groups[chosen].tolist(),
+            "group_names": None if texts is None else [texts[kept[i]] for i in chosen],
         }
 
     index = {

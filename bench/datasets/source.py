@@ -85,6 +85,7 @@ class Contents:
         pictures: the images; they are gone through one by one and need not fit into memory.
         findings: what the source itself has found out.
         left_out: (id, reason) of images that are known to be unusable without decoding them.
+        group_texts: what the user calls each example's group, empty where it has none; None without groups.
     """
 
     ids: Sequence[str]
@@ -96,6 +97,7 @@ class Contents:
     pictures: Iterable[Picture]
     findings: list[Finding] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    group_texts: Sequence[str] | None = None
 
 
 class Source(Protocol):

@@ -126,7 +126,7 @@ class RayExecutor:
             (stream, *_), _ = ray.wait(list(running), num_returns=1)
             slot, batch = running[stream]
             try:
-                content, predictions = ray.get(next(stream))
+                content, files = ray.get(next(stream))
             except (StopIteration, RayError) as error:
                 del running[stream]
                 free.append(slot)
@@ -145,8 +145,8 @@ class RayExecutor:
                     waiting.appendleft(batch)
                 continue
             record = Record(**content)
-            if predictions is not None:
-                self.store.keep_predictions(record.cell_id, predictions)
+            for ending, data in files.items():
+                self.store.keep_file(record.cell_id, ending, data)
             batch[:] = [cell for cell in batch if cell.id != record.cell_id]
             yield record
             if batch:
@@ -199,15 +199,12 @@ def _local(folder: Path, options: dict[str, Any]) -> LocalExecutor:
 
 def _run_batch(
     cells: list[dict[str, Any]], latencies: dict[str, float | None], options: dict[str, Any]
-) -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    """On a node: the fields of each cell's record, and its predictions as they lie in a file."""
+) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+    """On a node: the fields of each cell's record, and the files beside it by their endings."""
     with tempfile.TemporaryDirectory() as folder, _local(Path(folder), options) as executor:
         executor.provenance = provenance.of_here()
         for record in executor.run([Cell(**cell) for cell in cells], latencies):
-            path = executor.store.temporary_predictions_path(record.cell_id)
-            predictions = path.read_bytes() if path.exists() else None
-            path.unlink(missing_ok=True)
-            yield record.to_json(), predictions
+            yield record.to_json(), executor.store.take_files(record.cell_id)
 
 
 def _measure_latency(job: dict[str, Any], options: dict[str, Any]) -> float | None:

@@ -73,16 +73,32 @@ class _Runner:
 
         self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
+        self.domains: dict[tuple[str, str, str], Any] = {}
 
     def dataset(self, cell: Any) -> Any:
+        return self._opened(cell, cell.dataset, cell.fingerprint)
+
+    def domain(self, cell: Any) -> Any:
+        """The source of a cell as it stands to its dataset; None if it has none."""
+        from bench.domains import pair
+
+        if not cell.source_fingerprint:
+            return None
+        source = self._opened(cell, cell.source_dataset, cell.source_fingerprint)
+        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups)
+        if key not in self.domains:
+            self.domains[key] = pair(source, self.dataset(cell), cell.source_groups)
+        return self.domains[key]
+
+    def _opened(self, cell: Any, spec: str, fingerprint: str) -> Any:
         from bench.datasets import open_dataset
 
-        key = (cell.dataset, cell.image_size, cell.resizing)
+        key = (spec, cell.image_size, cell.resizing)
         if key not in self.datasets:
             self.datasets[key] = open_dataset(*key)
         dataset = self.datasets[key]
-        if dataset.fingerprint != cell.fingerprint:
-            raise RuntimeError(f"the dataset {cell.dataset} has changed since this run was planned")
+        if dataset.fingerprint != fingerprint:
+            raise RuntimeError(f"the dataset {spec} has changed since this run was planned")
         return dataset
 
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
@@ -94,9 +110,11 @@ class _Runner:
         try:
             cell = Cell(**job["cell"])
             dataset = self.dataset(cell)
-            outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick)
+            outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick, self.domain(cell))
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)
+            if outcome.samples is not None:
+                self._write_samples(Path(job["predictions"]).with_suffix(".png"), outcome.samples)
             if job["source"] and outcome.fields["status"] == "ok":
                 self._write_source(Path(job["source"]), cell, dataset, outcome, tick)
             return outcome.fields
@@ -122,6 +140,21 @@ class _Runner:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 np.savez_compressed(file, **content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise Unstored(error.strerror or str(error)) from error
+
+    @staticmethod
+    def _write_samples(path: Path, samples: Any) -> None:
+        """Pictures in two rows: what there was, and under it what was made of it."""
+        import numpy as np
+        from PIL import Image
+
+        rows = [np.concatenate(list(samples[:, i]), axis=1) for i in (0, 1)]
+        try:
+            with path.open("wb") as file:
+                Image.fromarray(np.concatenate(rows)).save(file, "PNG")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

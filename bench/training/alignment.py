@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -60,3 +61,37 @@ class ReverseGradient(keras.layers.Layer):
 
     def call(self, features: Any) -> Any:
         return reverse_gradient(features, self.strength)
+
+
+def confusion(source: Any, target: Any) -> Any:
+    """Mean cross-entropy of logits (N, 1) and (M, 1) of being of the target; both domains weigh the same."""
+    of_source = ops.mean(ops.softplus(ops.cast(source, "float32")))
+    of_target = ops.mean(ops.softplus(-ops.cast(target, "float32")))
+    return (of_source + of_target) / 2
+
+
+class Alignment:
+    """The loss that aligns domains, by what a stage calls it (``dann``, ``coral`` or ``mmd``).
+
+    With ``dann`` the strength acts where gradients are reversed, on the network alone: the classifier of domains
+    learns at full strength throughout.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.loss = {"dann": confusion, "coral": coral, "mmd": mmd}[kind]
+
+    def __call__(self, source: Any, target: Any, strength: Any) -> Any:
+        loss = self.loss(ops.cast(source, "float32"), ops.cast(target, "float32"))
+        return loss if self.kind == "dann" else strength * loss
+
+
+def strength(progress: float) -> float:
+    """The share of its weight that an alignment has: a rise from 0 to 1 (Ganin et al. 2016, section 5.2.2).
+
+    At first features are of no use to the task, and making them alike would only be in its way.
+
+    Args:
+        progress: share of the stage that is over, 0..1.
+    """
+    return 2 / (1 + math.exp(-10 * progress)) - 1

@@ -12,6 +12,7 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 
 from bench.datasets import Dataset, Part, decoding_versions
 from bench.datasets.splits import split_validation, subset
+from bench.domains import SourceDomain
 from bench.errors import BenchError
 from bench.files import digest
 from bench.records import PROTOCOL_VERSION, Cell
@@ -35,6 +36,8 @@ class Outcome:
     probabilities: np.ndarray | None = None
     network: Network | None = None
     state: State | None = None
+    samples: np.ndarray | None = None
+    """Pictures for the report, see ``strategies.base.Fitted``."""
 
 
 def run_cell(
@@ -43,6 +46,7 @@ def run_cell(
     engine: Engine,
     inference_ms: float | None,
     tick: Callable[[str], None],
+    domain: SourceDomain | None = None,
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -52,14 +56,17 @@ def run_cell(
         engine: the worker's networks; unused by strategies without a backbone.
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
+        domain: the cell's source dataset, if it has one.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
     strategy = get_strategy(cell.strategy)
     pool, test = dataset.pool, dataset.test
-    rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
-    train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
+    rows = train = val = np.empty(0, np.int64)
+    if cell.fraction:
+        rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
+        train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
     sizes = {"n": len(rows), "n_train": len(train), "n_val": len(val), "n_test": len(test.ids)}
     info = Info(
         modality=dataset.modality,
@@ -68,6 +75,7 @@ def run_cell(
         has_weights=bool(cell.weights) and cell.weights != "none",
         image_size=cell.image_size,
         batch_size=cell.batch_size,
+        has_source=domain is not None,
     )
     reason = strategy.skip(info)
     network = None
@@ -80,7 +88,9 @@ def run_cell(
     if reason is not None:
         return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
 
-    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick)
+    if domain is not None:
+        sizes["n_source"] = len(domain.rows)
+    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick, domain)
     try:
         tuned.run()
         tick("refit on all labels")
@@ -111,7 +121,7 @@ def run_cell(
         "inference_ms_per_image": inference_ms if final.params else 0.0,
     }
     state = getattr(final.predictor, "state", None)
-    return Outcome(fields, probabilities.astype(np.float32), network, state)
+    return Outcome(fields, probabilities.astype(np.float32), network, state, final.samples)
 
 
 class _Search:
@@ -127,9 +137,10 @@ class _Search:
         train: np.ndarray,
         val: np.ndarray,
         tick: Callable[[str], None],
+        domain: SourceDomain | None,
     ) -> None:
         self.cell, self.dataset, self.strategy, self.info, self.tick = cell, dataset, strategy, info, tick
-        self.train, self.val = train, val
+        self.train, self.val, self.domain = train, val, domain
         self.trials: list[dict[str, Any]] = []
         self.best: tuple[float, dict[str, Any], Fitted] | None = None
         self.best_hp = HyperParameters()
@@ -217,10 +228,13 @@ class _Search:
     def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
         pool = self.dataset.pool
         rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([self.train, self.val]))
+        source, validation = self._source(val)
+        if val is not None and validation is None:
+            validation = self.examples(pool, "pool", val)
         return CellTask(
             network=self.network,
             train=self.examples(pool, "pool", train),
-            val=None if val is None else self.examples(pool, "pool", val),
+            val=validation,
             unlabelled=self.examples(pool, "pool", rest, labelled=False),
             info=self.info,
             head=self.head(None),
@@ -229,11 +243,35 @@ class _Search:
             epochs=self.cell.epochs,
             batch_size=self.cell.batch_size,
             tick=self.tick,
+            source=source,
+            n_source=0 if self.domain is None else len(self.domain.rows),
         )
 
-    def examples(self, part: Part, name: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
+    def _source(self, val: np.ndarray | None) -> tuple[PartExamples | None, PartExamples | None]:
+        """Examples of the source to learn from, and those that validate where no label of the target is known.
+
+        Args:
+            val: of the target, in the search: what shares a group with it is left out. None in the refit.
+        """
+        domain = self.domain
+        if domain is None:
+            return None, None
+
+        def examples(rows: np.ndarray) -> PartExamples:
+            return self.examples(domain.part, "pool", rows, fingerprint=domain.dataset.fingerprint)
+
+        if val is None:
+            return examples(domain.rows), None
+        if self.info.n:
+            return examples(domain.without(val)), None
+        train, held_out = domain.divided(self.cell.seed)
+        return examples(train), examples(held_out)
+
+    def examples(
+        self, part: Part, name: str, rows: np.ndarray, labelled: bool = True, fingerprint: str = ""
+    ) -> PartExamples:
         key = digest(
-            [self.dataset.fingerprint, name, self.cell.image_size, self.cell.resizing]
+            [fingerprint or self.dataset.fingerprint, name, self.cell.image_size, self.cell.resizing]
             + [PROTOCOL_VERSION, *decoding_versions()]
         )
         return PartExamples.of(part, key, rows, labelled)

@@ -77,6 +77,7 @@ class Network:
             "has_bias": any(layer.beta is not None for layer in norms)
             or any(getattr(layer, "bias", None) is not None for layer in layers),
             "has_pointwise": any(takes_adapter(layer) for layer in layers),
+            "has_batch_norm": any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers),
         }
 
     @cached_property

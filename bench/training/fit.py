@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from bench.files import rows_of
+from bench.files import digest, rows_of
+from bench.training.alignment import strength
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Network
 from bench.training.examples import PartExamples
@@ -31,6 +33,8 @@ HEAD_BATCH = 128
 MINIMUM_PATIENCE = 5
 """Epochs without a better validation loss before a stage ends; half of its epochs if that is more: under a
 falling learning rate the best often comes late."""
+LEAST_OF_TWO = 4
+"""Labelled examples of a batch that holds two domains, at least: what aligns them needs two of each."""
 SIMILARITY_IMAGES = 256
 SIMILARITY_LEAST = 20
 """Images that similarity is measured on: so many if there are, none if there are not as many as these."""
@@ -52,19 +56,23 @@ def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return -log_loss(probabilities, labels)
 
 
-def batch_size_of(stage: Stage, n: int, most: int) -> int:
-    """The batch of a stage, the same in search and refit, so that nothing is traced again.
+def batch_size_of(stage: Stage, n: int, most: int, n_source: int = 0) -> int:
+    """Labelled examples of a batch of a stage, the same in search and refit, so that nothing is traced again.
 
     Args:
         stage: which.
         n: labelled examples of the cell.
         most: the plan's ``batch_size``.
+        n_source: labelled examples of the source.
     """
-    labels = int(0.8 * n)
+    labels = int(0.8 * {"target": n, "source": n_source, "both": n + n_source}[stage.data])
     if stage.cut == "top":
         size = 2 ** math.floor(math.log2(max(labels / HEAD_STEPS_AN_EPOCH, 1)))
         return max(MINIMUM_BATCH, min(size, HEAD_BATCH))
-    return max(min(MINIMUM_BATCH, most), min(most, labels // STEPS_AN_EPOCH))
+    least = min(MINIMUM_BATCH, most)
+    return max(
+        least if stage.data == "target" else max(least, LEAST_OF_TWO), min(most, labels // STEPS_AN_EPOCH)
+    )
 
 
 @dataclass
@@ -105,6 +113,9 @@ class CellTask:
         batch_size: of stages that train the backbone; see STEPS_AN_EPOCH.
         refit_epochs: of each stage; given in the refit.
         tick: called now and then with what is being done, for progress.
+        source: see ``Task``.
+        n_source: labelled examples of the source in the refit, which a search may have fewer of.
+        memory: see ``Task``.
     """
 
     network: Network | None
@@ -119,6 +130,9 @@ class CellTask:
     batch_size: int
     refit_epochs: list[int] | None = None
     tick: Callable[[str], None] = lambda text: None
+    source: PartExamples | None = None
+    n_source: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
     _spent: dict[tuple[str, bool], float] = field(default_factory=dict)
 
@@ -135,7 +149,8 @@ class CellTask:
         epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]
         last = len(stages) - 1
         for i, stage in enumerate(stages):
-            key = (self.head, *zip(stages[: i + 1], epochs[: i + 1], strict=True))
+            data = self.source.key if self.source is not None else ""
+            key = (self.head, data, *zip(stages[: i + 1], epochs[: i + 1], strict=True))
             if i < last and key in self._finished:  # a warm start that an earlier trial has computed
                 progress = self._finished[key].copy()
                 progress.reused = progress.seconds
@@ -164,6 +179,44 @@ class CellTask:
             notes=notes,
             similarity=self._similarity(stages, progress.state),
         )
+
+    @property
+    def target(self) -> PartExamples:
+        """See ``Task.target``."""
+        rows = np.union1d(self.train.rows, self.unlabelled.rows)
+        return replace(self.unlabelled, rows=rows)
+
+    def with_source(self, images: np.ndarray, labels: np.ndarray) -> CellTask:
+        """See ``Task.with_source``."""
+        assert self.source is not None
+        pixels = np.concatenate([self.source.images(), images])
+        source = PartExamples(
+            pixels,
+            [f"{i}" for i in range(len(pixels))],
+            # Whoever stores what a network makes of them has to tell them from any others.
+            digest([self.source.key, hashlib.sha256(pixels.tobytes()).hexdigest()]),
+            np.arange(len(pixels)),
+            np.concatenate([self.source.labels, labels]),
+        )
+        return replace(self, source=source, n_source=self.n_source + len(images))
+
+    @property
+    def _validates_source(self) -> bool:
+        """Whether the images that validate are of the source: there is no label of the target."""
+        return self.val is not None and self.info.n == 0
+
+    def _labelled(self, stage: Stage) -> list[PartExamples]:
+        """The labelled examples that a stage trains on, of one domain or of two."""
+        found: list[PartExamples] = []
+        if stage.data != "target":
+            if self.source is None:
+                raise ValueError(f"stage {stage.name!r} trains on a source, and there is none")
+            if not len(self.source):
+                raise ValueError("every image of the source shares a group with one that validates")
+            found.append(self.source)
+        if stage.data == "target" or (stage.data == "both" and len(self.train)):
+            found.append(self.train)
+        return found
 
     def _similarity(self, stages: list[Stage], state: State) -> list[dict[str, Any]]:
         """How far a refit has led a pretrained backbone away, on a sample of its own training images."""
@@ -207,10 +260,20 @@ class CellTask:
     def _run(self, stage: Stage, index: int, epochs: int, progress: _Progress) -> Program:
         assert self.network is not None
         cut = self.network.cut(stage.cut)
-        program = self.network.program(cut, self.head, Trained.of(stage), LABEL_SMOOTHING)
-        batch_size = batch_size_of(stage, self.info.n, self.batch_size)
-        program.warm(batch_size)
-        train, spent = self.inputs(stage, self.train, augmented=True)
+        batch_size = batch_size_of(stage, self.info.n, self.batch_size, self.n_source)
+        labelled = self._labelled(stage)
+        trained = Trained.of(stage, mixed=len(labelled) > 1)
+        program = self.network.program(cut, self.head, trained, LABEL_SMOOTHING)
+        shares = [batch_size] if len(labelled) == 1 else [batch_size - batch_size // 2, batch_size // 2]
+        aligned = [self.target] if stage.align != "none" else []
+        parts = [*labelled, *aligned]
+        counts = [*shares, *(batch_size for _ in aligned)]
+        program.warm(sum(counts))
+        found = [self.inputs(stage, part, augmented=True) for part in parts]
+        train = joined([inputs for inputs, _ in found], [len(part) for part in parts])
+        spent = sum(seconds for _, seconds in found)
+        known = np.concatenate([*(part.labels for part in labelled), *(np.full(len(t), -1) for t in aligned)])
+        count = sum(map(len, labelled))
         val = None
         if self.val is not None:
             val, more = self.inputs(stage, self.val, augmented=False)
@@ -219,16 +282,19 @@ class CellTask:
             progress.prefixes[cut.name if cut else "top"] = spent
         program.reset(progress.state, self.seed, stage.weight_decay, stage.rate_decay)
         if cut is None and "head_standardise:0" not in progress.state:
-            program.standardise(lambda rows: train(rows, None), len(self.train))
+            program.standardise(lambda rows: train(rows, None), count)
+        statistics, images = self._statistics(stage, train, count)
 
         # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
         # clothing that beat as many steps by a point, since an epoch of the refit sees more images.
-        steps_an_epoch = math.ceil(len(self.train) / batch_size)
+        steps_an_epoch = math.ceil(count / batch_size)
         horizon = epochs * steps_an_epoch
         budget = horizon if self.refit_epochs is None else self.refit_epochs[index] * steps_an_epoch
         patience = max(MINIMUM_PATIENCE, math.ceil(epochs / 2))
+        # Labels of the source know nothing of the target: they would always choose least alignment.
+        to_the_end = self._validates_source and stage.align != "none"
         rng = generator(self.seed, "training", index, self.refit_epochs is None)
-        order = _Order(len(self.train), rng)
+        order = _Orders([len(part) for part in parts], counts, rng)
         clock = time.perf_counter()
         best_score, best_epoch, best_state = -math.inf, 0, None
         step, epoch = 0, 0
@@ -244,9 +310,7 @@ class CellTask:
                 }
                 if val is not None:
                     assert self.val is not None
-                    program.reestimate(
-                        lambda rows: train(rows, None), min(len(self.train), STATISTICS_IMAGES)
-                    )
+                    program.reestimate(statistics, min(images, STATISTICS_IMAGES))
                     probabilities = program.probabilities(lambda rows: val(rows, None), len(self.val))
                     if not np.isfinite(probabilities).all():
                         raise NotFinite(
@@ -260,21 +324,24 @@ class CellTask:
                     score = selection_score(probabilities, labels)
                     # What no stage has trained yet is no candidate, though its log loss may be the best when
                     # labels are few: the refit would train nothing and predict chance.
-                    if score > best_score and (epoch or index):
+                    is_better = step >= budget if to_the_end else score > best_score
+                    if is_better and (epoch or index):
                         best_score, best_epoch, best_state = score, epoch, program.state()
                 progress.curve.append(point)
-                if step >= budget or (val is not None and epoch - best_epoch >= patience):
+                stalls = val is not None and not to_the_end and epoch - best_epoch >= patience
+                if step >= budget or stalls:
                     break
                 measured: list[np.ndarray] = []
                 end = min(step + steps_an_epoch, budget)
                 while step < end:
-                    count = min(program.steps_a_call, end - step)
-                    shares = (np.arange(step, step + count) + 0.5) / horizon
-                    rates = np.array([stage.learning_rate * schedule(s, stage.warmup) for s in shares])
-                    rows = np.concatenate([order.next(batch_size) for _ in range(count)])
-                    tensors = [x.reshape(count, batch_size, *x.shape[1:]) for x in train(rows, rng)]
-                    labels = self.train.labels[rows].reshape(count, batch_size)
-                    both = np.stack(program.train_steps(tensors, labels, rates))
+                    steps = min(program.steps_a_call, end - step)
+                    over = (np.arange(step, step + steps) + 0.5) / horizon
+                    rates = np.array([stage.learning_rate * schedule(s, stage.warmup) for s in over])
+                    strengths = np.array([stage.align_weight * strength(s) for s in over])
+                    rows = np.concatenate([order.next() for _ in range(steps)])
+                    tensors = [x.reshape(steps, -1, *x.shape[1:]) for x in train(rows, rng)]
+                    labels = known[rows].reshape(steps, -1)
+                    both = np.stack(program.train_steps(tensors, labels, rates, strengths))
                     if not np.isfinite(both[0]).all():
                         bad = int(np.flatnonzero(~np.isfinite(both[0]))[0])
                         raise NotFinite(
@@ -282,13 +349,13 @@ class CellTask:
                             f"{stage.name!r}"
                         )
                     measured.append(both)
-                    step += count
+                    step += steps
                 train_loss, train_accuracy = np.concatenate(measured, axis=1).mean(axis=1)
                 epoch += 1
                 point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
                 self.tick(f"{stage.name} epoch {epoch}/{epochs}")
             if best_state is None:  # the refit: the last weights, with statistics of all its images
-                program.reestimate(lambda rows: train(rows, None), len(self.train))
+                program.reestimate(statistics, images)
                 best_state, best_epoch = program.state(), epoch
             if stage.mix != 1:
                 best_state = {
@@ -303,9 +370,57 @@ class CellTask:
         progress.state = {**progress.state, **best_state}
         return program
 
+    def _statistics(
+        self, stage: Stage, train: Inputs, count: int
+    ) -> tuple[Callable[[np.ndarray], list[np.ndarray]], int]:
+        """The images that a stage's statistics of batch normalisation are those of, and how many there are.
+
+        Args:
+            train: gives the inputs of its training images.
+            count: how many of these are labelled.
+        """
+        if stage.statistics == "target" and not self._validates_source:
+            images = self.target
+            inputs, _ = self.inputs(stage, images, augmented=False)
+            count = len(images)
+        elif stage.data == "target":
+            return lambda rows: train(rows, None), count
+        else:
+            inputs = train
+        # Not in their order, which in a folder is by class: the first few are to be like all.
+        mixed = generator(self.seed, "statistics").permutation(count)
+        return lambda rows: inputs(mixed[rows], None), count
+
 
 Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]
 """From row numbers to a network's input tensors, float32; augmented with a generator, as they are without."""
+
+
+def joined(parts: Sequence[Inputs], counts: Sequence[int]) -> Inputs:
+    """The inputs of several sets of examples, numbered one set after the other, as those of one.
+
+    Args:
+        parts: of each set.
+        counts: examples of each.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *counts])
+
+    def batch(index: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
+        result: list[np.ndarray] = []
+        for inputs, start, end in zip(parts, starts[:-1], starts[1:], strict=True):
+            here = np.flatnonzero((index >= start) & (index < end))
+            if not len(here):
+                continue
+            tensors = inputs(index[here] - start, rng)
+            if not result:
+                result = [np.empty((len(index), *tensor.shape[1:]), np.float32) for tensor in tensors]
+            for whole, tensor in zip(result, tensors, strict=True):
+                whole[here] = tensor
+        return result
+
+    return batch
 
 
 def _image_inputs(examples: PartExamples, augmentation: Augmentation) -> Inputs:
@@ -314,6 +429,25 @@ def _image_inputs(examples: PartExamples, augmentation: Augmentation) -> Inputs:
         return [(augmentation(images, rng) if rng is not None else images).astype(np.float32)]
 
     return batch
+
+
+class _Orders:
+    """Batches of row numbers: so many of each of several sets of examples, which are numbered one after the other.
+
+    Args:
+        sizes: of the sets.
+        counts: rows of each in a batch.
+        rng: of all their orders.
+    """
+
+    def __init__(self, sizes: Sequence[int], counts: Sequence[int], rng: np.random.Generator) -> None:
+        self.orders = [_Order(size, rng) for size in sizes]
+        self.starts = np.cumsum([0, *sizes[:-1]])
+        self.counts = counts
+
+    def next(self) -> np.ndarray:
+        each = zip(self.orders, self.starts, self.counts, strict=True)
+        return np.concatenate([start + order.next(count) for order, start, count in each])
 
 
 class _Order:

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from bench.backbones.cuts import Cut, block_of, split
+from bench.training.alignment import Alignment, ReverseGradient
 from bench.training.seeds import derived_seed, generator
 from strategies.base import Stage
 
@@ -33,6 +34,10 @@ TYPICAL_RMS = 0.1
 """Root mean square of a typical kernel; stands in where there is none."""
 SMALLEST_RMS = 1e-3
 FUSED_STEPS = 16
+DOMAIN_UNITS = 64
+"""Of the hidden layer of the classifier of domains."""
+NEW = ("head_", "lora_", "domain_")
+"""How the names of layers begin that no backbone has."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,24 @@ class Trained:
     anchored: bool = False
     """Whether weight decay pulls towards the start of the stage."""
     rank: int = 0
+    align: str = "none"
+    mixed: bool = False
+    """Whether half of the labelled examples of an aligned batch are of the target."""
 
     @classmethod
-    def of(cls, stage: Stage) -> Trained:
+    def of(cls, stage: Stage, mixed: bool = False) -> Trained:
         return cls(
-            stage.batch_norm == "trained", stage.blocks, stage.only, stage.decay_to == "start", stage.rank
+            stage.batch_norm == "trained",
+            stage.blocks,
+            stage.only,
+            stage.decay_to == "start",
+            stage.rank,
+            stage.align,
+            mixed and stage.align != "none",
         )
 
 
-class _Selected(keras.Model):
+class Selected(keras.Model):
     """A model of whose variables only those that were chosen train, whatever their layers say.
 
     Batch normalisation that is not trainable uses its moving statistics and leaves them alone; here its scale
@@ -87,6 +101,42 @@ class _Selected(keras.Model):
     @property
     def non_trainable_weights(self) -> list[keras.Variable]:
         return [v for v in self.weights if id(v) not in self.chosen]
+
+
+class _Aligned(Selected):
+    """A classifier that is trained on two domains at once, and is to see no difference between them.
+
+    Outputs are logits (N, classes), and features (N, D) or the logit of being of the target (N, 1). A batch is in
+    two halves, labelled examples and then target images whose labels are zeros; if it is ``mixed``, the labelled
+    half is itself in two, of the source and of the target.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, trained: Trained, loss: keras.losses.Loss) -> None:
+        super().__init__(inputs, outputs, name="network")
+        self.alignment = Alignment(trained.align)
+        self.mixed = trained.mixed
+        self.classify = loss
+        self.strength = keras.Variable(0.0, trainable=False, name="strength")
+        self.accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        logits, other = y_pred
+        labelled = keras.ops.shape(logits)[0] // 2
+        of_source = labelled - labelled // 2 if self.mixed else labelled
+        loss = self.classify(y[:labelled], logits[:labelled])
+        return loss + self.alignment(other[:of_source], other[of_source:], self.strength)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        labelled = keras.ops.shape(y)[0] // 2
+        self.accuracy.update_state(y[:labelled], y_pred[0][:labelled])
+        return self.get_metrics_result()
 
 
 class AdamW(keras.optimizers.AdamW):
@@ -197,12 +247,21 @@ class Program:
         )(features)
         if head.hidden_units:
             features = keras.layers.Dense(head.hidden_units, activation="relu", name="head_hidden")(features)
+        aligned = features
         if head.dropout:
             features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
         logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
-        some = trained.blocks or trained.only != "all" or trained.rank
-        model = _Selected if some else keras.Model
-        self.model = model(inputs if len(inputs) > 1 else inputs[0], logits, name="network")
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+        align = trained.align != "none"
+        some = trained.blocks or trained.only != "all" or trained.rank or align
+        ends = inputs if len(inputs) > 1 else inputs[0]
+        self._reverse: keras.Variable | None = None
+        if align:
+            if trained.align == "dann":
+                aligned, self._reverse = _domain_classifier(aligned)
+            self.model = _Aligned(ends, [logits, aligned], trained, loss)
+        else:
+            self.model = (Selected if some else keras.Model)(ends, logits, name="network")
 
         places = {id(layer): str(i) for i, layer in enumerate(backbone.layers)}
         own = {id(layer) for layer in body} & places.keys()  # but for the inputs of a part
@@ -215,7 +274,9 @@ class Program:
                 layer.trainable = trained.batch_norm
                 if trained.batch_norm:
                     self._batch_norms.append(layer)
-        self._head_variables = {id(v) for place, v in self.variables.items() if place.startswith("head_")}
+        self._head_variables = {
+            id(v) for place, v in self.variables.items() if place.startswith(("head_", "domain_"))
+        }
         blocks = block_of(list(cuts))
         self._depths = {
             id(v): len(cuts) - 1 - blocks[layer.name]
@@ -228,7 +289,7 @@ class Program:
             chosen = {
                 id(v)
                 for layer in self.model.layers
-                if layer.name.startswith(("head_", "lora_"))
+                if layer.name.startswith(NEW)
                 for v in layer.trainable_variables
             }
             for layer in [] if trained.rank else [layer for layer in body if id(layer) in own]:
@@ -239,9 +300,8 @@ class Program:
         self.optimizer = AdamW()
         self.model.compile(
             optimizer=self.optimizer,
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
-            metrics=["accuracy"],
             jit_compile=False,
+            **({} if align else {"loss": loss, "metrics": ["accuracy"]}),
         )
         self.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
@@ -262,7 +322,9 @@ class Program:
 
     @property
     def trainable_params(self) -> int:
-        return int(sum(np.prod(v.shape) for v in self.model.trainable_variables))
+        """Of the classifier: what only tells domains apart is no part of it."""
+        apart = {id(v) for place, v in self.variables.items() if place.startswith("domain_")}
+        return int(sum(np.prod(v.shape) for v in self.model.trainable_variables if id(v) not in apart))
 
     def warm(self, batch: int) -> None:
         """Traces everything that a fit with this batch size runs; weights are whatever they are afterwards."""
@@ -283,7 +345,7 @@ class Program:
         for place, variable in self.variables.items():
             if place in state:
                 variable.assign(state[place])
-            elif place.startswith(("head_", "lora_")):
+            elif place.startswith(NEW):
                 variable.assign(self._initial(place, variable, seed))
             else:
                 raise KeyError(place)
@@ -313,7 +375,7 @@ class Program:
         shape = tuple(variable.shape)
         if place.endswith("_down:0"):
             return generator(seed, place).normal(0, shape[-2] ** -0.5, shape).astype(np.float32)
-        if place == "head_hidden:0":
+        if place in ("head_hidden:0", "domain_hidden:0"):
             limit = np.sqrt(6 / sum(shape))  # Glorot & Bengio 2010
             return generator(seed, place).uniform(-limit, limit, shape).astype(np.float32)
         # The linear layer starts at zero: the first predictions are uniform, the first steps cannot explode.
@@ -324,25 +386,34 @@ class Program:
         return {place: np.array(variable) for place, variable in self.variables.items()}
 
     def train_steps(
-        self, inputs: list[np.ndarray], labels: np.ndarray, rates: np.ndarray
+        self,
+        inputs: list[np.ndarray],
+        labels: np.ndarray,
+        rates: np.ndarray,
+        strengths: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Optimizer steps, one after the other.
 
         Args:
             inputs: float32, (steps, batch, ...) each.
-            labels: integers, (steps, batch).
+            labels: integers, (steps, batch); -1 for an example that has none.
             rates: the learning rate of each step, (steps,).
+            strengths: of what aligns the domains, in each step, (steps,); None: 0.
 
         Returns:
             Mean loss and accuracy of each batch, (steps,) both.
         """
         targets = np.eye(self.head.classes, dtype=np.float32)[labels]
+        targets[labels < 0] = 0
         if self._fused is not None:
             losses, accuracies = self._fused(inputs[0], targets, rates.astype(np.float32))
             return np.asarray(losses), np.asarray(accuracies)
         measured = []
         for i, rate in enumerate(rates):
             self.optimizer.learning_rate.assign(rate)
+            if isinstance(self.model, _Aligned):
+                strength = 0.0 if strengths is None else float(strengths[i])
+                (self.model.strength if self._reverse is None else self._reverse).assign(strength)
             batch = _one_or_list([tensor[i] for tensor in inputs])
             measured.append([float(m) for m in self.model.train_on_batch(batch, targets[i])])
         losses, accuracies = np.array(measured).T
@@ -391,6 +462,13 @@ class Program:
         for i, layer in enumerate(self._batch_norms):
             layer.moving_mean.assign(np.mean(means[i], axis=0))
             layer.moving_variance.assign(np.mean(variances[i], axis=0) + np.var(means[i], axis=0))
+
+
+def _domain_classifier(features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Variable]:
+    """The logit of being of the target, with gradients reversed (Ganin et al. 2016), and by how much they are."""
+    reverse = ReverseGradient(name="domain_reverse")
+    hidden = keras.layers.Dense(DOMAIN_UNITS, activation="relu", name="domain_hidden")(reverse(features))
+    return keras.layers.Dense(1, dtype="float32", name="domain_logit")(hidden), reverse.strength
 
 
 def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:

@@ -1,0 +1,23 @@
+"""The source's network, with the target's statistics in its batch normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.adapting import Adapting
+from strategies.base import Info, Stage
+from strategies.hyperrule import body_stage
+
+
+class AdaptiveBatchNorm(Adapting):
+    name = "adabn"
+    summary = "Trained on the source; batch normalisation then takes the statistics of the target: cheap."
+    reference = "Li et al. 2016, Revisiting batch normalization (AdaBN), arXiv:1603.04779"
+    data = "source"
+
+    def skip(self, info: Info) -> str | None:
+        none = "the backbone has no batch normalisation"
+        return super().skip(info) or (None if info.has_batch_norm else none)
+
+    def body(self, hp: Any) -> Stage:
+        return body_stage(hp, data=self.data, batch_norm="trained", statistics="target")

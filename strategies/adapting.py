@@ -1,0 +1,42 @@
+"""What all strategies have in common that learn from a labelled source for a target that looks different."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from strategies.base import Info, Stage, Strategy
+from strategies.feature_extraction import head_stage
+from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+
+
+class Adapting(Strategy):
+    """Head first, then the whole network, on labels of the source and those that there are of the target."""
+
+    needs_source = True
+    needs_labels = False
+    data: ClassVar[Literal["source", "both"]] = "both"
+
+    def space(self, hp: Any) -> None:
+        body_space(hp)
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        return [head_stage(epochs=HEAD_EPOCHS, data=self.data), self.body(hp)]
+
+    def body(self, hp: Any) -> Stage:
+        """The stage in which the network adapts."""
+        return body_stage(hp, data=self.data)
+
+
+class Aligning(Adapting):
+    """One whose loss makes features of both domains alike."""
+
+    align: ClassVar[Literal["dann", "coral", "mmd"]]
+    align_weight: ClassVar[float]
+
+    def space(self, hp: Any) -> None:
+        super().space(hp)
+        # Given and not searched: labels of the source would always choose the least.
+        hp.Fixed("align_weight", self.align_weight)
+
+    def body(self, hp: Any) -> Stage:
+        return body_stage(hp, data=self.data, align=self.align, align_weight=hp.get("align_weight"))

@@ -1,0 +1,27 @@
+"""Source images redrawn in the target's style."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.adapting import Adapting
+from strategies.base import Fitted, Task
+
+
+class CycleGan(Adapting):
+    name = "cycle_gan"
+    summary = "Source images are translated to the target's style by a small GAN and added to training: dear."
+    reference = "Zhu et al. 2017, CycleGAN, arXiv:1703.10593; Hoffman et al. 2018, CyCADA, arXiv:1711.03213"
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        from bench.training.translation import translate
+
+        assert task.source is not None
+        first = "translation" not in task.memory
+        if first:  # it is the same for all trials
+            task.memory["translation"] = translate(task)
+        made = task.memory["translation"]
+        fitted = super().fit(task.with_source(made.images, task.source.labels), hp)
+        fitted.seconds += made.seconds if first else 0.0
+        fitted.samples = made.samples
+        return fitted

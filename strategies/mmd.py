@@ -1,0 +1,13 @@
+"""Features whose distributions are the same in both domains."""
+
+from __future__ import annotations
+
+from strategies.adapting import Aligning
+
+
+class MeanDiscrepancy(Aligning):
+    name = "mmd"
+    summary = "Gives features of both domains one distribution, measured by kernels: more than covariances."
+    reference = "Long et al. 2015, Deep adaptation networks, arXiv:1502.02791"
+    align = "mmd"
+    align_weight = 1.0

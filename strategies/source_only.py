@@ -1,0 +1,12 @@
+"""The source alone: what adaptation has to beat."""
+
+from __future__ import annotations
+
+from strategies.adapting import Adapting
+
+
+class SourceOnly(Adapting):
+    name = "source_only"
+    summary = "Full fine-tuning on the source, nothing adapted: what domain adaptation has to beat."
+    reference = "Ganin et al. 2016 (its lower bound), arXiv:1505.07818"
+    data = "source"

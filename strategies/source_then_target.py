@@ -1,0 +1,21 @@
+"""Fine-tuning twice: on the source, then on the target's labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.adapting import Adapting
+from strategies.base import Info, Stage
+from strategies.hyperrule import body_stage
+
+
+class SourceThenTarget(Adapting):
+    name = "source_then_target"
+    summary = "Full fine-tuning on the source, then on the target's labels: how most people use a source."
+    reference = "Phang, Févry & Bowman 2018, Sentence encoders on STILTs, arXiv:1811.01088"
+    data = "source"
+    needs_labels = True
+
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        head, body = super().stages(hp, info)
+        return [head, Stage(**{**vars(body), "name": "source"}), body_stage(hp)]
