@@ -23,7 +23,7 @@ from bench.errors import RequestError
 from bench.leakage import image_hashes
 
 SAME_NAMES = 0.5
-"""Where such a share of the source's file names are names of the target too, names count as groups by themselves."""
+"""Where names of so many of the source's files are those of files of the target too, names count as groups."""
 
 
 @dataclass(frozen=True, eq=False)

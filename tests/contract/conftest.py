@@ -40,6 +40,21 @@ def digits(session_cache: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
+    """Some of the digits, dark on light: another domain with the same classes, as a source for them."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    from bench.datasets import open_dataset
+    from bench.domains import pair
+
+    path = tmp_path_factory.mktemp("source") / "inverted.npz"
+    data = load_digits()
+    np.savez(path, x=(255 - 15 * data.images[:200]).astype(np.uint8), y=data.target[:200])
+    return pair(open_dataset(str(path), 32), digits)
+
+
+@pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
     from bench.files import sha256_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from bench.training.metrics import score  # noqa: E402
 from strategies import STRATEGIES, get_strategy  # noqa: E402
 from strategies.base import Info, Stage, Strategy  # noqa: E402
 
-INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32)
-WITHOUT_WEIGHTS = Info("image", tuple("abcdefghij"), 72, False, 32, 32)
+INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32, has_source=True)
+WITHOUT_WEIGHTS = replace(INFO, has_weights=False)
+WITHOUT_SOURCE = replace(INFO, has_source=False)
 
 each = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -106,6 +108,25 @@ def test_without_weights_it_says_why_it_cannot_run_or_runs(
     assert (outcome.fields["n"], outcome.fields["n_test"]) == (72, 359)
 
 
+@each
+def test_without_a_source_it_says_so_or_needs_none(
+    name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]
+) -> None:
+    strategy = get_strategy(name)
+    reason = strategy.skip(WITHOUT_SOURCE)
+    assert bool(reason) == strategy.needs_source
+    if reason is not None:
+        assert "source dataset" in reason
+        outcome = run_cell(make_cell(strategy=name), digits, engine, None, lambda text: None)
+        assert outcome.fields["status"] == "skipped"
+        assert outcome.fields["error"]["message"] == reason
+
+
+def test_what_needs_no_labels_needs_a_source() -> None:
+    found = [get_strategy(name) for name in STRATEGIES]
+    assert all(strategy.needs_source for strategy in found if not strategy.needs_labels)
+
+
 def test_an_unknown_strategy() -> None:
     with pytest.raises(RequestError, match="Did you mean 'majority'"):
         get_strategy("majorty")
@@ -120,15 +141,30 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+Go = Callable[..., Outcome]
+
+
 @pytest.fixture(scope="module")
-def outcome(name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]) -> Outcome:
+def go(engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]) -> Go:
+    """Runs a cell of a strategy, with a source if it needs one."""
+
+    def run(name: str, dataset: Any = digits, engine: Any = engine, **changes: Any) -> Outcome:
+        needs = get_strategy(name).needs_source
+        cell = cell_of(make_cell, name, **changes)
+        return run_cell(cell, dataset, engine, 1.5, lambda text: None, source if needs else None)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def outcome(name: str, go: Go) -> Outcome:
     """What a cell of the strategy gives."""
-    return run_cell(cell_of(make_cell, name), digits, engine, 1.5, lambda text: None)
+    return go(name)
 
 
-def cell_of(make_cell: Callable[..., Any], name: str) -> Any:
+def cell_of(make_cell: Callable[..., Any], name: str, **changes: Any) -> Any:
     strategy = get_strategy(name)
-    changes = {} if strategy.uses_weights else {"weights": "", "weights_sha256": ""}
+    changes |= {} if strategy.uses_weights else {"weights": "", "weights_sha256": ""}
     return make_cell(strategy=name, **changes, **({} if strategy.uses_backbone else {"backbone": ""}))
 
 
@@ -200,21 +236,31 @@ def test_its_curves_begin_before_the_first_step(name: str, outcome: Outcome) -> 
             assert ("train_loss" in point) == ("train_accuracy" in point) == (point["epoch"] > 0)
 
 
-def test_the_same_cell_again_gives_the_same_to_the_last_bit(
-    name: str, outcome: Outcome, engine: Any, digits: Any, make_cell: Callable[..., Any]
-) -> None:
-    again = run_cell(cell_of(make_cell, name), digits, engine, 1.5, lambda text: None)
-    assert_same(outcome, again)
+def test_the_same_cell_again_gives_the_same_to_the_last_bit(name: str, outcome: Outcome, go: Go) -> None:
+    assert_same(outcome, go(name))
+
+
+@pytest.mark.slow
+def test_without_labels_it_learns_from_the_source_alone(name: str, go: Go, source: Any) -> None:
+    if get_strategy(name).needs_labels:
+        pytest.skip("it needs labels of the target")
+    outcome = go(name, fraction=0.0, tuning={"algorithm": "random", "trials": 1})
+    fields = outcome.fields
+    assert fields["status"] == "ok", fields.get("error")
+    assert (fields["n"], fields["n_train"], fields["n_val"]) == (0, 0, 0)
+    assert fields["n_source"] == len(source.rows)
+    assert outcome.probabilities is not None
+    assert np.isfinite(outcome.probabilities).all()
 
 
 @pytest.mark.slow
 def test_another_worker_without_a_cache_gives_the_same_to_the_last_bit(
-    name: str, outcome: Outcome, fresh_cache: Path, make_cell: Callable[..., Any]
+    name: str, outcome: Outcome, fresh_cache: Path, go: Go
 ) -> None:
     other = Engine()
     dataset = open_dataset("digits", 32)
-    run_cell(make_cell(strategy="feature_extraction", seed=5), dataset, other, 1.5, lambda text: None)
-    assert_same(outcome, run_cell(cell_of(make_cell, name), dataset, other, 1.5, lambda text: None))
+    go("feature_extraction", dataset, other, seed=5)
+    assert_same(outcome, go(name, dataset, other))
 
 
 def assert_same(first: Outcome, second: Outcome) -> None:
