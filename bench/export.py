@@ -226,7 +226,17 @@ def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -
     stages = strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)
     plain = Stage("", cut="top", learning_rate=1.0)
     for stage in stages:
-        for name in ("blocks", "only", "rate_decay", "decay_to", "mix", "rank"):
+        for name in (
+            "blocks",
+            "only",
+            "rate_decay",
+            "decay_to",
+            "mix",
+            "rank",
+            "data",
+            "align",
+            "statistics",
+        ):
             if getattr(stage, name) != getattr(plain, name):
                 raise RequestError(
                     "strategy",

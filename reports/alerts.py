@@ -39,7 +39,8 @@ def alerts(
     plan_toml: str,
 ) -> Iterator[Alert]:
     """What a reader should know before believing the answer; within a level, the data come first."""
-    for content in run_info.get("datasets", {}).values():
+    data = [*run_info.get("datasets", {}).values(), *filter(None, [run_info.get("source_dataset")])]
+    for content in data:
         name = words.clean(content.get("name", "dataset"), 40)
         for finding in content.get("findings", []):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]

@@ -205,9 +205,23 @@ def ticks(axes: Axes, values: Sequence[float], text: Callable[[float], str]) -> 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
 
+def on_log_axis(counts: Any, sizes: pd.Series[Any]) -> Any:
+    """Label counts where a logarithmic axis can show them: none at all at a third of the fewest that are some.
+
+    Args:
+        counts: to be shown, an array or a number.
+        sizes: all label counts of the axis.
+    """
+    some = sizes[sizes > 0]
+    return np.where(np.asarray(counts) > 0, counts, some.min() / 3 if len(some) else 1.0)
+
+
 def count_ticks(axes: Axes, sizes: pd.Series[Any]) -> None:
     """Ticks at the label counts; where two would overlap, the one further left has no text."""
-    names = {float(n): f"{words.count(n)}\n{words.fraction_name(float(str(f)))}" for f, n in sizes.items()}
+    names = {
+        float(on_log_axis(n, sizes)): f"{words.count(n)}\n{words.fraction_name(float(str(f)))}"
+        for f, n in sizes.items()
+    }
     (low, high), width = np.log(axes.get_xlim()), FRAME.across
     previous = np.inf
     for n in sorted(names, reverse=True):

@@ -24,6 +24,7 @@ from reports.drawing import (
     label_ends,
     limits,
     mark,
+    on_log_axis,
     round_ticks,
     save,
     set_up,
@@ -320,12 +321,14 @@ def _draw_accuracy(
     set_up(axes, panel.title, "labelled images (training and validation)", "test accuracy", low, high)
     axes.set_xscale("log")
     margin = 1.12 if len(sizes) > 1 else 2
-    axes.set_xlim(sizes.min() / margin, sizes.max() * margin)
+    ends_of_axis = on_log_axis([sizes.min(), sizes.max()], sizes)
+    axes.set_xlim(ends_of_axis[0] / margin, ends_of_axis[1] * margin)
     count_ticks(axes, sizes)
     for strategy in ordered(numbers["strategy"]):
         colour, marker = style_of(strategy, everyone)
         mine = numbers[numbers["strategy"] == strategy].sort_values("n")
         x, mean, half = (mine[c].to_numpy() for c in ("n", "accuracy", "half_width"))
+        x = on_log_axis(x, sizes)
         if strategy == "majority":
             mark(strategy, axes.axhline(mean[-1], color=colour, linestyle=(0, (1, 2)), linewidth=1.3))
             x = np.array(axes.get_xlim())
@@ -334,7 +337,8 @@ def _draw_accuracy(
             if np.isfinite(half).any():
                 band = axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.14, linewidth=0)
                 mark(strategy, band)
-            dots = axes.plot(cells["n"], cells["accuracy"], ".", color=colour, alpha=0.55, markersize=4)
+            places = on_log_axis(cells["n"].to_numpy(), sizes)
+            dots = axes.plot(places, cells["accuracy"], ".", color=colour, alpha=0.55, markersize=4)
             line = axes.plot(x, mean, color=colour, marker=marker, markersize=5, linewidth=1.8,
                              markeredgecolor=PAPER, markeredgewidth=0.6)  # fmt: skip
             mark(strategy, *dots, *line)

@@ -26,6 +26,7 @@ from bench.files import write_atomic
 from bench.records import Record
 from reports import words
 from reports.across import critical_difference, draw_difference, runs_frame
+from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
 from reports.depth import depth_section, draw_depth, settings, similarity_frame
@@ -123,6 +124,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["clean"] = words.clean
+    environment.filters["capital"] = words.capital
     found = alerts(records, results, decisions, run_info, plan_toml)
     page = environment.get_template("report.html.j2").render(
         title=words.listed([words.clean(name, 60) for name in datasets]) or "an empty run",
@@ -135,6 +137,8 @@ def render(
         difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
+        adaptation=adaptation_section(adaptations(results, directory, region), results, several),
+        pictures=[] if images is None else pictures(records, directory),
         depth=depth_section(depths),
         depth_figures=[
             (figure, _markup(figure)) for figure in draw_depth(depths, results, directory / "figures")
@@ -375,6 +379,7 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         f"A difference whose interval lies within ±{words.points(region)} points counts as none (tied); one "
         "whose interval excludes zero is a difference; all else is undecided.",
     ]
+    lines += _source_method(run_info)
     if records:
         gpus = run_info.get("hardware", {}).get("gpu") or []
         backends = sorted({record.cell["backend"] for record in records})
@@ -400,6 +405,27 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
             )
         )
     return lines
+
+
+def _source_method(run_info: dict[str, Any]) -> list[str]:
+    """How a source dataset was used."""
+    source = run_info.get("source_dataset") or {}
+    if not source:
+        return []
+    kinds = {"groups": "a group of the user's", "names": "a file name", "none": "nothing but pixels"}
+    left_out = [
+        f"{words.count(t['left_out'])} of its {words.count(source['n'])} images were left out for test images "
+        f"(images are one group that share {kinds.get(t['grouping'], t['grouping'])}, or their pixels)"
+        for t in source.get("targets", {}).values()
+    ]
+    return [
+        f"Source: strategies that adapt also learn from the labelled images of {words.clean(source['name'], 60)} "
+        f"and from images of the target's pool without their labels. {'; '.join(left_out)}. In tuning, source "
+        "images that share a group with a validation image are left out too. Its own test part is not used.",
+        "Without any label of the target, tuning is on a fifth of the source, held out by groups. Stages that "
+        "align the domains then run to their end, and the weight of alignment is never searched: labels of the "
+        "source know nothing of the target and would always choose least alignment.",
+    ]
 
 
 def _datasets(run_info: dict[str, Any]) -> list[dict[str, Any]]:
@@ -432,6 +458,13 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("started", run_info["created"]))
     if run_info.get("command"):
         rows.append(("command", run_info["command"]))
+    if source := run_info.get("source_dataset"):
+        rows.append(
+            (
+                "source dataset",
+                f"{source['name']}, {source['spec']}, fingerprint {source['fingerprint'][:12]}",
+            )
+        )
     for key, value in hardware.items():
         if value not in (None, "", []):
             rows.append((key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)))

@@ -174,7 +174,10 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
         The curves, and why there are none (or an empty string).
     """
     ok = results[
-        (results["status"] == "ok") & (results["strategy"] != "majority") & results["accuracy"].notna()
+        (results["status"] == "ok")
+        & (results["strategy"] != "majority")
+        & results["accuracy"].notna()
+        & (results["n"] > 0)  # the curves have none there
     ]
     curves = []
     most_counts = most_seeds = 0

@@ -145,7 +145,7 @@ def recommend(
         )
     inside = min(max(labels, counts[0]), counts[-1])
     low, high = counts[counts <= inside][-1], counts[counts >= inside][0]
-    share = 0.0 if low == high else math.log(inside / low) / math.log(high / low)
+    share = 0.0 if low == high else _share(inside, low, high)
     runs, excluded = [], []
     for _, cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
         fractions = [float(sizes.index[counts == n][-1]) for n in (low, high)]
@@ -231,6 +231,12 @@ class Between(Measured):
         if low is None or high is None or not np.array_equal(low.ids, high.ids):
             return None
         return Answers(low.ids, _weighed(low.right, high.right, self.share), low.groups)
+
+
+def _share(n: float, low: float, high: float) -> float:
+    """Where a label count lies between two others, 0 to 1, in logarithms; from no labels on, of one more."""
+    more = 0 if low > 0 else 1
+    return math.log((n + more) / (low + more)) / math.log((high + more) / (low + more))
 
 
 def _weighed(low: Any, high: Any, share: float) -> Any:

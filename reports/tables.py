@@ -25,7 +25,7 @@ COLUMNS = (
     "cell_id", "status", "dataset", "backbone", "weights", "strategy", "fraction", "n", "n_train", "n_val",
     "n_test", "seed", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "trials", "epochs",
     "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
-    "trainable_params", "peak_memory_mb", "hyperparameters", "error", "total_seconds",
+    "trainable_params", "peak_memory_mb", "hyperparameters", "error", "total_seconds", "source_dataset", "n_source",
 )  # fmt: skip
 """The columns of ``results.csv``, in order. They are a promise to users: only ever append."""
 
@@ -37,10 +37,10 @@ STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_fin
 CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
 """What distinguishes the curves of a figure; with the fraction, the rows of the summary."""
 
-_TEXT = frozenset({*CONFIGURATION, "cell_id", "status", "hyperparameters", "error"})
+_TEXT = frozenset({*CONFIGURATION, "cell_id", "status", "hyperparameters", "error", "source_dataset"})
 _WHOLE = frozenset(
     {"n", "n_train", "n_val", "n_test", "seed", "trials", "epochs", "epoch", "images", "params"}
-    | {"trainable_params", "cells", "seeds"}
+    | {"trainable_params", "cells", "seeds", "n_source"}
 )
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 _COSTS = (
@@ -262,6 +262,8 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "trials": len(record.trials),
         "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True, ensure_ascii=False),
         "error": (record.error or {}).get("message", np.nan),
+        "source_dataset": cell.get("source_name", ""),
+        "n_source": record.n_source,
     }
     # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.
     return {

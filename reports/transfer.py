@@ -135,7 +135,7 @@ def benefits(
     for (dataset, backbone), cells in ok[ok["backbone"] != ""].groupby(["dataset", "backbone"], sort=False):
         scratch = cells[cells["strategy"] == "scratch"]
         for (strategy, weights), mine in cells.groupby(["strategy", "weights"], sort=False):
-            common = sorted(set(mine["fraction"]) & set(scratch["fraction"]))
+            common = sorted(set(mine["fraction"]) & set(scratch["fraction"]) - {0})
             if strategy == "scratch" or not common:
                 continue
             pairs = [

@@ -1,0 +1,131 @@
+"""Adaptation against the source alone, no labels at all, and pictures that a strategy has made."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import fake
+import numpy as np
+import pytest
+from PIL import Image
+from test_report_compare import store
+
+from bench.records import Record
+from reports.adaptation import adaptation_section, adaptations, pictures
+from reports.html import render
+from reports.labels import label_curves
+from reports.recommend import Constraints, recommend
+from reports.tables import curves_frame, results_frame
+from reports.transfer import benefits
+
+TRUTH = {
+    "source_only": [0.5, 0.6, 0.7],
+    "dann": [0.65, 0.7, 0.7],
+    "mmd": [0.35, 0.5, 0.7],
+    "full_finetune": [0.4, 0.62, 0.9],
+}
+RUN = {
+    "source_dataset": {
+        "name": "drawings",
+        "spec": "/data/drawings",
+        "fingerprint": "ab" * 8,
+        "n": 900,
+        "findings": [],
+        "targets": {"00" * 8: {"grouping": "names", "left_out": 180}},
+    }
+}
+
+
+def made(folder: Path, fractions: tuple[float, ...] = (0.0, 0.1, 1.0), seeds: int = 4) -> list[Record]:
+    """Records of strategies with these accuracies; all but the last learn from a source."""
+
+    def spoil(record: Record) -> None:
+        cell = record.cell
+        place = fractions.index(cell["fraction"])
+        record.metrics["accuracy"] = TRUTH[cell["strategy"]][place] + 0.004 * (cell["seed"] % 3 - 1)
+        if cell["strategy"] != "full_finetune":
+            cell |= {"source_name": "drawings", "source_fingerprint": "ab" * 8}
+            record.n_source = 720
+
+    strategies = tuple(TRUTH) if fractions[0] else tuple(TRUTH)[:3]
+    records = fake.records(strategies=strategies, fractions=fractions, seeds=seeds, test=2000, spoil=spoil)
+    store(folder, records)
+    return records
+
+
+def test_help_and_harm_are_named(tmp_path: Path) -> None:
+    results = results_frame(made(tmp_path))
+    assert set(results["source_dataset"]) == {"drawings"}
+    assert set(results["n_source"]) == {720}
+    found = {(a.strategy, a.n): a for a in adaptations(results, tmp_path, 0.01)}
+    assert len(found) == 6
+    assert found["dann", 0].verdict == "helps"
+    assert found["dann", 0].comparison.difference == pytest.approx(0.15, abs=0.002)
+    assert found["dann", 0].comparison.low > 0.1
+    assert found["mmd", 0].verdict == "harms"
+    assert found["dann", 3409].verdict == "no difference"
+    section = adaptation_section(list(found.values()), results, False)
+    assert section is not None
+    assert section.conclusions[0].startswith(
+        "Without any label of the target, adaptation helps, beyond noise: DANN"
+    )
+    assert section.conclusions[1].startswith(
+        "Without any label of the target, adaptation harms, beyond noise: MMD"
+    )
+    assert len(section.rows) == 6
+    assert all(len(row) == len(section.columns) for row in section.rows)
+
+
+def test_what_the_target_s_own_labels_do_stands_beside_it(tmp_path: Path) -> None:
+    results = results_frame(made(tmp_path, (0.1, 0.33, 1.0)))
+    section = adaptation_section(adaptations(results, tmp_path, 0.01), results, False)
+    assert section is not None
+    text = " ".join(section.conclusions)
+    assert "With 3,409 labels, the best without the source is full fine-tuning" in text
+    assert "90.0%" in text
+
+
+def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:
+    results = results_frame(made(tmp_path, seeds=2))
+    assert {a.verdict for a in adaptations(results, tmp_path, 0.01)} == {"too few seeds"}
+
+
+def test_without_a_source_there_is_no_such_section(tmp_path: Path) -> None:
+    results = results_frame(fake.records())
+    assert adaptations(results, None, 0.01) == []
+    assert adaptation_section([], results, False) is None
+
+
+@pytest.mark.parametrize("fractions", [(0.0,), (0.0, 0.1, 1.0)])
+def test_a_page_with_no_labels_at_all(tmp_path: Path, fractions: tuple[float, ...]) -> None:
+    records = made(tmp_path, fractions)
+    picture = io.BytesIO()
+    Image.fromarray(np.zeros((16, 64, 3), np.uint8)).save(picture, "PNG")
+    cell = next(r for r in records if r.cell["strategy"] == "dann" and r.cell["seed"] == 0)
+    (tmp_path / "predictions" / f"{cell.cell_id}.png").write_bytes(picture.getvalue())
+    assert len(pictures(records, tmp_path)) == 1
+
+    def none_of_them(fingerprint: str, ids: Any) -> dict[str, Any]:
+        return {}
+
+    page = render(records, RUN, "", tmp_path, images=none_of_them).read_text()
+    assert "Did adapting to the target help?" in page
+    assert "180 of its 900 images were left out" in page
+    assert "0% (n=0)" in page
+    assert page.count("data:image/png;base64,") >= 1
+    assert "and what was made of them for" in page
+    private = render(records, RUN, "", tmp_path, images=None).read_text()
+    assert "and what was made of them for" not in private
+
+
+def test_no_labels_do_not_upset_what_counts_in_logarithms(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    results = results_frame(records)
+    assert label_curves(results, tmp_path)[0] == []
+    assert benefits(results, curves_frame(records), tmp_path) == []
+    between = recommend(results, tmp_path, Constraints(labels=20))
+    assert between.measured == (0.0, 341.0)
+    assert between.decision.leader.strategy == "dann"
+    assert recommend(results, tmp_path, Constraints(labels=0)).measured == (0.0,)
