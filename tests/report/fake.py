@@ -168,7 +168,7 @@ def _record(
         accuracy, seconds, record.epochs = 2 / classes, 0.01, None
     else:
         error, exponent, floor, cost = CURVES.get(strategy, (0.5, 0.24, 0.02, 90))
-        accuracy = 1 - floor - (error + shift) * (n / 100) ** -exponent + rng.normal(0, 0.012)
+        accuracy = 1 - floor - (error + shift) * (max(n, 1) / 100) ** -exponent + rng.normal(0, 0.012)
         seconds, record.epochs = cost * (n / 1000) ** 0.9 * (1 + shift * 10) * rng.uniform(0.9, 1.1), 8
         record.hyperparameters = {
             "learning_rate": 10 ** rng.uniform(-4, -2),
@@ -205,10 +205,10 @@ def _curves(
         images = 0
         for stage in stages:
             for epoch in range(points // len(stages) + 1):
-                done = min(1.0, images / (n * points * 0.6))
+                done = min(1.0, images / max(1, n * points * 0.6))
                 level = 1 / classes + (accuracy - 1 / classes) * done**0.5 + rng.normal(0, 0.01)
                 point: dict[str, Any] = {"run": run, "stage": stage, "epoch": epoch, "images": images,
-                                         "seconds": seconds * images / (n * points)}  # fmt: skip
+                                         "seconds": seconds * images / max(1, n * points)}  # fmt: skip
                 if run == "search":
                     point |= {"val_loss": 3 - 2.5 * level, "val_accuracy": level}
                 if epoch:

@@ -224,7 +224,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
         "flip": True, "threads": 2, "head": {"pooling": "max"}, "tuning": {"trials": 5},
     }  # fmt: skip
-    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS}
+    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, "source_dataset", "source_groups"}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}
     assert len(hashes | {plan.hash()}) == len(others) + 1
     assert all(re.fullmatch("[0-9a-f]{6}", text) for text in hashes)
@@ -297,3 +297,22 @@ def test_two_spellings_of_one_thing_are_one_or_refused() -> None:
     except RequestError:
         return
     load_plan(tomllib.loads(prepared.plan.to_toml()))
+
+
+def test_a_plan_with_a_source_dataset() -> None:
+    plain = load_plan(DIGITS)
+    plan = load_plan({**DIGITS, "source_dataset": "drawings/", "fractions": [1, 0, -0.0 + 0.5]})
+    assert plan.fractions == [0.0, 0.5, 1.0]
+    assert load_plan(tomllib.loads(plan.to_toml())) == plan
+    assert plan.hash() != load_plan({**DIGITS, "fractions": plan.fractions[1:]}).hash()
+    other = load_plan({**DIGITS, "source_dataset": "drawings/", "source_groups": "none"})
+    assert len({plain.hash(), load_plan({**DIGITS, "source_dataset": "drawings/"}).hash(), other.hash()}) == 3
+    # Runs that were made before there were sources go on.
+    assert "source" not in plain.to_toml()
+
+
+def test_no_labels_need_a_source_dataset() -> None:
+    with pytest.raises(RequestError, match="--source-dataset"):
+        load_plan({**DIGITS, "fractions": [0, 1]})
+    with pytest.raises(RequestError, match="source_groups"):
+        load_plan({**DIGITS, "source_groups": "names"})

@@ -29,10 +29,11 @@ OTHERS: dict[str, Any] = {
     "augmentation": "none", "flip": False, "epochs": 3, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
-    "protocol_version": 10**6,
+    "protocol_version": 10**6, "source_dataset": "/data/drawings", "source_name": "drawings",
+    "source_fingerprint": "e123456789abcdef", "source_groups": "names",
 }  # fmt: skip
 
-NAMES_ONLY = {"dataset", "dataset_name"}
+NAMES_ONLY = {"dataset", "dataset_name", "source_dataset", "source_name"}
 """Where data lie and how they are called: the fingerprint is what counts."""
 
 
@@ -77,6 +78,7 @@ def test_ids_stay_what_they_were() -> None:
     pinned = replace(CELL, protocol_version=1)
     assert pinned.id == replace(pinned).id
     assert re.fullmatch("[0-9a-f]{16}", pinned.id)
+    assert pinned.id == "9d0f4aa43f8ab272"  # as it was before there were sources
 
 
 def test_the_label_reads_well() -> None:

@@ -1,0 +1,305 @@
+"""What goes silently wrong where two domains are trained on together: each has its test here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+import strategies  # noqa: E402
+from bench.training.alignment import strength  # noqa: E402
+from bench.training.cell import Outcome, run_cell  # noqa: E402
+from bench.training.fit import CellTask, batch_size_of, joined  # noqa: E402
+from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
+from bench.training.translation import Networks  # noqa: E402
+from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
+
+BODY = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1, data="both")
+
+
+class Constant:
+    """A predictor that needs no training."""
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        return np.full((len(examples), 10), 0.1, np.float32)
+
+
+class CaptureSource(Strategy):
+    """Keeps the tasks that it is given, and trains nothing."""
+
+    name = "capture_source"
+    summary = "A test."
+    needs_source = True
+    needs_labels = False
+    tasks: ClassVar[list[Any]] = []
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        self.tasks.append(task)
+        return Fitted(Constant())
+
+
+@pytest.fixture
+def tasks(
+    engine: Any,
+    digits: Any,
+    source: Any,
+    make_cell: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., list[CellTask]]:
+    """The tasks of the search and of the refit of a cell."""
+    monkeypatch.setitem(strategies.STRATEGIES, "capture_source", f"{__name__}:CaptureSource")
+
+    def run(domain: Any = source, **changes: Any) -> list[CellTask]:
+        CaptureSource.tasks.clear()
+        cell = make_cell(strategy="capture_source", **changes)
+        outcome: Outcome = run_cell(cell, digits, engine, None, lambda text: None, domain)
+        assert outcome.fields["status"] == "ok"
+        return list(CaptureSource.tasks)
+
+    return run
+
+
+@pytest.fixture
+def paired(source: Any) -> Any:
+    """The source, with each image in the group of an image of the target's pool."""
+    groups = np.arange(len(source.groups))
+    return replace(source, groups=groups, target_groups=np.arange(len(source.target_groups)), rows=groups)
+
+
+def test_a_search_has_no_source_image_of_a_group_that_validates_and_the_refit_has_all(
+    tasks: Callable[..., list[CellTask]], paired: Any
+) -> None:
+    search, refit = tasks(paired, fraction=0.3)
+    assert search.source is not None
+    assert refit.source is not None
+    assert search.val is not None
+    validating = set(search.val.rows.tolist()) & set(paired.rows.tolist())
+    assert validating
+    assert set(search.source.rows.tolist()) == set(paired.rows.tolist()) - validating
+    assert set(refit.source.rows.tolist()) == set(paired.rows.tolist())
+    assert search.n_source == refit.n_source == len(paired.rows)
+
+
+def test_without_labels_the_source_validates_and_the_refit_has_all_of_it(
+    tasks: Callable[..., list[CellTask]], source: Any, digits: Any
+) -> None:
+    search, refit = tasks(fraction=0.0)
+    assert search.source is not None
+    assert refit.source is not None
+    assert search.val is not None
+    assert refit.val is None
+    assert len(search.train) == len(refit.train) == 0
+    held_out, learned = set(search.val.rows.tolist()), set(search.source.rows.tolist())
+    assert not held_out & learned
+    assert held_out | learned == set(source.rows.tolist()) == set(refit.source.rows.tolist())
+    np.testing.assert_array_equal(search.val.images(), source.part.images[search.val.rows])
+    np.testing.assert_array_equal(search.val.labels, source.part.labels[search.val.rows])
+    assert len(search.target) == len(digits.pool.ids)
+
+
+def test_the_target_of_a_search_is_what_may_be_seen_without_labels(
+    tasks: Callable[..., list[CellTask]], digits: Any
+) -> None:
+    search, refit = tasks()
+    assert search.val is not None
+    seen = set(search.target.rows.tolist())
+    assert seen == set(range(len(digits.pool.ids))) - set(search.val.rows.tolist())
+    assert set(refit.target.rows.tolist()) == set(range(len(digits.pool.ids)))
+    with pytest.raises(PermissionError):
+        _ = search.target.labels
+
+
+def test_images_that_are_added_to_a_source_are_known_by_their_pixels(
+    tasks: Callable[..., list[CellTask]],
+) -> None:
+    search, _ = tasks()
+    assert search.source is not None
+    images, labels = search.source.images(), search.source.labels
+    more = search.with_source(255 - images, labels)
+    assert more.source is not None
+    assert search.source.key != more.source.key != search.with_source(254 - images, labels).source.key  # type: ignore[union-attr]
+    np.testing.assert_array_equal(more.source.images(), np.concatenate([images, 255 - images]))
+    np.testing.assert_array_equal(more.source.labels, np.concatenate([labels, labels]))
+    assert len(set(more.source.ids)) == 2 * len(images)
+
+
+def test_a_batch_of_both_has_as_many_of_each(
+    tasks: Callable[..., list[CellTask]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, _ = tasks()
+    assert search.source is not None
+    seen: list[tuple[list[np.ndarray], np.ndarray, Any]] = []
+
+    def train_steps(self: Program, inputs: Any, labels: Any, rates: Any, strengths: Any) -> Any:
+        seen.append((inputs, labels, strengths))
+        return np.zeros(len(rates)), np.zeros(len(rates))
+
+    monkeypatch.setattr(Program, "train_steps", train_steps)
+    monkeypatch.setattr(Program, "warm", lambda self, batch: None)
+    search.augmentation = replace(search.augmentation, kind="none")
+    head = Stage("head", cut="top", learning_rate=1e-2, epochs=1, data="source")
+    search.fit_stages([head, replace(BODY, align="dann", align_weight=0.5, epochs=2)])
+    size = batch_size_of(BODY, 72, 32, search.n_source)
+    aligned = [call for call in seen if call[1].shape[1] == 2 * size]
+    assert aligned
+    of_source = {image.tobytes() for image in search.source.images()}
+    of_target = {image.tobytes() for image in search.target.images()}
+    for inputs, labels, _ in aligned:
+        assert (labels[0, :size] >= 0).all()
+        assert (labels[0, size:] == -1).all()
+        images = [image.astype(np.uint8).tobytes() for image in inputs[0][0]]
+        half = size - size // 2
+        assert all(image in of_source for image in images[:half])
+        assert all(image in of_target for image in images[half:])
+    strengths = np.concatenate([call[2] for call in aligned])
+    assert (np.diff(strengths) > 0).all()
+    assert 0 < strengths[0] < 0.1 < strengths[-1] < 0.5
+
+
+def test_the_strength_is_that_of_the_paper() -> None:
+    assert strength(0) == 0
+    assert strength(0.1) == pytest.approx(2 / (1 + math.exp(-1)) - 1)
+    assert strength(1) == pytest.approx(0.9999, abs=1e-4)
+
+
+def test_joined_inputs_are_those_of_their_parts() -> None:
+    parts = [lambda rows, rng: [rows[:, None] * 1.0], lambda rows, rng: [rows[:, None] * -1.0]]
+    batch = joined(parts, [3, 4])
+    np.testing.assert_array_equal(batch(np.array([3, 0, 6, 2]), None)[0][:, 0], [0, 0, -3, 2])
+
+
+# ------------------------------------------------------------------------------------------------ programs
+
+
+@pytest.fixture(scope="module")
+def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
+    cell = make_cell()
+    return engine.network(cell.backbone, cell.weights, cell.image_size)
+
+
+HEAD_OF = HeadConfig("avg", 0, 0.0, 10)
+
+
+def one_step(network: Any, trained: Trained, strength: float, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights after a step on eight labelled images and eight of the target."""
+    program = network.program(network.cut(0.25), HEAD_OF, trained, 0.1)
+    program.reset(network.pretrained, 0, 0.0)
+    shape = program.model.inputs[0].shape[1:]
+    rng = np.random.default_rng(0)
+    tensors = [rng.normal(size=(1, 16, *shape)).astype(np.float32)]
+    tensors[0][0, 8:] += images
+    labels = np.where(np.arange(16) < 8, np.arange(16) % 10, -1)[None]
+    # The classifier begins at zero and sends nothing down: some value, so that a single step shows what it does.
+    program.variables["head_logits:0"].assign(
+        rng.normal(0, 0.1, program.variables["head_logits:0"].shape).astype(np.float32)
+    )
+    if "domain_logit:0" in program.variables:
+        program.variables["domain_logit:0"].assign(np.ones((64, 1), np.float32))
+    before = program.state()
+    losses, accuracies = program.train_steps(tensors, labels, np.array([1e-2]), np.array([strength]))
+    assert np.isfinite(losses).all()
+    assert 0 <= accuracies[0] <= 1
+    after = program.state()
+    return {place: after[place] - before[place] for place in after}
+
+
+@pytest.mark.parametrize("align", ["mmd", "dann"])
+def test_alignment_changes_what_trains_and_with_no_strength_nothing(network: Any, align: str) -> None:
+    trained = Trained(align=align)
+    moved = [one_step(network, trained, s, np.float32(1.0)) for s in (0.0, 0.0, 5.0)]
+    body = [place for place in moved[0] if place[0].isdigit() and np.abs(moved[0][place]).any()]
+    assert body
+    assert all(np.array_equal(moved[0][place], moved[1][place]) for place in moved[0])
+    assert any(not np.array_equal(moved[0][place], moved[2][place]) for place in body)
+    if align == "dann":  # which tells domains apart learns whatever the strength
+        assert np.abs(moved[0]["domain_logit:0"]).any()
+        np.testing.assert_array_equal(moved[0]["domain_hidden:0"], moved[2]["domain_hidden:0"])
+
+
+def test_unlabelled_images_do_not_enter_the_classification_loss(network: Any) -> None:
+    first, second = (one_step(network, Trained(align="mmd"), 0.0, np.float32(s)) for s in (0.0, 1.0))
+    assert all(np.array_equal(first[place], second[place]) for place in first)
+
+
+def test_what_tells_domains_apart_is_no_part_of_the_classifier(network: Any) -> None:
+    plain = network.program(network.cut(0.25), HEAD_OF, Trained(), 0.1)
+    aligned = network.program(network.cut(0.25), HEAD_OF, Trained(align="dann"), 0.1)
+    assert aligned.trainable_params == plain.trainable_params
+    assert {place for place in aligned.variables if place not in plain.variables} == {
+        "domain_reverse:0", "domain_hidden:0", "domain_hidden:1", "domain_logit:0", "domain_logit:1"
+    }  # fmt: skip
+
+
+def test_adapted_statistics_are_the_target_s(tasks: Callable[..., list[CellTask]]) -> None:
+    _, refit = tasks()
+    refit.refit_epochs = [1]
+    kinds = {}
+    for statistics in ("train", "target"):
+        stage = replace(BODY, cut=0.25, data="source", batch_norm="trained", statistics=statistics)
+        fitted = refit.fit_stages([stage])
+        kinds[statistics] = fitted.predictor.program, fitted.predictor.state  # type: ignore[attr-defined]
+    program, state = kinds["target"]
+    differ = [place for place in state if not np.array_equal(state[place], kinds["train"][1][place])]
+    statistic = {
+        place for place, v in program.variables.items() if v.name in ("moving_mean", "moving_variance")
+    }
+    assert differ
+    assert set(differ) <= statistic  # the training was the same
+    inputs, _ = refit.inputs(
+        BODY if program is None else replace(BODY, cut=0.25), refit.target, augmented=False
+    )
+    program.reset(kinds["train"][1], 0, 0.0)
+    program.reestimate(lambda rows: inputs(rows, None), len(refit.target))
+    for place in differ:
+        np.testing.assert_allclose(program.state()[place], state[place], rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"data": "elsewhere"}, "data"),
+        ({"align": "magic"}, "align"),
+        ({"align": "mmd", "data": "target"}, "without the source"),
+        ({"align": "mmd", "cut": "top"}, "no layer of the backbone"),
+        ({"align_weight": -1.0}, "align_weight"),
+        ({"statistics": "target"}, "batch_norm is 'trained'"),
+    ],
+)
+def test_stages_that_make_no_sense_are_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        replace(BODY, **changes)
+
+
+def test_batch_normalisation_is_asked_for_where_it_is_needed() -> None:
+    info = Info("image", ("a", "b"), 0, True, 32, 32, has_source=True, has_batch_norm=False)
+    reason = strategies.get_strategy("adabn").skip(info)
+    assert reason is not None
+    assert "batch normalisation" in reason
+
+
+# --------------------------------------------------------------------------------------------- translation
+
+
+def test_a_translator_begins_as_it_was_and_comes_out_the_same() -> None:
+    networks = Networks(16)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 24, 24, 3), np.uint8)
+    dark = rng.uniform(-1, -0.6, (20, 16, 16, 3)).astype(np.float32)
+    networks.reset(0)
+    networks.warm()
+    np.testing.assert_array_equal(networks.translated(images), images)
+    bright = rng.uniform(0.2, 0.6, (20, 16, 16, 3)).astype(np.float32)
+    results = []
+    for seed in (0, 0, 1):
+        networks.reset(seed)
+        networks.train(bright, dark, 30, seed, lambda text: None)
+        results.append(networks.translated(np.full((3, 24, 24, 3), 180, np.uint8)))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+    assert results[0].mean() < 150  # towards the dark
