@@ -156,6 +156,7 @@ class Networks:
         self.discriminators = _Discriminators(
             [source, target, made_source, made_target],
             [of_source(source), of_target(target), of_source(made_source), of_target(made_target)],
+            name="discriminators",
         )
         for model, trained in ((self.generators, self.parts[:2]), (self.discriminators, self.parts[2:])):
             model.chosen = frozenset(id(v) for part in trained for v in part.trainable_variables)

@@ -84,7 +84,7 @@ def test_what_the_target_s_own_labels_do_stands_beside_it(tmp_path: Path) -> Non
     assert section is not None
     text = " ".join(section.conclusions)
     assert "With 3,409 labels, the best without the source is full fine-tuning" in text
-    assert "90.0%" in text
+    assert "89.9%" in text
 
 
 def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from PIL import Image
 from bench.datasets import open_dataset
 from bench.domains import SourceDomain, description, pair
 from bench.errors import RequestError
+from bench.plan import load_plan
+from bench.runs import prepare
 
 CLASSES = ("cat", "dog", "eel")
 Make = Callable[..., Any]
@@ -201,3 +203,71 @@ def test_what_is_held_out_of_the_source_is_held_out_by_groups(folder: Make) -> N
     assert set(domain.part.labels[val]) == set(domain.part.labels[train]) == {0, 1, 2}
     assert len(val) == pytest.approx(0.2 * len(domain.rows), abs=2)
     assert not np.array_equal(domain.divided(1)[1], val)
+
+
+# ------------------------------------------------------------------------------------------------ in plans
+
+
+@pytest.fixture
+def plan(folder: Make, tmp_path: Path) -> Make:
+    """A plan on two folders with the same names."""
+    folder("source", 1)
+    folder("target", 2)
+
+    def make(**changes: Any) -> Any:
+        content = {
+            "datasets": [str(tmp_path / "target")],
+            "backbones": ["MobileNet:alpha=0.25,weights=none"],
+            "source_dataset": str(tmp_path / "source"),
+            "strategies": ["source_only", "full_finetune"],
+            "fractions": [0.5, 1.0],
+            "image_size": 32,
+            "seeds": 1,
+        }
+        return load_plan({**content, **changes})
+
+    return make
+
+
+def test_only_what_uses_a_source_depends_on_it(plan: Make) -> None:
+    prepared = prepare(plan())
+    of = {cell.strategy: cell for cell in prepared.cells}
+    assert of["source_only"].source_name == "source"
+    assert of["source_only"].source_groups == "names"
+    assert of["full_finetune"].source_fingerprint == ""
+    without = prepare(plan(source_dataset=""))
+    ids = {(c.strategy, c.fraction): c.id for c in without.cells}
+    for cell in prepared.cells:
+        same = ids[cell.strategy, cell.fraction] == cell.id
+        assert same == (cell.strategy == "full_finetune")
+    assert any("names of the target" in note for note in prepared.notes)
+    assert prepared.source_dataset is not None
+    assert prepared.sizes[prepared.source_dataset.fingerprint] == len(prepared.source_dataset.pool.ids)
+
+
+def test_what_counts_as_one_group_is_part_of_a_cell(plan: Make) -> None:
+    auto, names, none = (
+        next(c for c in prepare(plan(source_groups=kind)).cells if c.strategy == "source_only")
+        for kind in ("auto", "names", "none")
+    )
+    assert auto.id == names.id != none.id
+
+
+def test_no_labels_at_all(plan: Make) -> None:
+    able = ["source_only", "adabn", "deep_coral", "mmd", "dann", "cycle_gan"]
+    cells = prepare(plan(fractions=[0, 1], strategies=able)).cells
+    assert {cell.fraction for cell in cells} == {0.0, 1.0}
+    with pytest.raises(RequestError, match=r"full_finetune, source_then_target need some") as error:
+        prepare(plan(fractions=[0, 1], strategies=[*able, "full_finetune", "source_then_target"]))
+    assert error.value.exit_code == 2
+    assert error.value.field == "fractions"
+
+
+def test_a_source_that_nothing_uses_is_refused(plan: Make) -> None:
+    with pytest.raises(RequestError, match=r"a strategy that uses it: source_only, .*dann"):
+        prepare(plan(strategies=["scratch", "majority"]))
+
+
+def test_a_source_that_is_no_dataset_is_refused(plan: Make) -> None:
+    with pytest.raises(RequestError, match="existing folder"):
+        prepare(plan(source_dataset="/nowhere/at/all"))
