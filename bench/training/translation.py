@@ -152,6 +152,7 @@ class Networks:
                 back(source),
                 there(target),
             ],
+            name="generators",
         )
         self.discriminators = _Discriminators(
             [source, target, made_source, made_target],

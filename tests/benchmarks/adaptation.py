@@ -1,0 +1,116 @@
+"""Does domain adaptation help from one vendor's emoji to another's, with no labels of the target and with few?
+
+Each direction is three runs: the strategies that need no label of the target, at fraction 0; the same and those
+that use its labels, at few labels; and the target alone. Files of one name are one emoji, so names
+count as groups: no emoji of the test part is in the source. Prints JSON, and with --table a table of means.
+
+    python tests/benchmarks/adaptation.py DATA OUT [--seeds 3] [--epochs 20] [--trials 2] [--image-size 64]
+        [--fractions 0.1] [--backbone MobileNet:alpha=0.25] [--directions google:twitter twitter:google] [--table]
+
+DATA holds a folder of class folders for each domain. Runs in OUT that exist are resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import bench
+from reports.adaptation import adaptations
+from reports.statistics import decide
+
+ADAPTING = ("source_only", "adabn", "deep_coral", "mmd", "dann", "cycle_gan")
+TARGET_ONLY = ("feature_extraction", "full_finetune", "majority")
+
+
+def measured(run: Any, region: float = 0.01) -> list[dict[str, Any]]:
+    """One entry a strategy and label count: accuracy with its interval, and the difference from source only."""
+    results = run.results
+    against = {(a.strategy, a.n): a for a in adaptations(results, run.directory, region)}
+    found = []
+    for decision in decide(results, run.directory, region):
+        for candidate in decision.candidates:
+            mine = against.get((candidate.strategy, decision.n))
+            found.append(
+                {
+                    "strategy": candidate.strategy,
+                    "n": decision.n,
+                    "seeds": candidate.seeds,
+                    "accuracy": candidate.accuracy,
+                    "low": candidate.low,
+                    "high": candidate.high,
+                    "seconds": candidate.seconds,
+                    "against_source_only": None if mine is None else mine.comparison.difference,
+                    "interval": None if mine is None else [mine.comparison.low, mine.comparison.high],
+                    "verdict": None if mine is None else mine.verdict,
+                }
+            )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=2)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.1])
+    parser.add_argument("--backbone", default="MobileNet:alpha=0.25")
+    parser.add_argument("--directions", nargs="+", default=["google:twitter", "twitter:google"])
+    parser.add_argument("--strategies", nargs="+", default=list(ADAPTING))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+
+    found: dict[str, list[dict[str, Any]]] = {}
+    for direction in options.directions:
+        source, target = direction.split(":")
+        common = {
+            "datasets": [str(options.data / target)],
+            "backbones": [options.backbone],
+            "seeds": options.seeds,
+            "epochs": options.epochs,
+            "image_size": options.image_size,
+            "tuning": {"trials": options.trials},
+        }
+        adapting = {**common, "source_dataset": str(options.data / source)}
+        few = [*options.strategies, "source_then_target"]
+        plans = {
+            "none": {**adapting, "strategies": options.strategies, "fractions": [0.0]},
+            "few": {**adapting, "strategies": few, "fractions": options.fractions},
+            "target_only": {
+                **common,
+                "strategies": list(TARGET_ONLY),
+                "fractions": sorted({*options.fractions, 1.0}),
+            },
+        }
+        found[direction] = []
+        for name, plan in plans.items():
+            if plan["fractions"]:
+                out = options.out / f"{source}-{target}-{name}"
+                found[direction] += measured(bench.run(plan, out, workers=options.workers))
+    print(json.dumps(found, indent=1))
+    if options.table:
+        for direction, rows in found.items():
+            print(
+                f"\n{direction:32} {'labels':>7} {'accuracy':>9} {'against source only':>32} {'seconds':>8}"
+            )
+            for row in sorted(rows, key=lambda row: (row["n"], -row["accuracy"])):
+                difference = ""
+                if row["against_source_only"] is not None:
+                    low, high = row["interval"]
+                    difference = (
+                        f"{row['against_source_only']:+.3f} ({low:+.3f} to {high:+.3f}) {row['verdict']}"
+                    )
+                print(
+                    f"{row['strategy']:32} {row['n']:>7.0f} {row['accuracy']:>9.3f} {difference:>32} "
+                    f"{row['seconds']:>8.0f}"
+                )
+
+
+if __name__ == "__main__":
+    main()
