@@ -62,8 +62,12 @@ def repeat(
         raise RequestError(
             "cell", cell_id, "a cell of this version's protocol", "Repeat it with the version that made it."
         )
-    if open_dataset(cell.dataset, cell.image_size, cell.resizing).fingerprint != cell.fingerprint:
-        raise RequestError("dataset", cell.dataset, "the data of the run; images or labels have changed")
+    for field, spec, fingerprint in (
+        ("dataset", cell.dataset, cell.fingerprint),
+        ("source_dataset", cell.source_dataset, cell.source_fingerprint),
+    ):
+        if spec and open_dataset(spec, cell.image_size, cell.resizing).fingerprint != fingerprint:
+            raise RequestError(field, spec, "the data of the run; images or labels have changed")
     store = Store(Path(directory))
     limit = load_plan(store.plan_path).limits.cell_seconds
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
