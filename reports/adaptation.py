@@ -167,13 +167,14 @@ def _without_source(found: Sequence[Adaptation], results: pd.DataFrame, several:
             mine = [a for a in adapted if a.n == n]
             if not mine:
                 continue
-            means = cells.groupby(["strategy", "backbone", "weights"])["accuracy"].mean()
-            (strategy, backbone, weights), value = means.idxmax(), float(means.max())
+            means = cells.groupby(["strategy", "backbone", "weights"], as_index=False)["accuracy"].mean()
+            own_best = means.loc[means["accuracy"].idxmax()]
+            title = backbone_title(own_best["backbone"], own_best["weights"])
             best = max(mine, key=lambda a: a.accuracy)
             prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
             said.append(
                 f"{prefix} {words.count(n)} labels, the best without the source is "
-                f"{words.strategy_name(strategy)} on {backbone_title(backbone, weights)}, {words.percent(value)}; "
+                f"{words.strategy_name(own_best['strategy'])} on {title}, {words.percent(own_best['accuracy'])}; "
                 f"the best with it {words.strategy_name(best.strategy)}, {words.percent(best.accuracy)}."
             )
     return said
