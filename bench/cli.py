@@ -47,8 +47,18 @@ Fractions = Annotated[
 ]
 SourceDataset = Annotated[
     str | None,
-    typer.Option(metavar="D", help="Labelled, the same classes, another look: for dann, adabn, ..."),
+    typer.Option(metavar="D", help="Labelled: the same classes, another look; for few-shot, other classes."),
 ]
+Protocol = Annotated[
+    str | None, typer.Option(metavar="fractions|few-shot", help="What is measured.  Default: fractions.")
+]
+Ways = Annotated[
+    str | None, typer.Option(metavar="N,N,..", help="Few-shot: classes of an episode.  Default: 5,20.")
+]
+Shots = Annotated[
+    str | None, typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5.")
+]
+Episodes = Annotated[int | None, typer.Option(help="Few-shot: how many.  Default: 1000.")]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
 Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
 Epochs = Annotated[int | None, typer.Option(help="Cap of the last stage.  Default: 20.")]
@@ -78,6 +88,10 @@ def run(
     strategy: Strategies = None,
     fractions: Fractions = None,
     source_dataset: SourceDataset = None,
+    protocol: Protocol = None,
+    ways: Ways = None,
+    shots: Shots = None,
+    episodes: Episodes = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -111,7 +125,7 @@ def run(
 
     resolved = _plan(
         plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
-        set_,
+        set_, _few_shot(protocol, ways, shots, episodes),
     )  # fmt: skip
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
@@ -143,6 +157,10 @@ def plan(
     strategy: Strategies = None,
     fractions: Fractions = None,
     source_dataset: SourceDataset = None,
+    protocol: Protocol = None,
+    ways: Ways = None,
+    shots: Shots = None,
+    episodes: Episodes = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -159,7 +177,7 @@ def plan(
 
     resolved = _plan(
         plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
-        set_,
+        set_, _few_shot(protocol, ways, shots, episodes),
     )  # fmt: skip
     prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
@@ -393,6 +411,7 @@ def _plan(
     epochs: int | None,
     image_size: int | None,
     assignments: list[str] | None,
+    few_shot: dict[str, Any],
 ) -> Plan:
     """The plan of a file, overridden by flags; the quickstart if neither names a dataset."""
     from bench.plan import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
@@ -411,6 +430,7 @@ def _plan(
         "tuning.trials": trials,
         "epochs": epochs,
         "image_size": image_size,
+        **few_shot,
     }
     for key, value in [*flags.items(), *settings]:
         if value is not None:
@@ -428,6 +448,26 @@ def _repeat(cell: str | None, directory: Path | None) -> int:
     repetition = repeat(cell, directory)
     print_repetition(repetition)
     return 1 if repetition.differences else 0
+
+
+def _few_shot(
+    protocol: str | None, ways: str | None, shots: str | None, episodes: int | None
+) -> dict[str, Any]:
+    """The keys of these flags."""
+    counts = {name: None if text is None else _counts(name, text) for name, text in (("ways", ways), ("shots", shots))}
+    return {
+        "protocol": protocol,
+        "few_shot.ways": counts["ways"],
+        "few_shot.shots": counts["shots"],
+        "few_shot.episodes": episodes,
+    }
+
+
+def _counts(field: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise RequestError(field, text, "whole numbers separated by commas, for instance 1,5") from None
 
 
 def _numbers(field: str, text: str) -> list[float]:

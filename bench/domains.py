@@ -1,5 +1,7 @@
 """Two domains: a source dataset that is labelled, and the target, which has the same classes but looks different.
 
+For strategies that only learn what alike images are, and in the few-shot protocol, the classes are others.
+
 No group may lie on two sides. Images of both datasets are one group where their pixels are identical, where the
 user calls their groups the same (a manifest's column ``group``), or where their files have the same name: the same
 object as two cameras, artists or vendors show it. What shares a group with a test image of the target is never
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,8 +25,14 @@ from bench.datasets.splits import split_validation
 from bench.errors import RequestError
 from bench.leakage import image_hashes
 
+if TYPE_CHECKING:
+    from strategies.base import Strategy
+
 SAME_NAMES = 0.5
 """Where names of so many of the source's files are those of files of the target too, names count as groups."""
+
+LEAST_CLASSES = 4
+"""Of a source in the few-shot protocol: two to learn from, and two held out to tune on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +41,13 @@ class SourceDomain:
 
     Attributes:
         dataset: the source; of it the pool is used, its own test part is not.
-        part: its pool, with labels that are indices into the *target's* class names.
+        part: its pool, with labels that are indices into ``class_names``.
         grouping: what makes images of both one group, beside identical pixels: ``groups`` (of the user's),
             ``names`` (of files, and groups where both have them) or ``none``.
         groups: of the source's images, int64 (N,), in one numbering with ``target_groups``.
         target_groups: of the target's pool, int64 (M,).
         rows: the source's images that share no group with a test image of the target, int64, sorted.
+        class_names: of its labels.
     """
 
     dataset: Dataset
@@ -46,6 +56,7 @@ class SourceDomain:
     groups: np.ndarray
     target_groups: np.ndarray
     rows: np.ndarray
+    class_names: tuple[str, ...]
 
     @property
     def left_out(self) -> int:
@@ -75,27 +86,55 @@ class SourceDomain:
             ) from None
 
 
-def pair(source: Dataset, target: Dataset, grouping: str = "auto") -> SourceDomain:
+Relation = Literal["same", "any", "other"]
+"""What the classes of a source are to be to those of the target, by name."""
+
+
+def relation(strategy: Strategy, few_shot: bool) -> Relation:
+    """Which classes a strategy can learn from: those of the target, any, or in the few-shot protocol other ones."""
+    return "other" if few_shot else "same" if strategy.needs_source else "any"
+
+
+def pair(
+    source: Dataset, target: Dataset, grouping: str = "auto", classes: Relation = "same"
+) -> SourceDomain:
     """Matches the classes of two datasets by name, and finds what must not lie on two sides.
 
     Args:
         source, target: opened at one image size and resizing.
         grouping: ``groups``, ``names`` or ``none`` (see ``SourceDomain``), or ``auto``: names where neither has
             groups of the user's and at least half of the source's file names are names of the target too.
+        classes: ``same``: the source has the very classes of the target, and labels are the target's. ``any``: it has
+            classes of its own. ``other``: none of the target's, all of whose images, not only those of its test part,
+            are kept from being learned from.
 
     Raises:
-        RequestError: the datasets are the same, their classes differ, or nothing of a class is left to learn from.
+        RequestError: the datasets are the same, their classes are not as they should be, or too little is left to
+            learn from.
     """
     if source.fingerprint == target.fingerprint:
         raise RequestError("source_dataset", source.spec, f"another dataset than the target {target.name}")
     parts = (source.pool, target.pool, target.test)
-    part = replace(source.pool, labels=_matched(source, target))
+    part, class_names = source.pool, source.class_names
+    if classes == "same":
+        part, class_names = replace(source.pool, labels=_matched(source, target)), target.class_names
+    elif classes == "other":
+        _check_other(source, target)
     grouping = _grouping(parts) if grouping == "auto" else grouping
     groups = _groups(source, target, grouping)
     of_source, of_pool, of_test = np.split(groups, np.cumsum([len(p.ids) for p in parts])[:-1])
-    rows = np.flatnonzero(~np.isin(of_source, of_test))
-    counts = np.bincount(part.labels[rows], minlength=len(target.class_names))
-    if counts.min() < 2:
+    kept_from = np.concatenate([of_pool, of_test]) if classes == "other" else of_test
+    rows = np.flatnonzero(~np.isin(of_source, kept_from))
+    counts = np.bincount(part.labels[rows], minlength=len(class_names))
+    if classes != "same":
+        least = LEAST_CLASSES if classes == "other" else 2
+        if np.count_nonzero(counts > 1) < least:
+            raise RequestError(
+                "source_dataset",
+                source.spec,
+                f"at least {least} classes of two images that share no group with images of {target.name}",
+            )
+    elif counts.min() < 2:
         scarce = [target.class_names[c] for c in np.flatnonzero(counts < 2).tolist()]
         raise RequestError(
             "source_dataset",
@@ -103,7 +142,7 @@ def pair(source: Dataset, target: Dataset, grouping: str = "auto") -> SourceDoma
             f"at least two images of every class that share no group with test images of {target.name}",
             f"There are not in {_listed(scarce)}.",
         )
-    return SourceDomain(source, part, grouping, of_source, of_pool, rows)
+    return SourceDomain(source, part, grouping, of_source, of_pool, rows, class_names)
 
 
 def description(domain: SourceDomain, target: Dataset) -> list[str]:
@@ -121,6 +160,19 @@ def description(domain: SourceDomain, target: Dataset) -> list[str]:
             f"images of {target.name}, or the same image, and are not learned from."
         )
     return said
+
+
+def _check_other(source: Dataset, target: Dataset) -> None:
+    """Refuses a source that has classes of the target: they would not be new."""
+    there = {name.casefold() for name in source.class_names}
+    both = [name for name in target.class_names if name.casefold() in there]
+    if both:
+        raise RequestError(
+            "source_dataset",
+            source.spec,
+            f"a dataset with none of the classes of {target.name}, which are to be new in the few-shot protocol",
+            f"Both have {_listed(both)}.",
+        )
 
 
 def _matched(source: Dataset, target: Dataset) -> np.ndarray:

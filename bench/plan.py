@@ -22,6 +22,8 @@ from bench.errors import RequestError, did_you_mean
 from bench.files import digest
 
 DEFAULT_STRATEGIES = ("scratch", "feature_extraction", "partial_finetune", "full_finetune", "majority")
+FEW_SHOT_STRATEGIES = ("nearest_pixel", "feature_extraction", "siamese", "prototypical")
+"""Those of the few-shot protocol."""
 
 
 NUMBERLESS = ("limits", "report")
@@ -64,6 +66,27 @@ class Limits(_Section):
     cell_seconds: Annotated[float, Field(gt=0)] = 3600
 
 
+class FewShot(_Section):
+    """What the few-shot protocol measures: every number of ways with every number of shots.
+
+    An episode has ``ways`` new classes, ``shots`` labelled images of each, and ``queries`` others of each, at most, to
+    be classified.
+    """
+
+    ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = [5, 20]
+    shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [1, 5]
+    episodes: Annotated[int, Field(ge=10)] = 1000
+    queries: Annotated[int, Field(ge=1)] = 5
+
+    @field_validator("ways", "shots")
+    @classmethod
+    def _distinct(cls, values: list[int]) -> list[int]:
+        twice = [v for i, v in enumerate(values) if v in values[:i]]
+        if twice:
+            raise ValueError(f"every value once; {twice[0]!r} is given twice")
+        return sorted(values)
+
+
 class Report(_Section):
     """How results are read and shown. Like limits, none of it changes a number of a cell."""
 
@@ -100,6 +123,10 @@ class Plan(_Section):
     """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
     source_groups: Literal["auto", "names", "none"] = "auto"
     """Which of its images count as one group with images of the dataset, see ``bench.domains.pair``."""
+    protocol: Literal["fractions", "few-shot"] = "fractions"
+    """``fractions``: learn from shares of the labels. ``few-shot``: tell new classes apart by a few labels each, after
+    learning from the other classes of ``source_dataset``."""
+    few_shot: FewShot = FewShot()
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()
@@ -115,11 +142,13 @@ class Plan(_Section):
 
     @model_serializer(mode="wrap")
     def _without_source(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A plan without a source is written, and hashed, as before there were any.
+        # A plan without a source is written, and hashed, as before there were any; and so with protocols.
         content: dict[str, Any] = handler(self)
         if not self.source_dataset:
             for key in ("source_dataset", "source_groups"):
                 content.pop(key, None)
+        for key in ("fractions",) if self.protocol == "few-shot" else ("protocol", "few_shot"):
+            content.pop(key, None)
         return content
 
     def to_toml(self) -> str:
@@ -216,6 +245,13 @@ def _validated(content: dict[str, Any]) -> Plan:
         content["backbones"] = _crossed(
             content.get("backbones", Plan.model_fields["backbones"].default), content.pop("weights")
         )
+    if content.get("protocol") == "few-shot":
+        if "fractions" in content:
+            remedy = "It takes --shots, labels a class."
+            raise RequestError("fractions", content["fractions"], "nothing in the few-shot protocol", remedy)
+        content.setdefault("strategies", list(FEW_SHOT_STRATEGIES))
+    elif "few_shot" in content:
+        raise RequestError("few_shot", content["few_shot"], "nothing without --protocol few-shot")
     if "datasets" not in content:
         raise RequestError(
             "datasets", "nothing", "at least one dataset", "See 'python -m bench ls datasets'."
@@ -273,7 +309,7 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
     return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits, "report": Report}
+_SECTIONS: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits, "few_shot": FewShot, "report": Report}
 
 
 def _literals(expected: str) -> list[str]:

@@ -14,7 +14,7 @@ from bench.files import digest
 PROTOCOL_VERSION = 1
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -65,15 +65,17 @@ class Cell:
     source_fingerprint: str = ""
     source_groups: str = ""
     """What makes images of both one group, see ``bench.domains.SourceDomain``."""
+    few_shot: dict[str, Any] = field(default_factory=dict)
+    """In the few-shot protocol: ways, shots, episodes, queries; see ``bench.plan.FewShot``. Else empty."""
 
     @property
     def identity(self) -> dict[str, Any]:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("dataset", "dataset_name", "source_dataset", "source_name"):
             del content[name]
-        for name in ("source_fingerprint", "source_groups"):
+        for name in ("source_fingerprint", "source_groups", "few_shot"):
             if not content[name]:
-                del content[name]  # a cell without a source is what it was before there were any
+                del content[name]  # a cell without them is what it was before there were any
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content
@@ -87,7 +89,8 @@ class Cell:
     def label(self) -> str:
         """A short text for people: ``full_finetune MobileNet:alpha=0.25 10% seed 0``."""
         backbone = f" {titled(self.backbone, self.weights)}" if self.backbone else ""
-        return f"{self.strategy}{backbone} {self.dataset_name} {self.fraction * 100:g}% seed {self.seed}"
+        labels = "few-shot" if self.few_shot else f"{self.fraction * 100:g}%"
+        return f"{self.strategy}{backbone} {self.dataset_name} {labels} seed {self.seed}"
 
 
 @dataclass
@@ -106,7 +109,8 @@ class Record:
     n_source: int | None = None
     """Labelled images of the source dataset that the refit had. Since schema 4."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set."""
+    """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set. In the few-shot protocol:
+    verification_auc."""
     costs: dict[str, float | None] = field(default_factory=dict)
     """tune_seconds, fit_seconds, prefix_seconds, total_seconds, wall_seconds, inference_ms_per_image, params,
     trainable_params, peak_memory_mb."""
@@ -127,6 +131,9 @@ class Record:
     """Of a tuned pretrained backbone, one an end of a block from the input upward: block, depth (share of the
     layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
     training images). Since schema 3."""
+    episodes: list[dict[str, Any]] = field(default_factory=list)
+    """In the few-shot protocol, one a setting: ways, shots, scope (``all``, or ``within`` a superclass), accuracy (mean
+    over episodes) and deviation (between episodes). Since schema 5."""
     error: dict[str, str] | None = None
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
     warnings: list[str] = field(default_factory=list)

@@ -22,7 +22,8 @@ from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.splits import check_fraction
-from bench.domains import SourceDomain, description, pair
+from bench.domains import SourceDomain, description, pair, relation
+from bench.episodes import check_episodes
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
@@ -97,18 +98,26 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
     datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
+    few_shot = plan.few_shot.model_dump() if plan.protocol == "few-shot" else {}
+    fractions = [0.0] if few_shot else plan.fractions
     for dataset in datasets:
         pool = dataset.pool
-        for fraction in filter(None, plan.fractions):
+        for fraction in filter(None, fractions):
             check_fraction(
                 pool.labels, pool.groups, fraction, plan.seeds, dataset.fingerprint, dataset.class_names
             )
+        if few_shot:
+            check_episodes(dataset, **few_shot)
     domains: dict[str, SourceDomain] = {}
     if plan.source_dataset:
         source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
-        domains = {dataset.fingerprint: pair(source, dataset, plan.source_groups) for dataset in datasets}
+        relations = [relation(s, bool(few_shot)) for s in strategies.values() if s.needs_source]
+        classes = relations[0] if relations else "other" if few_shot else "any"
+        domains = {
+            dataset.fingerprint: pair(source, dataset, plan.source_groups, classes) for dataset in datasets
+        }
         for domain in domains.values():
-            for seed in range(plan.seeds if 0 in plan.fractions else 0):
+            for seed in range(plan.seeds if 0 in fractions and not few_shot else 0):
                 domain.divided(seed)
     weights = {spec: Weights("none", "", None) for spec in specs}
     weights |= resolving.result()
@@ -120,12 +129,14 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     for dataset in datasets:
         for spec in specs:
             for name, strategy in strategies.items():
-                for fraction in sorted(
-                    plan.fractions, reverse=True
-                ):  # the long ones first: workers end together
-                    for seed in range(plan.seeds):
+                once = bool(few_shot) and not strategy.trains
+                uses_source = strategy.needs_source or strategy.uses_source
+                uses_source |= bool(few_shot) and strategy.uses_backbone
+                for fraction in sorted(fractions, reverse=True):  # the long ones first: workers end together
+                    for seed in range(1 if once else plan.seeds):
                         cell = _cell(plan, dataset, spec, weights[spec], name, strategy, fraction, seed)
-                        if strategy.needs_source and domains:
+                        cell = replace(cell, few_shot=few_shot)
+                        if uses_source and domains:
                             cell = _with_source(cell, domains[dataset.fingerprint])
                         cells.setdefault(cell.id, cell)
     notes = [line for d in datasets if domains for line in description(domains[d.fingerprint], d)]
@@ -141,9 +152,17 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
 
 
 def _check_source(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
-    """Refuses a source dataset that nothing uses, and no labels at all for strategies that need some."""
-    if plan.source_dataset and not any(strategy.needs_source for strategy in strategies.values()):
-        able = [name for name in STRATEGIES if get_strategy(name).needs_source]
+    """Refuses a source dataset that nothing uses, no labels at all for strategies that need some, and in the
+    few-shot protocol strategies that are of another."""
+    if plan.protocol == "few-shot":
+        unable = [name for name, strategy in strategies.items() if not strategy.few_shot]
+        if unable:
+            able = [name for name in STRATEGIES if get_strategy(name).few_shot]
+            expected = f"strategies that tell new classes apart by a few labels: {', '.join(able)}"
+            raise RequestError("strategies", unable[0], expected)
+        return
+    if plan.source_dataset and not any(s.needs_source or s.uses_source for s in strategies.values()):
+        able = [name for name in STRATEGIES if (s := get_strategy(name)).needs_source or s.uses_source]
         expected = f"a strategy that uses it: {', '.join(able)}"
         raise RequestError("source_dataset", plan.source_dataset, expected)
     needy = [name for name, strategy in strategies.items() if strategy.needs_labels]
@@ -573,7 +592,7 @@ def _latencies(
     jobs: dict[str, dict[str, Any]] = {}
     of_cell: dict[str, str] = {}
     for cell in todo:
-        if not cell.backbone:
+        if not cell.backbone or cell.few_shot:  # an episode's classifier is no part of a network
             continue
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]

@@ -38,6 +38,9 @@ STRATEGIES: dict[str, str] = {
     "mmd": "strategies.mmd:MeanDiscrepancy",
     "dann": "strategies.dann:DomainAdversarial",
     "cycle_gan": "strategies.cycle_gan:CycleGan",
+    "prototypical": "strategies.prototypical:Prototypical",
+    "siamese": "strategies.siamese:Siamese",
+    "nearest_pixel": "strategies.nearest_pixel:NearestPixel",
     "majority": "strategies.majority:Majority",
 }
 """Name to ``module:class``."""

@@ -21,7 +21,7 @@ returns, and scores that. To add a strategy: one file here, one line in ``strate
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
@@ -52,6 +52,8 @@ class Info:
     """Whether it has batch normalisation, whose statistics are those of a domain."""
     has_source: bool = False
     """Whether there is a labelled dataset of another domain, the source."""
+    few_shot: bool = False
+    """Whether classes that are not learned from are told apart by a few labels each (protocol few-shot)."""
 
     @property
     def classes(self) -> int:
@@ -210,6 +212,33 @@ class Fitted:
     """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
 
 
+Classify = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""Learns from a few features (N, D) with labels (N,) below the number of classes, the last argument, and gives the
+probabilities (M, classes) of other features (M, D), the third."""
+
+
+@dataclass
+class Embedding:
+    """What ``embed`` returns: what images are to a strategy that tells new classes apart. Fields as in ``Fitted``."""
+
+    embed: Callable[[Examples], np.ndarray]
+    """Features of examples, float32 (N, D)."""
+    params: int = 0
+    trainable_params: int = 0
+    epochs: list[int] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    prefixes: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def fitted(self, predictor: Predictor) -> Fitted:
+        """A classifier on these features, with what they took."""
+        return Fitted(
+            predictor, self.params, self.trainable_params, self.epochs, self.curve, self.seconds, self.prefixes,
+            self.notes,
+        )  # fmt: skip
+
+
 class Task(Protocol):
     """What a strategy is given. It holds no test set."""
 
@@ -256,6 +285,18 @@ class Task(Protocol):
     def memory(self) -> dict[str, Any]:
         """What a strategy keeps from one trial to the next; another one in the refit."""
 
+    def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
+        """Trains the backbone so that its features are near each other for images of one class.
+
+        On ``source``, or on ``train`` where there is none, with early stopping where there is a validation part.
+
+        Args:
+            stage: how; from random weights if the backbone has none.
+            loss: a name in ``bench.training.metric_losses.LOSSES``.
+            turns: 4: a class turned by quarters counts as four classes; 1: it is not turned.
+            classify: how features are to be used, for the validation.
+        """
+
     def with_source(self, images: np.ndarray, labels: np.ndarray) -> Task:
         """The same task with these labelled images added to its source.
 
@@ -292,6 +333,12 @@ class Strategy:
     """False: runs once a backbone, whatever its weights."""
     needs_source: ClassVar[bool] = False
     """Whether it learns from a labelled dataset of another domain: only then it is given one."""
+    uses_source: ClassVar[bool] = False
+    """Whether it learns from a labelled source dataset of any classes, if there is one."""
+    few_shot: ClassVar[bool] = False
+    """Whether it can tell new classes apart by a few labels each: then it has ``embed`` and ``classify``."""
+    trains: ClassVar[bool] = True
+    """In the few-shot protocol: False if it trains no network, and so is the same for all seeds."""
     needs_labels: ClassVar[bool] = True
     """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""
@@ -316,6 +363,21 @@ class Strategy:
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         """The schedule for the hyperparameters ``hp`` (``hp.get(name)``)."""
         raise NotImplementedError(f"{type(self).__name__} defines neither stages() nor fit()")
+
+    def few_shot_space(self, hp: Any) -> None:
+        """Declares what is searched in the few-shot protocol, on held-out classes of the source."""
+        self.space(hp)
+
+    def embed(self, task: Task, hp: Any) -> Embedding:
+        """In the few-shot protocol: what images are to it. ``task.train`` are images of other classes, those of the
+        source, or there are none; of the new classes it sees nothing."""
+        raise NotImplementedError(f"{type(self).__name__} has no embed()")
+
+    def classify(
+        self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
+    ) -> np.ndarray:
+        """In the few-shot protocol: the probabilities of queries, learned from the support alone; see ``Classify``."""
+        raise NotImplementedError(f"{type(self).__name__} has no classify()")
 
     def fit(self, task: Task, hp: Any) -> Fitted:
         """Trains on ``task`` and returns the predictor with what it took."""

@@ -59,6 +59,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
         return fixed
     declared = Declared()
     strategy.space(declared)
+    if strategy.few_shot:
+        strategy.few_shot_space(declared)
     for option in options.split(","):
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals or name not in declared.values or name in fixed:

@@ -17,6 +17,9 @@ class NearestMean(OnFeatures):
     def space(self, hp: Any) -> None:
         hp.Choice("sharpness", [3.0, 10.0, 30.0], default=10.0)
 
+    def few_shot_space(self, hp: Any) -> None:
+        hp.Fixed("sharpness", 10.0)  # what is nearest does not depend on it
+
     def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
         unit, sharpness = normalised(features), hp.get("sharpness")
         counts = np.bincount(labels, minlength=classes)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from strategies.base import Examples, Fitted, Strategy, Task
+from strategies.base import Embedding, Examples, Fitted, Strategy, Task
 
 Classify = Callable[[np.ndarray], np.ndarray]
 """From features (N, D) to class probabilities (N, classes)."""
@@ -19,6 +19,8 @@ class OnFeatures(Strategy):
     """A strategy that learns from features, standardised by the mean and deviation of the training images."""
 
     layers: ClassVar[Literal["last", "all"]] = "last"
+    few_shot = True
+    trains = False
 
     @abstractmethod
     def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
@@ -51,6 +53,30 @@ class OnFeatures(Strategy):
             seconds=seconds,
             prefixes=dict(task.prefixes),
         )
+
+    def embed(self, task: Task, hp: Any) -> Embedding:
+        return frozen_features(task, self.layers)
+
+    def classify(
+        self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
+    ) -> np.ndarray:
+        return self.learn(support, labels, classes, hp)[0](queries)
+
+
+def frozen_features(task: Task, layers: Literal["last", "all"] = "last") -> Embedding:
+    """The frozen backbone's features in the few-shot protocol: standardised by images of the source, if there are any
+    (Wang et al. 2019, SimpleShot, arXiv:1911.04623), for a few labelled images tell no deviation."""
+    centre, scale = np.float32(0), np.float32(1)
+    if len(task.train):
+        known = task.features(task.train, layers)
+        centre, deviation = known.mean(axis=0), known.std(axis=0)
+        # What hardly ever differs on the source would drown all else where it does.
+        scale = 1 / np.maximum(deviation, 0.1 * deviation.mean() + 1e-12)
+    return Embedding(
+        lambda examples: (task.features(examples, layers) - centre) * scale,
+        params=task.info.backbone_params,
+        prefixes=dict(task.prefixes),
+    )
 
 
 class _Predictor:

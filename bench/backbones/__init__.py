@@ -162,16 +162,27 @@ BACKBONES: dict[str, BackboneInfo] = {
     for module, (size, options, summary, members) in _MODULES.items()
     for name, (params, top1) in members.items()
 }
-"""All networks of Keras Applications and EfficientNetLite0, by name."""
+"""All networks of Keras Applications, EfficientNetLite0 and Conv4, by name."""
+
+BACKBONES["Conv4"] = BackboneInfo(
+    "Conv4",
+    "conv4",
+    0.11,
+    None,
+    16,
+    {"filters": int},
+    "four small convolutions, no ImageNet weights; few-shot learning of small images trains it in minutes",
+)
 
 # An option at its default is left out of a specification: what is the same network has the same text.
-_DEFAULTS: dict[str, object] = {"alpha": 1.0, "depth_multiplier": 1, "minimalistic": False}
+_DEFAULTS: dict[str, object] = {"alpha": 1.0, "depth_multiplier": 1, "minimalistic": False, "filters": 64}
 
 # The widths for which Keras Applications has ImageNet weights.
 _IMAGENET_ALPHAS: dict[str, tuple[float, ...]] = {
     "mobilenet": (0.25, 0.5, 0.75, 1.0),
     "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
     "mobilenet_v3": (0.75, 1.0),
+    "conv4": (),
 }
 
 

@@ -47,6 +47,7 @@ def _inside(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 FRONTS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
+    "conv4": _symmetric,
     "convnext": _inside,
     "densenet": _standardised,
     "efficientnet": _inside,
@@ -98,6 +99,10 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
         model = keras.Model(image, efficientnet_lite.efficientnet_lite0(front), name=spec.name.lower())
         if weights.kind == "imagenet":
             efficientnet_lite.load_imagenet(model, _path(weights))
+    elif spec.info.module == "conv4":
+        from bench.backbones.conv4 import conv4
+
+        model = keras.Model(image, conv4(front, **dict(spec.options)), name=spec.name.lower())
     else:
         application = _application(spec, image_size, front, weights.kind)
         # The applications keep their input in a list; rebuilt so that the model takes a bare tensor.

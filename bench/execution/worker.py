@@ -73,21 +73,23 @@ class _Runner:
 
         self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
-        self.domains: dict[tuple[str, str, str], Any] = {}
+        self.domains: dict[tuple[str, ...], Any] = {}
 
     def dataset(self, cell: Any) -> Any:
         return self._opened(cell, cell.dataset, cell.fingerprint)
 
     def domain(self, cell: Any) -> Any:
         """The source of a cell as it stands to its dataset; None if it has none."""
-        from bench.domains import pair
+        from bench.domains import pair, relation
+        from strategies import get_strategy
 
         if not cell.source_fingerprint:
             return None
         source = self._opened(cell, cell.source_dataset, cell.source_fingerprint)
-        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups)
+        classes = relation(get_strategy(cell.strategy), bool(cell.few_shot))
+        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups, classes)
         if key not in self.domains:
-            self.domains[key] = pair(source, self.dataset(cell), cell.source_groups)
+            self.domains[key] = pair(source, self.dataset(cell), cell.source_groups, classes)
         return self.domains[key]
 
     def _opened(self, cell: Any, spec: str, fingerprint: str) -> Any:
@@ -106,11 +108,17 @@ class _Runner:
         pretraining the weights, and what baselines answer, in the folder that it names."""
         from bench.records import Cell
         from bench.training.cell import run_cell
+        from bench.training.few_shot import run_few_shot
 
         try:
             cell = Cell(**job["cell"])
             dataset = self.dataset(cell)
-            outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick, self.domain(cell))
+            if cell.few_shot:
+                outcome = run_few_shot(cell, dataset, self.engine, tick, self.domain(cell))
+            else:
+                outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick, self.domain(cell))
+            if outcome.episodes is not None:
+                self._write_arrays(Path(job["predictions"]), {"accuracies": outcome.episodes})
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)
             if outcome.samples is not None:
@@ -129,13 +137,18 @@ class _Runner:
             }
             return {"status": "oom" if _is_out_of_memory(error) else "failed", "error": problem}
 
-    @staticmethod
-    def _write_predictions(path: Path, probabilities: Any, test: Any) -> None:
+    def _write_predictions(self, path: Path, probabilities: Any, test: Any) -> None:
         import numpy as np
 
         content = {"probabilities": probabilities, "labels": test.labels, "ids": np.array(test.ids, np.str_)}
         if test.groups is not None:
             content["groups"] = test.groups
+        self._write_arrays(path, content)
+
+    @staticmethod
+    def _write_arrays(path: Path, content: dict[str, Any]) -> None:
+        import numpy as np
+
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:

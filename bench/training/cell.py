@@ -38,6 +38,8 @@ class Outcome:
     state: State | None = None
     samples: np.ndarray | None = None
     """Pictures for the report, see ``strategies.base.Fitted``."""
+    episodes: np.ndarray | None = None
+    """In the few-shot protocol: accuracy by setting and episode, float32, in the order of ``Record.episodes``."""
 
 
 def run_cell(
@@ -90,7 +92,7 @@ def run_cell(
 
     if domain is not None:
         sizes["n_source"] = len(domain.rows)
-    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick, domain)
+    tuned = Search(cell, dataset, network, strategy, info, train, val, tick, domain)
     try:
         tuned.run()
         tick("refit on all labels")
@@ -124,7 +126,7 @@ def run_cell(
     return Outcome(fields, probabilities.astype(np.float32), network, state, final.samples)
 
 
-class _Search:
+class Search:
     """The search of a cell and what came of it."""
 
     def __init__(
@@ -149,6 +151,20 @@ class _Search:
         self._task: CellTask | None = None
 
     def run(self) -> None:
+        """Searches.
+
+        Raises:
+            NotFinite: no trial had a finite loss.
+        """
+        tuning = self.cell.tuning
+        search(
+            self.space(), tuning["algorithm"], tuning["trials"], self.cell.epochs, self.cell.seed, self._evaluate
+        )
+        if self.best is None:
+            raise NotFinite(f"no trial had a finite loss; the first: {self.trials[0]['error']}")
+
+    def space(self) -> HyperParameters:
+        """What is searched; its values are the defaults."""
         space = HyperParameters()
         if self.strategy.uses_backbone:
             for key in ("hidden_units", "dropout"):
@@ -156,11 +172,12 @@ class _Search:
                     space.Choice(key, self.cell.head[key])
         for name, value in self.strategy.fixed.items():
             space.Fixed(name, value)  # what is there first stays
+        self.declare(space)
+        return space
+
+    def declare(self, space: HyperParameters) -> None:
+        """Adds what the strategy searches."""
         self.strategy.space(space)
-        tuning = self.cell.tuning
-        search(space, tuning["algorithm"], tuning["trials"], self.cell.epochs, self.cell.seed, self._evaluate)
-        if self.best is None:
-            raise NotFinite(f"no trial had a finite loss; the first: {self.trials[0]['error']}")
 
     def _evaluate(self, proposal: Proposal) -> float:
         hp = proposal.hp
@@ -179,27 +196,17 @@ class _Search:
         if self._task is None:
             self._task = self.task(self.train, self.val)
         task = self._task
-        val = task.val
-        assert val is not None
         task.epochs, task.head, task.tick = proposal.epochs, self.head(hp), counted
         try:
-            fitted = self.strategy.fit(task, hp)
-            probabilities = fitted.predictor.predict(val)
-            if not np.isfinite(probabilities).all():
-                error = NotFinite("the predictions are not finite")
-                error.seconds, error.prefixes = fitted.seconds, fitted.prefixes
-                raise error
+            fitted, value, measured = self.scored(task, hp)
         except NotFinite as error:
             trial |= {"status": "diverged", "error": str(error), "score": None, "seconds": error.seconds}
             self.use(error.prefixes)
             return WORST
-        labels = val.labels
-        value = selection_score(probabilities, labels)
         trial |= {
             "status": "ok",
             "score": value,
-            "val_accuracy": accuracy(probabilities, labels),
-            "val_log_loss": log_loss(probabilities, labels),
+            **measured,
             "epochs": fitted.epochs[-1] if fitted.epochs else None,
             "seconds": fitted.seconds,
         }
@@ -207,6 +214,26 @@ class _Search:
         if self.best is None or value > self.best[0]:
             self.best, self.best_hp = (value, trial, fitted), hp
         return value
+
+    def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
+        """One trial: what was trained, its score on validation, and what a record says of it.
+
+        Raises:
+            NotFinite: it diverged.
+        """
+        fitted = self.strategy.fit(task, hp)
+        val = task.val
+        assert val is not None
+        probabilities = fitted.predictor.predict(val)
+        if not np.isfinite(probabilities).all():
+            error = NotFinite("the predictions are not finite")
+            error.seconds, error.prefixes = fitted.seconds, fitted.prefixes
+            raise error
+        measured = {
+            "val_accuracy": accuracy(probabilities, val.labels),
+            "val_log_loss": log_loss(probabilities, val.labels),
+        }
+        return fitted, selection_score(probabilities, val.labels), measured
 
     def use(self, prefixes: dict[str, float]) -> None:
         """Counts prefixes by cut, each once."""
@@ -218,11 +245,12 @@ class _Search:
         assert self.best is not None
         winner = self.best[2]
         task = self.task(rows, None)
-        task.refit_epochs, task.epochs = winner.epochs, self._epochs_of_winner()
+        task.refit_epochs, task.epochs = winner.epochs, self.epochs_of_winner()
         task.head = self.head(self.best_hp)
         return self.strategy.fit(task, self.best_hp)
 
-    def _epochs_of_winner(self) -> int:
+    def epochs_of_winner(self) -> int:
+        """The cap that its last stage had."""
         return int(self.best_hp.values.get("tuner/epochs", self.cell.epochs))
 
     def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:

@@ -20,7 +20,7 @@ from bench.training.metrics import accuracy, log_loss
 from bench.training.prefixes import VIEWS
 from bench.training.programs import HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
-from strategies.base import Examples, Fitted, Info, Stage
+from strategies.base import Classify, Embedding, Examples, Fitted, Info, Stage
 
 STATISTICS_IMAGES = 256
 """Training images on which batch statistics are re-estimated before an evaluation during training."""
@@ -116,6 +116,8 @@ class CellTask:
         source: see ``Task``.
         n_source: labelled examples of the source in the refit, which a search may have fewer of.
         memory: see ``Task``.
+        judge: in the few-shot protocol: the mean accuracy of episodes, from the features of ``val`` and how they
+            are to be classified.
     """
 
     network: Network | None
@@ -133,6 +135,7 @@ class CellTask:
     source: PartExamples | None = None
     n_source: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
+    judge: Callable[[np.ndarray, Classify], float] | None = None
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
     _spent: dict[tuple[str, bool], float] = field(default_factory=dict)
 
@@ -179,6 +182,12 @@ class CellTask:
             notes=notes,
             similarity=self._similarity(stages, progress.state),
         )
+
+    def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
+        """See ``Task.fit_embedding``."""
+        from bench.training.embedding import fit_embedding
+
+        return fit_embedding(self, stage, loss, turns, classify)
 
     @property
     def target(self) -> PartExamples:

@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.backbones.cuts import Cut, block_of, split
 from bench.training.alignment import Alignment, ReverseGradient
+from bench.training.metric_losses import BATCH_IMAGES, LOSSES, ON_SPHERE, Unit, prototype_logits
 from bench.training.seeds import derived_seed, generator
 from strategies.base import Stage
 
@@ -63,6 +64,9 @@ class Trained:
     align: str = "none"
     mixed: bool = False
     """Whether half of the labelled examples of an aligned batch are of the target."""
+    metric: str = ""
+    """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a batch
+    is one image of each class after the other."""
 
     @classmethod
     def of(cls, stage: Stage, mixed: bool = False) -> Trained:
@@ -136,6 +140,35 @@ class _Aligned(Selected):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         labelled = keras.ops.shape(y)[0] // 2
         self.accuracy.update_state(y[:labelled], y_pred[0][:labelled])
+        return self.get_metrics_result()
+
+
+class _Metric(keras.Model):
+    """A network that is trained to bring images of one class together; its outputs are features (N, D)."""
+
+    def __init__(self, inputs: Any, features: Any, loss: str, classes: int) -> None:
+        super().__init__(inputs, Unit(name="head_unit")(features) if loss in ON_SPHERE else features)
+        self.of_features = LOSSES[loss]
+        self.classes = classes
+        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+    def _by_class(self, features: Any) -> Any:
+        return keras.ops.reshape(features, (BATCH_IMAGES, self.classes, features.shape[-1]))
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        return self.of_features(self._by_class(y_pred))
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        logits = prototype_logits(self._by_class(y_pred))
+        of = keras.ops.arange(logits.shape[0]) % self.classes
+        self.accuracy.update_state(of, logits)
         return self.get_metrics_result()
 
 
@@ -248,9 +281,10 @@ class Program:
         if head.hidden_units:
             features = keras.layers.Dense(head.hidden_units, activation="relu", name="head_hidden")(features)
         aligned = features
-        if head.dropout:
+        if head.dropout and not trained.metric:
             features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
-        logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
+        if not trained.metric:
+            logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
         align = trained.align != "none"
         some = trained.blocks or trained.only != "all" or trained.rank or align
@@ -260,6 +294,8 @@ class Program:
             if trained.align == "dann":
                 aligned, self._reverse = _domain_classifier(aligned)
             self.model = _Aligned(ends, [logits, aligned], trained, loss)
+        elif trained.metric:
+            self.model = _Metric(ends, features, trained.metric, head.classes)
         else:
             self.model = (Selected if some else keras.Model)(ends, logits, name="network")
 
@@ -301,7 +337,7 @@ class Program:
         self.model.compile(
             optimizer=self.optimizer,
             jit_compile=False,
-            **({} if align else {"loss": loss, "metrics": ["accuracy"]}),
+            **({} if align or trained.metric else {"loss": loss, "metrics": ["accuracy"]}),
         )
         self.optimizer.build(self.model.trainable_variables)
         if trained.anchored:

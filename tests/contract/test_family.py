@@ -25,7 +25,7 @@ FULL = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1)
 @pytest.fixture(scope="module")
 def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     """A task of 72 labels without a validation part: the last weights are those that count."""
-    from bench.training.cell import _Search
+    from bench.training.cell import Search
     from strategies.base import Info
 
     cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
@@ -33,7 +33,7 @@ def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     info = Info("image", digits.class_names, 72, True, 32, 32, **network.traits)
     rows = np.arange(72)
     strategy = get_strategy("feature_extraction")
-    search = _Search(cell, digits, network, strategy, info, rows, rows[:0], lambda text: None)
+    search = Search(cell, digits, network, strategy, info, rows, rows[:0], lambda text: None)
     return search.task(rows, None)
 
 

@@ -1,0 +1,219 @@
+"""Episodes: small classification problems of classes that were never learned (Vinyals et al. 2016, arXiv:1606.04080).
+
+An episode draws ``ways`` classes, ``shots`` labelled images of each (the support) and images to be classified (the
+queries). No group gives images to both: with the drawers of an alphabet as groups, whoever drew a support image
+has drawn no query. Groups come in random order, and the support of a class are its first images in that order: so it
+is of as few groups as possible, of one drawer with one shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.datasets import Dataset
+from bench.errors import RequestError
+from bench.training.seeds import generator
+from strategies.base import Classify
+
+ATTEMPTS = 50
+"""To draw an episode in which every class has queries."""
+CHECKED = 20
+"""Episodes that are drawn before a run."""
+VERIFIED = 1_000
+"""Images whose pairs are compared in verification, at most."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an episode is like.
+
+    Attributes:
+        ways: classes.
+        shots: labelled images of each.
+        scope: ``all``: classes are drawn from all; ``within``: from one superclass, which is drawn first.
+    """
+
+    ways: int
+    shots: int
+    scope: str = "all"
+
+    @property
+    def text(self) -> str:
+        within = " within a superclass" if self.scope == "within" else ""
+        return f"{self.ways}-way {self.shots}-shot{within}"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Rows of support and queries, int64 (N,) and (M,), and their labels, 0 to ways - 1."""
+
+    support: np.ndarray
+    support_labels: np.ndarray
+    queries: np.ndarray
+    query_labels: np.ndarray
+
+
+class Classes:
+    """Labelled images that episodes are drawn from.
+
+    Args:
+        labels: int64 (N,).
+        groups: (N,); images of one group are never support and query of one episode. None: each alone.
+        names: of the classes. What stands before the last ``/`` is the superclass: ``Greek`` of ``Greek/alpha``.
+    """
+
+    def __init__(self, labels: np.ndarray, groups: np.ndarray | None, names: Sequence[str]) -> None:
+        self.names = names
+        self.labels = labels
+        present = np.unique(labels)
+        self.rows = {int(c): np.flatnonzero(labels == c) for c in present}
+        self.groups = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        self._count = int(self.groups.max(initial=-1)) + 1
+
+    def superclasses(self) -> dict[str, list[int]]:
+        """The classes of each superclass, if there are at least two superclasses; else none."""
+        found: dict[str, list[int]] = {}
+        for c in self.rows:
+            found.setdefault(superclass(self.names[c]), []).append(c)
+        return found if len(found) > 1 else {}
+
+    def able(self, shots: int) -> list[int]:
+        """The classes with images of at least two groups, and more of them than ``shots``."""
+        return [
+            c
+            for c, rows in self.rows.items()
+            if len(rows) > shots and len(np.unique(self.groups[rows])) > 1
+        ]
+
+    def pools(self, setting: Setting) -> list[list[int]]:
+        """The sets of classes of which one gives all classes of an episode; empty if none has enough."""
+        able = self.able(setting.shots)
+        sets = [able] if setting.scope == "all" else [
+            [c for c in of if c in able] for of in self.superclasses().values()
+        ]  # fmt: skip
+        return [classes for classes in sets if len(classes) >= setting.ways]
+
+    def settings(self, ways: Sequence[int], shots: Sequence[int]) -> list[Setting]:
+        """All settings; ``within`` only where a superclass has enough classes."""
+        every = [Setting(w, s, scope) for scope in ("all", "within") for w in ways for s in shots]
+        return [s for s in every if s.scope == "all" or self.pools(s)]
+
+    def episodes(self, setting: Setting, queries: int, count: int, *seed: object) -> list[Episode]:
+        """Draws episodes, the same for the same ``seed``.
+
+        Args:
+            setting: of them.
+            queries: of each class, at most.
+            count: how many.
+            seed: whatever they depend on.
+
+        Raises:
+            RequestError: there are too few classes with enough images, or groups leave no queries.
+        """
+        pools = self.pools(setting)
+        if not pools:
+            able = len(self.able(setting.shots))
+            raise RequestError(
+                "few_shot.ways",
+                setting.ways,
+                f"at most the {able} classes that have more than {setting.shots} images, in two groups or more",
+            )
+        rng = generator("episodes", setting, queries, *seed)
+        return [self._episode(setting, pools, queries, rng) for _ in range(count)]
+
+    def _episode(
+        self, setting: Setting, pools: list[list[int]], queries: int, rng: np.random.Generator
+    ) -> Episode:
+        for _ in range(ATTEMPTS):
+            classes = rng.choice(pools[rng.integers(len(pools))], setting.ways, replace=False)
+            order = rng.permutation(self._count)[self.groups]
+            mixed = [rng.permutation(self.rows[c]) for c in classes.tolist()]
+            mixed = [rows[np.argsort(order[rows], kind="stable")] for rows in mixed]
+            support = np.stack([rows[: setting.shots] for rows in mixed])
+            used = self.groups[support.ravel()]
+            left = [rng.permutation(rows[~np.isin(self.groups[rows], used)])[:queries] for rows in mixed]
+            if all(len(rows) for rows in left):
+                of = np.arange(setting.ways)
+                return Episode(
+                    support.ravel(), of.repeat(setting.shots), np.concatenate(left), of.repeat([*map(len, left)])
+                )
+        raise RequestError(
+            "few_shot.shots",
+            setting.shots,
+            "groups that leave images of every class beside the support's",
+            f"{setting.text}: whatever is drawn, some class has no image in a group without support.",
+        )
+
+
+def new_classes(dataset: Dataset) -> Classes:
+    """All images of a dataset, those of the pool and then those of the test part."""
+    parts = dataset.pool, dataset.test
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Classes(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate(groups) if len(groups) == len(parts) else None,
+        dataset.class_names,
+    )
+
+
+def check_episodes(
+    dataset: Dataset, ways: Sequence[int], shots: Sequence[int], episodes: int, queries: int
+) -> None:
+    """Finds out before a run whether its episodes can be drawn.
+
+    Raises:
+        RequestError: see ``Classes.episodes``.
+    """
+    classes = new_classes(dataset)
+    for setting in classes.settings(ways, shots):
+        classes.episodes(setting, queries, min(episodes, CHECKED), dataset.fingerprint)
+
+
+def superclass(name: str) -> str:
+    """What stands before the last ``/`` of a class's name; empty if there is none."""
+    return name.rpartition("/")[0]
+
+
+def accuracies(episodes: Sequence[Episode], embedded: np.ndarray, classify: Classify, ways: int) -> np.ndarray:
+    """The share of queries that are classified rightly, by episode, float64 (E,).
+
+    Args:
+        episodes: with ``ways`` classes each.
+        embedded: of all images, (N, D).
+        classify: learns from the support of an episode alone.
+    """
+    found = []
+    for episode in episodes:
+        scores = classify(embedded[episode.support], episode.support_labels, embedded[episode.queries], ways)
+        found.append((scores.argmax(axis=1) == episode.query_labels).mean())
+    return np.array(found)
+
+
+def verification_auc(embedded: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    """Same class or not? The chance that a pair of one class is nearer than a pair of two: .5 knows nothing.
+
+    Over all pairs of images of different groups; NaN without pairs of either kind.
+
+    Args:
+        embedded: (N, D).
+        labels, groups: (N,).
+    """
+    from scipy.stats import rankdata
+
+    rows = np.arange(len(labels))
+    if len(rows) > VERIFIED:
+        rows = np.sort(generator("verification", len(rows)).choice(rows, VERIFIED, replace=False))
+    x, labels, groups = embedded[rows].astype(np.float64), labels[rows], groups[rows]
+    lengths = np.square(x).sum(axis=1)
+    first, second = np.triu_indices(len(x), 1)
+    distances = (lengths[:, None] + lengths - 2 * x @ x.T)[first, second]
+    apart = groups[first] != groups[second]
+    same, distances = (labels[first] == labels[second])[apart], distances[apart]
+    pairs = int(same.sum()), int((~same).sum())
+    if not all(pairs):
+        return float("nan")
+    ranks = rankdata(-np.round(distances, 9))
+    return float((ranks[same].sum() - pairs[0] * (pairs[0] + 1) / 2) / (pairs[0] * pairs[1]))

@@ -1,0 +1,253 @@
+"""The protocol of a few-shot cell: learn from the classes of a source, tell new classes apart by a few labels each.
+
+All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the classes of the
+source is held out; hyperparameters and the number of epochs are chosen by episodes of these. The winner is trained
+again on all classes of the source and then looks at the new ones, in episodes that are the same for every strategy
+and seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from keras_tuner.engine.hyperparameters import HyperParameters
+
+from bench.datasets import Dataset
+from bench.datasets.splits import SHARE
+from bench.domains import SourceDomain
+from bench.episodes import Classes, Setting, accuracies, new_classes, verification_auc
+from bench.errors import BenchError, RequestError
+from bench.records import Cell
+from bench.training.augmentation import Augmentation
+from bench.training.cell import Outcome, Search
+from bench.training.engine import Engine
+from bench.training.fit import CellTask, NotFinite
+from bench.training.seeds import generator
+from strategies import get_strategy
+from strategies.base import Classify, Embedding, Examples, Fitted, Info
+
+JUDGED = 200
+"""Episodes of held-out classes of the source that judge an embedding, of each setting."""
+
+
+def run_few_shot(
+    cell: Cell,
+    dataset: Dataset,
+    engine: Engine,
+    tick: Callable[[str], None],
+    domain: SourceDomain | None = None,
+) -> Outcome:
+    """Runs one cell of the few-shot protocol.
+
+    Args:
+        cell: what to run.
+        dataset: opened at the cell's image size; all of its classes are new.
+        engine: the worker's networks.
+        tick: called with a short text of what is being done.
+        domain: the source, with other classes; None if there is none.
+
+    Returns:
+        status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
+    """
+    strategy = get_strategy(cell.strategy)
+    classes = new_classes(dataset)
+    sizes: dict[str, Any] = {"n_test": len(classes.labels)}
+    info = Info(
+        modality=dataset.modality,
+        class_names=dataset.class_names,
+        n=0,
+        has_weights=bool(cell.weights) and cell.weights != "none",
+        image_size=cell.image_size,
+        batch_size=cell.batch_size,
+        has_source=domain is not None,
+        few_shot=True,
+    )
+    reason = strategy.skip(info)
+    network = None
+    if reason is None and strategy.uses_backbone:
+        network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        if cell.weights and network.weights.sha256 != cell.weights_sha256:
+            raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
+        info = replace(info, **network.traits)
+        reason = strategy.skip(info)
+    if reason is not None:
+        return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
+
+    rows = train = held_out = np.empty(0, np.int64)
+    if domain is not None:
+        rows = domain.rows
+        train, held_out = divided_classes(domain, cell.seed)
+        sizes |= {"n_source": len(rows)}
+    tuned = _FewShotSearch(cell, dataset, network, strategy, info, train, held_out, tick, domain)
+    try:
+        tuned.run()
+        tick("refit on all classes of the source")
+        final = tuned.embedding(rows)
+        tick("embedding the new classes")
+        parts = (dataset.pool, "pool"), (dataset.test, "test")
+        embedded = np.concatenate(
+            [
+                final.embed(tuned.examples(part, name, np.arange(len(part.ids)), labelled=False))
+                for part, name in parts
+                if len(part.ids)
+            ]
+        )
+        if not np.isfinite(embedded).all():
+            raise NotFinite("the features of the new classes are not finite")
+    except NotFinite as error:
+        problem = {"type": "NotFinite", "message": str(error)}
+        return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
+
+    found: list[tuple[Setting, np.ndarray]] = []
+    few = cell.few_shot
+    for setting in classes.settings(few["ways"], few["shots"]):
+        tick(f"{few['episodes']} episodes: {setting.text}")
+        episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)
+        found.append((setting, accuracies(episodes, embedded, tuned.classify, setting.ways)))
+
+    fields = {"status": "ok", **sizes, **tuned.fields()}
+    fields["episodes"] = [
+        {
+            "ways": setting.ways,
+            "shots": setting.shots,
+            "scope": setting.scope,
+            "accuracy": float(values.mean()),
+            "deviation": float(values.std(ddof=1)),
+        }
+        for setting, values in found
+    ]
+    auc = verification_auc(embedded, classes.labels, classes.groups)
+    fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
+    fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
+    fields["warnings"] = list(final.notes)
+    search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
+    tuned.use(final.prefixes)
+    prefix_seconds = sum(tuned.prefixes.values())
+    fields["costs"] |= {
+        "fit_seconds": final.seconds + sum(final.prefixes.values()),
+        "prefix_seconds": prefix_seconds,
+        "total_seconds": search_seconds + final.seconds + prefix_seconds,
+        "params": final.params,
+        "trainable_params": final.trainable_params,
+    }
+    return Outcome(fields, episodes=np.stack([values for _, values in found]).astype(np.float32))
+
+
+def divided_classes(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the source to learn from, and those of a fifth of its classes that are held out; both sorted."""
+    labels = domain.part.labels[domain.rows]
+    present, counts = np.unique(labels, return_counts=True)
+    able = present[counts > 1]
+    held_out = generator("held-out classes", domain.dataset.fingerprint, seed).permutation(able)
+    held_out = held_out[: max(2, round(SHARE * len(able)))]
+    apart = np.isin(labels, held_out)
+    return domain.rows[~apart], domain.rows[apart]
+
+
+class _FewShotSearch(Search):
+    """The search of a few-shot cell: ``train`` and ``val`` are rows of the source, of different classes."""
+
+    def run(self) -> None:
+        if self.domain is None:  # nothing to tune on
+            self.best_hp = self.space()
+            return
+        super().run()
+
+    def declare(self, space: HyperParameters) -> None:
+        self.strategy.few_shot_space(space)
+
+    def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
+        def classify(support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
+            return self.strategy.classify(support, labels, queries, ways, hp)
+
+        embedding = self.strategy.embed(task, hp)
+        assert task.val is not None
+        embedded = embedding.embed(task.val)
+        if not np.isfinite(embedded).all():
+            error = NotFinite("the features are not finite")
+            error.seconds, error.prefixes = embedding.seconds, embedding.prefixes
+            raise error
+        right = self._judge(embedded, classify)
+        return embedding.fitted(_Embedder(embedding)), right, {"val_accuracy": right}
+
+    def embedding(self, rows: np.ndarray) -> Embedding:
+        """The chosen hyperparameters on all classes of the source."""
+        task = self.task(rows, None)
+        if self.best is not None:
+            task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
+        task.head = self.head(self.best_hp)
+        return self.strategy.embed(task, self.best_hp)
+
+    def classify(
+        self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int
+    ) -> np.ndarray:
+        """As the chosen hyperparameters say."""
+        return self.strategy.classify(support, labels, queries, ways, self.best_hp)
+
+    def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
+        pool, domain = self.dataset.pool, self.domain
+        nothing = self.examples(pool, "pool", np.empty(0, np.int64))
+
+        def examples(rows: np.ndarray) -> Any:
+            if domain is None:
+                return nothing
+            return self.examples(domain.part, "pool", rows, fingerprint=domain.dataset.fingerprint)
+
+        return CellTask(
+            network=self.network,
+            train=examples(train),
+            val=None if val is None else examples(val),
+            unlabelled=nothing,
+            info=self.info,
+            head=self.head(None),
+            augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
+            seed=self.cell.seed,
+            epochs=self.cell.epochs,
+            batch_size=self.cell.batch_size,
+            tick=self.tick,
+            judge=self._judge,
+        )
+
+    def _judge(self, embedded: np.ndarray, classify: Classify) -> float:
+        """Mean accuracy in episodes of the held-out classes; settings weigh the same."""
+        means = [accuracies(e, embedded, classify, s.ways).mean() for s, e in self._held_out_episodes()]
+        return float(np.mean(means))
+
+    def _held_out_episodes(self) -> list[tuple[Setting, list[Any]]]:
+        if self._episodes is None:
+            domain, few = self.domain, self.cell.few_shot
+            assert domain is not None
+            groups = domain.groups[self.val]
+            classes = Classes(domain.part.labels[self.val], groups, domain.class_names)
+            wanted = {
+                Setting(min(ways, len(classes.able(shots))), shots)
+                for ways in few["ways"]
+                for shots in few["shots"]
+            }
+            able = sorted((s for s in wanted if s.ways > 1), key=lambda s: (s.ways, s.shots))
+            self._episodes = []
+            for setting in able:
+                key = (domain.dataset.fingerprint, self.cell.seed)
+                try:
+                    self._episodes.append((setting, classes.episodes(setting, few["queries"], JUDGED, *key)))
+                except RequestError:  # its groups leave no queries
+                    continue
+            if not self._episodes:
+                raise BenchError("the classes of the source that are held out have too few images to tune on")
+        return self._episodes
+
+    _episodes: list[tuple[Setting, list[Any]]] | None = None
+
+
+class _Embedder:
+    """Stands for a predictor: in this protocol a fit predicts nothing by itself."""
+
+    def __init__(self, embedding: Embedding) -> None:
+        self.embedding = embedding
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        return self.embedding.embed(examples)

@@ -1,0 +1,111 @@
+"""What all strategies have in common that learn which images are alike, and then look for the nearest class."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from strategies.base import Embedding, Examples, Fitted, Info, Stage, Strategy, Task
+from strategies.on_features import softmax
+
+
+class Metric(Strategy):
+    """Trains an embedding on the classes of a source dataset; a class is then the mean of its labelled images.
+
+    Without a source the embedding is learned from the labels of the target itself.
+    """
+
+    uses_source = True
+    few_shot = True
+
+    def skip(self, info: Info) -> str | None:
+        if info.has_source:
+            return None
+        if info.few_shot:
+            return "there is no source dataset (--source-dataset) of other classes to learn from"
+        if int(0.8 * info.n) < 2 * info.classes:
+            return (
+                f"of {info.n} labels for {info.classes} classes, too few are left for two training images of a "
+                "class, and there is no source dataset (--source-dataset) to learn from instead"
+            )
+        return None
+
+    def space(self, hp: Any) -> None:
+        self.few_shot_space(hp)
+
+    def few_shot_space(self, hp: Any) -> None:
+        hp.Float("learning_rate", 3e-3, 1e-1, sampling="log", default=3e-2)
+        hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-3)
+        hp.Choice("turns", [1, 4], default=4)
+
+    @abstractmethod
+    def loss(self, hp: Any) -> str:
+        """The name of the loss."""
+
+    def sharpness(self, hp: Any) -> float:
+        """How fast the probability of a class falls with the squared distance to its mean."""
+        return 1.0
+
+    def embed(self, task: Task, hp: Any) -> Embedding:
+        stage = Stage(
+            "embedding",
+            cut="input",
+            batch_norm="trained",
+            learning_rate=hp.get("learning_rate"),
+            weight_decay=hp.get("weight_decay"),
+        )
+
+        def classify(support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int) -> np.ndarray:
+            return self.classify(support, labels, queries, classes, hp)
+
+        return task.fit_embedding(stage, self.loss(hp), hp.get("turns"), classify)
+
+    def classify(
+        self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
+    ) -> np.ndarray:
+        return nearest_prototype(support, labels, queries, classes, self.sharpness(hp))
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        embedding = self.embed(task, hp)
+        support, labels = embedding.embed(task.train), task.train.labels
+        return embedding.fitted(_Nearest(self, embedding, support, labels, task.info.classes, hp))
+
+
+def nearest_prototype(
+    support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, sharpness: float
+) -> np.ndarray:
+    """Probabilities that fall with the squared distance to the mean of each class (Snell et al. 2017, eq. 2).
+
+    Args:
+        support: (N, D), with labels (N,); a class may be missing.
+        queries: (M, D).
+        classes: how many.
+        sharpness: of the fall.
+    """
+    of = np.eye(classes, dtype=np.float64)[labels]
+    counts = of.sum(axis=0)
+    means = of.T @ support / np.maximum(counts, 1)[:, None]
+    scores = -sharpness * squared_distances(queries, means)
+    # No image: next to impossible.
+    return softmax(np.where(counts > 0, scores, scores.min(axis=1, keepdims=True) - 20.0))
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances (N, M) of x (N, D) and y (M, D)."""
+    lengths = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)
+    return np.asarray(np.maximum(lengths - 2 * x @ y.T, 0))
+
+
+class _Nearest:
+    def __init__(
+        self, strategy: Metric, embedding: Embedding, support: np.ndarray, labels: np.ndarray, classes: int, hp: Any
+    ) -> None:
+        self.strategy, self.embedding, self.support, self.labels = strategy, embedding, support, labels
+        self.classes, self.hp = classes, hp
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        queries = self.embedding.embed(examples)
+        found = self.strategy.classify(self.support, self.labels, queries, self.classes, self.hp)
+        return found.astype(np.float32)

@@ -1,0 +1,55 @@
+"""The nearest image, pixel by pixel: what any learned similarity has to beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from strategies.base import Embedding, Examples, Fitted, Strategy, Task
+from strategies.metric import squared_distances
+
+CHUNK = 256
+
+
+class NearestPixel(Strategy):
+    name = "nearest_pixel"
+    summary = "The label of the image with the nearest pixels: the floor of one-shot learning."
+    reference = "Lake et al. 2015, Human-level concept learning, doi:10.1126/science.aab3050 (its baseline)"
+    uses_backbone = False
+    uses_weights = False
+    few_shot = True
+    trains = False
+
+    def embed(self, task: Task, hp: Any) -> Embedding:
+        return Embedding(pixels)
+
+    def classify(
+        self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
+    ) -> np.ndarray:
+        nearest = [
+            squared_distances(queries[i : i + CHUNK], support).argmin(axis=1)
+            for i in range(0, len(queries), CHUNK)
+        ]
+        # As in knn, one vote shared by all classes: none is impossible.
+        votes = np.eye(classes)[labels[np.concatenate(nearest)]]
+        return np.asarray((votes + 1 / classes) / 2)
+
+    def fit(self, task: Task, hp: Any) -> Fitted:
+        return Fitted(_Nearest(self, task))
+
+
+def pixels(examples: Examples) -> np.ndarray:
+    """Grey values from 0 to 1 as features, float32 (N, S * S)."""
+    images = examples.images()
+    return images.mean(axis=3, dtype=np.float32).reshape(len(images), -1) / 255
+
+
+class _Nearest:
+    def __init__(self, strategy: NearestPixel, task: Task) -> None:
+        self.strategy, self.classes = strategy, task.info.classes
+        self.support, self.labels = pixels(task.train), task.train.labels
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        found = self.strategy.classify(self.support, self.labels, pixels(examples), self.classes, None)
+        return found.astype(np.float32)

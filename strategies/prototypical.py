@@ -1,0 +1,16 @@
+"""Prototypical networks: every training batch is a small problem of new classes, solved by the nearest mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.metric import Metric
+
+
+class Prototypical(Metric):
+    name = "prototypical"
+    summary = "An embedding trained on many small problems; new classes are the means of a few images each."
+    reference = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv:1703.05175"
+
+    def loss(self, hp: Any) -> str:
+        return "prototypical"

@@ -1,0 +1,28 @@
+"""Siamese networks: the same or not the same? One network looks at both images; distances answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strategies.metric import Metric
+
+
+class Siamese(Metric):
+    name = "siamese"
+    summary = "An embedding trained on pairs or triplets of images: the same class near, others apart."
+    reference = "Bromley et al. 1993; Hadsell et al. 2006 (contrastive); Schroff et al. 2015 (triplet)"
+
+    def space(self, hp: Any) -> None:
+        super().space(hp)
+        hp.Choice("sharpness", [3.0, 10.0, 30.0], default=10.0)
+
+    def few_shot_space(self, hp: Any) -> None:
+        super().few_shot_space(hp)
+        hp.Choice("loss", ["triplet", "contrastive"], default="triplet")
+
+    def loss(self, hp: Any) -> str:
+        return str(hp.get("loss"))
+
+    def sharpness(self, hp: Any) -> float:
+        # What is nearest does not depend on it: without probabilities it is not searched.
+        return float(hp.values.get("sharpness", 10.0))
