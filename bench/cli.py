@@ -55,9 +55,7 @@ Protocol = Annotated[
 Ways = Annotated[
     str | None, typer.Option(metavar="N,N,..", help="Few-shot: classes of an episode.  Default: 5,20.")
 ]
-Shots = Annotated[
-    str | None, typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5.")
-]
+Shots = Annotated[str | None, typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5.")]
 Episodes = Annotated[int | None, typer.Option(help="Few-shot: how many.  Default: 1000.")]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
 Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
@@ -271,6 +269,7 @@ def recommend(
     from reports import recommend as r
 
     run = load(directory)
+    run.check_fractions("recommend")
     constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params, tuple(strategy or ()))
     if target is not None:
         needed = r.labels_needed(run.results, run.directory, target, constraints, dataset)
@@ -354,6 +353,8 @@ def compare(
     from reports import compare as c
 
     runs = load(first), load(second)
+    for run in runs:
+        run.check_fractions("compare")
     plans = [read_toml(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs]
     changes = c.compare(
         (runs[0].results, runs[1].results),
@@ -454,7 +455,10 @@ def _few_shot(
     protocol: str | None, ways: str | None, shots: str | None, episodes: int | None
 ) -> dict[str, Any]:
     """The keys of these flags."""
-    counts = {name: None if text is None else _counts(name, text) for name, text in (("ways", ways), ("shots", shots))}
+    counts = {
+        name: None if text is None else _counts(name, text)
+        for name, text in (("ways", ways), ("shots", shots))
+    }
     return {
         "protocol": protocol,
         "few_shot.ways": counts["ways"],

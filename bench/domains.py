@@ -104,9 +104,9 @@ def pair(
         source, target: opened at one image size and resizing.
         grouping: ``groups``, ``names`` or ``none`` (see ``SourceDomain``), or ``auto``: names where neither has
             groups of the user's and at least half of the source's file names are names of the target too.
-        classes: ``same``: the source has the very classes of the target, and labels are the target's. ``any``: it has
-            classes of its own. ``other``: none of the target's, all of whose images, not only those of its test part,
-            are kept from being learned from.
+        classes: ``same``: the source has the very classes of the target, and labels are the target's. ``any``: it
+            has classes of its own. ``other``: none of the target's, all of whose images, not only those of its test
+            part, are kept from being learned from.
 
     Raises:
         RequestError: the datasets are the same, their classes are not as they should be, or too little is left to

@@ -1,9 +1,10 @@
-"""Episodes: small classification problems of classes that were never learned (Vinyals et al. 2016, arXiv:1606.04080).
+"""Episodes: small classification problems of classes that were never learned (Vinyals et al. 2016,
+arXiv:1606.04080).
 
 An episode draws ``ways`` classes, ``shots`` labelled images of each (the support) and images to be classified (the
 queries). No group gives images to both: with the drawers of an alphabet as groups, whoever drew a support image
-has drawn no query. Groups come in random order, and the support of a class are its first images in that order: so it
-is of as few groups as possible, of one drawer with one shot.
+has drawn no query. Groups come in random order, and the support of a class are its first images in that order: so
+it is of as few groups as possible, of one drawer with one shot.
 """
 
 from __future__ import annotations
@@ -83,9 +84,7 @@ class Classes:
     def able(self, shots: int) -> list[int]:
         """The classes with images of at least two groups, and more of them than ``shots``."""
         return [
-            c
-            for c, rows in self.rows.items()
-            if len(rows) > shots and len(np.unique(self.groups[rows])) > 1
+            c for c, rows in self.rows.items() if len(rows) > shots and len(np.unique(self.groups[rows])) > 1
         ]
 
     def pools(self, setting: Setting) -> list[list[int]]:
@@ -138,7 +137,10 @@ class Classes:
             if all(len(rows) for rows in left):
                 of = np.arange(setting.ways)
                 return Episode(
-                    support.ravel(), of.repeat(setting.shots), np.concatenate(left), of.repeat([*map(len, left)])
+                    support.ravel(),
+                    of.repeat(setting.shots),
+                    np.concatenate(left),
+                    of.repeat([*map(len, left)]),
                 )
         raise RequestError(
             "few_shot.shots",
@@ -177,7 +179,9 @@ def superclass(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def accuracies(episodes: Sequence[Episode], embedded: np.ndarray, classify: Classify, ways: int) -> np.ndarray:
+def accuracies(
+    episodes: Sequence[Episode], embedded: np.ndarray, classify: Classify, ways: int
+) -> np.ndarray:
     """The share of queries that are classified rightly, by episode, float64 (E,).
 
     Args:

@@ -97,6 +97,7 @@ def export(
         BenchError: the exported ``train.py`` failed.
     """
     run = load(directory)
+    run.check_fractions("export")
     folder = Path(out) if out is not None else Path(directory) / "export"
     if folder.exists():
         raise RequestError(

@@ -69,8 +69,8 @@ class Limits(_Section):
 class FewShot(_Section):
     """What the few-shot protocol measures: every number of ways with every number of shots.
 
-    An episode has ``ways`` new classes, ``shots`` labelled images of each, and ``queries`` others of each, at most, to
-    be classified.
+    An episode has ``ways`` new classes, ``shots`` labelled images of each, and ``queries`` others of each, at most,
+    to be classified.
     """
 
     ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = [5, 20]
@@ -124,8 +124,8 @@ class Plan(_Section):
     source_groups: Literal["auto", "names", "none"] = "auto"
     """Which of its images count as one group with images of the dataset, see ``bench.domains.pair``."""
     protocol: Literal["fractions", "few-shot"] = "fractions"
-    """``fractions``: learn from shares of the labels. ``few-shot``: tell new classes apart by a few labels each, after
-    learning from the other classes of ``source_dataset``."""
+    """``fractions``: learn from shares of the labels. ``few-shot``: tell new classes apart by a few labels each,
+    after learning from the other classes of ``source_dataset``."""
     few_shot: FewShot = FewShot()
     head: Head = Head()
     tuning: Tuning = Tuning()
@@ -309,7 +309,13 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
     return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"head": Head, "tuning": Tuning, "limits": Limits, "few_shot": FewShot, "report": Report}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "head": Head,
+    "tuning": Tuning,
+    "limits": Limits,
+    "few_shot": FewShot,
+    "report": Report,
+}
 
 
 def _literals(expected: str) -> list[str]:

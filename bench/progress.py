@@ -104,7 +104,7 @@ class TerminalReporter(Reporter):
         if record.status == "ok" and self._forecast is not None:
             self._forecast.add(cell, seconds)
         if record.status == "ok":
-            outcome = f"accuracy {record.metrics['accuracy']:.3f}"
+            outcome = _outcome(record)
         else:
             outcome = f"{record.status}: {shown((record.error or {}).get('message', ''))}"
         done = f"[{self._counts['done']:>{len(str(self._total))}}/{self._total}]"
@@ -122,12 +122,16 @@ class TerminalReporter(Reporter):
         """The table, what failed, and where the report is."""
         from rich.console import Console
 
+        from reports.few_shot import few_shot_terminal, is_few_shot, measurements
         from reports.tables import terminal_table
 
         if any(record.status == "ok" for record in result.records):
             width = None if sys.stdout.isatty() else max(120, shutil.get_terminal_size().columns)
             console = Console(width=width, highlight=False)
-            console.print(terminal_table(result.results))
+            if is_few_shot(result.records):
+                console.print(few_shot_terminal(measurements(result.records, result.directory)))
+            else:
+                console.print(terminal_table(result.results))
         failed = [record for record in result.records if record.status not in FINAL]
         for record in failed:
             message = (record.error or {}).get("message", "")
@@ -182,6 +186,16 @@ class TerminalReporter(Reporter):
         for number, (label, text) in sorted(self._running.items()):
             lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
         return Group(*lines)
+
+
+def _outcome(record: Record) -> str:
+    """The accuracy of a record that is ok; in the few-shot protocol that of every setting."""
+    if not record.episodes:
+        return f"accuracy {record.metrics['accuracy']:.3f}"
+    return ", ".join(
+        f"{e['ways']}-way {e['shots']}-shot{' within' if e['scope'] == 'within' else ''} {e['accuracy']:.3f}"
+        for e in record.episodes
+    )
 
 
 class PretrainingReporter:
@@ -253,14 +267,22 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     plan = prepared.plan
     sizes = prepared.sizes
     for dataset in prepared.datasets:
-        print(
-            f"{shown(dataset.name)}: {len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} images, "
-            f"test set of {len(dataset.test.ids):,}"
-        )
+        if plan.protocol == "few-shot":
+            few, images = plan.few_shot, len(dataset.pool.ids) + len(dataset.test.ids)
+            ways, shots = (" and ".join(map(str, counts)) for counts in (few.ways, few.shots))
+            print(
+                f"{shown(dataset.name)}: {len(dataset.class_names)} new classes, {images:,} images; "
+                f"{few.episodes:,} episodes of each of {ways} ways with {shots} shots"
+            )
+        else:
+            print(
+                f"{shown(dataset.name)}: {len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} "
+                f"images, test set of {len(dataset.test.ids):,}"
+            )
         if domain := prepared.domains.get(dataset.fingerprint):
             print(
                 f"  source {shown(domain.dataset.name)}: {len(domain.rows):,} labelled images, {domain.left_out:,} "
-                "more left out for test images that they share a group with"
+                "more left out for images of the dataset that they share a group with"
             )
     for note in prepared.notes:
         print(f"Note: {shown(note)}")
@@ -285,8 +307,8 @@ def print_plan(prepared: Prepared, out: Path) -> None:
             shown(dataset_name),
             shown(backbone) or "-",
             strategy,
-            f"{fraction * 100:g}%",
-            f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",
+            "few-shot" if cells[0].few_shot else f"{fraction * 100:g}%",
+            "-" if cells[0].few_shot else f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",
             str(len(cells)),
             f"{work:,.0f}" if work else "-",
             "not known yet" if not known else duration(seconds) if work else "-",

@@ -132,8 +132,8 @@ class Record:
     layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
     training images). Since schema 3."""
     episodes: list[dict[str, Any]] = field(default_factory=list)
-    """In the few-shot protocol, one a setting: ways, shots, scope (``all``, or ``within`` a superclass), accuracy (mean
-    over episodes) and deviation (between episodes). Since schema 5."""
+    """In the few-shot protocol, one a setting: ways, shots, scope (``all``, or ``within`` a superclass), accuracy
+    (mean over episodes) and deviation (between episodes). Since schema 5."""
     error: dict[str, str] | None = None
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
     warnings: list[str] = field(default_factory=list)

@@ -19,7 +19,7 @@ from bench.records import Cell, Record
 from bench.runs import load
 from bench.store import Store
 
-COMPARED = ("status", "metrics", "hyperparameters", "epochs", "n_train", "n_val", "n_test")
+COMPARED = ("status", "metrics", "episodes", "hyperparameters", "epochs", "n_train", "n_val", "n_test")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def repeat(
             {name: getattr(then, name) for name in COMPARED}, {name: getattr(now, name) for name in COMPARED}
         )
         if then.status == now.status == "ok" and store.predictions_path(cell.id).exists():
-            old, new = (s.predictions(cell.id)["probabilities"] for s in (store, again))
+            name = "accuracies" if cell.few_shot else "probabilities"
+            old, new = (s.predictions(cell.id)[name] for s in (store, again))
             if not np.array_equal(old, new):
                 differences["predictions"] = ("", f"differ by up to {np.abs(old - new).max():.2g}")
     return Repetition(then, now, differences, _differences(then.provenance, now.provenance))

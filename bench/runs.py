@@ -377,8 +377,23 @@ class Run:
         """
         from reports.recommend import Constraints, recommend
 
+        self.check_fractions("recommend")
         constraints = Constraints(labels, seconds, latency_ms, params)
         return recommend(self.results, self.directory, constraints, dataset, self.settings.region)
+
+    def check_fractions(self, command: str) -> None:
+        """Refuses what only the protocol of fractions can answer.
+
+        Raises:
+            RequestError: this is a run of the few-shot protocol.
+        """
+        if any(record.cell.get("few_shot") for record in self.records):
+            raise RequestError(
+                "DIR",
+                str(self.directory),
+                f"a run of the protocol fractions, for {command} compares strategies by their labels",
+                "This one is of the protocol few-shot; its report and few_shot.csv hold what it measured.",
+            )
 
     def _images(self, fingerprint: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Those of these test images that are in the cache; nothing is decoded for a report."""

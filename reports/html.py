@@ -28,9 +28,17 @@ from reports import words
 from reports.across import critical_difference, draw_difference, runs_frame
 from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.alerts import LEVELS, alerts
-from reports.answer import answers, has_several, who
+from reports.answer import Answer, answers, has_several, who
 from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
+from reports.few_shot import (
+    few_shot_answers,
+    few_shot_frame,
+    few_shot_method,
+    few_shot_tables,
+    is_few_shot,
+    measurements,
+)
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
@@ -107,27 +115,19 @@ def render(
     """
     results, curves = results_frame(records), curves_frame(records)
     write_csv(results, directory / "results.csv")
+    if is_few_shot(records):
+        return _render_few_shot(records, results, run_info, plan_toml, directory, region)
     figures = draw_all(results, curves, directory / "figures")
     decisions = decide(results, directory, region)
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
 
     depths = settings(results, similarity_frame(records), directory, region)
     label_fits, why_none = label_curves(results, directory)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["clean"] = words.clean
-    environment.filters["capital"] = words.capital
     found = alerts(records, results, decisions, run_info, plan_toml)
-    page = environment.get_template("report.html.j2").render(
-        title=words.listed([words.clean(name, 60) for name in datasets]) or "an empty run",
+    return _write(
+        "report.html.j2",
+        directory,
         answers=answers(results, decisions, price_per_hour),
         alerts=sorted(found, key=lambda alert: LEVELS.index(alert.level)),
         strategies=[(words.clean(s), words.strategy_name(s)) for s in ordered(results["strategy"])],
@@ -152,18 +152,74 @@ def render(
         mistakes=_mistakes(records, decisions, datasets, run_info, directory, images),
         summaries=[summary_table(panel) for panel in panels(results)],
         full=full_table(results),
-        failures=_failures(records),
-        skipped=_skipped(records),
-        hyperparameters=_hyperparameters(records),
         method=_method(records, run_info, region),
-        datasets=_datasets(run_info),
-        provenance=_provenance(run_info),
-        plan=plan_toml,
-        resume=f"python -m bench run {shlex.quote(str(directory / 'plan.toml'))}",
-        script=Markup(script),
-        script_hash=digest,
-        limit=_LIMIT,
+        **_common(records, datasets, run_info, plan_toml, directory),
     )
+
+
+def _render_few_shot(
+    records: Sequence[Record],
+    results: pd.DataFrame,
+    run_info: dict[str, Any],
+    plan_toml: str,
+    directory: Path,
+    region: float,
+) -> Path:
+    """The page of a run of the few-shot protocol, and few_shot.csv."""
+    write_csv(few_shot_frame(records), directory / "few_shot.csv")
+    measured = measurements(records, directory)
+    found = few_shot_answers(measured, region)
+    nothing = [Answer("", "none", "There is no answer yet.", ["No cell has a result."])]
+    datasets = list(dict.fromkeys(results["dataset"]))
+    return _write(
+        "few_shot.html.j2",
+        directory,
+        answers=found or nothing,
+        alerts=sorted(
+            alerts(records, results, [], run_info, plan_toml), key=lambda alert: LEVELS.index(alert.level)
+        ),
+        several=len(found) > 1,
+        summaries=few_shot_tables(measured),
+        method=few_shot_method(records, run_info, measured),
+        **_common(records, datasets, run_info, plan_toml, directory),
+    )
+
+
+def _common(
+    records: Sequence[Record],
+    datasets: Sequence[str],
+    run_info: dict[str, Any],
+    plan_toml: str,
+    directory: Path,
+) -> dict[str, Any]:
+    """What every page has."""
+    return {
+        "title": words.listed([words.clean(name, 60) for name in datasets]) or "an empty run",
+        "failures": _failures(records),
+        "skipped": _skipped(records),
+        "hyperparameters": _hyperparameters(records),
+        "datasets": _datasets(run_info),
+        "provenance": _provenance(run_info),
+        "plan": plan_toml,
+        "resume": f"python -m bench run {shlex.quote(str(directory / 'plan.toml'))}",
+        "limit": _LIMIT,
+    }
+
+
+def _write(template: str, directory: Path, **content: Any) -> Path:
+    """Renders a template to report.html."""
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clean"] = words.clean
+    environment.filters["capital"] = words.capital
+    page = environment.get_template(template).render(script=Markup(script), script_hash=digest, **content)
     path = directory / "report.html"
     write_atomic(path, _UNPRINTABLE.sub("", page))
     return path
@@ -336,9 +392,8 @@ def _label(record: Record) -> str:
     cell = record.cell
     backbone = backbone_title(cell["backbone"], cell["weights"])
     parts = [words.strategy_name(cell["strategy"]), backbone, words.clean(cell["dataset_name"], 40)]
-    return (
-        f"{' · '.join(filter(None, parts))} · {words.fraction_name(cell['fraction'])} · seed {cell['seed']}"
-    )
+    labels = "few-shot" if cell.get("few_shot") else words.fraction_name(cell["fraction"])
+    return f"{' · '.join(filter(None, parts))} · {labels} · seed {cell['seed']}"
 
 
 def _error(record: Record, key: str) -> str:

@@ -10,6 +10,7 @@ import jinja2
 from bench.records import Record
 from reports import words
 from reports.answer import answers
+from reports.few_shot import few_shot_answers, few_shot_tables, is_few_shot, measurements
 from reports.html import summary_table
 from reports.statistics import EQUIVALENCE, decide
 from reports.tables import panels, results_frame
@@ -25,13 +26,18 @@ def fragment(records: Sequence[Record], directory: Path, region: float = EQUIVAL
         directory: the run directory, for predictions.
         region: a difference in accuracy within plus or minus this counts as none.
     """
-    results = results_frame(records)
-    found = answers(results, decide(results, directory, region))
+    if is_few_shot(records):
+        measured = measurements(records, directory)
+        found, summaries = few_shot_answers(measured, region), few_shot_tables(measured)
+    else:
+        results = results_frame(records)
+        found = answers(results, decide(results, directory, region))
+        summaries = [summary_table(panel) for panel in panels(results)]
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     return environment.get_template("notebook.html.j2").render(
         answers=found,
         several=len(found) > 1,
-        summaries=[summary_table(panel) for panel in panels(results)],
+        summaries=summaries,
         report=words.clean(directory / "report.html"),
     )

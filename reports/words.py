@@ -36,6 +36,9 @@ STRATEGY_NAMES = {
     "mmd": "MMD",
     "dann": "DANN",
     "cycle_gan": "CycleGAN",
+    "prototypical": "prototypical networks",
+    "siamese": "siamese networks",
+    "nearest_pixel": "nearest pixels",
     "majority": "majority class",
 }
 

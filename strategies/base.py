@@ -219,7 +219,8 @@ probabilities (M, classes) of other features (M, D), the third."""
 
 @dataclass
 class Embedding:
-    """What ``embed`` returns: what images are to a strategy that tells new classes apart. Fields as in ``Fitted``."""
+    """What ``embed`` returns: what images are to a strategy that tells new classes apart. Fields as in
+    ``Fitted``."""
 
     embed: Callable[[Examples], np.ndarray]
     """Features of examples, float32 (N, D)."""
@@ -376,7 +377,8 @@ class Strategy:
     def classify(
         self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
     ) -> np.ndarray:
-        """In the few-shot protocol: the probabilities of queries, learned from the support alone; see ``Classify``."""
+        """In the few-shot protocol: the probabilities of queries, learned from the support alone; see
+        ``Classify``."""
         raise NotImplementedError(f"{type(self).__name__} has no classify()")
 
     def fit(self, task: Task, hp: Any) -> Fitted:

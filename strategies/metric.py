@@ -57,7 +57,9 @@ class Metric(Strategy):
             weight_decay=hp.get("weight_decay"),
         )
 
-        def classify(support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int) -> np.ndarray:
+        def classify(
+            support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int
+        ) -> np.ndarray:
             return self.classify(support, labels, queries, classes, hp)
 
         return task.fit_embedding(stage, self.loss(hp), hp.get("turns"), classify)
@@ -100,7 +102,13 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 class _Nearest:
     def __init__(
-        self, strategy: Metric, embedding: Embedding, support: np.ndarray, labels: np.ndarray, classes: int, hp: Any
+        self,
+        strategy: Metric,
+        embedding: Embedding,
+        support: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        hp: Any,
     ) -> None:
         self.strategy, self.embedding, self.support, self.labels = strategy, embedding, support, labels
         self.classes, self.hp = classes, hp

@@ -64,8 +64,8 @@ class OnFeatures(Strategy):
 
 
 def frozen_features(task: Task, layers: Literal["last", "all"] = "last") -> Embedding:
-    """The frozen backbone's features in the few-shot protocol: standardised by images of the source, if there are any
-    (Wang et al. 2019, SimpleShot, arXiv:1911.04623), for a few labelled images tell no deviation."""
+    """The frozen backbone's features in the few-shot protocol: standardised by images of the source, if there are
+    any (Wang et al. 2019, SimpleShot, arXiv:1911.04623), for a few labelled images tell no deviation."""
     centre, scale = np.float32(0), np.float32(1)
     if len(task.train):
         known = task.features(task.train, layers)

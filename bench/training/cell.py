@@ -158,7 +158,12 @@ class Search:
         """
         tuning = self.cell.tuning
         search(
-            self.space(), tuning["algorithm"], tuning["trials"], self.cell.epochs, self.cell.seed, self._evaluate
+            self.space(),
+            tuning["algorithm"],
+            tuning["trials"],
+            self.cell.epochs,
+            self.cell.seed,
+            self._evaluate,
         )
         if self.best is None:
             raise NotFinite(f"no trial had a finite loss; the first: {self.trials[0]['error']}")

@@ -132,7 +132,10 @@ def _validated(
         right = task.judge(embedded, classify)
         return right, {"val_accuracy": right}
     probabilities = classify(embed(task.train), task.train.labels, embedded, task.info.classes)
-    found = {"val_loss": log_loss(probabilities, val.labels), "val_accuracy": accuracy(probabilities, val.labels)}
+    found = {
+        "val_loss": log_loss(probabilities, val.labels),
+        "val_accuracy": accuracy(probabilities, val.labels),
+    }
     return selection_score(probabilities, val.labels), found
 
 

@@ -1,9 +1,9 @@
 """The protocol of a few-shot cell: learn from the classes of a source, tell new classes apart by a few labels each.
 
-All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the classes of the
-source is held out; hyperparameters and the number of epochs are chosen by episodes of these. The winner is trained
-again on all classes of the source and then looks at the new ones, in episodes that are the same for every strategy
-and seed.
+All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the classes of
+the source is held out; hyperparameters and the number of epochs are chosen by episodes of these. The winner is
+trained again on all classes of the source and then looks at the new ones, in episodes that are the same for every
+strategy and seed.
 """
 
 from __future__ import annotations
@@ -182,9 +182,7 @@ class _FewShotSearch(Search):
         task.head = self.head(self.best_hp)
         return self.strategy.embed(task, self.best_hp)
 
-    def classify(
-        self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int
-    ) -> np.ndarray:
+    def classify(self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
         """As the chosen hyperparameters say."""
         return self.strategy.classify(support, labels, queries, ways, self.best_hp)
 

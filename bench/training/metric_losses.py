@@ -61,7 +61,7 @@ def triplet(features: Any) -> Any:
     """How much nearer than another class, by a margin, one's own class should be; in squared distances (Schroff et
     al. 2015, FaceNet, arXiv:1503.03832, eq. 3), over all triplets that are not yet right (Hermans et al. 2017,
     arXiv:1703.07737, "batch all", mean of those above zero)."""
-    squared, same, other = _pairs(features)
+    squared, _, other = _pairs(features)
     images, classes = features.shape[:2]
     count = images * classes
     # Of each anchor the distances to its own class, one an image; the rest of a row is of other classes.

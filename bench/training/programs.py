@@ -65,8 +65,8 @@ class Trained:
     mixed: bool = False
     """Whether half of the labelled examples of an aligned batch are of the target."""
     metric: str = ""
-    """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a batch
-    is one image of each class after the other."""
+    """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a
+    batch is one image of each class after the other."""
 
     @classmethod
     def of(cls, stage: Stage, mixed: bool = False) -> Trained:
