@@ -1,13 +1,14 @@
 """One-shot learning of Omniglot's characters: alphabets held out, everything else to learn from.
 
-An episode draws 20 (or 5) of the new characters at random across alphabets, and of each alphabet one drawer for the
-support images (with five shots, five); other drawers' images are classified. The same within one alphabet stands
-beside it. Two runs: small images for what learns from the other alphabets, with ImageNet's features at that size
-beside it; and these features again at the size of --large, which do better there. Prints JSON, and with --table a
-table.
+An episode draws 20 (or 5) of the new characters at random across alphabets, and of each alphabet one drawer for
+the support images (with five shots, five); other drawers' images are classified. The same within one alphabet
+stands beside it. Two runs: small images for what learns from the other alphabets, on Conv4 and from ImageNet's
+weights, with these as they are in the same table; and frozen features of larger images, which they were made for.
+Prints JSON, and with --table a table.
 
-    python tests/benchmarks/fewshot.py OMNIGLOT OUT [--new Greek Latin Tagalog] [--seeds 3] [--epochs 40]
-        [--episodes 1000] [--image-size 32] [--large 96] [--backbone EfficientNetLite0] [--workers 1] [--table]
+    python tests/benchmarks/fewshot.py OMNIGLOT OUT [--new Greek Latin Tagalog] [--seeds 3] [--trials 1]
+        [--epochs 40] [--episodes 1000] [--image-size 32] [--backbone MobileNet:alpha=0.25] [--large-size 96]
+        [--large MobileNet:alpha=0.25 EfficientNetLite0] [--workers 1] [--table]
 
 OMNIGLOT holds a folder for each alphabet, and in it one for each character; a drawing is called ..._DRAWER.png.
 Runs in OUT that exist are resumed.
@@ -74,8 +75,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--large", type=int, default=96)
-    parser.add_argument("--backbone", default="EfficientNetLite0")
+    parser.add_argument("--backbone", default="MobileNet:alpha=0.25")
+    parser.add_argument("--large-size", type=int, default=96)
+    parser.add_argument("--large", nargs="+", default=["MobileNet:alpha=0.25", "EfficientNetLite0"])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -98,11 +100,7 @@ def main() -> None:
             "backbones": ["Conv4:weights=none", options.backbone],
             "image_size": options.image_size,
         },
-        "large": {
-            "strategies": ["nearest_pixel", *FROZEN],
-            "backbones": [options.backbone],
-            "image_size": options.large,
-        },
+        "large": {"strategies": list(FROZEN), "backbones": options.large, "image_size": options.large_size},
     }
     found = []
     for name, plan in plans.items():

@@ -1,0 +1,238 @@
+"""The few-shot protocol in a worker: what it learns from, what it finds, and embeddings as plain classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras")
+
+from bench.datasets import open_dataset
+from bench.domains import pair
+from bench.training.cell import run_cell
+from bench.training.embedding import ClassBatches
+from bench.training.examples import PartExamples
+from bench.training.few_shot import divided_classes, run_few_shot
+from bench.training.metric_losses import BATCH_IMAGES
+
+SIZE = 16
+NEW = 4
+"""Digits from 6 on are the new classes."""
+EPISODES = {"ways": [2, 4], "shots": [1, 5], "episodes": 40, "queries": 5}
+
+
+def quiet(text: str) -> None:
+    """No progress."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> tuple[Any, Any]:
+    """Digits 6 to 9, and 0 to 5 as their source."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images, root = (15 * digits.images).astype(np.uint8), tmp_path_factory.mktemp("digits")
+    new = digits.target >= 10 - NEW
+    found = []
+    for name, chosen in (("new", np.flatnonzero(new)[:160]), ("old", np.flatnonzero(~new)[:300])):
+        np.savez(root / f"{name}.npz", x=images[chosen], y=digits.target[chosen])
+        found.append(open_dataset(str(root / f"{name}.npz"), SIZE))
+    return found[0], found[1]
+
+
+@pytest.fixture(scope="module")
+def cell(data: tuple[Any, Any], make_cell: Callable[..., Any]) -> Callable[..., Any]:
+    new, old = data
+
+    def make(strategy: str, **changes: Any) -> Any:
+        fields = {
+            "strategy": strategy,
+            "dataset": new.spec,
+            "fingerprint": new.fingerprint,
+            "source_fingerprint": old.fingerprint,
+            "backbone": "Conv4:filters=16",
+            "weights": "none",
+            "weights_sha256": "",
+            "fraction": 0.0,
+            "image_size": SIZE,
+            "augmentation": "none",
+            "epochs": 3,
+            "batch_size": 64,
+            "few_shot": EPISODES,
+            "tuning": {"algorithm": "random", "trials": 1},
+        }
+        return make_cell(**{**fields, **changes})
+
+    return make
+
+
+def accuracy(outcome: Any, ways: int, shots: int) -> float:
+    return next(e["accuracy"] for e in outcome.fields["episodes"] if (e["ways"], e["shots"]) == (ways, shots))
+
+
+@pytest.mark.parametrize("strategy", ["prototypical", "siamese", "siamese:loss=contrastive", "nearest_pixel"])
+def test_new_classes_are_told_apart(
+    strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    domain = pair(data[1], data[0], classes="other")
+    outcome = run_few_shot(cell(strategy), data[0], engine, quiet, domain)
+    fields = outcome.fields
+    assert fields["status"] == "ok"
+    assert outcome.probabilities is None
+    assert outcome.episodes is not None
+    assert outcome.episodes.shape == (4, 40)
+    for entry, values in zip(fields["episodes"], outcome.episodes, strict=True):
+        assert entry["accuracy"] == pytest.approx(values.mean(), abs=1e-6)
+    assert accuracy(outcome, 4, 1) > 0.45  # chance: a quarter
+    assert accuracy(outcome, 4, 5) > accuracy(outcome, 4, 1)
+    assert accuracy(outcome, 2, 1) > accuracy(outcome, 4, 1)
+    assert fields["metrics"]["verification_auc"] > 0.6
+    assert fields["n_test"] == 160
+
+
+def test_the_same_cell_gives_the_same_numbers(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    domain = pair(data[1], data[0], classes="other")
+    one, two = (
+        run_few_shot(cell("prototypical", epochs=1), data[0], engine, quiet, domain) for _ in range(2)
+    )
+    assert np.array_equal(one.episodes, two.episodes)
+    other = run_few_shot(cell("prototypical", epochs=1, seed=1), data[0], engine, quiet, domain)
+    assert not np.array_equal(one.episodes, other.episodes)
+
+
+@pytest.mark.parametrize("strategy", ["feature_extraction", "nearest_mean"])
+def test_frozen_features_are_tuned_on_the_source_alone(
+    strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, weights_file: Path
+) -> None:
+    from bench.files import sha256_file
+
+    new, old = (open_dataset(d.spec, 32) for d in data)
+    changes = {
+        "backbone": "MobileNet:alpha=0.25",
+        "weights": str(weights_file),
+        "weights_sha256": sha256_file(weights_file),
+        "image_size": 32,
+        "tuning": {"algorithm": "random", "trials": 2},
+    }
+    domain = pair(old, new, classes="other")
+    outcome = run_few_shot(cell(strategy, **changes), new, engine, quiet, domain)
+    assert outcome.fields["status"] == "ok"
+    assert outcome.fields["costs"]["trainable_params"] == 0
+    assert accuracy(outcome, 4, 5) > 0.3
+    assert len(outcome.fields["trials"]) == (2 if strategy == "feature_extraction" else 1)
+    alone = run_few_shot(cell(strategy, **changes, source_fingerprint=""), new, engine, quiet, None)
+    assert alone.fields["status"] == "ok"
+    assert alone.fields["trials"] == []
+
+
+@pytest.mark.parametrize("strategy", ["prototypical", "siamese"])
+def test_without_a_source_there_is_nothing_to_learn_from(
+    strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    outcome = run_few_shot(cell(strategy, source_fingerprint=""), data[0], engine, quiet)
+    assert outcome.fields["status"] == "skipped"
+    assert "--source-dataset" in outcome.fields["error"]["message"]
+
+
+def test_nothing_of_the_new_classes_is_learned_from(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bench.training.embedding as module
+
+    seen: list[Any] = []
+    whole = module.fit_embedding
+
+    def spy(task: Any, *rest: Any) -> Any:
+        seen.append(task)
+        return whole(task, *rest)
+
+    monkeypatch.setattr(module, "fit_embedding", spy)
+    domain = pair(data[1], data[0], classes="other")
+    run_few_shot(cell("prototypical", epochs=1), data[0], engine, quiet, domain)
+    search, refit = seen
+    assert refit.val is None
+    for task in seen:
+        assert not len(task.unlabelled)
+        for examples in filter(None, (task.train, task.val)):
+            assert examples.pixels is domain.part.images
+    assert not set(search.train.labels) & set(search.val.labels)  # held-out classes
+    assert set(refit.train.labels) == set(search.train.labels) | set(search.val.labels)
+
+
+def test_classes_are_held_out_whole(data: tuple[Any, Any]) -> None:
+    domain = pair(data[1], data[0], classes="other")
+    labels = domain.part.labels
+    held_out = set()
+    for seed in range(8):
+        train, val = divided_classes(domain, seed)
+        assert not set(labels[train]) & set(labels[val])
+        assert sorted([*train, *val]) == domain.rows.tolist()
+        assert len(set(labels[val])) == 2
+        held_out |= set(labels[val])
+    assert len(held_out) > 2
+
+
+@pytest.mark.parametrize("with_source", [True, False])
+@pytest.mark.parametrize("strategy", ["prototypical", "siamese"])
+def test_as_plain_classifiers_of_all_labels(
+    strategy: str, with_source: bool, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    new, old = data
+    domain = pair(old, new, classes="any") if with_source else None
+    whole = cell(
+        strategy, fraction=1.0, few_shot={}, source_fingerprint=old.fingerprint if with_source else ""
+    )
+    outcome = run_cell(whole, new, engine, 1.0, quiet, domain)
+    assert outcome.fields["status"] == "ok"
+    assert outcome.probabilities is not None
+    assert np.allclose(outcome.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert outcome.fields["metrics"]["accuracy"] > 0.6
+    assert outcome.fields["n_train"] + outcome.fields["n_val"] == len(new.pool.ids)
+
+
+def test_with_an_image_a_class_and_no_source_it_is_skipped(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    few = replace(cell("siamese", fraction=0.07, source_fingerprint=""), few_shot={})
+    outcome = run_cell(few, data[0], engine, 1.0, quiet)
+    assert outcome.fields["status"] == "skipped"
+    assert "two training images" in outcome.fields["error"]["message"]
+
+
+def test_a_batch_has_as_many_images_of_each_class_and_turns_whole_classes() -> None:
+    size, each = 6, 5
+    images = np.zeros((3 * each + 1, size, size, 3), np.uint8)
+    for i in range(len(images)):
+        images[i, 0, :] = i + 1  # a row at the top: turned, it stands elsewhere
+    labels = np.append(np.arange(3).repeat(each), 3)  # the last class has a single image
+    names = [str(i) for i in range(len(labels))]
+    examples = PartExamples(images, names, "key", np.arange(len(labels)), labels)
+    batches = ClassBatches(examples, turns=4, images=1000)
+    assert batches.ways == 12
+    batch = batches.next(lambda x, rng: x, np.random.default_rng(0))
+    batch = batch.reshape(BATCH_IMAGES, 12, size, size, 3)[..., 0]
+    found = set()
+    for c in range(12):
+        places, values = set(), set()
+        for image in batch[:, c]:
+            sides = {"top": image[0], "left": image[:, 0], "bottom": image[-1], "right": image[:, -1]}
+            (where,) = [side for side, pixels in sides.items() if (pixels > 0).all()]
+            places.add(where)
+            values.add(int(image.max()) - 1)
+        assert len(places) == 1
+        assert len(values) == BATCH_IMAGES
+        (of,) = {int(labels[value]) for value in values}
+        found.add((of, *places))
+    assert len(found) == 12
+    assert {of for of, _ in found} == {0, 1, 2}
+    with pytest.raises(ValueError, match="two images of each of two classes"):
+        ClassBatches(PartExamples(images, names, "key", np.array([0, 15]), np.array([0, 3])), 1, 8)
+    with pytest.raises(ValueError, match="quarters"):
+        ClassBatches(examples, 5, 8)

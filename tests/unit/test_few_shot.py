@@ -1,0 +1,177 @@
+"""The few-shot protocol in plans, and what its source may not share with the new classes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.datasets import open_dataset
+from bench.domains import pair
+from bench.errors import RequestError
+from bench.plan import FEW_SHOT_STRATEGIES, load_plan
+from bench.records import Cell
+from bench.runs import prepare
+from strategies import STRATEGIES, get_strategy
+
+Make = Callable[..., str]
+FLAGS: dict[str, Any] = {
+    "protocol": "few-shot",
+    "image_size": 16,
+    "backbones": ["Conv4:weights=none"],
+    "seeds": 3,
+}
+EPISODES = {"ways": [2, 3], "shots": [1], "episodes": 10}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Make:
+    """Writes a manifest of classes with images of their own, in groups; returns its path."""
+
+    def make(
+        name: str, classes: tuple[str, ...], group: Callable[[int], str] = lambda i: "", images: int = 8
+    ) -> str:
+        root = tmp_path / name
+        root.mkdir()
+        with (root / "list.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "label", "group"])
+            for c, of in enumerate(classes):
+                for i in range(images):
+                    rng = np.random.default_rng([len(name), ord(name[0]), c, i])
+                    path = f"{name}{c}-{i}.png"
+                    Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(root / path)
+                    writer.writerow([path, of, group(i)])
+        return str(root / "list.csv")
+
+    return make
+
+
+@pytest.fixture
+def new(manifest: Make) -> str:
+    return manifest("new", ("x/a", "x/b", "y/c"))
+
+
+@pytest.fixture
+def source(manifest: Make) -> str:
+    return manifest("source", ("d", "e", "f", "g"))
+
+
+def test_a_plan_without_it_is_what_it_was() -> None:
+    content = load_plan({"datasets": ["digits"]}).model_dump(mode="json")
+    assert not {"protocol", "few_shot"} & set(content)
+    assert "fractions" in content
+
+
+def test_a_plan_is_read_back_equal(tmp_path: Path) -> None:
+    plan = load_plan({"datasets": ["digits"], "protocol": "few-shot", "few_shot": {"ways": [20, 5]}})
+    assert plan.strategies == list(FEW_SHOT_STRATEGIES)
+    assert plan.few_shot.ways == [5, 20]
+    (tmp_path / "plan.toml").write_text(plan.to_toml())
+    assert "fractions" not in plan.to_toml()
+    again = load_plan(tmp_path / "plan.toml")
+    assert again == plan
+    assert again.hash() == plan.hash() != load_plan({"datasets": ["digits"]}).hash()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": "few-shot", "fractions": [1.0]}, "fractions"),
+        ({"few_shot": {"ways": [5]}}, "without --protocol few-shot"),
+        ({"protocol": "one-shot"}, "protocol"),
+        ({"protocol": "few-shot", "few_shot": {"ways": [1]}}, "ways"),
+        ({"protocol": "few-shot", "few_shot": {"shots": [1, 1]}}, "given twice"),
+        ({"protocol": "few-shot", "few_shot": {"way": [5]}}, "ways"),
+    ],
+)
+def test_mistakes_are_told(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        load_plan({"datasets": ["digits"], **changes})
+
+
+def test_what_trains_runs_with_each_seed_and_the_rest_once(new: str, source: str) -> None:
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
+    cells = prepare(load_plan(plan)).cells
+    seeds = {name: sorted(c.seed for c in cells if c.strategy == name) for name in FEW_SHOT_STRATEGIES}
+    assert seeds == {
+        "nearest_pixel": [0],
+        "feature_extraction": [0],
+        "siamese": [0, 1, 2],
+        "prototypical": [0, 1, 2],
+    }
+    pixel = next(c for c in cells if c.strategy == "nearest_pixel")
+    assert not pixel.source_fingerprint  # it would be the same with any
+    assert all(c.source_fingerprint for c in cells if c is not pixel)
+    assert pixel.few_shot == {**EPISODES, "queries": 5}
+    assert "few_shot" in pixel.identity
+    other = prepare(load_plan({**plan, "few_shot": {**EPISODES, "episodes": 11}})).cells
+    assert not {c.id for c in cells} & {c.id for c in other}
+
+
+def test_classes_of_the_target_are_never_learned_from(new: str, manifest: Make) -> None:
+    overlapping = manifest("overlap", ("d", "X/A", "e", "f", "g"))
+    plan = {"datasets": [new], "source_dataset": overlapping, **FLAGS, "few_shot": EPISODES}
+    with pytest.raises(RequestError, match="Both have 'x/a'"):
+        prepare(load_plan(plan))
+
+
+def test_too_few_classes_to_learn_from_are_refused(new: str, manifest: Make) -> None:
+    plan = {"datasets": [new], "source_dataset": manifest("two", ("d", "e")), **FLAGS, "few_shot": EPISODES}
+    with pytest.raises(RequestError, match="at least 4 classes"):
+        prepare(load_plan(plan))
+
+
+def test_groups_of_any_new_image_are_left_out(manifest: Make) -> None:
+    def group(i: int) -> str:
+        return f"drawer {i}"
+
+    target = open_dataset(manifest("new", ("a", "b", "c"), group), 16)
+    source = open_dataset(manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), 16)
+    domain = pair(source, target, classes="other")
+    left = {source.pool.group_names[row] for row in domain.rows}  # type: ignore[index]
+    assert left == set(map(group, range(8, 12))) & set(source.pool.group_names or ())
+    # Where only the test part counts, those of the pool stay.
+    assert domain.left_out > pair(source, target, classes="any").left_out
+    assert domain.class_names == source.class_names
+
+
+def test_ways_are_checked_before_anything_runs(new: str, source: str) -> None:
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": {**EPISODES, "ways": [4]}}
+    with pytest.raises(RequestError, match="at most the 3 classes"):
+        prepare(load_plan(plan))
+
+
+def test_strategies_that_cannot_are_refused(new: str, source: str) -> None:
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
+    with pytest.raises(RequestError, match=r"full_finetune.*nearest_pixel"):
+        prepare(load_plan({**plan, "strategies": ["siamese", "full_finetune"]}))
+
+
+def test_another_source_serves_fractions_too_but_not_what_adapts(new: str, source: str) -> None:
+    plan = {**FLAGS, "protocol": "fractions", "datasets": [new], "source_dataset": source, "fractions": [1.0]}
+    cells = prepare(load_plan({**plan, "strategies": ["siamese", "scratch"]})).cells
+    assert {bool(c.source_fingerprint) for c in cells if c.strategy == "siamese"} == {True}
+    assert {bool(c.source_fingerprint) for c in cells if c.strategy == "scratch"} == {False}
+    with pytest.raises(RequestError, match="the very classes"):
+        prepare(load_plan({**plan, "strategies": ["siamese", "source_only"]}))
+    with pytest.raises(RequestError, match="siamese"):
+        prepare(load_plan({**plan, "strategies": ["scratch"]}))
+
+
+def test_a_cell_is_called_few_shot(new: str) -> None:
+    cell = prepare(load_plan({"datasets": [new], **FLAGS, "few_shot": EPISODES})).cells[0]
+    assert isinstance(cell, Cell)
+    assert cell.label.endswith("few-shot seed 0")
+
+
+def test_whatever_can_says_so() -> None:
+    able = {name for name in STRATEGIES if get_strategy(name).few_shot}
+    assert {*FEW_SHOT_STRATEGIES, "nearest_mean", "logistic", "knn"} <= able
+    assert get_strategy("siamese:loss=contrastive").fixed == {"loss": "contrastive"}
+    assert get_strategy("feature_extraction:penalty=0.1").fixed == {"penalty": 0.1}
