@@ -18,6 +18,7 @@ def conv4(x: keras.KerasTensor, filters: int = 64) -> keras.KerasTensor:
         # A bias would be taken away again by the normalisation.
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"block{i}_conv")(x)
         x = layers.BatchNormalization(name=f"block{i}_norm")(x)
-        x = layers.ReLU(name=f"block{i}_relu")(x)
+        # The other way round in the paper, which gives the same numbers and is slower.
         x = layers.MaxPooling2D(name=f"block{i}_pool")(x)
+        x = layers.ReLU(name=f"block{i}_relu")(x)
     return x

@@ -147,7 +147,9 @@ class _Metric(keras.Model):
     """A network that is trained to bring images of one class together; its outputs are features (N, D)."""
 
     def __init__(self, inputs: Any, features: Any, loss: str, classes: int) -> None:
-        super().__init__(inputs, Unit(name="head_unit")(features) if loss in ON_SPHERE else features)
+        super().__init__(
+            inputs, Unit(name="head_unit")(features) if loss in ON_SPHERE else features, name="network"
+        )
         self.of_features = LOSSES[loss]
         self.classes = classes
         self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")

@@ -14,12 +14,14 @@ pytest.importorskip("keras")
 
 from bench.datasets import open_dataset
 from bench.domains import pair
+from bench.records import Cell
 from bench.training.cell import run_cell
 from bench.training.embedding import ClassBatches
 from bench.training.examples import PartExamples
 from bench.training.few_shot import divided_classes, run_few_shot
 from bench.training.metric_losses import BATCH_IMAGES
 
+BACKBONE = "Conv4:filters=16"
 SIZE = 16
 NEW = 4
 """Digits from 6 on are the new classes."""
@@ -46,29 +48,55 @@ def data(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> tuple
 
 
 @pytest.fixture(scope="module")
-def cell(data: tuple[Any, Any], make_cell: Callable[..., Any]) -> Callable[..., Any]:
+def cell(data: tuple[Any, Any]) -> Callable[..., Cell]:
+    """Makes a cell of three epochs and one trial; arguments change its fields."""
     new, old = data
 
-    def make(strategy: str, **changes: Any) -> Any:
-        fields = {
+    def make(strategy: str, **changes: Any) -> Cell:
+        fields: dict[str, Any] = {
             "strategy": strategy,
+            "strategy_version": 1,
             "dataset": new.spec,
+            "dataset_name": new.name,
             "fingerprint": new.fingerprint,
+            "modality": new.modality,
             "source_fingerprint": old.fingerprint,
-            "backbone": "Conv4:filters=16",
+            "backbone": BACKBONE,
             "weights": "none",
             "weights_sha256": "",
             "fraction": 0.0,
+            "seed": 0,
             "image_size": SIZE,
+            "resizing": "crop",
             "augmentation": "none",
+            "flip": False,
             "epochs": 3,
             "batch_size": 64,
-            "few_shot": EPISODES,
+            "threads": 1,
+            "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.0},
             "tuning": {"algorithm": "random", "trials": 1},
+            "few_shot": EPISODES,
         }
-        return make_cell(**{**fields, **changes})
+        return Cell(**{**fields, **changes})
 
     return make
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Fields of a cell whose backbone comes with weights: random ones, so that strategies that need some run."""
+    import keras
+
+    from bench.backbones import parse_backbone
+    from bench.backbones.build import build_backbone
+    from bench.backbones.weights import Weights
+    from bench.files import sha256_file
+
+    path = tmp_path_factory.mktemp("weights") / "conv4.weights.h5"
+    keras.utils.set_random_seed(1)
+    spec = parse_backbone(f"{BACKBONE},weights=none")
+    build_backbone(spec, SIZE, Weights("none", "", None)).save_weights(path)
+    return {"weights": str(path), "weights_sha256": sha256_file(path)}
 
 
 def accuracy(outcome: Any, ways: int, shots: int) -> float:
@@ -109,18 +137,14 @@ def test_the_same_cell_gives_the_same_numbers(
 
 @pytest.mark.parametrize("strategy", ["feature_extraction", "nearest_mean"])
 def test_frozen_features_are_tuned_on_the_source_alone(
-    strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, weights_file: Path
+    strategy: str,
+    data: tuple[Any, Any],
+    cell: Callable[..., Any],
+    engine: Any,
+    pretrained: dict[str, str],
 ) -> None:
-    from bench.files import sha256_file
-
-    new, old = (open_dataset(d.spec, 32) for d in data)
-    changes = {
-        "backbone": "MobileNet:alpha=0.25",
-        "weights": str(weights_file),
-        "weights_sha256": sha256_file(weights_file),
-        "image_size": 32,
-        "tuning": {"algorithm": "random", "trials": 2},
-    }
+    new, old = data
+    changes: dict[str, Any] = {**pretrained, "tuning": {"algorithm": "random", "trials": 2}}
     domain = pair(old, new, classes="other")
     outcome = run_few_shot(cell(strategy, **changes), new, engine, quiet, domain)
     assert outcome.fields["status"] == "ok"
