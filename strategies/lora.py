@@ -13,6 +13,7 @@ class LowRank(Strategy):
     name = "lora"
     summary = "Low-rank updates of linear layers train, the network stays: small, for large backbones."
     reference = "Hu et al. 2021, LoRA, arXiv:2106.09685"
+    version = 2
 
     def skip(self, info: Info) -> str | None:
         none = "the backbone has no dense layers or 1 x 1 convolutions for low-rank updates"

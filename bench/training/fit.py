@@ -205,6 +205,7 @@ class CellTask:
         program.reset(progress.state, self.seed, stage.weight_decay, stage.rate_decay)
         if cut is None and "head_standardise:0" not in progress.state:
             program.standardise(lambda rows: train(rows, None), len(self.train))
+        start = program.state() if stage.mix != 1 else {}
 
         # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
         # clothing that beat as many steps by a point, since an epoch of the refit sees more images.
@@ -277,16 +278,20 @@ class CellTask:
                 best_state, best_epoch = program.state(), epoch
             if stage.mix != 1:
                 best_state = {
-                    place: value + (1 - stage.mix) * (progress.state.get(place, value) - value)
-                    for place, value in best_state.items()
+                    place: mixed(start[place], value, stage.mix, place) for place, value in best_state.items()
                 }
             program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock
         progress.images += step * batch_size
         progress.epochs.append(best_epoch)
-        progress.state = {**progress.state, **best_state}
+        progress.state = {**progress.state, **program.merged(best_state)}
         return program
+
+
+def mixed(start: np.ndarray, end: np.ndarray, share: float, place: str) -> np.ndarray:
+    """Weights so far on the way from ``start`` to ``end``; of a low-rank product, one factor goes back alone."""
+    return end if place.endswith("_down:0") else end + (1 - share) * (start - end)
 
 
 Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]

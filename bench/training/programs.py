@@ -187,7 +187,7 @@ class Program:
         else:
             _, above = split(backbone, cut)
             if trained.rank:
-                above, self._adapters = with_adapters(above, trained.rank)
+                above, self._adapters = with_adapters(above, trained.rank, backbone.layers)
             inputs, body = above.inputs, above.layers
             features = pool(above.output, head.pooling)
         # Features of a frozen backbone differ in scale by orders of magnitude; one learning rate for all of
@@ -323,6 +323,15 @@ class Program:
         """A copy of all weights."""
         return {place: np.array(variable) for place, variable in self.variables.items()}
 
+    def merged(self, state: State) -> State:
+        """The same network without adapters: their products are in the kernels."""
+        places = {id(variable): place for place, variable in self.variables.items()}
+        result = {place: value for place, value in state.items() if not place.startswith("lora_")}
+        for adapter in self._adapters:
+            kernel, down, up = (places[id(v)] for v in (adapter.kernel, adapter.down, adapter.up))
+            result[kernel] = state[kernel] + state[down] @ state[up]
+        return result
+
     def train_steps(
         self, inputs: list[np.ndarray], labels: np.ndarray, rates: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -406,8 +415,9 @@ def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A low-rank update of a layer: the weights of its second half, and the kernel that it updates."""
+    """A low-rank update of a layer: the kernels of its two halves, and the kernel that they update."""
 
+    down: keras.Variable
     up: keras.Variable
     kernel: keras.Variable
 
@@ -418,30 +428,41 @@ class Adapter:
         return max(rms, SMALLEST_RMS) * float(np.sqrt(inputs / rank))
 
 
-def with_adapters(network: keras.Model, rank: int) -> tuple[keras.Model, list[Adapter]]:
+def with_adapters(
+    network: keras.Model, rank: int, layers: Sequence[keras.layers.Layer]
+) -> tuple[keras.Model, list[Adapter]]:
     """The same layers with a low-rank update beside every dense layer and 1 x 1 convolution (Hu et al. 2021,
-    arXiv:2106.09685), which begins at zero."""
-    made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+    arXiv:2106.09685), which begins at zero.
+
+    Args:
+        network: a part of the backbone.
+        rank: of the updates.
+        layers: of the whole backbone. An update is named by its layer's place among them: names that Keras gives
+            depend on what else the process has built.
+    """
+    places = {id(layer): i for i, layer in enumerate(layers)}
+    made: list[tuple[keras.layers.Layer, keras.layers.Layer, keras.layers.Layer]] = []
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         output = layer(*arguments, **options)
         if not takes_adapter(layer):
             return output
+        name = f"lora_{places[id(layer)]}"
         if isinstance(layer, keras.layers.Dense):
-            down = keras.layers.Dense(rank, use_bias=False, name=f"lora_{layer.name}_down")
+            down = keras.layers.Dense(rank, use_bias=False, name=f"{name}_down")
             up = keras.layers.Dense(
-                layer.units, use_bias=False, kernel_initializer="zeros", name=f"lora_{layer.name}_up"
+                layer.units, use_bias=False, kernel_initializer="zeros", name=f"{name}_up"
             )
         else:
-            down = keras.layers.Conv2D(rank, 1, layer.strides, use_bias=False, name=f"lora_{layer.name}_down")
+            down = keras.layers.Conv2D(rank, 1, layer.strides, use_bias=False, name=f"{name}_down")
             up = keras.layers.Conv2D(
-                layer.filters, 1, use_bias=False, kernel_initializer="zeros", name=f"lora_{layer.name}_up"
+                layer.filters, 1, use_bias=False, kernel_initializer="zeros", name=f"{name}_up"
             )
-        made.append((layer, up))
-        return keras.layers.Add(name=f"lora_{layer.name}_sum")([output, up(down(arguments[0]))])
+        made.append((layer, down, up))
+        return keras.layers.Add(name=f"{name}_sum")([output, up(down(arguments[0]))])
 
     adapted = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
-    return adapted, [Adapter(up.kernel, layer.kernel) for layer, up in made]
+    return adapted, [Adapter(down.kernel, up.kernel, layer.kernel) for layer, down, up in made]
 
 
 def takes_adapter(layer: Any) -> bool:
