@@ -175,7 +175,7 @@ class _Recipe:
         record = max((r for r in run.records if r.cell_id in ids), key=_validated)
         cell = Cell(**record.cell)
         strategy = get_strategy(cell.strategy)
-        method = _method(strategy, cell)
+        method = _method(strategy, cell.strategy)
         if strategy.version != cell.strategy_version:
             raise RequestError(
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
@@ -233,7 +233,7 @@ def _network(cell: Cell) -> Network:
     return network
 
 
-def _method(strategy: Strategy, cell: Cell) -> str:
+def _method(strategy: Strategy, name: str) -> str:
     """The macro that writes how a strategy learns from features; empty for a schedule of stages.
 
     Raises:
@@ -243,19 +243,17 @@ def _method(strategy: Strategy, cell: Cell) -> str:
         return ""
     expected = "a strategy that train.py can spell out"
     if not strategy.uses_backbone:
-        raise RequestError(
-            "strategy", cell.strategy, expected, "It looks at no image: there is nothing to export."
-        )
+        raise RequestError("strategy", name, expected, "It looks at no image: there is nothing to export.")
     if isinstance(strategy, OnFeatures) and type(strategy).fit is OnFeatures.fit:
-        for name in _macros("train_methods.py.j2"):
-            if type(strategy).learn is type(get_strategy(name)).learn:  # type: ignore[attr-defined]
-                return name
+        for method in _macros("train_methods.py.j2"):
+            if type(strategy).learn is type(get_strategy(method)).learn:  # type: ignore[attr-defined]
+                return method
     raise RequestError(
-        "strategy", cell.strategy, expected, "It trains with code of its own: choose another with --strategy."
+        "strategy", name, expected, "It trains with code of its own: choose another with --strategy."
     )
 
 
-def _fields(stage: Stage, cell: Cell) -> list[str]:
+def _fields(stage: Stage, strategy: str) -> list[str]:
     """The macros of ``train_fields.py.j2`` that a stage needs: its fields that have an effect.
 
     Raises:
@@ -271,7 +269,7 @@ def _fields(stage: Stage, cell: Cell) -> list[str]:
         if name not in known:
             raise RequestError(
                 "strategy",
-                cell.strategy,
+                strategy,
                 "a strategy that train.py can spell out",
                 f"Its stage {stage.name!r} sets {name!r}, which is not among "
                 f"{', '.join((*SIMPLE_FIELDS, *known))}: choose another with --strategy.",
@@ -316,7 +314,7 @@ def _planned(
             epochs=epochs,
             planned=limit if stage.epochs is None else stage.epochs,
             batch_size=batch_size_of(stage, n, batch_size),
-            fields=tuple(_fields(stage, cell)),
+            fields=tuple(_fields(stage, cell.strategy)),
         )
         for stage, epochs in zip(stages, trained, strict=True)
     ]
@@ -667,12 +665,19 @@ def _card(
     ]  # fmt: skip
     recipe_lines += [
         f"Stage {place} ({_md(p.stage.name)}): {words.plural(p.epochs, 'epoch')} in batches of {p.batch_size}, "
-        f"learning rate {p.stage.learning_rate:.3g} along a cosine of {words.plural(p.planned, 'epoch')}."
+        f"learning rate {p.stage.learning_rate:.3g} along a cosine of {words.plural(p.planned, 'epoch')}"
+        + "".join(f", {_md(name)} = {getattr(p.stage, name)}" for name in p.fields)
+        + "."
         for place, p in enumerate(recipe.stages, 1)
     ]
+    if recipe.method:
+        recipe_lines.append(
+            "It learns from what the network makes of each image; the network itself stays as it was."
+        )
+    augmentation = "none" if recipe.method else cell.augmentation
     recipe_lines.append(
-        f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), augmentation {cell.augmentation}"
-        f"{', mirrored too' if cell.flip and cell.augmentation != 'none' else ''}."
+        f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), augmentation {augmentation}"
+        f"{', mirrored too' if cell.flip and augmentation != 'none' else ''}."
     )
     counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
     data = [
