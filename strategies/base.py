@@ -63,7 +63,7 @@ class Stage:
     Args:
         name: as it stands in curves and reports: ``head``, ``finetune``, ``train``.
         cut: ``"top"``: only the head trains; ``"input"``: everything trains; a number in (0, 1):
-            the share of the backbone's blocks, counted from the top, that trains.
+            the share of the backbone's blocks, counted from the top, that trains. Not above that of a stage before.
         learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
             warm-up, then a cosine down to 0 over the stage's epochs.

@@ -124,9 +124,16 @@ class CellTask:
 
         Raises:
             NotFinite: a loss was infinite or not a number.
+            ValueError: a stage's cut lies above that of a stage before it.
         """
         assert self.network is not None
         network = self.network
+        shares = [{"top": 0.0, "input": 1.0}.get(str(stage.cut), stage.cut) for stage in stages]
+        if shares != sorted(shares):
+            raise ValueError(
+                f"the stages' cuts {[stage.cut for stage in stages]} do not go downward: what lies below a cut is "
+                "taken to be as it was before the first stage"
+            )
         start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
         progress = _Progress(start)
         epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]

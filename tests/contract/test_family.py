@@ -144,6 +144,27 @@ def test_low_rank_updates_begin_at_zero_and_leave_the_network_alone(task: CellTa
     assert np.abs(fitted.predictor.predict(task.train) - before).max() > 0.01
 
 
+def test_low_rank_updates_stay_when_another_stage_follows(task: CellTask) -> None:
+    low_rank, still = replace(FULL, rank=4), replace(FULL, learning_rate=1e-9)
+    task._finished.clear()
+    reference, updated, followed = (
+        task.fit_stages([HEAD, *more]).predictor.predict(task.train)
+        for more in ([still], [low_rank], [low_rank, still])
+    )
+    np.testing.assert_allclose(updated, followed, atol=1e-4)
+    assert np.abs(reference - followed).max() > 0.01
+
+
+def test_half_of_a_low_rank_update_is_half_of_its_product(task: CellTask) -> None:
+    whole, half = (trained(task, HEAD, replace(FULL, rank=4, mix=mix)) for mix in (1.0, 0.5))
+    updates = {place.rpartition("_")[0] for place in whole if place.startswith("lora_")}
+    assert updates
+    for name in updates:
+        assert name.removeprefix("lora_").isdigit()  # whatever Keras calls the layer in this process
+        products = [state[f"{name}_down:0"] @ state[f"{name}_up:0"] for state in (whole, half)]
+        np.testing.assert_allclose(products[1], products[0] / 2, rtol=1e-4, atol=1e-7)
+
+
 def test_three_ways_to_fine_tune_everything_differ(task: CellTask) -> None:
     values = {"learning_rate": 3e-3, "weight_decay": 1e-2, "head_weight_decay": 0.3}
     hp = SimpleNamespace(get=values.__getitem__)
@@ -156,6 +177,12 @@ def test_three_ways_to_fine_tune_everything_differ(task: CellTask) -> None:
     assert [found[name][1:] for name in found] == [(1, None), (2, 5), (2, None)]
     kernels = [kernel for kernel, _, _ in found.values()]
     assert all(not np.allclose(a, b, rtol=0.05) for i, a in enumerate(kernels) for b in kernels[:i])
+
+
+def test_stages_go_downward(task: CellTask) -> None:
+    for cuts in (("input", "top"), (0.5, 0.25), ("top", "input", 0.5)):
+        with pytest.raises(ValueError, match="do not go downward"):
+            task.fit_stages([replace(FULL, cut=cut) for cut in cuts])
 
 
 # --- on stored features ---------------------------------------------------------------------------------------
