@@ -89,7 +89,7 @@ def exported(run: bench.Run, folder: Path, strategy: str) -> Exported:
     assert any("epoch 1 of 1" in line for line in lines) != learns_features
 
     # The same arithmetic in the same order; only that the harness hands stored features over as float16, and that
-    # what is rounded otherwise when an update is merged or weights are mixed is magnified by the stages that follow.
+    # what is rounded otherwise, as an update is merged or weights are mixed, is magnified by stages that follow.
     stored = strategy in ("feature_extraction", "partial_finetune", "surgical")
     assert done.difference < (1e-3 if stored else 1e-5 if strategy == OF_OTHERS else 1e-6)
 
