@@ -97,7 +97,7 @@ def test_a_source_holds_all_that_is_known_of_it(training: Training, tmp_path: Pa
         ({}, True, "It classifies 90.0% of the 359 held-out images"),
         ({"source": 0.11}, False, "Nothing was learned"),
         (
-            {"source": 0.31},
+            {"source": 0.31, PIXELS: 0.25},
             False,
             "not beyond noise more than a linear model on the untrained backbone, 30.1%",
         ),
