@@ -31,8 +31,8 @@ STRATEGY_NAMES = {
 
 
 def strategy_name(strategy: str) -> str:
-    """What a strategy is called in a sentence or a figure."""
-    return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class."""
+    return STRATEGY_NAMES.get(strategy) or clean(strategy.rpartition(":")[2].replace("_", " "))
 
 
 def clean(text: object, limit: int = 0) -> str:

@@ -5,7 +5,6 @@ Nothing is imported until it is asked for, and no strategy imports Keras at modu
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,27 +36,61 @@ STRATEGIES: dict[str, str] = {
 
 
 def get_strategy(name: str) -> Strategy:
-    """An instance of the strategy called ``name``: a name in ``STRATEGIES``, or ``package.module:Class``.
+    """An instance of a strategy.
+
+    Args:
+        name: of ``STRATEGIES``, of another package's plug-in, or ``package.module:Class``.
 
     Raises:
-        RequestError: there is none of this name, or it cannot be imported.
+        RequestError: there is none of this name, or it cannot be used.
     """
     from bench.errors import RequestError, did_you_mean
+    from bench.plugins import Unusable, plugins
 
-    known = STRATEGIES.get(name, name)
-    module, colon, attribute = known.partition(":")
-    if not colon:
-        raise RequestError(
-            "strategy",
-            name,
-            f"one of {', '.join(STRATEGIES)}, or package.module:Class",
-            did_you_mean(name, STRATEGIES),
-        )
     try:
-        found = getattr(import_module(module), attribute)()
-    except Exception as error:  # the code of others
-        raise RequestError(
-            "strategy", name, "a class that can be imported", f"{type(error).__name__}: {error}."
-        ) from error
-    strategy: Strategy = found
+        found = _find(name)
+    except Unusable as error:
+        expected = "a class that can be imported" if ":" in name else "a plug-in that works"
+        raise RequestError("strategy", name, expected, f"{error}.") from error
+    if found is None:
+        names = [*STRATEGIES, *(plugin.name for plugin in plugins("strategies", STRATEGIES))]
+        expected = f"one of {', '.join(dict.fromkeys(names))}, or package.module:Class"
+        raise RequestError("strategy", name, expected, did_you_mean(name, names))
+    try:
+        strategy: Strategy = found[0]()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}."
+        raise RequestError("strategy", name, "a class that is made without arguments", reason) from error
     return strategy
+
+
+def strategy_origin(name: str) -> str:
+    """What names the code of a strategy (see ``bench.plugins.origin``); empty if it is built in.
+
+    Raises:
+        RequestError: see ``get_strategy``.
+    """
+    if name in STRATEGIES or name.startswith("strategies."):
+        return ""
+    get_strategy(name)
+    from bench.plugins import origin
+
+    found = _find(name)
+    assert found is not None
+    return origin(*found)
+
+
+def _find(name: str) -> tuple[type[Strategy], str] | None:
+    """The class of a strategy and the package that declares it; None if there is none of this name.
+
+    Raises:
+        Unusable: it cannot be used.
+    """
+    from bench.plugins import find, load
+    from strategies.base import Strategy
+
+    target = STRATEGIES.get(name, name)
+    if ":" in target:
+        return load(target, Strategy), ""
+    plugin = find("strategies", name)
+    return None if plugin is None else (plugin.load(Strategy), plugin.package)

@@ -6,6 +6,8 @@ strategy declares its hyperparameters and returns its stages, and the harness do
     class FeatureExtraction(Strategy):
         name = "feature_extraction"
         summary = "Only a new head is trained, on the features of the frozen backbone."
+        when = "There are few labels, or little time."
+        cost = "The measure of all others."
 
         def space(self, hp):
             hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
@@ -16,7 +18,9 @@ strategy declares its hyperparameters and returns its stages, and the harness do
 A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
 
 A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
-returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``.
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``; or a file
+anywhere else, given as ``--strategy package.module:Class`` or declared by a package of its own (CONTRIBUTING shows
+how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -192,8 +196,12 @@ class Strategy:
     """Base of all strategies."""
 
     name: ClassVar[str]
-    summary: ClassVar[str]
-    """One line: what it does and when to use it."""
+    summary: ClassVar[str] = ""
+    """One line: what it does."""
+    when: ClassVar[str] = ""
+    """When to use it, one line."""
+    cost: ClassVar[str] = ""
+    """What it costs beside feature extraction with the same number of trials, one line."""
     reference: ClassVar[str] = ""
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1
