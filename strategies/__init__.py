@@ -44,24 +44,7 @@ def get_strategy(name: str) -> Strategy:
     Raises:
         RequestError: there is none of this name, or it cannot be used.
     """
-    from bench.errors import RequestError, did_you_mean
-    from bench.plugins import Unusable, plugins
-
-    try:
-        found = _find(name)
-    except Unusable as error:
-        expected = "a class that can be imported" if ":" in name else "a plug-in that works"
-        raise RequestError("strategy", name, expected, f"{error}.") from error
-    if found is None:
-        names = [*STRATEGIES, *(plugin.name for plugin in plugins("strategies", STRATEGIES))]
-        expected = f"one of {', '.join(dict.fromkeys(names))}, or package.module:Class"
-        raise RequestError("strategy", name, expected, did_you_mean(name, names))
-    try:
-        strategy: Strategy = found[0]()
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}."
-        raise RequestError("strategy", name, "a class that is made without arguments", reason) from error
-    return strategy
+    return _made(name)[0]
 
 
 def strategy_origin(name: str) -> str:
@@ -72,25 +55,45 @@ def strategy_origin(name: str) -> str:
     """
     if name in STRATEGIES or name.startswith("strategies."):
         return ""
-    get_strategy(name)
     from bench.plugins import origin
 
-    found = _find(name)
-    assert found is not None
-    return origin(*found)
+    strategy, package = _made(name)
+    return origin(type(strategy), package)
 
 
-def _find(name: str) -> tuple[type[Strategy], str] | None:
-    """The class of a strategy and the package that declares it; None if there is none of this name.
+def load_strategy(name: str) -> tuple[type[Strategy], str]:
+    """The class of a strategy, and the package that declares it if one does.
 
     Raises:
-        Unusable: it cannot be used.
+        RequestError: there is none of this name.
+        bench.plugins.Unusable: it cannot be used.
     """
-    from bench.plugins import find, load
+    from bench.errors import RequestError, did_you_mean
+    from bench.plugins import find, load, plugins
     from strategies.base import Strategy
 
     target = STRATEGIES.get(name, name)
     if ":" in target:
         return load(target, Strategy), ""
     plugin = find("strategies", name)
-    return None if plugin is None else (plugin.load(Strategy), plugin.package)
+    if plugin is None:
+        names = [*STRATEGIES, *(plugin.name for plugin in plugins("strategies", STRATEGIES))]
+        expected = f"one of {', '.join(dict.fromkeys(names))}, or package.module:Class"
+        raise RequestError("strategy", name, expected, did_you_mean(name, names))
+    return plugin.load(Strategy), plugin.package
+
+
+def _made(name: str) -> tuple[Strategy, str]:
+    from bench.errors import RequestError
+    from bench.plugins import Unusable
+
+    try:
+        kind, package = load_strategy(name)
+    except Unusable as error:
+        expected = "a class that can be imported" if ":" in name else "a plug-in that works"
+        raise RequestError("strategy", name, expected, f"{error}.") from error
+    try:
+        return kind(), package
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}."
+        raise RequestError("strategy", name, "a class that is made without arguments", reason) from error
