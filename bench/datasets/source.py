@@ -15,7 +15,7 @@ import numpy as np
 from bench.datasets.findings import Finding
 from bench.errors import RequestError, did_you_mean
 from bench.files import sha256_file
-from bench.plugins import plugins
+from bench.plugins import find, plugins
 
 if TYPE_CHECKING:
     from bench.datasets.decode import Facts
@@ -180,7 +180,7 @@ def canonical_spec(spec: str) -> str:
         "dataset",
         spec,
         "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet) or an .npz file",
-        did_you_mean(spec, names),
+        did_you_mean(f"{PLUGIN}{spec}" if find("datasets", spec) else spec, names),
     )
 
 

@@ -250,16 +250,16 @@ def _schedules(strategy: Strategy, space: Any, found: Findings) -> None:
 def _unfair(strategy: Strategy, stages: list[Stage]) -> list[str]:
     """What can be trained, but not as the strategy says or as others are."""
     problems = [
-        f"Stage {stage.name!r}: learning_rate={stage.learning_rate:g} is relative: each step would move a kernel by "
-        "more than its own size."
+        f"Stage {stage.name!r}: learning_rate={stage.learning_rate:g} is relative: each step would move a kernel "
+        "by more than its own size."
         for stage in stages
         if stage.learning_rate >= 1
     ]
     first, last = stages[0], stages[-1]
     if last.epochs is not None:
         problems.append(
-            f"The last stage, {last.name!r}, has a cap of its own (epochs={last.epochs}), so the plan's epochs would do "
-            "nothing for it: leave it None."
+            f"The last stage, {last.name!r}, has a cap of its own (epochs={last.epochs}), so the plan's epochs "
+            "would do nothing for it: leave it None."
         )
     if strategy.uses_weights != (first.weights == "pretrained"):
         problems.append(
