@@ -203,6 +203,19 @@ def check(
 
 
 @app.command()
+def check_strategy(
+    name: Annotated[str, typer.Argument(metavar="S", help="See ls strategies; or package.module:Class.")],
+) -> None:
+    """Tells the author of a strategy what is wrong with it: loads it and runs it on a few images."""
+    from bench.strategy_check import check_strategy as check_it
+    from bench.strategy_check import print_check
+
+    found = check_it(name)
+    print_check(found)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@app.command()
 def report(
     directory: RunDirectory,
     region: Annotated[

@@ -32,6 +32,7 @@ from bench.cards import template as _template
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
+from bench.plugins import check_unchanged
 from bench.records import Cell, Record
 from bench.runs import Run, load
 from bench.store import Store
@@ -168,6 +169,7 @@ class _Recipe:
             raise RequestError(
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
+        check_unchanged(cell)
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         if backend != cell.backend:
             raise RequestError("KERAS_BACKEND", backend, f"{cell.backend}, with which the run was made")
@@ -314,6 +316,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
     from bench.backbones import parse_backbone
     from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
     from bench.backbones.cuts import cut_at, find_cuts
+    from bench.backbones.plugin import MODULE
     from bench.backbones.weights import Weights, resolve_weights
     from bench.training import augmentation, fit, programs
     from bench.training.engine import spec_of
@@ -330,7 +333,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
     backbone = build_backbone(parse_backbone(spec.text), cell.image_size, weights)
     module = spec.info.module
     # What Keras Applications build in one line is built so; anything else is handed over as a file.
-    plain = module != "efficientnet_lite" and (
+    plain = module not in ("efficientnet_lite", MODULE) and (
         weights.kind == "imagenet" or (random and module != "efficientnet")
     )
     if not plain:
@@ -401,7 +404,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         backbone_title=_plain(cell.backbone) + (" with random weights" if random else ""),
         backbone_file="" if plain else "backbone.keras",
         random_weights=random,
-        front=front[FRONTS[module].__name__],
+        front=front[FRONTS[module].__name__] if plain else "",
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         caffe_mean=CAFFE_MEAN_BGR,

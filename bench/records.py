@@ -58,12 +58,16 @@ class Cell:
     backend: str = "tensorflow"
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
+    plugins: dict[str, str] = field(default_factory=dict)
+    """What of it other packages give, see ``bench.plugins.used``: another version of their code is another cell."""
 
     @property
     def identity(self) -> dict[str, Any]:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("dataset", "dataset_name"):
             del content[name]
+        if not self.plugins:
+            del content["plugins"]
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import cache, provenance
+from bench import cache, plugins, provenance
 from bench.backbones import BackboneSpec, check_size, parse_backbone, titled
 from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_source
 from bench.backbones.weights import Ask, Weights, resolve_weights
@@ -198,6 +198,7 @@ def _cell(
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
         backend=keras_backend(),
+        plugins=plugins.used(name, spec.architecture if strategy.uses_backbone else ""),
     )
 
 
@@ -520,7 +521,8 @@ def _latencies(
             "classes": classes[cell.fingerprint]
         }
         job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
-        key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
+        what = [job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
+        key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}
     for key, job in jobs.items():
@@ -585,7 +587,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
                 str(store.directory),
                 f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
                 "would no longer belong to it",
-                "Choose another --out, or restore what has changed (Keras backend, weights file, strategy).",
+                "Choose another --out, or restore what has changed (Keras backend, weights, strategy, plug-in).",
             )
 
 
@@ -618,6 +620,9 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
+        "plugins": {
+            getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
+        },
         "cells": [cell.id for cell in prepared.cells],
         "notes": list(prepared.notes),
     }

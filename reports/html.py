@@ -438,4 +438,5 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
     if git.get("commit"):
         rows.append(("code", f"{git['commit']}{' with uncommitted changes' if git.get('dirty') else ''}"))
     rows += sorted((run_info.get("versions") or {}).items())
+    rows += sorted((run_info.get("plugins") or {}).items())
     return [(words.clean(key, 60), words.clean(value, 400)) for key, value in rows]

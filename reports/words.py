@@ -34,10 +34,9 @@ STRATEGY_NAMES = {
 
 
 def strategy_name(strategy: str) -> str:
-    """What a strategy is called in a sentence or a figure."""
-    name, _, fixed = strategy.partition(":")
-    if "=" not in fixed:
-        return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class."""
+    if "=" not in strategy:
+        return STRATEGY_NAMES.get(strategy) or clean(strategy.rpartition(":")[2].replace("_", " "))
     name, fixed = strategy.rsplit(":", 1)
     values = listed([clean(value.replace("=", " ").replace("_", " ")) for value in fixed.split(",")])
     return f"{strategy_name(name)} ({values})"

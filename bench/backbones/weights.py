@@ -68,6 +68,11 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
         return Weights("none", "", None)
     if spec.weights.startswith(PREFIX):
         return _of_source(spec)
+    if spec.weights == "pretrained":
+        from bench.backbones.plugin import weights_file
+
+        path = weights_file(spec)
+        return Weights("file", sha256_file(path), str(path))
     if spec.weights != "imagenet":
         path = Path(spec.weights)
         if not path.is_file():

@@ -68,7 +68,7 @@ class Unstored(Exception):
 class _Runner:
     def __init__(self) -> None:
         threads = int(os.environ["TRANSFER_BENCH_THREADS"])
-        _set_up_keras(threads)
+        set_up_keras(threads)
         from bench.training.engine import Engine
 
         self.engine = Engine(threads)
@@ -160,7 +160,7 @@ class _Runner:
         return float(np.median(np.reshape(times[10:], (3, 20)), axis=1).min() * 1000)
 
 
-def _set_up_keras(threads: int) -> None:
+def set_up_keras(threads: int) -> None:
     """Threads and determinism, before anything is computed."""
     # Keras imports these if it finds them, for plots and wrappers that are not used here: 2 s of 5.
     unused = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]

@@ -14,6 +14,7 @@ from bench.datasets import Dataset, Part, decoding_versions
 from bench.datasets.splits import split_validation, subset
 from bench.errors import BenchError
 from bench.files import digest
+from bench.plugins import check_unchanged
 from bench.records import PROTOCOL_VERSION, Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine, Network
@@ -24,6 +25,7 @@ from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
 from strategies.base import Fitted, Info, Strategy
+from strategies.refuse import prediction_problem
 
 
 @dataclass
@@ -43,6 +45,7 @@ def run_cell(
     engine: Engine,
     inference_ms: float | None,
     tick: Callable[[str], None],
+    strategy: Strategy | None = None,
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -52,11 +55,14 @@ def run_cell(
         engine: the worker's networks; unused by strategies without a backbone.
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
+        strategy: stands in for the one that the cell names.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
-    strategy = get_strategy(cell.strategy)
+    if strategy is None:
+        strategy = get_strategy(cell.strategy)
+        check_unchanged(cell)
     pool, test = dataset.pool, dataset.test
     rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
     train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
@@ -88,6 +94,7 @@ def run_cell(
         probabilities = final.predictor.predict(
             tuned.examples(test, "test", np.arange(len(test.ids)), labelled=False)
         )
+        _check(probabilities, len(test.ids), info)
         if not np.isfinite(probabilities).all():
             raise NotFinite("the predictions of the refit are not finite")
     except NotFinite as error:
@@ -112,6 +119,12 @@ def run_cell(
     }
     state = getattr(final.predictor, "state", None)
     return Outcome(fields, probabilities.astype(np.float32), network, state)
+
+
+def _check(probabilities: object, count: int, info: Info) -> None:
+    """Refuses what would be scored as something else than it is."""
+    if problem := prediction_problem(probabilities, count, info.classes):
+        raise ValueError(problem)
 
 
 class _Search:
@@ -174,6 +187,7 @@ class _Search:
         try:
             fitted = self.strategy.fit(task, hp)
             probabilities = fitted.predictor.predict(val)
+            _check(probabilities, len(val), self.info)
             if not np.isfinite(probabilities).all():
                 error = NotFinite("the predictions are not finite")
                 error.seconds, error.prefixes = fitted.seconds, fitted.prefixes

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,9 +51,17 @@ class Network:
     The model held here is never trained: prefixes are computed with it. Programs get models of their own.
     """
 
-    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights, threads: int) -> None:
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        image_size: int,
+        weights: Weights,
+        threads: int,
+        build: Callable[[BackboneSpec, int, Weights], keras.Model] = build_backbone,
+    ) -> None:
         self.spec, self.image_size, self.weights, self.threads = spec, image_size, weights, threads
-        self.model = build_backbone(spec, image_size, weights)
+        self.build = build
+        self.model = build(spec, image_size, weights)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
@@ -88,7 +97,7 @@ class Network:
         """Random initial weights for a seed: the same for every fraction and trial."""
         if seed not in self._random:
             keras.utils.set_random_seed(seed)
-            self._random[seed] = _state(build_backbone(self.spec, self.image_size, Weights("none", "", None)))
+            self._random[seed] = _state(self.build(self.spec, self.image_size, Weights("none", "", None)))
         return self._random[seed]
 
     def program(self, cut: Cut | None, head: HeadConfig, trained: Trained, smoothing: float) -> Program:
@@ -97,7 +106,7 @@ class Network:
         if key not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
-            backbone = build_backbone(self.spec, self.image_size, Weights("none", "", None))
+            backbone = self.build(self.spec, self.image_size, Weights("none", "", None))
             cuts = find_cuts(backbone)
             own = next(c for c in cuts if c.name == cut.name) if cut else None
             self._programs[key] = Program(backbone, cuts, own, head, trained, smoothing)
