@@ -281,8 +281,8 @@ def test_a_backbone_of_another_package(nets: Path) -> None:
     assert (parse_backbone("Bare").text, parse_backbone("Bare:weights=none").text) == ("Bare", "Bare")
     for text, words in (
         ("Net:depth=3", "width, deep, weights"),
-        ("Net:weights=imagenet", "weights to be pretrained, none or a path"),
-        ("Bare:weights=pretrained", "weights to be none or a path"),
+        ("Net:weights=imagenet", "weights to be pretrained, none, source:DIR or a path"),
+        ("Bare:weights=pretrained", "weights to be none, source:DIR or a path"),
         ("Gone", "ModuleNotFoundError"),
         ("Nett", "Did you mean 'Net'"),
     ):
