@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.plan import Plan as Plan
     from bench.plan import load_plan as load_plan
+    from bench.ranking import rank as rank
     from bench.runs import Run as Run
     from bench.runs import load as load
     from bench.runs import run as run
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Plan": "bench.plan",
     "load_plan": "bench.plan",
+    "rank": "bench.ranking",
     "Run": "bench.runs",
     "run": "bench.runs",
     "load": "bench.runs",
 }
-__all__ = ["Plan", "Run", "load", "load_plan", "run"]
+__all__ = ["Plan", "Run", "load", "load_plan", "rank", "run"]
 
 
 def __getattr__(name: str) -> Any:

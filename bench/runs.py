@@ -24,7 +24,7 @@ from bench.datasets.splits import check_fraction
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
-from bench.plan import NUMBERLESS, Plan, load_plan, read_toml
+from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_toml
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
@@ -63,7 +63,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     """Checks a plan, opens its datasets (decoding them the first time) and lists its cells.
 
     Args:
-        plan: what to run.
+        plan: what to run; all of its backbones are named.
         say: called with what is being done, when that takes long.
         ask: asks Keras for weights; default: a child process.
 
@@ -128,20 +128,21 @@ class _Resolving(threading.Thread):
 
 
 def canonical(plan: Plan) -> Plan:
-    """The plan with datasets and backbones spelled in the one way that run directories hold.
+    """The plan with datasets and backbones spelled in the one way that run directories hold; ``auto:K`` stays.
 
     Raises:
         RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
     """
     for name in plan.strategies:
         get_strategy(name)
-    specs = [parse_backbone(text) for text in plan.backbones]
+    specs = [parse_backbone(text) for text in plan.named]
     for spec in specs:
         check_size(spec, plan.image_size)
         if specs.count(spec) > 1:
             raise RequestError("backbones", spec.text, "every backbone once, however it is written")
     datasets = [canonical_spec(spec) for spec in plan.datasets]
-    return plan.model_copy(update={"datasets": datasets, "backbones": [spec.text for spec in specs]})
+    auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
+    return plan.model_copy(update={"datasets": datasets, "backbones": [*auto, *(s.text for s in specs)]})
 
 
 def _cell(
@@ -176,7 +177,7 @@ def _cell(
         threads=plan.threads,
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
-        backend=_backend(),
+        backend=backend(),
     )
 
 
@@ -399,6 +400,7 @@ def run(
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
     with _executor(executor, ray_address, plan, store, workers, reporter) as runs:
+        plan, chosen = _resolve(plan, store, runs, part, reporter.say)
         prepared = prepare(plan, reporter.say, runs.fetch)
         _check_same(store, prepared)
         try:
@@ -407,6 +409,8 @@ def run(
             expected = f"a directory that can be written ({error.strerror})"
             raise RequestError("out", str(directory), expected) from None
         try:
+            if chosen is not None and store.read_ranking() != chosen:
+                store.write_ranking(chosen)
             ids = [cell.id for cell in prepared.cells]
             stored = {record.cell_id: record for record in store.records(ids)}
             again = AGAIN | set(retry)
@@ -457,13 +461,32 @@ def run(
             store.unlock()
 
 
+def _resolve(
+    plan: Plan, store: Store, runs: Executor, part: Shard | None, say: Callable[[str], None]
+) -> tuple[Plan, dict[str, Any] | None]:
+    """See ``bench.ranking.resolve``. Of several shards the first to come chooses for all."""
+    if plan.auto is None:
+        return plan, None
+    from bench.ranking import resolve
+
+    if part is None:
+        return resolve(plan, store, runs, say)
+    with contextlib.ExitStack() as stack:
+        with store.writing():
+            stack.enter_context(locked(store.directory / ".lock-ranking"))
+        plan, chosen = resolve(plan, store, runs, say)
+        if chosen is not None and store.read_ranking() != chosen:
+            store.write_ranking(chosen)
+        return plan, chosen
+
+
 def _executor(
     kind: str, ray_address: str | None, plan: Plan, store: Store, workers: int | None, reporter: Reporter
 ) -> Executor:
     options: dict[str, Any] = {
         "store": store,
         "threads": plan.threads,
-        "backend": _backend(),
+        "backend": backend(),
         "cell_seconds": plan.limits.cell_seconds,
         "notify": reporter.event,
     }
@@ -480,7 +503,8 @@ def _executor(
     return LocalExecutor(**options, workers=workers or default_workers())
 
 
-def _backend() -> str:
+def backend() -> str:
+    """The Keras backend that workers use."""
     return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
