@@ -267,14 +267,14 @@ def print_plan(prepared: Prepared, out: Path) -> None:
 
 
 _HEADINGS = {
-    "probe": "probe",
-    "knn": "kNN",
-    "nearest_mean": "mean",
+    "probe": "probe %",
+    "knn": "kNN %",
+    "nearest_mean": "mean %",
     "logme": "LogME",
     "h_score": "H-score",
     "leep": "LEEP",
     "nce": "NCE",
-    "imagenet_top1": "ImageNet",
+    "imagenet_top1": "ImageNet %",
     "params": "params",
     "ms_per_image": "ms/image",
 }
@@ -282,7 +282,7 @@ _HEADINGS = {
 
 def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     """Relevance, accuracy and size side by side; what decides, what the columns mean, who was left out and why."""
-    from bench.ranking import COLUMNS, SCORES, WHY
+    from bench.ranking import COLUMNS, DECIDES, SCORES, WHY
 
     print(
         f"{shown(ranking.name)}: {ranking.images:,} of {ranking.pool:,} labelled images, {ranking.image_size} px, "
@@ -295,7 +295,8 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     _print_table(["", "backbone", *(_HEADINGS[column] for column in COLUMNS)], rows, left=(1,))
     print(f"\nOrder: {WHY}.\n")
     for column, meaning in COLUMNS.items():
-        print(f"  {_HEADINGS[column]:9} {meaning}")
+        more = "; ± half the width of its 95% interval" if column == DECIDES else ""
+        print(f"  {_HEADINGS[column]:10} {meaning}{more}")
     absent: dict[str, list[str]] = defaultdict(list)
     for ranked in ranking.backbones:
         for reason in {ranked.missing[name] for name in SCORES if name in ranked.missing}:

@@ -51,10 +51,10 @@ WHY = (
     "arXiv:2010.06402): where margins overlap, run several"
 )
 COLUMNS = {
-    "probe": "leave-one-out accuracy of a ridge classifier on the features, in percent: predicts that of a linear "
-    "probe on as many labels; ± half the width of its 95% interval",
-    "knn": "leave-one-out accuracy of the 5 nearest neighbours, in percent",
-    "nearest_mean": "leave-one-out accuracy of the nearest class mean, in percent",
+    "probe": "leave-one-out accuracy of a ridge classifier on the features: predicts that of a linear probe on as "
+    "many labels",
+    "knn": "leave-one-out accuracy of the 5 nearest neighbours",
+    "nearest_mean": "leave-one-out accuracy of the nearest class mean",
     "logme": "log evidence of a Bayesian linear model, in nats an image; higher is better",
     "h_score": "variance of the features between classes against all of it, shrunk; higher is better",
     "leep": "log probability of the labels through the network's own ImageNet classes; 0 is best",
@@ -268,32 +268,32 @@ def _find_others(
     plan: Plan, weights: dict[BackboneSpec, Weights], runs: Executor, say: Say
 ) -> dict[str, str]:
     """Adds to ``weights`` all backbones whose ImageNet weights are there or can be had; says why not the rest."""
-    left_out: dict[str, str] = {}
+    reasons: dict[BackboneSpec, str] = {}
 
-    def add(spec: BackboneSpec, ask: Any) -> str | None:
-        """Why it cannot be added."""
+    def add(spec: BackboneSpec, download: bool) -> None:
         try:
             check_size(spec, plan.image_size)
-            weights[spec] = resolve_weights(spec, plan.image_size, ask)
+            weights[spec] = resolve_weights(spec, plan.image_size, partial(runs.fetch, download=download))
+            reasons.pop(spec, None)
         except BenchError as error:
-            return str(error)
-        return None
+            reasons[spec] = str(error)
 
-    here = [spec for spec in map(parse_backbone, BACKBONES) if spec.info.module == "efficientnet_lite"]
-    for spec in [*here, *present()]:
+    everything = [parse_backbone(name) for name in BACKBONES]
+    ours = [spec for spec in everything if spec.info.module == "efficientnet_lite"]
+    for spec in [*ours, *present()]:
         if spec not in weights:
-            add(spec, partial(runs.fetch, download=False))
+            add(spec, download=False)
     missing = []
-    for name, info in BACKBONES.items():
-        if (spec := parse_backbone(name)) in weights:
+    for spec in everything:
+        if spec in weights or spec in ours:
             continue
-        if plan.image_size < info.minimum_size:
-            left_out[name] = f"it takes images of {info.minimum_size} px or more"
-        elif (info.params_millions or math.inf) > plan.ranking.download:
-            limit = f", and it has more than {plan.ranking.download:g} million parameters (ranking.download)"
-            left_out[name] = NOT_HERE + (limit if plan.ranking.download else "")
-        else:
+        if plan.image_size < spec.info.minimum_size:
+            reasons[spec] = f"it takes images of {spec.info.minimum_size} px or more"
+        elif (spec.info.params_millions or math.inf) <= plan.ranking.download:
             missing.append(spec)
+        else:
+            limit = f", and it has more than {plan.ranking.download:g} million parameters (ranking.download)"
+            reasons.setdefault(spec, NOT_HERE + (limit if plan.ranking.download else ""))
     missing.sort(key=lambda spec: spec.info.params_millions or 0.0)
     connected = bool(missing) and _online()
     if connected:
@@ -303,13 +303,12 @@ def _find_others(
             "ranking.download = 0 only those on this machine are ranked."
         )
     for spec in missing:
-        reason: str | None = add(spec, runs.fetch) if connected else ""
-        if reason:
-            left_out[spec.text] = f"{NOT_HERE} and could not be downloaded ({reason})"
-            connected = _online()
-        elif reason is not None:
-            left_out[spec.text] = f"{NOT_HERE}, which has no connection to where they are"
-    return left_out
+        if not connected:
+            reasons.setdefault(spec, f"{NOT_HERE}, which has no connection to where they are")
+            continue
+        add(spec, download=True)
+        connected = spec in weights or _online()
+    return {spec.text: reason for spec, reason in reasons.items()}
 
 
 def _online() -> bool:

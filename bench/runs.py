@@ -255,6 +255,7 @@ class Run:
                 settings.region,
                 settings.price_per_hour,
                 images,
+                store.read_ranking(),
             )
 
     def recommend(
