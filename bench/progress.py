@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.backbones import short_backbone
 from bench.datasets.source import shown
 from bench.datasets.splits import subset_size
 from bench.forecast import Forecast
@@ -289,7 +290,11 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
         f"{ranking.classes} classes of which the commonest makes up {ranking.majority:.1%}; no test image was seen"
     )
     rows = [
-        [str(place), shown(ranked.backbone), *(_score(ranking, ranked.value(c), c) for c in COLUMNS)]
+        [
+            str(place),
+            shown(short_backbone(ranked.backbone)),
+            *(_score(ranking, ranked.value(c), c) for c in COLUMNS),
+        ]
         for place, ranked in enumerate(ranking.backbones, start=1)
     ]
     _print_table(["", "backbone", *(_HEADINGS[column] for column in COLUMNS)], rows, left=(1,))
@@ -308,9 +313,9 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     if absent or left_out:
         print()
     for reason, backbones in absent.items():
-        print(f"{shown(reason)}: {shown(', '.join(backbones))}")
+        print(f"{shown(reason)}: {shown(', '.join(map(short_backbone, backbones)))}")
     for reason, backbones in left_out.items():
-        print(f"Left out, {shown(reason)}: {shown(', '.join(backbones))}")
+        print(f"Left out, {shown(reason)}: {shown(', '.join(map(short_backbone, backbones)))}")
     if agrees is not None:
         _print_agreement(agrees)
 
@@ -337,7 +342,10 @@ def _print_agreement(agrees: Agreement) -> None:
     strategies = list(agrees.accuracies)
     backbones = list(dict.fromkeys(name for of in agrees.accuracies.values() for name in of))
     rows = [
-        [shown(name), *(f"{of[name] * 100:.1f}" if name in of else "-" for of in agrees.accuracies.values())]
+        [
+            shown(short_backbone(name)),
+            *(f"{of[name] * 100:.1f}" if name in of else "-" for of in agrees.accuracies.values()),
+        ]
         for name in backbones
     ]
     _print_table(["backbone", *map(shown, strategies)], rows, left=(0,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from bench.backbones import short_backbone
 from reports import words
 from reports.sections import Section
 
@@ -37,8 +38,8 @@ def ranking_sections(content: dict[str, Any]) -> list[Section]:
 def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) -> Section:
     chosen = content["chosen"]
     ranked = ranking["backbones"]
-    asked = words.listed([words.clean(name, 60) for name in content["asked"]["backbones"]])
-    taken = words.listed([words.clean(name, 60) for name in chosen])
+    asked = words.listed([_name(name) for name in content["asked"]["backbones"]])
+    taken = words.listed([_name(name) for name in chosen])
     name = words.clean(ranking["name"], 40)
     conclusions = [
         f"{name}: {asked} was asked for; {taken} {'were' if len(chosen) > 1 else 'was'} taken"
@@ -52,21 +53,21 @@ def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) ->
     if others:
         best = ranked[0]["scores"]["probe"]
         behind = [
-            f"{words.clean(entry['backbone'], 60)} (place {places[entry['backbone']]}, "
+            f"{_name(entry['backbone'])} (place {places[entry['backbone']]}, "
             f"{words.points(best - entry['scores']['probe'])} points behind the first)"
             for entry in others
         ]
         conclusions.append(f"Ranked and left out: {words.listed(behind)}.")
     absent: dict[str, list[str]] = defaultdict(list)
     for backbone, reason in ranking["left_out"]:
-        absent[words.clean(reason, 200)].append(words.clean(backbone, 60))
+        absent[words.clean(reason, 200)].append(_name(backbone))
     conclusions += [f"Not ranked, {reason}: {words.listed(names)}." for reason, names in absent.items()]
     scores = [
         column for column in _COLUMNS if any(entry["scores"][column[0]] is not None for entry in ranked)
     ]
     rows = [
         [
-            words.clean(entry["backbone"], 60),
+            _name(entry["backbone"]),
             "yes" if entry["backbone"] in chosen else "no",
             *(_text(entry["scores"][key], text) for key, _, text in scores),
             _text(entry["imagenet_top1"], lambda value: f"{value:.1f}%"),
@@ -85,6 +86,10 @@ def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) ->
         ]
     )
     return Section(conclusions, columns, rows, f"{words.capital(note)}.")
+
+
+def _name(backbone: str) -> str:
+    return words.clean(short_backbone(backbone), 60)
 
 
 def _text(value: float | None, text: Any) -> str:

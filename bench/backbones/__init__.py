@@ -271,6 +271,12 @@ def parse_backbone(text: str) -> BackboneSpec:
     return spec
 
 
+def short_backbone(text: str) -> str:
+    """The text of a specification for people: of a file of weights the name, without its folders."""
+    before, key, path = text.partition("weights=")
+    return f"{before}{key}…/{Path(path).name}" if "/" in path else text
+
+
 def check_size(spec: BackboneSpec, image_size: int) -> None:
     """Refuses an input that is too small for the architecture.
 
