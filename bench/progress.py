@@ -292,7 +292,7 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     rows = [
         [
             str(place),
-            shown(short_backbone(ranked.backbone)),
+            _backbone(ranked.backbone),
             *(_score(ranking, ranked.value(c), c) for c in COLUMNS),
         ]
         for place, ranked in enumerate(ranking.backbones, start=1)
@@ -313,11 +313,15 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     if absent or left_out:
         print()
     for reason, backbones in absent.items():
-        print(f"{shown(reason)}: {shown(', '.join(map(short_backbone, backbones)))}")
+        print(f"{shown(reason)}: {', '.join(map(_backbone, backbones))}")
     for reason, backbones in left_out.items():
-        print(f"Left out, {shown(reason)}: {shown(', '.join(map(short_backbone, backbones)))}")
+        print(f"Left out, {shown(reason)}: {', '.join(map(_backbone, backbones))}")
     if agrees is not None:
         _print_agreement(agrees)
+
+
+def _backbone(text: str) -> str:
+    return shown(short_backbone(text))
 
 
 def _score(ranking: Ranking, value: float | None, column: str) -> str:
@@ -339,13 +343,10 @@ def _print_agreement(agrees: Agreement) -> None:
     print(f"\nMeasured in {shown(agrees.run)}, mean over seeds with the most labels:")
     for remark in agrees.remarks:
         print(f"  {shown(remark)}")
-    strategies = list(agrees.accuracies)
-    backbones = list(dict.fromkeys(name for of in agrees.accuracies.values() for name in of))
+    strategies, measured = list(agrees.accuracies), list(agrees.accuracies.values())
+    backbones = list(dict.fromkeys(name for of in measured for name in of))
     rows = [
-        [
-            shown(short_backbone(name)),
-            *(f"{of[name] * 100:.1f}" if name in of else "-" for of in agrees.accuracies.values()),
-        ]
+        [_backbone(name), *(f"{of[name] * 100:.1f}" if name in of else "-" for of in measured)]
         for name in backbones
     ]
     _print_table(["backbone", *map(shown, strategies)], rows, left=(0,))

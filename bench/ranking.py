@@ -44,10 +44,10 @@ ONLINE_SECONDS = 5
 NOT_HERE = "its weights are not on this machine"
 
 DECIDES = "probe"
-"""What a ranking goes by. On clothing at 96 px all scores of features ordered six sets of weights (ImageNet's, of two
-networks, and four with more and more noise) as feature extraction did, whose accuracy this one missed by 3.6 points.
-With random weights beside them the H-score fails: it puts those of EfficientNetLite0 (1,280 features, probe 46%) above
-ImageNet's of MobileNet:alpha=0.25 (256 features, probe 75%)."""
+"""What a ranking goes by. On clothing at 96 px all scores of features ordered six sets of weights (ImageNet's, of
+two networks, and four with more and more noise) as feature extraction did, whose accuracy this one missed by 3.6
+points. With random weights beside them the H-score fails: it puts those of EfficientNetLite0 (1,280 features, probe
+46%) above ImageNet's of MobileNet:alpha=0.25 (256 features, probe 75%)."""
 WHY = (
     "the predicted accuracy of a linear probe decides: it has seen these very images, and being an accuracy it "
     "compares networks of any width, with a margin. No score wins everywhere (Agostinelli et al. 2022, "

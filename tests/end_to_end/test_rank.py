@@ -66,10 +66,9 @@ def test_again_it_starts_no_process_and_says_the_same(
 @pytest.mark.usefixtures("ranked")
 def test_a_run_takes_the_best(cli: Callable[..., Any], environment: dict[str, str], tmp_path: Path) -> None:
     result = cli(
-        "run", "--dataset", "digits", "--backbones", "auto:1", "--image-size", "32", "--strategy",
-        "feature_extraction", "--fractions", "0.05", "--seeds", "1", "--trials", "1", "--epochs", "1", "--set",
-        "ranking.images=300", "--set", "ranking.download=0", "--out", tmp_path / "run", env=environment,
-        timeout=600,
+        "run", "--dataset", "digits", "--backbones", "auto:1", "--image-size", "32", "--strategy", "majority",
+        "--fractions", "0.05", "--seeds", "1", "--set", "ranking.images=300", "--set", "ranking.download=0",
+        "--workers", "1", "--out", tmp_path / "run", env=environment, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stdout + result.stderr
     assert "auto:1 takes EfficientNetLite0" in result.stdout

@@ -53,7 +53,7 @@ def loaded(found: dict[str, Any], *names: str) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"],
+        ["--help"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"], ["rank", "--help"],
         ["ls", "strategies"], ["ls", "backbones"], ["ls", "datasets"],
     ],
 )  # fmt: skip
