@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.plan import Plan as Plan
     from bench.plan import load_plan as load_plan
     from bench.pretraining import pretrain as pretrain
+    from bench.ranking import rank as rank
     from bench.runs import Run as Run
     from bench.runs import load as load
     from bench.runs import run as run
@@ -25,13 +26,24 @@ _HOMES = {
     "Plan": "bench.plan",
     "load_plan": "bench.plan",
     "pretrain": "bench.pretraining",
+    "rank": "bench.ranking",
     "Run": "bench.runs",
     "run": "bench.runs",
     "load": "bench.runs",
     "check_strategy": "bench.strategy_check",
     "StrategyCheck": "bench.strategy_check",
 }
-__all__ = ["Plan", "Run", "StrategyCheck", "check_strategy", "load", "load_plan", "pretrain", "run"]
+__all__ = [
+    "Plan",
+    "Run",
+    "StrategyCheck",
+    "check_strategy",
+    "load",
+    "load_plan",
+    "pretrain",
+    "rank",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
-from bench.plan import NUMBERLESS, Plan, load_plan, read_toml
+from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_toml
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
@@ -67,7 +67,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     """Checks a plan, opens its datasets (decoding them the first time) and lists its cells.
 
     Args:
-        plan: what to run.
+        plan: what to run; all of its backbones are named.
         say: called with what is being done, when that takes long.
         ask: asks Keras for weights; default: a child process.
 
@@ -141,7 +141,7 @@ class _Resolving(threading.Thread):
 
 
 def canonical(plan: Plan) -> Plan:
-    """The plan with datasets and backbones spelled in the one way that run directories hold.
+    """The plan with datasets and backbones spelled in the one way that run directories hold; ``auto:K`` stays.
 
     Raises:
         RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
@@ -150,7 +150,7 @@ def canonical(plan: Plan) -> Plan:
     for text in strategies:
         if strategies.count(text) > 1:
             raise RequestError("strategies", text, "every strategy once, however it is written")
-    specs = [parse_backbone(text) for text in plan.backbones]
+    specs = [parse_backbone(text) for text in plan.named]
     for spec in specs:
         check_size(spec, plan.image_size)
         if specs.count(spec) > 1:
@@ -161,7 +161,8 @@ def canonical(plan: Plan) -> Plan:
                 expected = f"names that tell weights apart; {other.text} would be called {title} too"
                 raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
     datasets = [canonical_spec(spec) for spec in plan.datasets]
-    backbones = [spec.text for spec in specs]
+    auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
+    backbones = [*auto, *(spec.text for spec in specs)]
     return plan.model_copy(update={"datasets": datasets, "backbones": backbones, "strategies": strategies})
 
 
@@ -276,6 +277,7 @@ class Run:
                 settings.region,
                 settings.price_per_hour,
                 images,
+                store.read_ranking(),
             )
 
     def recommend(
@@ -421,6 +423,7 @@ def run(
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
     with _executor(executor, ray_address, plan, store, workers, reporter) as runs:
+        plan, chosen = _resolve(plan, store, runs, part, reporter.say)
         prepared = prepare(plan, reporter.say, runs.fetch)
         _check_same(store, prepared)
         try:
@@ -429,6 +432,8 @@ def run(
             expected = f"a directory that can be written ({error.strerror})"
             raise RequestError("out", str(directory), expected) from None
         try:
+            if chosen is not None and store.read_ranking() != chosen:
+                store.write_ranking(chosen)
             ids = [cell.id for cell in prepared.cells]
             stored = {record.cell_id: record for record in store.records(ids)}
             again = AGAIN | set(retry)
@@ -477,6 +482,25 @@ def run(
             return result
         finally:
             store.unlock()
+
+
+def _resolve(
+    plan: Plan, store: Store, runs: Executor, part: Shard | None, say: Callable[[str], None]
+) -> tuple[Plan, dict[str, Any] | None]:
+    """See ``bench.ranking.resolve``. Of several shards the first to come chooses for all."""
+    if plan.auto is None:
+        return plan, None
+    from bench.ranking import resolve
+
+    if part is None:
+        return resolve(plan, store, runs, say)
+    with contextlib.ExitStack() as stack:
+        with store.writing():
+            stack.enter_context(locked(store.directory / ".lock-ranking"))
+        plan, chosen = resolve(plan, store, runs, say)
+        if chosen is not None and store.read_ranking() != chosen:
+            store.write_ranking(chosen)
+        return plan, chosen
 
 
 def _executor(

@@ -28,6 +28,7 @@ from reports import words
 from reports.across import critical_difference, draw_difference, runs_frame
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
+from reports.backbones import ranking_sections
 from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
@@ -89,6 +90,7 @@ def render(
     region: float = EQUIVALENCE,
     price_per_hour: float = 0.0,
     images: Images | None = None,
+    ranking: dict[str, Any] | None = None,
 ) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
 
@@ -100,6 +102,7 @@ def render(
         region: a difference in accuracy within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         images: gives test images to be shown; None: none is.
+        ranking: the content of ranking.json, if backbones were chosen by it.
 
     Returns:
         The path of the page. The same input gives the same bytes.
@@ -151,6 +154,7 @@ def render(
         failures=_failures(records),
         skipped=_skipped(records),
         hyperparameters=_hyperparameters(records),
+        ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
         datasets=_datasets(run_info),
         provenance=_provenance(run_info),

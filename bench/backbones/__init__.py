@@ -178,6 +178,23 @@ _IMAGENET_ALPHAS: dict[str, tuple[float, ...]] = {
     "mobilenet_v3": (0.75, 1.0),
 }
 
+# Published accuracy of the other widths: Howard et al. 2017 (arXiv:1704.04861, table 6), the table beside the
+# weights of MobileNetV2 (github.com/tensorflow/models, slim), and for MobileNetV3 as above.
+_NARROW_TOP1 = {
+    "MobileNet:alpha=0.25": 50.6,
+    "MobileNet:alpha=0.5": 63.7,
+    "MobileNet:alpha=0.75": 68.4,
+    "MobileNetV2:alpha=0.35": 60.3,
+    "MobileNetV2:alpha=0.5": 65.4,
+    "MobileNetV2:alpha=0.75": 69.8,
+    "MobileNetV2:alpha=1.3": 74.4,
+    "MobileNetV2:alpha=1.4": 75.0,
+    "MobileNetV3Large:alpha=0.75": 73.3,
+    "MobileNetV3Large:minimalistic=true": 72.3,
+    "MobileNetV3Small:alpha=0.75": 65.4,
+    "MobileNetV3Small:minimalistic=true": 61.9,
+}
+
 
 @dataclass(frozen=True)
 class BackboneSpec:
@@ -202,6 +219,13 @@ class BackboneSpec:
         info = backbone_info(self.name)
         assert info is not None, self.name
         return info
+
+    @property
+    def imagenet_top1(self) -> float | None:
+        """Published ImageNet accuracy in percent of these very weights; None where there is none."""
+        if self.weights != "imagenet":
+            return None
+        return _NARROW_TOP1.get(self.architecture) if self.options else self.info.imagenet_top1
 
     @property
     def text(self) -> str:
@@ -294,6 +318,12 @@ def titled(architecture: str, weights: str) -> str:
     if weights.startswith(PREFIX):
         return f"{architecture} (source: {Path(weights.removeprefix(PREFIX)).name})"
     return f"{architecture} (weights: {Path(weights).name})"
+
+
+def short_backbone(text: str) -> str:
+    """The text of a specification as people read it, see ``titled``."""
+    before, key, weights = text.partition("weights=")
+    return titled(before.rstrip(",:"), weights) if key else text
 
 
 def check_size(spec: BackboneSpec, image_size: int) -> None:

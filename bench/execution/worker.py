@@ -46,7 +46,7 @@ def main() -> None:
             from bench.backbones.fetch import fetch
 
             try:
-                send("fetched", **fetch(job["backbone"], job["image_size"]))
+                send("fetched", **fetch(job["backbone"], job["image_size"], job["download"]))
             except Exception as error:
                 send("fetched", failed=f"{type(error).__name__}: {error}")
         elif job["job"] == "latency":
@@ -54,6 +54,11 @@ def main() -> None:
                 send("latency", milliseconds=runner.latency(job))
             except Exception as error:
                 send("latency", milliseconds=None, error=f"{type(error).__name__}: {error}")
+        elif job["job"] == "rank":
+            try:
+                send("ranked", **runner.rank(job, lambda text: send("tick", text=text)))
+            except Exception as error:
+                send("ranked", failed=f"{type(error).__name__}: {error}"[:2000])
         else:
             try:
                 send("done", fields=runner.cell(job, lambda text: send("tick", text=text)))
@@ -74,15 +79,15 @@ class _Runner:
         self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
 
-    def dataset(self, cell: Any) -> Any:
+    def dataset(self, spec: str, image_size: int, resizing: str, fingerprint: str) -> Any:
         from bench.datasets import open_dataset
 
-        key = (cell.dataset, cell.image_size, cell.resizing)
+        key = (spec, image_size, resizing)
         if key not in self.datasets:
             self.datasets[key] = open_dataset(*key)
         dataset = self.datasets[key]
-        if dataset.fingerprint != cell.fingerprint:
-            raise RuntimeError(f"the dataset {cell.dataset} has changed since this run was planned")
+        if dataset.fingerprint != fingerprint:
+            raise RuntimeError(f"the dataset {spec} has changed since this run was planned")
         return dataset
 
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
@@ -93,7 +98,7 @@ class _Runner:
 
         try:
             cell = Cell(**job["cell"])
-            dataset = self.dataset(cell)
+            dataset = self.dataset(cell.dataset, cell.image_size, cell.resizing, cell.fingerprint)
             outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick)
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)
@@ -138,6 +143,13 @@ class _Runner:
         tick("measuring what needs no training")
         answers = baselines(cell, dataset, outcome.network)
         np.savez(folder / BASELINES, names=list(answers), answers=np.stack(list(answers.values())))
+
+    def rank(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
+        """See ``bench.training.rank``."""
+        from bench.training.rank import rank
+
+        dataset = self.dataset(*(job[name] for name in ("dataset", "image_size", "resizing", "fingerprint")))
+        return rank(job, dataset, self.engine, tick)
 
     def latency(self, job: dict[str, Any]) -> float:
         """Milliseconds of one prediction of a whole network: batch 1, warm.

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
-from bench.datasets import Dataset, Part, decoding_versions
+from bench.datasets import Dataset
 from bench.datasets.splits import split_validation, subset
 from bench.errors import BenchError
-from bench.files import digest
 from bench.plugins import check_unchanged
-from bench.records import PROTOCOL_VERSION, Cell
+from bench.records import Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples
@@ -92,7 +91,7 @@ def run_cell(
         tick("refit on all labels")
         final = tuned.refit(rows)
         probabilities = final.predictor.predict(
-            tuned.examples(test, "test", np.arange(len(test.ids)), labelled=False)
+            tuned.examples("test", np.arange(len(test.ids)), labelled=False)
         )
         _check(probabilities, len(test.ids), info)
         if not np.isfinite(probabilities).all():
@@ -233,9 +232,9 @@ class _Search:
         rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([self.train, self.val]))
         return CellTask(
             network=self.network,
-            train=self.examples(pool, "pool", train),
-            val=None if val is None else self.examples(pool, "pool", val),
-            unlabelled=self.examples(pool, "pool", rest, labelled=False),
+            train=self.examples("pool", train),
+            val=None if val is None else self.examples("pool", val),
+            unlabelled=self.examples("pool", rest, labelled=False),
             info=self.info,
             head=self.head(None),
             augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
@@ -245,12 +244,9 @@ class _Search:
             tick=self.tick,
         )
 
-    def examples(self, part: Part, name: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
-        key = digest(
-            [self.dataset.fingerprint, name, self.cell.image_size, self.cell.resizing]
-            + [PROTOCOL_VERSION, *decoding_versions()]
-        )
-        return PartExamples.of(part, key, rows, labelled)
+    def examples(self, part: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
+        cell = self.cell
+        return PartExamples.in_dataset(self.dataset, part, cell.image_size, cell.resizing, rows, labelled)
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:
         def value(key: str) -> Any:
