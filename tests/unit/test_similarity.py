@@ -42,9 +42,7 @@ def test_against_its_definition() -> None:
     k, m = k @ k.T, m @ m.T
 
     def hsic(k: np.ndarray, m: np.ndarray) -> float:
-        terms = [
-            k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q]) for i, j, q, r in permutations(range(6), 4)
-        ]
+        terms = [k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q]) for i, j, q, r in permutations(range(6), 4)]
         return float(np.mean(terms))
 
     expected = hsic(k, m) / math.sqrt(hsic(k, k) * hsic(m, m))
