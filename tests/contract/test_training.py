@@ -31,7 +31,6 @@ from bench.training.fit import NotFinite  # noqa: E402
 from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
 
-
 BACKEND = keras.backend.backend()
 
 
