@@ -25,6 +25,16 @@ def asked_for() -> str:
     return os.environ.get("KERAS_BACKEND") or DEFAULT
 
 
+def chosen() -> str:
+    """What ``KERAS_BACKEND`` asks for, checked.
+
+    Raises:
+        RequestError: see ``check``.
+    """
+    check(asked_for())
+    return asked_for()
+
+
 def check(name: str) -> None:
     """Refuses a backend that cannot train here.
 
@@ -58,7 +68,7 @@ def environment(name: str, threads: int) -> dict[str, str]:
     Thread pools and, on GPUs, the order of sums are fixed before a backend is loaded, or not at all.
     """
     count = str(threads)
-    settings = {
+    settings: dict[str, dict[str, str]] = {
         "tensorflow": {"TF_NUM_INTRAOP_THREADS": count, "TF_NUM_INTEROP_THREADS": "1"},
         "torch": {"MKL_NUM_THREADS": count, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
         "jax": {
@@ -67,7 +77,7 @@ def environment(name: str, threads: int) -> dict[str, str]:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # workers may share a GPU
         },
     }
-    return {"KERAS_BACKEND": name, "OMP_NUM_THREADS": count, **settings[name]}
+    return {"KERAS_BACKEND": name, "OMP_NUM_THREADS": count, **settings.get(name, {})}
 
 
 def load(threads: int) -> None:

@@ -34,6 +34,10 @@ Backbones = Annotated[
     list[str] | None,
     typer.Option("--backbone", metavar="B", help="Such as MobileNet:alpha=0.25,weights=none."),
 ]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", metavar="W", help="imagenet, none, source:DIR or a file, for every backbone."),
+]
 Strategies = Annotated[
     list[str] | None,
     typer.Option("--strategy", metavar="S", help="See ls strategies.  Default: the five classic."),
@@ -66,6 +70,7 @@ def run(
     plan: PlanFile = None,
     dataset: Datasets = None,
     backbone: Backbones = None,
+    weights: Weights = None,
     strategy: Strategies = None,
     fractions: Fractions = None,
     seeds: Seeds = None,
@@ -99,7 +104,9 @@ def run(
     from bench.progress import TerminalReporter
     from bench.runs import run as run_plan
 
-    resolved = _plan(plan, dataset, backbone, strategy, fractions, seeds, trials, epochs, image_size, set_)
+    resolved = _plan(
+        plan, dataset, backbone, weights, strategy, fractions, seeds, trials, epochs, image_size, set_
+    )
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
     reporter = TerminalReporter()
@@ -126,6 +133,7 @@ def plan(
     plan: PlanFile = None,
     dataset: Datasets = None,
     backbone: Backbones = None,
+    weights: Weights = None,
     strategy: Strategies = None,
     fractions: Fractions = None,
     seeds: Seeds = None,
@@ -142,7 +150,9 @@ def plan(
     from bench.progress import print_plan
     from bench.runs import default_out, prepare
 
-    resolved = _plan(plan, dataset, backbone, strategy, fractions, seeds, trials, epochs, image_size, set_)
+    resolved = _plan(
+        plan, dataset, backbone, weights, strategy, fractions, seeds, trials, epochs, image_size, set_
+    )
     prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
@@ -190,6 +200,19 @@ def check(
         print(json.dumps(result, indent=2))
     else:
         print_check(result)
+
+
+@app.command()
+def check_strategy(
+    name: Annotated[str, typer.Argument(metavar="S", help="See ls strategies; or package.module:Class.")],
+) -> None:
+    """Tells the author of a strategy what is wrong with it: loads it and runs it on a few images."""
+    from bench.strategy_check import check_strategy as check_it
+    from bench.strategy_check import print_check
+
+    found = check_it(name)
+    print_check(found)
+    raise typer.Exit(0 if found.ok else 1)
 
 
 @app.command()
@@ -269,6 +292,41 @@ def export(
 
 
 @app.command()
+def pretrain(
+    dataset: Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")],
+    backbone: Annotated[str, typer.Option(metavar="B", help="Without weights: MobileNet:alpha=0.25.")],
+    out: Annotated[Path, typer.Option(metavar="SOURCE", help="A folder that does not exist yet.")],
+    weights: Annotated[
+        str, typer.Option(metavar="W", help="To begin with: none (random), imagenet, source:DIR or a file.")
+    ] = "none",
+    trials: Annotated[
+        int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 1.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most; training stops early.  Default: 60.")] = None,
+    image_size: ImageSize = None,
+    set_: Set = None,
+) -> None:
+    """Trains a source of your own: a backbone to transfer from, with --weights source:SOURCE."""
+    from bench.plan import parse_assignment, set_key
+    from bench.pretraining import pretrain as train
+    from bench.progress import PretrainingReporter
+
+    settings: dict[str, Any] = {}
+    flags = {"tuning.trials": trials, "epochs": epochs, "image_size": image_size}
+    for key, value in [*flags.items(), *map(parse_assignment, set_ or [])]:
+        if value is not None:
+            settings = set_key(settings, key, value)
+    reporter = PretrainingReporter()
+    try:
+        source = train(dataset, backbone, out, weights, settings, reporter.say, reporter.event)
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. Nothing was written to {_quoted(out)}.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    reporter.summary(source)
+    raise typer.Exit(0 if source.learned else 1)
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run directory.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
@@ -333,6 +391,7 @@ def _plan(
     plan: str | None,
     dataset: list[str] | None,
     backbone: list[str] | None,
+    weights: list[str] | None,
     strategy: list[str] | None,
     fractions: str | None,
     seeds: int | None,
@@ -350,6 +409,7 @@ def _plan(
     flags: dict[str, Any] = {
         "datasets": dataset or None,
         "backbones": backbone or None,
+        "weights": weights or None,
         "strategies": strategy or None,
         "fractions": None if fractions is None else _numbers("fractions", fractions),
         "seeds": seeds,

@@ -16,20 +16,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from bench import backend, machine
+from bench.backbones.sources import PREFIX, read_source
+from bench.cards import markdown as _md
+from bench.cards import template as _template
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
+from bench.plugins import check_unchanged
 from bench.records import Cell, Record
 from bench.runs import Run, load
 from bench.store import Store
@@ -39,8 +42,6 @@ from reports.recommend import Constraints, Recommendation, recommend, who
 from reports.statistics import Candidate
 from strategies import get_strategy
 from strategies.base import Info, Stage, Strategy
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 RESIZINGS = {
     "crop": "the middle square, resized",
@@ -168,10 +169,11 @@ class _Recipe:
             raise RequestError(
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
+        check_unchanged(cell)
         backend.check(cell.backend)
-        here = backend.loaded() or os.environ.get("KERAS_BACKEND")
-        if here and here != cell.backend:
-            raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
+        for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
+            if here != cell.backend:
+                raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
         dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
         if dataset.fingerprint != cell.fingerprint:
             expected = "the data of the run; images or labels have changed"
@@ -321,12 +323,13 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
     from bench.backbones import parse_backbone
     from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
     from bench.backbones.cuts import cut_at, find_cuts
+    from bench.backbones.plugin import MODULE
     from bench.backbones.weights import Weights, resolve_weights
     from bench.training import augmentation, fit, programs
-    from bench.training.engine import with_weights
+    from bench.training.engine import spec_of
 
     cell, stages = recipe.cell, recipe.stages
-    spec = with_weights(cell.backbone, cell.weights or "none")
+    spec = spec_of(cell.backbone, cell.weights or "none")
     random = stages[0].stage.weights == "random"
     weights = Weights("none", "", None) if random else resolve_weights(spec, cell.image_size)
     if not random and weights.sha256 != cell.weights_sha256:
@@ -337,7 +340,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
     backbone = build_backbone(parse_backbone(spec.text), cell.image_size, weights)
     module = spec.info.module
     # What Keras Applications build in one line is built so; anything else is handed over as a file.
-    plain = module != "efficientnet_lite" and (
+    plain = module not in ("efficientnet_lite", MODULE) and (
         weights.kind == "imagenet" or (random and module != "efficientnet")
     )
     if not plain:
@@ -409,7 +412,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         backbone_title=_plain(cell.backbone) + (" with random weights" if random else ""),
         backbone_file="" if plain else "backbone.keras",
         random_weights=random,
-        front=front[FRONTS[module].__name__],
+        front=front[FRONTS[module].__name__] if plain else "",
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         caffe_mean=CAFFE_MEAN_BGR,
@@ -435,28 +438,21 @@ def _thumbnail_side() -> int:
     return THUMBNAIL
 
 
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"repr": repr, "literal": _literal}
-    return environment.get_template(name)
-
-
-def _literal(items: Sequence[str]) -> str:
-    """A list of strings as Python code, one a line where there are many."""
-    line = repr(list(items))
-    return line if len(line) < 90 else "[\n" + "".join(f"    {item!r},\n" for item in items) + "]"
-
-
 def _plain(text: str) -> str:
     """For comments and docstrings: nothing that could end them."""
     return re.sub(r"[^A-Za-z0-9 .,:=_+/()-]", "?", text)
+
+
+def _start(cell: Cell) -> str:
+    """What the network began with, in words."""
+    name = _md(words.weights_name(cell.weights))
+    if cell.weights.startswith(PREFIX):
+        data = read_source(cell.weights).data
+        name += (
+            f" (trained on {words.count(data.n)} images of {_md(words.clean(data.name, 80))}, fingerprint "
+        )
+        name += f"{data.fingerprint})"
+    return name
 
 
 def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
@@ -594,7 +590,7 @@ def _card(
         "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",
     ]
     if cell.weights not in ("", "none"):
-        limits.append("It began with pretrained weights, whose licence and biases it inherits.")
+        limits.append(f"It began with {_start(cell)}, whose licence and biases it inherits.")
     return _template("card.md.j2").render(
         title=f"{_md(words.clean(dataset.name, 80))}: image classifier",
         sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",
@@ -623,8 +619,3 @@ def _card(
         files=bool(files),
         size=cell.image_size,
     )
-
-
-def _md(text: str) -> str:
-    """Text that stays text in Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", text)

@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench import backend as backends
+from bench.backbones import names_weights, with_weights
 from bench.errors import RequestError, did_you_mean
 from bench.files import digest
 
@@ -70,6 +71,7 @@ class Report(_Section):
 class Plan(_Section):
     """What to run: the product of datasets, backbones, strategies, fractions and seeds.
 
+    Files, dictionaries and flags may give ``weights`` as well: every backbone is then run with each of them.
     The defaults are those of ``python -m bench run --dataset D --backbone B``.
     """
 
@@ -197,6 +199,10 @@ def _validated(content: dict[str, Any]) -> Plan:
         content["fractions"] = [
             float(f) if isinstance(f, int) and not isinstance(f, bool) else f for f in content["fractions"]
         ]
+    if "weights" in content:
+        content["backbones"] = _crossed(
+            content.get("backbones", Plan.model_fields["backbones"].default), content.pop("weights")
+        )
     if "datasets" not in content:
         raise RequestError(
             "datasets", "nothing", "at least one dataset", "See 'python -m bench ls datasets'."
@@ -207,6 +213,23 @@ def _validated(content: dict[str, Any]) -> Plan:
         raise _request_error(error, content) from None
 
 
+def _crossed(backbones: Any, weights: Any) -> Any:
+    """Every backbone with each of the weights; what is no list of texts is left for the plan's own checks.
+
+    Raises:
+        RequestError: ``weights`` is no list of texts, or a backbone names weights itself.
+    """
+    if not isinstance(weights, (list, tuple)) or not weights or not all(isinstance(w, str) for w in weights):
+        raise RequestError("weights", weights, "a list of imagenet, none, source:DIR or files")
+    if not isinstance(backbones, (list, tuple)) or not all(isinstance(b, str) for b in backbones):
+        return backbones
+    for backbone in backbones:
+        if names_weights(backbone):
+            remedy = "Name weights either with each backbone or for all of them."
+            raise RequestError("weights", backbone, "backbones that name no weights themselves", remedy)
+    return [with_weights(backbone, w) for backbone in backbones for w in weights]
+
+
 def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestError:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
@@ -215,7 +238,7 @@ def _request_error(error: ValidationError, content: dict[str, Any]) -> RequestEr
     names = path[: 2 if section else 1]
     field = ".".join(names)
     if first["type"] == "extra_forbidden":
-        valid = (section or Plan).model_fields
+        valid = list((section or Plan).model_fields) + ([] if section else ["weights"])
         expected = f"a known key: {', '.join(valid)}"
         return RequestError(field, first["input"], expected, did_you_mean(names[-1], valid))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.backbones import titled
 from bench.datasets.source import shown
 from bench.datasets.splits import subset_size
 from bench.forecast import Forecast
@@ -19,6 +20,7 @@ from bench.runs import Prepared, Reporter, Run, default_workers
 from bench.store import Store
 
 if TYPE_CHECKING:
+    from bench.backbones.sources import WeightSource
     from bench.execution.local import Event
     from bench.export import Exported
     from bench.repeat import Repetition
@@ -182,6 +184,36 @@ class TerminalReporter(Reporter):
         return Group(*lines)
 
 
+class PretrainingReporter:
+    """What a person sees of a pretraining: a line now and then."""
+
+    def __init__(self) -> None:
+        self.started = self._last = time.monotonic()
+
+    def say(self, text: str) -> None:
+        print(shown(text), flush=True)
+
+    def event(self, event: Event) -> None:
+        if event.kind == "note" or time.monotonic() - self._last > TICK_SECONDS:
+            self._last = time.monotonic()
+            self.say(f"  {duration(self._last - self.started)}: {event.text}")
+
+    def summary(self, source: WeightSource) -> None:
+        """What it has learned, where it lies, and how it is used."""
+        from bench.pretraining import verdict
+
+        self.say(verdict(source))
+        for baseline in source.baselines:
+            self.say(f"  {baseline.name}: {baseline.accuracy:.1%}")
+        self.say(f"Source after {duration(time.monotonic() - self.started)}: {source.directory}")
+        if source.learned:
+            weights = shlex.quote(f"source:{source.directory}")
+            self.say(
+                f"  python -m bench run --dataset DATASET --backbone {source.backbone} --weights imagenet "
+                f"--weights {weights}"
+            )
+
+
 def print_repetition(repetition: Repetition) -> None:
     """Whether a cell came out the same, else what differs, in numbers and around it."""
     cell = Cell(**repetition.now.cell)
@@ -234,7 +266,8 @@ def print_plan(prepared: Prepared, out: Path) -> None:
         )
     groups: dict[tuple[str, str, str, float], list[Cell]] = defaultdict(list)
     for cell in prepared.cells:
-        groups[(cell.dataset_name, cell.backbone, cell.strategy, cell.fraction)].append(cell)
+        backbone = titled(cell.backbone, cell.weights)
+        groups[(cell.dataset_name, backbone, cell.strategy, cell.fraction)].append(cell)
     forecast = Forecast(sizes)
     for (dataset_name, backbone, strategy, fraction), cells in sorted(
         groups.items(), key=lambda item: item[0][-1]
@@ -243,7 +276,7 @@ def print_plan(prepared: Prepared, out: Path) -> None:
         seconds, known = forecast.seconds(cells)
         table.add_row(
             shown(dataset_name),
-            backbone or "-",
+            shown(backbone) or "-",
             strategy,
             f"{fraction * 100:g}%",
             f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import backend, cache, provenance
-from bench.backbones import BackboneSpec, check_size, parse_backbone
+from bench import backend, cache, plugins, provenance
+from bench.backbones import BackboneSpec, check_size, parse_backbone, titled
+from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_source
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.splits import check_fraction
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
+from bench.leakage import with_leakage
 from bench.plan import NUMBERLESS, Plan, load_plan, read_stored_plan
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
@@ -51,11 +53,13 @@ class Prepared:
     cells: tuple[Cell, ...]
     datasets: tuple[Dataset, ...]
     notes: tuple[str, ...] = ()
+    sources: tuple[WeightSource, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against the datasets, a sentence each."""
-        return [f"{dataset.name}: {found}" for dataset in self.datasets for found in dataset.warnings]
+        """What speaks against the datasets and the sources, a sentence each."""
+        of_data = [f"{dataset.name}: {found}" for dataset in self.datasets for found in dataset.warnings]
+        return of_data + [LEARNED_NOTHING.format(s.name) for s in self.sources if not s.learned]
 
 
 def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask | None = None) -> Prepared:
@@ -84,6 +88,9 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
             )
     weights = {spec: Weights("none", "", None) for spec in specs}
     weights |= resolving.result()
+    texts = [spec.weights for spec in specs if uses_weights and spec.weights.startswith(PREFIX)]
+    sources = [read_source(text) for text in dict.fromkeys(texts)]
+    datasets = [with_leakage(dataset, sources, plan.image_size, plan.resizing, say) for dataset in datasets]
 
     cells: dict[str, Cell] = {}
     for dataset in datasets:
@@ -98,7 +105,13 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     notes = []
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
-    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes))
+    notes += [
+        f"The source {source.name} was trained on images of {source.image_size} pixels ({source.resizing}); here "
+        f"they have {plan.image_size} ({plan.resizing})."
+        for source in sources
+        if (source.image_size, source.resizing) != (plan.image_size, plan.resizing)
+    ]
+    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources))
 
 
 class _Resolving(threading.Thread):
@@ -143,6 +156,11 @@ def canonical(plan: Plan) -> Plan:
         check_size(spec, plan.image_size)
         if specs.count(spec) > 1:
             raise RequestError("backbones", spec.text, "every backbone once, however it is written")
+        title = titled(spec.architecture, spec.weights)
+        for other in specs:
+            if other != spec and titled(other.architecture, other.weights) == title:
+                expected = f"names that tell weights apart; {other.text} would be called {title} too"
+                raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
     datasets = [canonical_spec(spec) for spec in plan.datasets]
     backbones = [spec.text for spec in specs]
     return plan.model_copy(update={"datasets": datasets, "backbones": backbones, "strategies": strategies})
@@ -181,6 +199,7 @@ def _cell(
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
         backend=plan.backend,
+        plugins=plugins.used(name, spec.architecture if strategy.uses_backbone else ""),
     )
 
 
@@ -498,7 +517,8 @@ def _latencies(
             "classes": classes[cell.fingerprint]
         }
         job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
-        key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
+        what = [job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
+        key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}
     for key, job in jobs.items():
@@ -563,7 +583,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
                 str(store.directory),
                 f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
                 "would no longer belong to it",
-                "Choose another --out, or restore what has changed (weights file, strategy).",
+                "Choose another --out, or restore what has changed (weights, strategy, plug-in).",
             )
 
 
@@ -596,6 +616,10 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "hardware": provenance.hardware(),
         "backend": prepared.plan.backend,
         "datasets": datasets,
+        "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
+        "plugins": {
+            getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
+        },
         "cells": [cell.id for cell in prepared.cells],
         "notes": list(prepared.notes),
     }

@@ -28,11 +28,19 @@ from reports import words
 from reports.across import critical_difference, draw_difference, runs_frame
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
+from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
-from reports.sections import cost_table, gaps_table, labels_table, standings_tables, transfer_tables
+from reports.sections import (
+    cost_table,
+    gaps_table,
+    labels_table,
+    standings_tables,
+    transfer_tables,
+    weights_tables,
+)
 from reports.statistics import EQUIVALENCE, Decision, decide
 from reports.tables import (
     Panel,
@@ -105,6 +113,7 @@ def render(
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
 
+    depths = settings(results, similarity_frame(records), directory, region)
     label_fits, why_none = label_curves(results, directory)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -124,7 +133,12 @@ def render(
         several=several,
         standings=standings_tables(results),
         difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
+        weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
+        depth=depth_section(depths),
+        depth_figures=[
+            (figure, _markup(figure)) for figure in draw_depth(depths, results, directory / "figures")
+        ],
         labels=labels_table(label_fits, why_none, several),
         label_figures=[
             (figure, _markup(figure)) for figure in draw_labels(results, label_fits, directory / "figures")
@@ -426,4 +440,5 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
     if git.get("commit"):
         rows.append(("code", f"{git['commit']}{' with uncommitted changes' if git.get('dirty') else ''}"))
     rows += sorted((run_info.get("versions") or {}).items())
+    rows += sorted((run_info.get("plugins") or {}).items())
     return [(words.clean(key, 60), words.clean(value, 400)) for key, value in rows]

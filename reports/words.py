@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from pathlib import PurePath
+
+from bench.backbones.sources import PREFIX
 
 STRATEGY_NAMES = {
     "scratch": "training from scratch",
@@ -31,13 +34,22 @@ STRATEGY_NAMES = {
 
 
 def strategy_name(strategy: str) -> str:
-    """What a strategy is called in a sentence or a figure."""
-    name, _, fixed = strategy.partition(":")
-    if "=" not in fixed:
-        return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class."""
+    if "=" not in strategy:
+        return STRATEGY_NAMES.get(strategy) or clean(strategy.rpartition(":")[2].replace("_", " "))
     name, fixed = strategy.rsplit(":", 1)
     values = listed([clean(value.replace("=", " ").replace("_", " ")) for value in fixed.split(",")])
     return f"{strategy_name(name)} ({values})"
+
+
+def weights_name(weights: str) -> str:
+    """What a network begins with, in a sentence: ``the source clothes``. Empty: random weights."""
+    if weights in ("", "none"):
+        return "random weights"
+    if weights == "imagenet":
+        return "ImageNet weights"
+    kind = "source" if weights.startswith(PREFIX) else "file"
+    return f"the {kind} {clean(PurePath(weights.removeprefix(PREFIX)).name, 40)}"
 
 
 def clean(text: object, limit: int = 0) -> str:

@@ -6,6 +6,8 @@ strategy declares its hyperparameters and returns its stages, and the harness do
     class FeatureExtraction(Strategy):
         name = "feature_extraction"
         summary = "Only a new head is trained, on the features of the frozen backbone."
+        when = "There are few labels, or little time."
+        cost = "The measure of all others."
 
         def space(self, hp):
             hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
@@ -16,7 +18,9 @@ strategy declares its hyperparameters and returns its stages, and the harness do
 A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
 
 A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
-returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``.
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``; or a file
+anywhere else, given as ``--strategy package.module:Class`` or declared by a package of its own (CONTRIBUTING shows
+how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -82,9 +86,6 @@ class Stage:
         mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
         rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
             0: none.
-
-    Raises:
-        ValueError: a value is none of these.
     """
 
     name: str
@@ -101,32 +102,6 @@ class Stage:
     decay_to: Literal["zero", "start"] = "zero"
     mix: float = 1.0
     rank: int = 0
-
-    def __post_init__(self) -> None:
-        named = self.cut in ("top", "input")
-        for name, holds, expected in (
-            ("cut", named or 0 < _number(self.cut) < 1, "'top', 'input' or a share above 0 and below 1"),
-            ("learning_rate", 0 < self.learning_rate < float("inf"), "above 0"),
-            ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
-            ("epochs", self.epochs is None or self.epochs >= 1, "None, or 1 or more"),
-            ("weights", self.weights in ("pretrained", "random"), "'pretrained' or 'random'"),
-            ("batch_norm", self.batch_norm in ("frozen", "trained"), "'frozen' or 'trained'"),
-            ("warmup", 0 <= self.warmup < 1, "a share, 0 or more and below 1"),
-            ("blocks", self.blocks >= 0, "0 or more"),
-            ("only", self.only in ("all", "norm", "bias"), "'all', 'norm' or 'bias'"),
-            ("rate_decay", 0 < self.rate_decay <= 1, "above 0 and at most 1"),
-            ("decay_to", self.decay_to in ("zero", "start"), "'zero' or 'start'"),
-            ("mix", 0 <= self.mix <= 1, "between 0 and 1"),
-            ("rank", self.rank >= 0, "0 or more"),
-        ):
-            if not holds:
-                raise ValueError(
-                    f"stage {self.name!r}: {name} is {getattr(self, name)!r}; it has to be {expected}"
-                )
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else -1.0
 
 
 class Examples(Protocol):
@@ -224,8 +199,12 @@ class Strategy:
     """Base of all strategies."""
 
     name: ClassVar[str]
-    summary: ClassVar[str]
-    """One line: what it does and when to use it."""
+    summary: ClassVar[str] = ""
+    """One line: what it does."""
+    when: ClassVar[str] = ""
+    """When to use it, one line."""
+    cost: ClassVar[str] = ""
+    """What it costs beside feature extraction with the same number of trials, one line."""
     reference: ClassVar[str] = ""
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1

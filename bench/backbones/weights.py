@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.backbones import BackboneSpec, check_size
+from bench.backbones import BackboneSpec, check_size, with_weights
+from bench.backbones.sources import PREFIX, read_source
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, sha256_file, write_atomic
 
@@ -35,7 +36,7 @@ class Weights:
     """The weights that a backbone starts from.
 
     Attributes:
-        kind: ``"imagenet"``, ``"none"`` or ``"file"``.
+        kind: ``"imagenet"``, ``"none"`` or ``"file"``, which those of a source are too.
         sha256: of the file's bytes, in hexadecimal; empty for ``"none"``.
         path: the file; None for ``"none"``.
     """
@@ -58,13 +59,20 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
         ask: asks Keras; default: a child process of its own.
 
     Raises:
-        RequestError: of field ``weights``, if the file is neither there nor can be had; the message says what
-            was looked for, where, and how to get it.
+        RequestError: of field ``weights``, if the file is neither there nor can be had, or is not the one that
+            its source speaks of; the message says what was looked for, where, and how to get it.
         BenchError: the child that asks Keras failed for another reason.
     """
     check_size(spec, image_size)
     if spec.weights == "none":
         return Weights("none", "", None)
+    if spec.weights.startswith(PREFIX):
+        return _of_source(spec)
+    if spec.weights == "pretrained":
+        from bench.backbones.plugin import weights_file
+
+        path = weights_file(spec)
+        return Weights("file", sha256_file(path), str(path))
     if spec.weights != "imagenet":
         path = Path(spec.weights)
         if not path.is_file():
@@ -87,6 +95,20 @@ def verify(weights: Weights) -> None:
             raise RequestError(
                 "weights", weights.path, f"the file with sha256 {weights.sha256}", "It has changed."
             )
+
+
+def _of_source(spec: BackboneSpec) -> Weights:
+    """The file of a source, if it is still the one that was trained."""
+    source = read_source(spec.weights, spec.text)
+    actual = sha256_file(source.weights_path)
+    if actual != source.weights_sha256:
+        raise RequestError(
+            "weights",
+            str(source.weights_path),
+            f"the file that its source.json speaks of, with sha256 {source.weights_sha256}",
+            f"It has {actual}: it is damaged, or has been replaced. Restore it, or pretrain it again.",
+        )
+    return Weights("file", actual, str(source.weights_path))
 
 
 def _lite0() -> Weights:
@@ -204,5 +226,5 @@ def _answer(line: str) -> dict[str, Any] | None:
 
 def _ways(spec: BackboneSpec) -> str:
     """How to go on without the file."""
-    option = f"{spec.architecture}{',' if spec.options else ':'}weights="
+    option = with_weights(spec.architecture, "")
     return f"use {option}none, or {option}FILE.weights.h5, or EfficientNetLite0, which needs no download."

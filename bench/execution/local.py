@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -70,6 +71,7 @@ class LocalExecutor:
             all memory.
         provenance: goes into every record.
         notify: called with events.
+        source: a folder in which the worker leaves what a pretraining gives beside its record; None: nothing.
     """
 
     store: Store
@@ -80,6 +82,7 @@ class LocalExecutor:
     provenance: dict[str, Any] = field(default_factory=dict)
     memory_bound_mb: float | None = None
     notify: Callable[[Event], None] = lambda event: None
+    source: Path | None = None
     pool: dict[int, _Worker] = field(default_factory=dict, init=False)
 
     def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
@@ -118,6 +121,7 @@ class LocalExecutor:
                         "cell": _cell_fields(small),
                         "inference_ms": latencies.get(cell.id),
                         "predictions": str(self.store.temporary_predictions_path(cell.id)),
+                        "source": "" if self.source is None else str(self.source),
                     }
                 )
             for number, message in self._wait(busy):

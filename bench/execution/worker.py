@@ -88,7 +88,8 @@ class _Runner:
         return dataset
 
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
-        """The fields of the record of a cell; predictions are left in the file that the job names."""
+        """The fields of the record of a cell; predictions are left in the file that the job names, and in a
+        pretraining the weights, and what baselines answer, in the folder that it names."""
         from bench.records import Cell
         from bench.training.cell import run_cell
 
@@ -98,6 +99,8 @@ class _Runner:
             outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick)
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)
+            if job["source"] and outcome.fields["status"] == "ok":
+                self._write_source(Path(job["source"]), cell, dataset, outcome, tick)
             return outcome.fields
         except Unstored:
             raise
@@ -125,6 +128,18 @@ class _Runner:
                 os.fsync(file.fileno())
         except OSError as error:
             raise Unstored(error.strerror or str(error)) from error
+
+    @staticmethod
+    def _write_source(folder: Path, cell: Any, dataset: Any, outcome: Any, tick: Any) -> None:
+        import numpy as np
+
+        from bench.backbones.sources import BASELINES, WEIGHTS
+        from bench.training.pretraining import baselines, save_backbone
+
+        save_backbone(outcome.network, outcome.state, folder / WEIGHTS)
+        tick("measuring what needs no training")
+        answers = baselines(cell, dataset, outcome.network)
+        np.savez(folder / BASELINES, names=list(answers), answers=np.stack(list(answers.values())))
 
     def latency(self, job: dict[str, Any]) -> float:
         """Milliseconds of one prediction of a whole network: batch 1, warm.

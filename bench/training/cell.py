@@ -14,24 +14,29 @@ from bench.datasets import Dataset, Part, decoding_versions
 from bench.datasets.splits import split_validation, subset
 from bench.errors import BenchError
 from bench.files import digest
+from bench.plugins import check_unchanged
 from bench.records import PROTOCOL_VERSION, Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
-from bench.training.programs import HeadConfig
+from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
 from strategies.base import Fitted, Info, Strategy
+from strategies.refuse import prediction_problem
 
 
 @dataclass
 class Outcome:
-    """What running a cell gives: the fields of its record, and the test-set probabilities."""
+    """What running a cell gives: the fields of its record, the test-set probabilities, and where it trained a
+    network, that with its final weights."""
 
     fields: dict[str, Any]
     probabilities: np.ndarray | None = None
+    network: Network | None = None
+    state: State | None = None
 
 
 def run_cell(
@@ -40,6 +45,7 @@ def run_cell(
     engine: Engine,
     inference_ms: float | None,
     tick: Callable[[str], None],
+    strategy: Strategy | None = None,
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -49,11 +55,14 @@ def run_cell(
         engine: the worker's networks; unused by strategies without a backbone.
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
+        strategy: stands in for the one that the cell names.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
-    strategy = get_strategy(cell.strategy)
+    if strategy is None:
+        strategy = get_strategy(cell.strategy)
+        check_unchanged(cell)
     pool, test = dataset.pool, dataset.test
     rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
     train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
@@ -85,6 +94,7 @@ def run_cell(
         probabilities = final.predictor.predict(
             tuned.examples(test, "test", np.arange(len(test.ids)), labelled=False)
         )
+        _check(probabilities, len(test.ids), info)
         if not np.isfinite(probabilities).all():
             raise NotFinite("the predictions of the refit are not finite")
     except NotFinite as error:
@@ -107,7 +117,14 @@ def run_cell(
         "trainable_params": final.trainable_params,
         "inference_ms_per_image": inference_ms if final.params else 0.0,
     }
-    return Outcome(fields, probabilities.astype(np.float32))
+    state = getattr(final.predictor, "state", None)
+    return Outcome(fields, probabilities.astype(np.float32), network, state)
+
+
+def _check(probabilities: object, count: int, info: Info) -> None:
+    """Refuses what would be scored as something else than it is."""
+    if problem := prediction_problem(probabilities, count, info.classes):
+        raise ValueError(problem)
 
 
 class _Search:
@@ -170,6 +187,7 @@ class _Search:
         try:
             fitted = self.strategy.fit(task, hp)
             probabilities = fitted.predictor.predict(val)
+            _check(probabilities, len(val), self.info)
             if not np.isfinite(probabilities).all():
                 error = NotFinite("the predictions are not finite")
                 error.seconds, error.prefixes = fitted.seconds, fitted.prefixes

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.backbones import BackboneSpec, parse_backbone
+from bench.backbones import BackboneSpec, parse_backbone, with_weights
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
@@ -50,9 +51,17 @@ class Network:
     The model held here is never trained: prefixes are computed with it. Programs get models of their own.
     """
 
-    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights, threads: int) -> None:
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        image_size: int,
+        weights: Weights,
+        threads: int,
+        build: Callable[[BackboneSpec, int, Weights], keras.Model] = build_backbone,
+    ) -> None:
         self.spec, self.image_size, self.weights, self.threads = spec, image_size, weights, threads
-        self.model = build_backbone(spec, image_size, weights)
+        self.build = build
+        self.model = build(spec, image_size, weights)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
@@ -88,7 +97,7 @@ class Network:
         """Random initial weights for a seed: the same for every fraction and trial."""
         if seed not in self._random:
             keras.utils.set_random_seed(seed)
-            self._random[seed] = _state(build_backbone(self.spec, self.image_size, Weights("none", "", None)))
+            self._random[seed] = _state(self.build(self.spec, self.image_size, Weights("none", "", None)))
         return self._random[seed]
 
     def program(self, cut: Cut | None, head: HeadConfig, trained: Trained, smoothing: float) -> Program:
@@ -97,7 +106,7 @@ class Network:
         if key not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
-            backbone = build_backbone(self.spec, self.image_size, Weights("none", "", None))
+            backbone = self.build(self.spec, self.image_size, Weights("none", "", None))
             cuts = find_cuts(backbone)
             own = next(c for c in cuts if c.name == cut.name) if cut else None
             self._programs[key] = Program(backbone, cuts, own, head, trained, smoothing)
@@ -119,7 +128,7 @@ class Network:
         def features() -> list[np.ndarray]:
             batches = [
                 # Not compiled: that takes longer than these few.
-                network(images[i : i + EVALUATION_BATCH].astype(np.float32), training=False)
+                network([images[i : i + EVALUATION_BATCH].astype(np.float32)], training=False)
                 for i in range(0, len(images), EVALUATION_BATCH)
             ]
             return [
@@ -197,24 +206,22 @@ class Engine:
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
-            weights: ``imagenet``, ``none`` or a path; empty (no weights used) is ``none``.
+            weights: ``imagenet``, ``none``, a path or ``source:`` and a path; empty (no weights used) is ``none``.
             image_size: side of the square input, in pixels.
         """
         key = NetworkKey(backbone, weights or "none", image_size)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()
-            spec = with_weights(backbone, key.weights)
+            spec = spec_of(backbone, key.weights)
             self._network = Network(spec, image_size, resolve_weights(spec, image_size), self.threads)
             self._key = key
         return self._network
 
 
-def with_weights(architecture: str, weights: str) -> BackboneSpec:
+def spec_of(architecture: str, weights: str) -> BackboneSpec:
     """The spec of an architecture text with these weights."""
-    if not weights or weights == "imagenet":
-        return parse_backbone(architecture)
-    return parse_backbone(f"{architecture}{',' if ':' in architecture else ':'}weights={weights}")
+    return parse_backbone(with_weights(architecture, weights) if weights else architecture)
 
 
 def _without_names(config: Any) -> Any:

@@ -19,6 +19,7 @@ from bench.training.prefixes import VIEWS
 from bench.training.programs import HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
 from strategies.base import Examples, Fitted, Info, Stage
+from strategies.refuse import stage_problems
 
 STATISTICS_IMAGES = 256
 """Training images on which batch statistics are re-estimated before an evaluation during training."""
@@ -127,9 +128,11 @@ class CellTask:
 
         Raises:
             NotFinite: a loss was infinite or not a number.
+            ValueError: this is no schedule that can be trained.
         """
-        assert self.network is not None
-        network = self.network
+        if problems := stage_problems(stages):
+            raise ValueError(" ".join(problems))
+        network = self._network()
         start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
         progress = _Progress(start)
         epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]
@@ -178,14 +181,18 @@ class CellTask:
 
     def features(self, examples: Examples, layers: str = "last") -> np.ndarray:
         """See ``Task.features``."""
-        assert self.network is not None
         assert isinstance(examples, PartExamples)
-        store = self.network.prefixes(None, self.head.pooling, every=layers == "all")
+        store = self._network().prefixes(None, self.head.pooling, every=layers == "all")
         prefix = store.get(examples, Augmentation(), 1)
         if examples is self.train or examples is self.val:
             cut = "top" if layers == "last" else "every"
             self._spent[cut, examples is self.val] = prefix.seconds_per_image * len(examples)
         return np.concatenate(prefix.batch(np.arange(len(examples)), None), axis=1)
+
+    def _network(self) -> Network:
+        if self.network is None:
+            raise ValueError("This strategy says uses_backbone = False, so there is no network for it.")
+        return self.network
 
     @property
     def prefixes(self) -> dict[str, float]:

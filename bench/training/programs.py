@@ -332,7 +332,7 @@ class Program:
 
     def probabilities(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> np.ndarray:
         """Class probabilities of ``count`` examples, float32 (count, classes); ``batch`` gives their inputs."""
-        logits = np.concatenate([out[0] for out in _in_batches(self.model, batch, count)])
+        logits = np.concatenate([out[0] for out in in_batches(self.model, batch, count)])
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
 
@@ -504,7 +504,7 @@ def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras
     return layer(name=f"{name}_{pooling}_pool")(features)
 
 
-def _in_batches(
+def in_batches(
     model: keras.Model, batch: Callable[[np.ndarray], list[np.ndarray]], count: int
 ) -> list[list[np.ndarray]]:
     """The model's outputs in batches of one fixed size (the last is padded, and cut), so nothing retraces."""
