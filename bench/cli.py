@@ -400,13 +400,15 @@ def compare(
     """Says what changed from run A to run B, and whether beyond noise."""
     import json
 
-    from bench.plan import read_toml
+    from bench.plan import read_stored_plan
     from bench.runs import load
     from bench.store import Store
     from reports import compare as c
 
     runs = load(first), load(second)
-    plans = [read_toml(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs]
+    plans = [
+        read_stored_plan(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs
+    ]
     changes = c.compare(
         (runs[0].results, runs[1].results),
         (runs[0].directory, runs[1].directory),

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine
+from bench import backend, machine
 from bench.backbones.sources import PREFIX, read_source
 from bench.cards import markdown as _md
 from bench.cards import template as _template
@@ -170,9 +170,10 @@ class _Recipe:
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
         check_unchanged(cell)
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        if backend != cell.backend:
-            raise RequestError("KERAS_BACKEND", backend, f"{cell.backend}, with which the run was made")
+        backend.check(cell.backend)
+        for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
+            if here != cell.backend:
+                raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
         dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
         if dataset.fingerprint != cell.fingerprint:
             expected = "the data of the run; images or labels have changed"
@@ -185,17 +186,20 @@ class _Recipe:
         return self.record.n == len(self.dataset.pool.ids)
 
 
-def _keras() -> Any:
-    """Keras, loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+def _keras(cell: Cell) -> Any:
+    """Keras with a cell's backend, on the processor alone: an accelerator is for the process that trains.
+
+    Loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal.
+    """
+    before = dict(os.environ)
+    os.environ |= machine.environment(cell.backend, cell.threads) | backend.WITHOUT_ACCELERATOR[cell.backend]
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 2)
         import keras
 
-        if keras.backend.backend() == "tensorflow":  # the accelerator is for the process that trains
+        if cell.backend == "tensorflow":
             import tensorflow as tf
 
             tf.config.set_visible_devices([], "GPU")
@@ -203,6 +207,9 @@ def _keras() -> Any:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
     return keras
 
 
@@ -211,7 +218,7 @@ def _validated(record: Record) -> float:
 
 
 def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -> list[_Planned]:
-    _keras()
+    _keras(cell)
     from bench.training.fit import batch_size_of
 
     batch_size = record.batch_size or cell.batch_size
@@ -312,7 +319,7 @@ def _folder(files: Any) -> Path:
 
 
 def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> str:
-    keras = _keras()
+    keras = _keras(recipe.cell)
     from bench.backbones import parse_backbone
     from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
     from bench.backbones.cuts import cut_at, find_cuts
@@ -367,7 +374,7 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         }
         if stage.cut == "top":
             content["comment"] = "The head alone, on what the frozen network makes of the images."
-            content["at_once"] = programs.FUSED_STEPS if cell.backend == "tensorflow" else 1
+            content["at_once"] = programs.STEPS_A_CALL
         elif stage.cut == "input":
             content["comment"] = "The whole network."
         else:
@@ -385,7 +392,8 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         + f" for {len(recipe.dataset.class_names)} classes.",
         version=version("transfer-bench"),
         backend=cell.backend,
-        threads=cell.threads,
+        environment=list(backend.environment(cell.backend, cell.threads).items()),
+        threads_variable=backend.THREADS[cell.backend],
         source_file="labels.csv" if files else "images.npz",
         files=bool(files),
         folder=str(_folder(files.values())) if files else "",
@@ -481,7 +489,7 @@ def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
 
 def _agreement(run: Run, recipe: _Recipe, path: Path) -> tuple[float, float]:
     """Test accuracy of the exported model, and how far its probabilities are from the cell's."""
-    keras = _keras()
+    keras = _keras(recipe.cell)
     model = keras.saving.load_model(path, compile=False)
     test = recipe.dataset.test
     batches = (np.asarray(test.images[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))

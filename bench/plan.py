@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bench import backend as backends
 from bench.backbones import names_weights, with_weights
 from bench.errors import RequestError, did_you_mean
 from bench.files import digest
@@ -121,6 +122,8 @@ class Plan(_Section):
     augmentation: Literal["none", "light", "strong"] = "light"
     flip: bool | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
+    # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
+    backend: Literal["tensorflow", "torch", "jax"] = Field(default_factory=backends.asked_for)  # type: ignore[arg-type]
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()
@@ -157,8 +160,10 @@ class Plan(_Section):
         return tomli_w.dumps(self.model_dump(mode="json"))
 
     def hash(self) -> str:
-        """Six hexadecimal characters that name this plan; sections that change no number do not count."""
-        return digest(self.model_dump(mode="json", exclude={*NUMBERLESS}), 6)
+        """Six hexadecimal characters that name this plan; sections that change no number, and TensorFlow, do not
+        count."""
+        default = {"backend"} if self.backend == backends.DEFAULT else set()
+        return digest(self.model_dump(mode="json", exclude={*NUMBERLESS, *default}), 6)
 
 
 QUICKSTART: dict[str, Any] = {
@@ -200,6 +205,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
+
+
+def read_stored_plan(path: Path) -> dict[str, Any]:
+    """The content of a run directory's ``plan.toml``; early ones do not name the backend, which was TensorFlow."""
+    return {"backend": backends.DEFAULT, **read_toml(path)}
 
 
 def set_key(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:

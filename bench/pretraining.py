@@ -45,7 +45,7 @@ from bench.files import TEMPORARY_PREFIX, sha256_file, sync_folder, write_atomic
 from bench.forecast import Forecast
 from bench.plan import load_plan
 from bench.records import Cell, Record
-from bench.runs import keras_backend, prepare
+from bench.runs import prepare
 from bench.store import Store
 from reports import words
 from reports.statistics import difference_of_two, interval_of_one
@@ -127,7 +127,7 @@ def pretrain(
             Store(Path(scratch)),
             1,
             plan.threads,
-            keras_backend(),
+            plan.backend,
             plan.limits.cell_seconds if "limits" in settings else math.inf,
             provenance.of_here(),
             notify=notify,

@@ -171,13 +171,13 @@ def rank(
 def executor(plan: Plan, workers: int | None = None) -> Iterator[LocalExecutor]:
     """Worker processes that rank for a plan; they store nothing but what goes into the cache."""
     from bench.execution.local import LocalExecutor
-    from bench.runs import default_workers, keras_backend
+    from bench.runs import default_workers
 
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
     store = Store(Path(tempfile.gettempdir()))
     seconds = plan.limits.cell_seconds
-    with LocalExecutor(store, workers or default_workers(), plan.threads, keras_backend(), seconds) as runs:
+    with LocalExecutor(store, workers or default_workers(), plan.threads, plan.backend, seconds) as runs:
         yield runs
 
 

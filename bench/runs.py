@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import cache, plugins, provenance
+from bench import backend, cache, plugins, provenance
 from bench.backbones import BackboneSpec, check_size, parse_backbone, titled
 from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_source
 from bench.backbones.weights import Ask, Weights, resolve_weights
@@ -26,7 +25,7 @@ from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
-from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_toml
+from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_stored_plan
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
@@ -144,8 +143,10 @@ def canonical(plan: Plan) -> Plan:
     """The plan with datasets and backbones spelled in the one way that run directories hold; ``auto:K`` stays.
 
     Raises:
-        RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
+        RequestError: a strategy, backbone or dataset does not exist, a size does not fit, or the backend cannot
+            be used.
     """
+    backend.check(plan.backend)
     strategies = [get_strategy(text).text for text in plan.strategies]
     for text in strategies:
         if strategies.count(text) > 1:
@@ -198,7 +199,7 @@ def _cell(
         threads=plan.threads,
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
-        backend=keras_backend(),
+        backend=plan.backend,
         plugins=plugins.used(name, spec.architecture if strategy.uses_backbone else ""),
     )
 
@@ -509,7 +510,7 @@ def _executor(
     options: dict[str, Any] = {
         "store": store,
         "threads": plan.threads,
-        "backend": keras_backend(),
+        "backend": plan.backend,
         "cell_seconds": plan.limits.cell_seconds,
         "notify": reporter.event,
     }
@@ -524,11 +525,6 @@ def _executor(
     from bench.execution.local import LocalExecutor
 
     return LocalExecutor(**options, workers=workers or default_workers())
-
-
-def keras_backend() -> str:
-    """The Keras backend that cells are run with."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def _latencies(
@@ -567,7 +563,7 @@ def _latencies(
 def _check_same(store: Store, prepared: Prepared) -> None:
     """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
     if store.plan_path.exists():
-        old = read_toml(store.plan_path)
+        old = read_stored_plan(store.plan_path)
         new = prepared.plan.model_dump(mode="json")
         changed = [key for key in sorted({*old, *new} - {*NUMBERLESS}) if old.get(key) != new.get(key)]
         if changed:
@@ -611,7 +607,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
                 str(store.directory),
                 f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
                 "would no longer belong to it",
-                "Choose another --out, or restore what has changed (Keras backend, weights, strategy, plug-in).",
+                "Choose another --out, or restore what has changed (weights, strategy, plug-in).",
             )
 
 
@@ -642,6 +638,7 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git": provenance.git_state(),
         "hardware": provenance.hardware(),
+        "backend": prepared.plan.backend,
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
         "plugins": {

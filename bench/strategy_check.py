@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import machine
+from bench import backend, machine
 from bench.plugins import Unusable
 from strategies import load_strategy
 
@@ -66,8 +66,9 @@ def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> 
         seconds: after which it counts as hanging.
 
     Raises:
-        RequestError: there is none of this name.
+        RequestError: there is none of this name, or the Keras backend cannot be used.
     """
+    backend.chosen()
     name = strategy if isinstance(strategy, str) else f"{strategy.__module__}:{strategy.__qualname__}"
     if "<locals>" in name:
         lost = "It is defined inside of a function, where workers, which get its name only, cannot find it."
@@ -88,8 +89,7 @@ def _run(name: str, result: Path, seconds: float) -> tuple[str, str]:
     """What the child said at its end, and how it ended, as a sentence; empty if well."""
     folder = os.getcwd()
     path = sys.path if sys.flags.safe_path or {"", folder} & set(sys.path) else [*sys.path, folder]
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    environment = machine.environment(backend, 1) | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = machine.environment(backend.chosen(), 1) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         try:
             child = subprocess.run(

@@ -436,6 +436,8 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("started", run_info["created"]))
     if run_info.get("command"):
         rows.append(("command", run_info["command"]))
+    if run_info.get("backend"):
+        rows.append(("Keras backend", run_info["backend"]))
     for key, value in hardware.items():
         if value not in (None, "", []):
             rows.append((key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)))

@@ -17,6 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from bench import backend
+
 TRACEBACK_LINES = 12
 
 
@@ -73,7 +75,7 @@ class Unstored(Exception):
 class _Runner:
     def __init__(self) -> None:
         threads = int(os.environ["TRANSFER_BENCH_THREADS"])
-        set_up_keras(threads)
+        backend.load(threads)
         from bench.training.engine import Engine
 
         self.engine = Engine(threads)
@@ -172,34 +174,12 @@ class _Runner:
         return float(np.median(np.reshape(times[10:], (3, 20)), axis=1).min() * 1000)
 
 
-def set_up_keras(threads: int) -> None:
-    """Threads and determinism, before anything is computed."""
-    # Keras imports these if it finds them, for plots and wrappers that are not used here: 2 s of 5.
-    unused = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
-    import keras
-
-    for name in unused:
-        del sys.modules[name]
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-    elif backend == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    keras.utils.set_random_seed(0)
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+OUT_OF_MEMORY_WORDS = ("RESOURCE_EXHAUSTED", "not enough memory", "can't allocate memory", "out of memory")
+"""Of JAX, and of PyTorch on a CPU, which raise errors of a general kind."""
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ in (
-        "ResourceExhaustedError",
-        "OutOfMemoryError",
-    )
+    if isinstance(error, MemoryError) or type(error).__name__ in OUT_OF_MEMORY:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)

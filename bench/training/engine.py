@@ -154,7 +154,7 @@ class Network:
         if pooling not in self._to_ends:
             ends = [tensor for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
             outputs = [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
-            self._to_ends[pooling] = keras.Model(self.model.inputs, outputs)
+            self._to_ends[pooling] = keras.Model(self.model.input, outputs)
         return self._to_ends[pooling]
 
     def prefixes(self, cut: Cut | None, pooling: str, every: bool = False) -> PrefixStore:
@@ -164,7 +164,7 @@ class Network:
             if every:
                 below = self._ends(pooling)
             elif cut is None:
-                below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
+                below = keras.Model(self.model.input, pool(self.model.output, pooling))
             else:
                 below = split(self.model, cut)[0]
                 assert below is not None, "nothing lies below the input"

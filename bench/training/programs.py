@@ -32,7 +32,8 @@ CLIP_NORM = 1.0
 TYPICAL_RMS = 0.1
 """Root mean square of a typical kernel; stands in where there is none."""
 SMALLEST_RMS = 1e-3
-FUSED_STEPS = 16
+STEPS_A_CALL = 16
+"""How many steps of a head alone are done together; their images are drawn together, with any backend."""
 
 
 @dataclass(frozen=True)
@@ -61,32 +62,6 @@ class Trained:
         return cls(
             stage.batch_norm == "trained", stage.blocks, stage.only, stage.decay_to == "start", stage.rank
         )
-
-
-class _Selected(keras.Model):
-    """A model of whose variables only those that were chosen train, whatever their layers say.
-
-    Batch normalisation that is not trainable uses its moving statistics and leaves them alone; here its scale
-    and offset may train all the same, which Keras ties together.
-    """
-
-    chosen: frozenset[int] = frozenset()
-
-    @property
-    def trainable_variables(self) -> list[keras.Variable]:
-        return [v for v in self.variables if id(v) in self.chosen]
-
-    @property
-    def non_trainable_variables(self) -> list[keras.Variable]:
-        return [v for v in self.variables if id(v) not in self.chosen]
-
-    @property
-    def trainable_weights(self) -> list[keras.Variable]:
-        return [v for v in self.weights if id(v) in self.chosen]
-
-    @property
-    def non_trainable_weights(self) -> list[keras.Variable]:
-        return [v for v in self.weights if id(v) not in self.chosen]
 
 
 class AdamW(keras.optimizers.AdamW):
@@ -200,9 +175,7 @@ class Program:
         if head.dropout:
             features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
         logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
-        some = trained.blocks or trained.only != "all" or trained.rank
-        model = _Selected if some else keras.Model
-        self.model = model(inputs if len(inputs) > 1 else inputs[0], logits, name="network")
+        self.model = keras.Model(inputs if len(inputs) > 1 else inputs[0], logits, name="network")
 
         places = {id(layer): str(i) for i, layer in enumerate(backbone.layers)}
         own = {id(layer) for layer in body} & places.keys()  # but for the inputs of a part
@@ -224,7 +197,7 @@ class Program:
             for v in layer.weights
         }
         """How many blocks lie above a variable's own."""
-        if some:
+        if trained.blocks or trained.only != "all" or trained.rank:
             chosen = {
                 id(v)
                 for layer in self.model.layers
@@ -235,13 +208,22 @@ class Program:
                 above_cut = blocks[layer.name] - list(cuts).index(cut) if cut is not None else 0
                 if not trained.blocks or 0 < above_cut <= trained.blocks:
                     chosen |= {id(v) for v in _trainable(layer, trained.only)}
-            self.model.chosen = frozenset(chosen)
+            # Of the variables, not of their layers: batch normalisation that is not trainable uses its moving
+            # statistics and leaves them alone, and its scale and offset may train all the same.
+            for variable in self.model.variables:
+                variable.trainable = id(variable) in chosen
+        for layer in self.model._flatten_layers():
+            if hasattr(layer, "seed_generator"):
+                # Keras on PyTorch drops by PyTorch's own generator, which ``reset`` cannot set, unless this says
+                # that there was a seed.
+                layer.seed_generator._initial_seed = 0
         self.optimizer = AdamW()
         self.model.compile(
             optimizer=self.optimizer,
             loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
             metrics=["accuracy"],
-            jit_compile=False,
+            # JAX compiles with XLA or not at all; with TensorFlow, XLA is five times slower on a CPU.
+            jit_compile=keras.backend.backend() == "jax",
         )
         self.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
@@ -256,7 +238,7 @@ class Program:
         self._fused = (
             _fused_steps(self.model) if cut is None and keras.backend.backend() == "tensorflow" else None
         )
-        self.steps_a_call = 1 if self._fused is None else FUSED_STEPS
+        self.steps_a_call = STEPS_A_CALL if cut is None else 1
         """How many steps ``train_steps`` is best given at once."""
         self._warm: set[int] = set()
 

@@ -272,9 +272,9 @@ def _unfair(strategy: Strategy, stages: list[Stage]) -> list[str]:
 
 
 def _runs(name: str, found: Findings) -> None:
-    from bench.execution.worker import set_up_keras
+    from bench import backend
 
-    set_up_keras(1)
+    backend.load(1)
     from bench.datasets import open_dataset
     from bench.training.cell import run_cell
     from bench.training.tiny import TinyEngine, tiny_cell

@@ -52,6 +52,7 @@ plans = st.fixed_dictionaries(
         "augmentation": st.sampled_from(["none", "light", "strong"]),
         "flip": st.sampled_from([True, False, "auto"]),
         "threads": st.integers(1, 64),
+        "backend": st.sampled_from(["tensorflow", "torch", "jax"]),
         "head": st.fixed_dictionaries(
             {},
             optional={
@@ -222,7 +223,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
     others: dict[str, Any] = {
         "datasets": ["other"], "backbones": ["other"], "strategies": ["other"], "fractions": [0.5], "seeds": 4,
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
-        "flip": True, "threads": 2, "head": {"pooling": "max"}, "tuning": {"trials": 5},
+        "flip": True, "threads": 2, "backend": "jax", "head": {"pooling": "max"}, "tuning": {"trials": 5},
     }  # fmt: skip
     assert set(others) == set(Plan.model_fields) - {*NUMBERLESS}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}

@@ -520,9 +520,9 @@ def test_what_a_person_sees(command: Callable[..., tuple[int, str, str]], tmp_pa
     code, out, _ = command("rank", "digits", "--image-size", 32, "--backbone", "MobileNet:weights=none")
     assert code == 0
     lines = out.splitlines()
-    table = [line.split() for line in lines if line[:1].isdigit()]
+    table = [line.replace(" (weights: none)", "(none)").split() for line in lines if line[:1].isdigit()]
     assert [line[1] for line in table] == [
-        "EfficientNetLite0", "MobileNet", "MobileNet:alpha=0.25", "MobileNet:weights=none",
+        "EfficientNetLite0", "MobileNet", "MobileNet:alpha=0.25", "MobileNet(none)",
     ]  # fmt: skip
     assert table[0][2:5] == ["80.0", "±", "2.1"]
     for text in ("Order: the predicted accuracy", "No LEEP: no head", "VGG16", "no test image", "LogME"):
