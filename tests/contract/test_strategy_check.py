@@ -91,7 +91,7 @@ def test_advice_is_no_problem(tmp_path: Path) -> None:
     "name",
     [
         name
-        if name in ("feature_extraction", "knn", "majority", "norm_only")
+        if name in ("feature_extraction", "knn", "majority")
         else pytest.param(name, marks=pytest.mark.slow)
         for name in STRATEGIES
     ],

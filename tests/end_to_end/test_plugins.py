@@ -110,7 +110,7 @@ def test_a_run_uses_them_like_any_other(run: Path, with_plugins: Callable[..., A
     assert records["majority"].cell["plugins"] == {}
     assert records["upper_half"].metrics["accuracy"] > 0.9
     html = (run / "report.html").read_text()
-    assert "Upper half" in html
+    assert "upper half" in html
     assert "transfer-bench-example 1.2.0 source" in html
     result = with_plugins("recommend", run)
     assert "upper half" in result.stdout

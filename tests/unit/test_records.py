@@ -28,7 +28,7 @@ OTHERS: dict[str, Any] = {
     "augmentation": "none", "flip": False, "epochs": 3, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
-    "protocol_version": 10**6, "plugins": {"strategy": "my-package 1.2"},
+    "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},
 }  # fmt: skip
 
 NAMES_ONLY = {"dataset", "dataset_name"}
