@@ -53,8 +53,8 @@ def loaded(found: dict[str, Any], *names: str) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"], ["rank", "--help"],
-        ["ls", "strategies"], ["ls", "backbones"], ["ls", "datasets"],
+        ["--help"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"],
+        ["rank", "--help"], ["ls", "strategies"], ["ls", "backbones"], ["ls", "datasets"],
     ],
 )  # fmt: skip
 def test_help_and_lists_load_nothing_heavy(
