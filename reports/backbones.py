@@ -31,7 +31,7 @@ def ranking_sections(content: dict[str, Any]) -> list[Section]:
             _section(ranking, content, len(content["rankings"]) > 1)
             for ranking in content.get("rankings", [])
         ]
-    except (KeyError, TypeError, ValueError, AttributeError):  # written by another version, or by hand
+    except (LookupError, TypeError, ValueError, AttributeError):  # written by another version, or by hand
         return []
 
 
