@@ -168,6 +168,11 @@ class _Recipe:
             raise RequestError(
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
+        if cell.precision != "float32":
+            expected = "float32: train.py does not write mixed precision"
+            raise RequestError(
+                "precision", cell.precision, expected, "Run that strategy with it and export that."
+            )
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         if backend != cell.backend:
             raise RequestError("KERAS_BACKEND", backend, f"{cell.backend}, with which the run was made")

@@ -86,6 +86,8 @@ class Plan(_Section):
     augmentation: Literal["none", "light", "strong"] = "light"
     flip: bool | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
+    # mixed: activations of 16 bits, weights and head of 32; faster on GPUs and on CPUs with AVX512-BF16.
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()

@@ -177,6 +177,7 @@ def _cell(
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
         backend=_backend(),
+        precision=plan.precision,
     )
 
 
@@ -497,7 +498,13 @@ def _latencies(
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
         }
-        job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
+        job = {
+            "backbone": cell.backbone,
+            "weights": "none",
+            "image_size": cell.image_size,
+            "precision": cell.precision,
+            "head": head,
+        }
         key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}

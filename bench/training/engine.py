@@ -17,7 +17,16 @@ from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
 from bench.training.prefixes import PrefixStore
-from bench.training.programs import NORMALISATIONS, HeadConfig, Program, State, Trained, pool, takes_adapter
+from bench.training.programs import (
+    NORMALISATIONS,
+    HeadConfig,
+    Program,
+    State,
+    Trained,
+    parts,
+    pool,
+    takes_adapter,
+)
 
 PROGRAMS_KEPT = 8
 """Compiled networks kept at a time; the least recently used goes first."""
@@ -25,11 +34,12 @@ PROGRAMS_KEPT = 8
 
 @dataclass(frozen=True)
 class NetworkKey:
-    """A backbone with its weights at one image size."""
+    """A backbone with its weights at one image size and precision."""
 
     backbone: str
     weights: str
     image_size: int
+    precision: str
 
 
 class Network:
@@ -56,14 +66,14 @@ class Network:
     @cached_property
     def traits(self) -> dict[str, Any]:
         """What of it some strategies need: the fields ``backbone_params`` and ``has_...`` of ``Info``."""
-        layers = self.model.layers
+        layers = parts(self.model.layers)
         norms = [layer for layer in layers if isinstance(layer, NORMALISATIONS)]
         return {
             "backbone_params": self.params,
             "has_norm": any(layer.gamma is not None or layer.beta is not None for layer in norms),
             "has_bias": any(layer.beta is not None for layer in norms)
             or any(getattr(layer, "bias", None) is not None for layer in layers),
-            "has_pointwise": any(takes_adapter(layer) for layer in layers),
+            "has_pointwise": any(takes_adapter(layer) for layer in self.model.layers),
         }
 
     @cached_property
@@ -98,10 +108,10 @@ class Network:
             if every:
                 ends = [tensor for c in self.cuts[1:] for tensor in c.tensors if len(tensor.shape) == 4]
                 below = keras.Model(
-                    self.model.inputs, [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
+                    self.model.input, [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
                 )
             elif cut is None:
-                below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
+                below = keras.Model(self.model.input, pool(self.model.output, pooling))
             else:
                 below = split(self.model, cut)[0]
                 assert below is not None, "nothing lies below the input"
@@ -138,15 +148,17 @@ class Engine:
         self._key: NetworkKey | None = None
         self._network: Network | None = None
 
-    def network(self, backbone: str, weights: str, image_size: int) -> Network:
+    def network(self, backbone: str, weights: str, image_size: int, precision: str = "float32") -> Network:
         """The network of a cell.
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
             weights: ``imagenet``, ``none`` or a path; empty (no weights used) is ``none``.
             image_size: side of the square input, in pixels.
+            precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: Keras's policy for all layers.
         """
-        key = NetworkKey(backbone, weights or "none", image_size)
+        key = NetworkKey(backbone, weights or "none", image_size, precision)
+        keras.config.set_dtype_policy(precision)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()

@@ -217,7 +217,7 @@ def fit(
 def test_steps_of_a_head_are_the_same_one_by_one_and_together(engine: Any) -> None:
     features = keras.Input((6,))
     backbone = keras.Model(features, keras.layers.Identity()(features))
-    head = Program(backbone, None, HeadConfig("avg", 5, 0.0, 3), False, 0.1)
+    head = Program(backbone, [], None, HeadConfig("avg", 5, 0.0, 3), Trained(), 0.1)
     head.warm(8)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20, 8, 6)).astype(np.float32), rng.integers(0, 3, (20, 8))
@@ -247,7 +247,7 @@ def test_a_head_finds_what_an_exact_solver_finds(engine: Any) -> None:
     y = (x @ rng.normal(size=(12, 3)) + rng.gumbel(size=(1024, 3))).argmax(axis=1)
     features = keras.Input((12,))
     backbone = keras.Model(features, keras.layers.Identity()(features))
-    head = Program(backbone, None, HeadConfig("avg", 0, 0.0, 3), False, 0.0)
+    head = Program(backbone, [], None, HeadConfig("avg", 0, 0.0, 3), Trained(), 0.0)
     head.warm(128)
     head.reset({}, 0, 0.0)
     head.standardise(lambda rows: [x[rows]], len(x))
