@@ -170,6 +170,11 @@ class _Recipe:
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
         check_unchanged(cell)
+        if cell.precision != "float32":
+            expected = "float32: train.py does not write mixed precision"
+            raise RequestError(
+                "precision", cell.precision, expected, "Run that strategy with it and export that."
+            )
         backend.check(cell.backend)
         for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
             if here != cell.backend:

@@ -200,6 +200,7 @@ def _cell(
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
         backend=plan.backend,
+        precision=plan.precision,
         plugins=plugins.used(name, spec.architecture if strategy.uses_backbone else ""),
     )
 
@@ -540,7 +541,13 @@ def _latencies(
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
         }
-        job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
+        job = {
+            "backbone": cell.backbone,
+            "weights": "none",
+            "image_size": cell.image_size,
+            "precision": cell.precision,
+            "head": head,
+        }
         what = [job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
         key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key

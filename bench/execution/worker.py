@@ -163,7 +163,7 @@ class _Runner:
 
         from bench.training.programs import HeadConfig, Trained
 
-        network = self.engine.network(job["backbone"], job["weights"], job["image_size"])
+        network = self.engine.network(job["backbone"], job["weights"], job["image_size"], job["precision"])
         program = network.program(network.cut("input"), HeadConfig(**job["head"]), Trained(), 0.0)
         image = np.zeros((1, job["image_size"], job["image_size"], 3), np.float32)
         times = []

@@ -77,7 +77,7 @@ def run_cell(
     reason = strategy.skip(info)
     network = None
     if reason is None and strategy.uses_backbone:
-        network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
         if cell.weights and network.weights.sha256 != cell.weights_sha256:
             raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
         info = replace(info, **network.traits)

@@ -27,6 +27,7 @@ from bench.training.programs import (
     State,
     Trained,
     merged,
+    parts,
     pool,
     takes_adapter,
 )
@@ -38,11 +39,12 @@ PROGRAMS_KEPT = 8
 
 @dataclass(frozen=True)
 class NetworkKey:
-    """A backbone with its weights at one image size."""
+    """A backbone with its weights at one image size and precision."""
 
     backbone: str
     weights: str
     image_size: int
+    precision: str
 
 
 class Network:
@@ -78,14 +80,14 @@ class Network:
     @cached_property
     def traits(self) -> dict[str, Any]:
         """What of it some strategies need: the fields ``backbone_params`` and ``has_...`` of ``Info``."""
-        layers = self.model.layers
+        layers = parts(self.model.layers)
         norms = [layer for layer in layers if isinstance(layer, NORMALISATIONS)]
         return {
             "backbone_params": self.params,
             "has_norm": any(layer.gamma is not None or layer.beta is not None for layer in norms),
             "has_bias": any(layer.beta is not None for layer in norms)
             or any(getattr(layer, "bias", None) is not None for layer in layers),
-            "has_pointwise": any(takes_adapter(layer) for layer in layers),
+            "has_pointwise": any(takes_adapter(layer) for layer in self.model.layers),
         }
 
     @cached_property
@@ -128,7 +130,7 @@ class Network:
         def features() -> list[np.ndarray]:
             batches = [
                 # Not compiled: that takes longer than these few.
-                network([images[i : i + EVALUATION_BATCH].astype(np.float32)], training=False)
+                network(images[i : i + EVALUATION_BATCH].astype(np.float32), training=False)
                 for i in range(0, len(images), EVALUATION_BATCH)
             ]
             return [
@@ -201,15 +203,17 @@ class Engine:
         self._key: NetworkKey | None = None
         self._network: Network | None = None
 
-    def network(self, backbone: str, weights: str, image_size: int) -> Network:
+    def network(self, backbone: str, weights: str, image_size: int, precision: str = "float32") -> Network:
         """The network of a cell.
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
             weights: ``imagenet``, ``none``, a path or ``source:`` and a path; empty (no weights used) is ``none``.
             image_size: side of the square input, in pixels.
+            precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: Keras's policy for all layers.
         """
-        key = NetworkKey(backbone, weights or "none", image_size)
+        key = NetworkKey(backbone, weights or "none", image_size, precision)
+        keras.config.set_dtype_policy(precision)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()

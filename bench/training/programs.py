@@ -76,7 +76,6 @@ class AdamW(keras.optimizers.AdamW):
 
     def __init__(self) -> None:
         super().__init__(learning_rate=1e-3, weight_decay=0.0, global_clipnorm=CLIP_NORM, name="adamw")
-        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.decay = self.add_variable(shape=(), name="decay", initializer="zeros")
         self.scales: list[keras.Variable] = []
         self.anchors: dict[int, keras.Variable] = {}
@@ -120,7 +119,9 @@ class AdamW(keras.optimizers.AdamW):
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
-            if self._use_weight_decay(variable):
+            if (
+                len(variable.shape) > 1
+            ):  # kernels, whatever vectors are called: ConvNeXt's scales have no name
                 factor = keras.ops.cast(self.learning_rate * self.decay, variable.dtype)
                 anchor = self.anchors.get(self._get_variable_index(variable))
                 away = variable if anchor is None else variable - anchor
@@ -165,15 +166,18 @@ class Program:
                 above, self._adapters = with_adapters(above, trained.rank)
             inputs, body = above.inputs, above.layers
             features = pool(above.output, head.pooling)
+        # The head computes in float32 whatever the precision of the backbone: it costs nothing.
         # Features of a frozen backbone differ in scale by orders of magnitude; one learning rate for all of
         # them needs them standardised. Mean and variance are set once, from training images.
         features = keras.layers.BatchNormalization(
-            center=False, scale=False, epsilon=1e-5, trainable=False, name="head_standardise"
+            center=False, scale=False, epsilon=1e-5, trainable=False, dtype="float32", name="head_standardise"
         )(features)
         if head.hidden_units:
-            features = keras.layers.Dense(head.hidden_units, activation="relu", name="head_hidden")(features)
+            features = keras.layers.Dense(
+                head.hidden_units, activation="relu", dtype="float32", name="head_hidden"
+            )(features)
         if head.dropout:
-            features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
+            features = keras.layers.Dropout(head.dropout, dtype="float32", name="head_dropout")(features)
         logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
         self.model = keras.Model(inputs if len(inputs) > 1 else inputs[0], logits, name="network")
 
@@ -184,10 +188,11 @@ class Program:
         for layer in self.model.layers:
             place = places[id(layer)] if id(layer) in own else layer.name
             self.variables |= {f"{place}:{k}": variable for k, variable in enumerate(layer.weights)}
-            if isinstance(layer, keras.layers.BatchNormalization) and id(layer) in own:
-                layer.trainable = trained.batch_norm
-                if trained.batch_norm:
-                    self._batch_norms.append(layer)
+            for part in parts([layer]) if id(layer) in own else []:
+                if isinstance(part, keras.layers.BatchNormalization):
+                    part.trainable = trained.batch_norm
+                    if trained.batch_norm:
+                        self._batch_norms.append(part)
         self._head_variables = {id(v) for place, v in self.variables.items() if place.startswith("head_")}
         blocks = block_of(list(cuts))
         self._depths = {
@@ -225,7 +230,9 @@ class Program:
             # JAX compiles with XLA or not at all; with TensorFlow, XLA is five times slower on a CPU.
             jit_compile=keras.backend.backend() == "jax",
         )
-        self.optimizer.build(self.model.trainable_variables)
+        # With float16 Keras wraps the optimizer in one that scales the loss (Micikevicius et al. 2018,
+        # arXiv:1710.03740), by a factor that it adapts.
+        self.model.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
             self.optimizer.anchor(
                 [
@@ -272,6 +279,9 @@ class Program:
         for variable in self.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))
         self.optimizer.decay.assign(weight_decay)
+        if isinstance(scaling := self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            scaling.step_counter.assign(0)
+            scaling.dynamic_scale.assign(scaling.initial_scale)
         trained = self.model.trainable_variables
         for i, anchor in self.optimizer.anchors.items():
             anchor.assign(trained[i])
@@ -379,11 +389,18 @@ def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
     """Those variables of a layer that train."""
     if only == "all":
         return list(layer.trainable_variables)
-    normalises = isinstance(layer, NORMALISATIONS)
-    found = [layer.beta] if normalises else []
-    found += [layer.gamma] if normalises and only == "norm" else []
-    found += [getattr(layer, "bias", None)] if only == "bias" and not normalises else []
+    found = []
+    for part in parts([layer]):
+        normalises = isinstance(part, NORMALISATIONS)
+        found += [part.beta] if normalises else []
+        found += [part.gamma] if normalises and only == "norm" else []
+        found += [getattr(part, "bias", None)] if only == "bias" and not normalises else []
     return [v for v in found if v is not None]
+
+
+def parts(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """Layers and all that they are made of: ConvNeXt has small models among its layers."""
+    return [part for layer in layers for part in layer._flatten_layers()]
 
 
 @dataclass(frozen=True)
@@ -456,8 +473,9 @@ def _fused_steps(model: keras.Model) -> Callable[..., Any]:
             with tf.GradientTape() as tape:
                 logits = model(inputs[i], training=True)
                 loss = model.compute_loss(y=targets[i], y_pred=logits)
+                scaled = model.optimizer.scale_loss(loss)
             variables = model.trainable_variables
-            model.optimizer.apply(tape.gradient(loss, variables), variables)
+            model.optimizer.apply(tape.gradient(scaled, variables), variables)
             hits = tf.equal(tf.argmax(logits, axis=1), tf.argmax(targets[i], axis=1))
             accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
             return i + 1, losses.write(i, loss), accuracies.write(i, accuracy)
@@ -486,7 +504,7 @@ class TrainingForward(keras.Model):
         self.network = network
 
     def call(self, inputs: object, training: bool | None = None) -> object:
-        dropouts = [layer for layer in self.network.layers if hasattr(layer, "rate")]
+        dropouts = [layer for layer in parts(self.network.layers) if hasattr(layer, "rate")]
         rates = [layer.rate for layer in dropouts]
         for layer in dropouts:
             layer.rate = 0.0  # as this is traced; put back at once, so that no other graph sees it
@@ -499,9 +517,9 @@ class TrainingForward(keras.Model):
 
 
 def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras.KerasTensor:
-    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,)."""
+    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,), in float32."""
     layer = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
-    return layer(name=f"{name}_{pooling}_pool")(features)
+    return layer(dtype="float32", name=f"{name}_{pooling}_pool")(features)
 
 
 def in_batches(

@@ -49,7 +49,7 @@ class TinyEngine(Engine):
             layer.momentum = 0.0
         self.tiny.model(np.asarray(images, np.float32), training=True)
 
-    def network(self, backbone: str, weights: str, image_size: int) -> Network:
+    def network(self, backbone: str, weights: str, image_size: int, precision: str = "float32") -> Network:
         """See ``Engine.network``."""
         return self.tiny
 
