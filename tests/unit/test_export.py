@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import export
+from bench import cards, export
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ HOSTILE = ['"""', "'", "\\", "\n", "{{ x }}", "é", "\udcff", "]", "\u2028"]
 
 def test_names_are_literals() -> None:
     for names in (HOSTILE, HOSTILE * 9):
-        assert ast.literal_eval(export._literal(names)) == names
+        assert ast.literal_eval(cards._literal(names)) == names
 
 
 def test_comments_cannot_end() -> None:
@@ -46,7 +46,7 @@ def test_comments_cannot_end() -> None:
 
 
 def test_markdown_stays_text() -> None:
-    escaped = export._md("| <b> [x](y) `code` # *a* _b_ &amp; $1$")
+    escaped = cards.markdown("| <b> [x](y) `code` # *a* _b_ &amp; $1$")
     assert escaped == r"\| \<b\> \[x\](y) \`code\` \# \*a\* \_b\_ \&amp; \$1\$"
 
 
