@@ -12,6 +12,7 @@ import pytest
 keras_tuner = pytest.importorskip("keras_tuner")
 
 import bench  # noqa: E402
+from bench.backend import make_deterministic  # noqa: E402
 from bench.errors import RequestError  # noqa: E402
 from bench.training import strategy_check  # noqa: E402
 from strategies import STRATEGIES  # noqa: E402
@@ -63,6 +64,12 @@ def _found(session_cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(HERE))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend has been set up for all tests of this process, and is so only once."""
+    monkeypatch.setattr("bench.backend.load", lambda threads: make_deterministic())
 
 
 def checked(name: str, folder: Path) -> dict[str, Any]:
