@@ -186,7 +186,9 @@ def rank(
     dataset: Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")],
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", metavar="B", help="To rank beside all whose weights are here."),
+        typer.Option(
+            "--backbone", "--backbones", metavar="B", help="To rank beside all whose weights are here."
+        ),
     ] = None,
     only: Annotated[bool, typer.Option("--only", help="Ranks no others than those of --backbone.")] = False,
     image_size: ImageSize = None,
