@@ -62,7 +62,7 @@ def test_each_end_is_told_apart_and_neighbours_are_well(finish: Callable[..., di
         "hurting:Abort": ("crashed", "SIGABRT", "SIGABRT"),
         "hurting:Exit": ("crashed", "exit code 7", "exit code 7"),
         "hurting:Hungry": ("oom", None, ""),
-        "hurting:Diverging": ("failed", None, "in epoch 1, step "),
+        "hurting:Diverging": ("failed", None, "loss is nan in epoch 1, step 2"),
     }
     asked = [cell for name in names for cell in cells(name)]
     (neighbour,), (noise,) = cells("majority"), cells("hurting:Noise")
