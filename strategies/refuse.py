@@ -71,10 +71,6 @@ def _problems(stage: Stage) -> list[str]:
     ]
     if found:
         return found
-    if rate * decay >= 1:
-        found.append(
-            f"learning_rate x weight_decay is {rate * decay:g}: a step would take off all of a kernel"
-        )
     body = [
         name for name, idle in (("blocks", 0), ("only", "all"), ("rank", 0)) if getattr(stage, name) != idle
     ]

@@ -255,6 +255,12 @@ def _unfair(strategy: Strategy, stages: list[Stage]) -> list[str]:
         for stage in stages
         if stage.learning_rate >= 1
     ]
+    problems += [
+        f"Stage {stage.name!r}: learning_rate x weight_decay is {stage.learning_rate * stage.weight_decay:g}: a "
+        "step would take off all of a kernel."
+        for stage in stages
+        if stage.learning_rate * stage.weight_decay >= 1
+    ]
     first, last = stages[0], stages[-1]
     if last.epochs is not None:
         problems.append(

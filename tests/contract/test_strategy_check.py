@@ -39,6 +39,7 @@ MISTAKES = {
     "LastIsCapped": "cap of its own (epochs=2)",
     "StartsAtRandom": "uses_weights is True, but its stages start from random weights",
     "HugeSteps": "move a kernel by more than its own size",
+    "HugeDecay": "a step would take off all of a kernel",
     "GivesNothing": "fit() gave NoneType; expected strategies.base.Fitted",
     "FailsInTheRefit": "in the refit, where task.val is None: TypeError",
     "WrongShape": "of shape (14, 3)",

@@ -127,6 +127,11 @@ class HugeSteps(Right):
         return [Stage("head", cut="top", learning_rate=20 * hp.get("learning_rate") + 1)]
 
 
+class HugeDecay(Right):
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"), weight_decay=200.0)]
+
+
 class Constant:
     """A predictor that gives what it was made with."""
 
