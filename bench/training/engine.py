@@ -128,7 +128,7 @@ class Network:
         def features() -> list[np.ndarray]:
             batches = [
                 # Not compiled: that takes longer than these few.
-                network([images[i : i + EVALUATION_BATCH].astype(np.float32)], training=False)
+                network(images[i : i + EVALUATION_BATCH].astype(np.float32), training=False)
                 for i in range(0, len(images), EVALUATION_BATCH)
             ]
             return [
