@@ -277,7 +277,7 @@ class Program:
             else:
                 raise KeyError(place)
         for variable in self.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
+            _zero(variable)
         self.optimizer.decay.assign(weight_decay)
         if isinstance(scaling := self.model.optimizer, keras.optimizers.LossScaleOptimizer):
             scaling.step_counter.assign(0)
@@ -372,8 +372,8 @@ class Program:
         variances: list[list[np.ndarray]] = [[] for _ in self._batch_norms]
         for first in range(0, count, EVALUATION_BATCH):
             for layer in self._batch_norms:
-                layer.moving_mean.assign(keras.ops.zeros_like(layer.moving_mean))
-                layer.moving_variance.assign(keras.ops.zeros_like(layer.moving_variance))
+                _zero(layer.moving_mean)
+                _zero(layer.moving_variance)
             # The last batch is filled up with the first images: batches of one size weigh the same.
             rows = np.arange(first, first + EVALUATION_BATCH) % count
             self._statistics.predict_on_batch(_one_or_list(batch(rows)))
@@ -383,6 +383,10 @@ class Program:
         for i, layer in enumerate(self._batch_norms):
             layer.moving_mean.assign(np.mean(means[i], axis=0))
             layer.moving_variance.assign(np.mean(variances[i], axis=0) + np.var(means[i], axis=0))
+
+
+def _zero(variable: keras.Variable) -> None:
+    variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
 
 
 def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
