@@ -117,6 +117,30 @@ class AdamW(keras.optimizers.AdamW):
             grad=gradient,
         )
 
+    def _backend_update_step(
+        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable], learning_rate: Any
+    ) -> None:
+        if keras.backend.backend() != "torch":
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        # The same arithmetic for all variables together: one by one they are 40% of a training step.
+        import torch
+
+        places = [self._get_variable_index(variable) for variable in trainable_variables]
+        momentums, velocities, scales = (
+            [kept[i].value for i in places] for kept in (self._momentums, self._velocities, self.scales)
+        )
+        torch._foreach_lerp_(momentums, grads, 1 - self.beta_1)
+        torch._foreach_mul_(velocities, self.beta_2)
+        torch._foreach_addcmul_(velocities, grads, grads, 1 - self.beta_2)
+        step = self.iterations.value + 1
+        rate = learning_rate * torch.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        changes = torch._foreach_div(
+            momentums, torch._foreach_add(torch._foreach_sqrt(velocities), self.epsilon)
+        )
+        torch._foreach_mul_(changes, torch._foreach_mul(scales, rate))
+        torch._foreach_sub_([variable.value for variable in trainable_variables], changes)
+
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
             if (
