@@ -31,7 +31,7 @@ from bench.errors import RequestError
 from bench.files import sha256_file
 from bench.training.augmentation import Augmentation
 from bench.training.cell import run_cell
-from bench.training.engine import Network, with_weights
+from bench.training.engine import Network, spec_of
 from bench.training.examples import PartExamples
 from bench.training.fit import LABEL_SMOOTHING, CellTask
 from bench.training.programs import HeadConfig, Trained, parts, with_adapters
@@ -71,7 +71,7 @@ pytestmark = [
 
 
 def without_weights(text: str) -> BackboneSpec:
-    return with_weights(text, "none")
+    return spec_of(text, "none")
 
 
 def build(text: str, image_size: int | None = None) -> keras.Model:
@@ -202,7 +202,7 @@ def subject(request: pytest.FixtureRequest, photographs: Path, tmp_path_factory:
     expected = output(model, images[:2])
     del model, norms
     forget()
-    spec = with_weights(text, str(file))
+    spec = spec_of(text, str(file))
     found = Subject(text, images, file, Network(spec, size, resolve_weights(spec, size), threads=1))
     np.testing.assert_array_equal(found.features, expected)  # a .weights.h5 file gives the network back
     yield found
