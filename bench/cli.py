@@ -32,7 +32,16 @@ Datasets = Annotated[
 ]
 Backbones = Annotated[
     list[str] | None,
-    typer.Option("--backbone", metavar="B", help="Such as MobileNet:alpha=0.25,weights=none."),
+    typer.Option(
+        "--backbone",
+        "--backbones",
+        metavar="B",
+        help="Such as MobileNet:alpha=0.25; auto:5: the best by rank.",
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", metavar="W", help="imagenet, none, source:DIR or a file, for every backbone."),
 ]
 Strategies = Annotated[
     list[str] | None,
@@ -66,6 +75,7 @@ def run(
     plan: PlanFile = None,
     dataset: Datasets = None,
     backbone: Backbones = None,
+    weights: Weights = None,
     strategy: Strategies = None,
     fractions: Fractions = None,
     seeds: Seeds = None,
@@ -99,7 +109,9 @@ def run(
     from bench.progress import TerminalReporter
     from bench.runs import run as run_plan
 
-    resolved = _plan(plan, dataset, backbone, strategy, fractions, seeds, trials, epochs, image_size, set_)
+    resolved = _plan(
+        plan, dataset, backbone, weights, strategy, fractions, seeds, trials, epochs, image_size, set_
+    )
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
     reporter = TerminalReporter()
@@ -126,6 +138,7 @@ def plan(
     plan: PlanFile = None,
     dataset: Datasets = None,
     backbone: Backbones = None,
+    weights: Weights = None,
     strategy: Strategies = None,
     fractions: Fractions = None,
     seeds: Seeds = None,
@@ -140,12 +153,22 @@ def plan(
 ) -> None:
     """Lists the cells of a plan and what they will cost.  Runs nothing, but for --calibrate."""
     from bench.progress import print_plan
-    from bench.runs import default_out, prepare
+    from bench.runs import canonical, default_out, prepare
 
-    resolved = _plan(plan, dataset, backbone, strategy, fractions, seeds, trials, epochs, image_size, set_)
-    prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
+    resolved = _plan(
+        plan, dataset, backbone, weights, strategy, fractions, seeds, trials, epochs, image_size, set_
+    )
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
+    if resolved.auto is not None:
+        from bench.ranking import executor, resolve
+        from bench.store import Store
+
+        resolved = canonical(resolved)
+        out = out or default_out(resolved)
+        with executor(resolved) as runs:
+            resolved, _ = resolve(resolved, Store(out), runs, _tell)
+    prepared = prepare(resolved, _tell)
     if calibrate:
         import tempfile
 
@@ -156,6 +179,60 @@ def plan(
             print("Calibrating.", file=sys.stderr)
             run_plan(calibration(prepared.plan), folder)
     print_plan(prepared, out or default_out(prepared.plan))
+
+
+@app.command()
+def rank(
+    dataset: Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")],
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone", "--backbones", metavar="B", help="To rank beside all whose weights are here."
+        ),
+    ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Ranks no others than those of --backbone.")] = False,
+    image_size: ImageSize = None,
+    images: Annotated[
+        int | None, typer.Option(help="Labelled images to look at, at most.  Default: 5000.")
+    ] = None,
+    download: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Downloads missing weights of up to M million parameters.  Default: 30; 0: none.",
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A run to compare with.  Default: one in runs/ on the same images."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Backbones at a time.  Default: one a core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    set_: Set = None,
+) -> None:
+    """Orders backbones for a dataset, and predicts the accuracy of a linear probe.  Trains nothing."""
+    import json
+
+    from bench.agreement import agreement, find_run
+    from bench.plan import parse_assignment, set_key
+    from bench.progress import print_ranking
+    from bench.ranking import rank as rank_backbones
+
+    settings: dict[str, Any] = {}
+    flags = {"image_size": image_size, "ranking.images": images, "ranking.download": download}
+    for key, value in [*flags.items(), *map(parse_assignment, set_ or [])]:
+        if value is not None:
+            settings = set_key(settings, key, value)
+    if against is not None and not against.is_dir():
+        raise RequestError("against", str(against), "a run directory")
+    ranking = rank_backbones(dataset, backbone or (), only=only, workers=workers, say=_tell, **settings)
+    run = find_run(ranking, against)
+    agrees = None if run is None else agreement(ranking, run)
+    if as_json:
+        content = {**ranking.to_json(), "agreement": None if agrees is None else agrees.to_json()}
+        print(json.dumps(content, indent=1, allow_nan=False))
+    else:
+        print_ranking(ranking, agrees)
 
 
 @app.command()
@@ -190,6 +267,19 @@ def check(
         print(json.dumps(result, indent=2))
     else:
         print_check(result)
+
+
+@app.command()
+def check_strategy(
+    name: Annotated[str, typer.Argument(metavar="S", help="See ls strategies; or package.module:Class.")],
+) -> None:
+    """Tells the author of a strategy what is wrong with it: loads it and runs it on a few images."""
+    from bench.strategy_check import check_strategy as check_it
+    from bench.strategy_check import print_check
+
+    found = check_it(name)
+    print_check(found)
+    raise typer.Exit(0 if found.ok else 1)
 
 
 @app.command()
@@ -269,6 +359,41 @@ def export(
 
 
 @app.command()
+def pretrain(
+    dataset: Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")],
+    backbone: Annotated[str, typer.Option(metavar="B", help="Without weights: MobileNet:alpha=0.25.")],
+    out: Annotated[Path, typer.Option(metavar="SOURCE", help="A folder that does not exist yet.")],
+    weights: Annotated[
+        str, typer.Option(metavar="W", help="To begin with: none (random), imagenet, source:DIR or a file.")
+    ] = "none",
+    trials: Annotated[
+        int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 1.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most; training stops early.  Default: 60.")] = None,
+    image_size: ImageSize = None,
+    set_: Set = None,
+) -> None:
+    """Trains a source of your own: a backbone to transfer from, with --weights source:SOURCE."""
+    from bench.plan import parse_assignment, set_key
+    from bench.pretraining import pretrain as train
+    from bench.progress import PretrainingReporter
+
+    settings: dict[str, Any] = {}
+    flags = {"tuning.trials": trials, "epochs": epochs, "image_size": image_size}
+    for key, value in [*flags.items(), *map(parse_assignment, set_ or [])]:
+        if value is not None:
+            settings = set_key(settings, key, value)
+    reporter = PretrainingReporter()
+    try:
+        source = train(dataset, backbone, out, weights, settings, reporter.say, reporter.event)
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. Nothing was written to {_quoted(out)}.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    reporter.summary(source)
+    raise typer.Exit(0 if source.learned else 1)
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run directory.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
@@ -277,13 +402,15 @@ def compare(
     """Says what changed from run A to run B, and whether beyond noise."""
     import json
 
-    from bench.plan import read_toml
+    from bench.plan import read_stored_plan
     from bench.runs import load
     from bench.store import Store
     from reports import compare as c
 
     runs = load(first), load(second)
-    plans = [read_toml(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs]
+    plans = [
+        read_stored_plan(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs
+    ]
     changes = c.compare(
         (runs[0].results, runs[1].results),
         (runs[0].directory, runs[1].directory),
@@ -309,7 +436,7 @@ def ls(
 def cache(
     action: Annotated[str, typer.Argument(metavar="[show|clear]")] = "show",
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="datasets, prefixes, latency, weights or all.")
+        str, typer.Argument(metavar="[KIND]", help="datasets, prefixes, latency, weights, ranking or all.")
     ] = "all",
 ) -> None:
     """Shows what is in the cache, or deletes it.  Nothing is lost but the time to compute it again."""
@@ -331,6 +458,7 @@ def _plan(
     plan: str | None,
     dataset: list[str] | None,
     backbone: list[str] | None,
+    weights: list[str] | None,
     strategy: list[str] | None,
     fractions: str | None,
     seeds: int | None,
@@ -348,6 +476,7 @@ def _plan(
     flags: dict[str, Any] = {
         "datasets": dataset or None,
         "backbones": backbone or None,
+        "weights": weights or None,
         "strategies": strategy or None,
         "fractions": None if fractions is None else _numbers("fractions", fractions),
         "seeds": seeds,
@@ -371,6 +500,13 @@ def _repeat(cell: str | None, directory: Path | None) -> int:
     repetition = repeat(cell, directory)
     print_repetition(repetition)
     return 1 if repetition.differences else 0
+
+
+def _tell(text: str) -> None:
+    """What is being done, beside the results on standard output."""
+    from bench.datasets.source import shown
+
+    print(shown(text), file=sys.stderr, flush=True)
 
 
 def _numbers(field: str, text: str) -> list[float]:

@@ -17,20 +17,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 
-from bench import machine
+from bench import backend, machine
+from bench.backbones.sources import PREFIX, read_source
+from bench.cards import markdown as _md
+from bench.cards import template as _template
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
+from bench.plugins import check_unchanged
 from bench.records import Cell, Record
 from bench.runs import Run, load
 from bench.store import Store
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
     from bench.backbones.cuts import Cut
     from bench.training.engine import Network
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
 RESIZINGS = {
     "crop": "the middle square, resized",
     "stretch": "stretched to a square",
@@ -55,7 +56,7 @@ RESIZINGS = {
 }
 SIMPLE_FIELDS = ("name", "cut", "learning_rate", "weight_decay", "epochs", "weights", "batch_norm", "warmup")
 """Fields of a stage that every train.py has; the others have a macro each in ``train_fields.py.j2``."""
-BODY_FIELDS = ("blocks", "only", "rate_decay", "decay_to", "rank")
+BODY_FIELDS = ("rate_decay", "decay_to")
 """Fields that change nothing where the head alone trains."""
 AGREEMENT = 1e-3
 """Mean absolute difference of probabilities up to which two models are called the same."""
@@ -180,9 +181,16 @@ class _Recipe:
             raise RequestError(
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        if backend != cell.backend:
-            raise RequestError("KERAS_BACKEND", backend, f"{cell.backend}, with which the run was made")
+        check_unchanged(cell)
+        if cell.precision != "float32":
+            expected = "float32: train.py does not write mixed precision"
+            raise RequestError(
+                "precision", cell.precision, expected, "Run that strategy with it and export that."
+            )
+        backend.check(cell.backend)
+        for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
+            if here != cell.backend:
+                raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
         dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
         if dataset.fingerprint != cell.fingerprint:
             expected = "the data of the run; images or labels have changed"
@@ -197,17 +205,20 @@ class _Recipe:
         return self.record.n == len(self.dataset.pool.ids)
 
 
-def _keras() -> Any:
-    """Keras, loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+def _keras(cell: Cell) -> Any:
+    """Keras with a cell's backend, on the processor alone: an accelerator is for the process that trains.
+
+    Loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal.
+    """
+    before = dict(os.environ)
+    os.environ |= machine.environment(cell.backend, cell.threads) | backend.WITHOUT_ACCELERATOR[cell.backend]
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 2)
         import keras
 
-        if keras.backend.backend() == "tensorflow":  # the accelerator is for the process that trains
+        if cell.backend == "tensorflow":
             import tensorflow as tf
 
             tf.config.set_visible_devices([], "GPU")
@@ -215,6 +226,9 @@ def _keras() -> Any:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
     return keras
 
 
@@ -223,7 +237,7 @@ def _validated(record: Record) -> float:
 
 
 def _network(cell: Cell) -> Network:
-    _keras()
+    _keras(cell)
     from bench.training.engine import Engine
 
     network = Engine().network(cell.backbone, cell.weights, cell.image_size)
@@ -274,8 +288,7 @@ def _fields(stage: Stage, strategy: str) -> list[str]:
                 f"Its stage {stage.name!r} sets {name!r}, which is not among "
                 f"{', '.join((*SIMPLE_FIELDS, *known))}: choose another with --strategy.",
             )
-    without = BODY_FIELDS if stage.cut == "top" else ("blocks", "only") if stage.rank else ()
-    return [name for name in changed if name not in without]
+    return [name for name in changed if stage.cut != "top" or name not in BODY_FIELDS]
 
 
 def _planned(
@@ -378,7 +391,8 @@ def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> s
         + f" for {len(recipe.dataset.class_names)} classes.",
         version=version("transfer-bench"),
         backend=cell.backend,
-        threads=cell.threads,
+        environment=list(backend.environment(cell.backend, cell.threads).items()),
+        threads_variable=backend.THREADS[cell.backend],
         seed=cell.seed,
         method=recipe.method,
         values=recipe.record.hyperparameters,
@@ -422,6 +436,7 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
     import keras
 
     from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
+    from bench.backbones.plugin import MODULE
     from bench.backbones.weights import Weights
     from bench.training import fit, programs
     from strategies import knn
@@ -430,7 +445,7 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
     spec, cuts = network.spec, network.cuts
     module = spec.info.module
     random = bool(recipe.stages) and recipe.stages[0].stage.weights == "random"
-    plain = module != "efficientnet_lite" and (
+    plain = module not in ("efficientnet_lite", MODULE) and (
         network.weights.kind == "imagenet" or (random and module != "efficientnet")
     )
     if not plain:
@@ -449,7 +464,7 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
         "backbone_title": _plain(cell.backbone) + (" with random weights" if random else ""),
         "backbone_file": "" if plain else "backbone.keras",
         "random_weights": random,
-        "front": FRONTS[module].__name__.removeprefix("_"),
+        "front": FRONTS[module].__name__.removeprefix("_") if plain else "",
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
         "caffe_mean": CAFFE_MEAN_BGR,
@@ -494,7 +509,7 @@ def _described(place: int, planned: _Planned, recipe: _Recipe) -> dict[str, Any]
     cut = network.cut(stage.cut)
     if cut is None:
         content["comment"] = "The head alone, on what the frozen network makes of the images."
-        content["at_once"] = programs.FUSED_STEPS if recipe.cell.backend == "tensorflow" else 1
+        content["at_once"] = programs.STEPS_A_CALL
         return content
     content["network"] = "backbone" if stage.cut == "input" else "above"
     if stage.cut == "input":
@@ -525,34 +540,29 @@ def _tensors(network: Network, cut: Cut) -> tuple[str, str]:
     return ", ".join(f"backbone.operations[{i}].output" for i in places), _plain(names)
 
 
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"repr": repr, "literal": _literal}
-    return environment.get_template(name)
-
-
 def _macros(name: str) -> list[str]:
     """The macros of a template."""
+    from jinja2.runtime import Macro
+
     module = _template(name).module
-    return [key for key, value in vars(module).items() if isinstance(value, jinja2.runtime.Macro)]
-
-
-def _literal(items: Sequence[str]) -> str:
-    """A list of strings as Python code, one a line where there are many."""
-    line = repr(list(items))
-    return line if len(line) < 90 else "[\n" + "".join(f"    {item!r},\n" for item in items) + "]"
+    return [key for key, value in vars(module).items() if isinstance(value, Macro)]
 
 
 def _plain(text: str) -> str:
     """For comments and docstrings: nothing that could end them."""
     return re.sub(r"[^A-Za-z0-9 .,:=_+/()-]", "?", text)
+
+
+def _start(cell: Cell) -> str:
+    """What the network began with, in words."""
+    name = _md(words.weights_name(cell.weights))
+    if cell.weights.startswith(PREFIX):
+        data = read_source(cell.weights).data
+        name += (
+            f" (trained on {words.count(data.n)} images of {_md(words.clean(data.name, 80))}, fingerprint "
+        )
+        name += f"{data.fingerprint})"
+    return name
 
 
 def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
@@ -589,7 +599,7 @@ def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
 
 def _agreement(run: Run, recipe: _Recipe, path: Path) -> tuple[float, float]:
     """Test accuracy of the exported model, and how far its probabilities are from the cell's."""
-    keras = _keras()
+    keras = _keras(recipe.cell)
     model = keras.saving.load_model(path, compile=False)
     test = recipe.dataset.test
     batches = (np.asarray(test.images[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
@@ -697,7 +707,7 @@ def _card(
         "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",
     ]
     if cell.weights not in ("", "none"):
-        limits.append("It began with pretrained weights, whose licence and biases it inherits.")
+        limits.append(f"It began with {_start(cell)}, whose licence and biases it inherits.")
     return _template("card.md.j2").render(
         title=f"{_md(words.clean(dataset.name, 80))}: image classifier",
         sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",
@@ -726,8 +736,3 @@ def _card(
         files=bool(files),
         size=cell.image_size,
     )
-
-
-def _md(text: str) -> str:
-    """Text that stays text in Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#!|~&$])", r"\\\1", text)

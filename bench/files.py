@@ -70,11 +70,16 @@ def publish(temporary: Path, path: Path) -> None:
     """Renames a finished temporary file into place, durably. Both lie in the same file system."""
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes what was made, renamed or deleted in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextmanager

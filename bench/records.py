@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from typing import Any, ClassVar, Literal, get_args
 
+from bench.backbones import titled
 from bench.errors import NewerRecord, RecordError
 from bench.files import digest
 
 PROTOCOL_VERSION = 1
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -41,7 +42,7 @@ class Cell:
     backbone: str
     """Architecture and options without weights (``MobileNet:alpha=0.25``); empty if none is used."""
     weights: str
-    """``imagenet``, ``none`` or a path; empty if no weights are used."""
+    """``imagenet``, ``none``, a path, or ``source:`` and a path; empty if no weights are used."""
     weights_sha256: str
     fraction: float
     seed: int
@@ -57,12 +58,16 @@ class Cell:
     backend: str = "tensorflow"
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
+    plugins: dict[str, str] = field(default_factory=dict)
+    """What of it other packages give, see ``bench.plugins.used``: another version of their code is another cell."""
 
     @property
     def identity(self) -> dict[str, Any]:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("dataset", "dataset_name"):
             del content[name]
+        if not self.plugins:
+            del content["plugins"]
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content
@@ -75,7 +80,7 @@ class Cell:
     @property
     def label(self) -> str:
         """A short text for people: ``full_finetune MobileNet:alpha=0.25 10% seed 0``."""
-        backbone = f" {self.backbone}" if self.backbone else ""
+        backbone = f" {titled(self.backbone, self.weights)}" if self.backbone else ""
         return f"{self.strategy}{backbone} {self.dataset_name} {self.fraction * 100:g}% seed {self.seed}"
 
 
@@ -110,6 +115,10 @@ class Record:
     """One a point: run (search: the winning trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy
     where they exist."""
+    similarity: list[dict[str, Any]] = field(default_factory=list)
+    """Of a tuned pretrained backbone, one an end of a block from the input upward: block, depth (share of the
+    layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
+    training images). Since schema 3."""
     error: dict[str, str] | None = None
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
     warnings: list[str] = field(default_factory=list)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.backbones.sources import LEARNED_NOTHING
 from bench.records import Record
 from reports import words
 from reports.statistics import MINIMUM_SEEDS, Decision, wilson
@@ -43,6 +44,9 @@ def alerts(
         for finding in content.get("findings", []):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]
             yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
+    for source in run_info.get("sources", {}).values():
+        if not source["learned"]:
+            yield Alert("problem", LEARNED_NOTHING.format(words.clean(source["name"], 40)))
     lost = Counter(record.status for record in records if record.status not in ("ok", "skipped"))
     if lost:
         what = words.listed([f"{number} {status}" for status, number in lost.most_common()])

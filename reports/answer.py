@@ -170,7 +170,40 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
         against.append(f"always answering with the most frequent class {words.percent(decision.floor)}")
     if against:
         sentences.append(f"For comparison, {words.listed(against)}.")
+    if weights := which_weights(decision):
+        sentences.append(weights)
     return Answer(words.clean(decision.dataset, 80), decision.claim, headline, sentences)
+
+
+SURE = {
+    "better": "beyond noise",
+    "tied": "which counts as tied",
+    "undecided": "not told apart",
+    "unknown": "too few seeds to tell",
+}
+"""How sure a verdict on the leader against another makes its lead."""
+
+
+def which_weights(decision: Decision) -> str:
+    """Which weights are best to begin with on the leader's backbone; empty where only one set was run on it."""
+    found = decision.by_weights(decision.leader.backbone)
+    if len([weights for weights in found if weights]) < 2:
+        return ""
+    leader, others, settled = "", [], True
+    for weights, (candidate, comparison) in found.items():
+        what = f"{words.weights_name(weights)} ({words.strategy_name(candidate.strategy)}, "
+        what += f"{words.percent(candidate.accuracy)})"
+        if comparison is None:
+            leader = what
+            continue
+        doubt = SURE[comparison.verdict]
+        if math.isfinite(comparison.low):
+            low, high = words.points(comparison.low, True), words.points(comparison.high, True)
+            doubt = f"{low} to {high}, {doubt}"
+        others.append(f"{what} by {words.points(comparison.difference)} points ({doubt})")
+        settled = settled and comparison.verdict in ("better", "tied")
+    verdict = "Best to begin with are" if settled else "What is best to begin with is undecided:"
+    return f"{verdict} {leader}, ahead of {'; of '.join(others)}."
 
 
 def _region(decision: Decision) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from reports import words
 from reports.recommend import who
 from reports.statistics import EQUIVALENCE, MINIMUM_SEEDS, Comparison, Measured, compare_pairs
-from reports.tables import CONFIGURATION
+from reports.tables import CONFIGURATION, backbone_title
 
 KEYS = [*CONFIGURATION, "fraction"]
 
@@ -113,7 +113,8 @@ def compare(
 
     def names(mine: dict[tuple[Any, ...], Any], other: dict[tuple[Any, ...], Any]) -> tuple[str, ...]:
         return tuple(
-            f"{words.clean(key[0], 40)}, {words.strategy_name(key[3])} {key[1]} at {words.fraction_name(key[4])}"
+            f"{words.clean(key[0], 40)}, {words.strategy_name(key[3])} {backbone_title(key[1], key[2])} at "
+            f"{words.fraction_name(key[4])}"
             for key in mine
             if key not in other
         )

@@ -28,11 +28,20 @@ from reports import words
 from reports.across import critical_difference, draw_difference, runs_frame
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
+from reports.backbones import ranking_sections
+from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
-from reports.sections import cost_table, gaps_table, labels_table, standings_tables, transfer_tables
+from reports.sections import (
+    cost_table,
+    gaps_table,
+    labels_table,
+    standings_tables,
+    transfer_tables,
+    weights_tables,
+)
 from reports.statistics import EQUIVALENCE, Decision, decide
 from reports.tables import (
     Panel,
@@ -81,6 +90,7 @@ def render(
     region: float = EQUIVALENCE,
     price_per_hour: float = 0.0,
     images: Images | None = None,
+    ranking: dict[str, Any] | None = None,
 ) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
 
@@ -92,6 +102,7 @@ def render(
         region: a difference in accuracy within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         images: gives test images to be shown; None: none is.
+        ranking: the content of ranking.json, if backbones were chosen by it.
 
     Returns:
         The path of the page. The same input gives the same bytes.
@@ -105,6 +116,7 @@ def render(
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
 
+    depths = settings(results, similarity_frame(records), directory, region)
     label_fits, why_none = label_curves(results, directory)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -124,7 +136,12 @@ def render(
         several=several,
         standings=standings_tables(results),
         difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
+        weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
+        depth=depth_section(depths),
+        depth_figures=[
+            (figure, _markup(figure)) for figure in draw_depth(depths, results, directory / "figures")
+        ],
         labels=labels_table(label_fits, why_none, several),
         label_figures=[
             (figure, _markup(figure)) for figure in draw_labels(results, label_fits, directory / "figures")
@@ -137,6 +154,7 @@ def render(
         failures=_failures(records),
         skipped=_skipped(records),
         hyperparameters=_hyperparameters(records),
+        ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
         datasets=_datasets(run_info),
         provenance=_provenance(run_info),
@@ -418,10 +436,13 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("started", run_info["created"]))
     if run_info.get("command"):
         rows.append(("command", run_info["command"]))
+    if run_info.get("backend"):
+        rows.append(("Keras backend", run_info["backend"]))
     for key, value in hardware.items():
         if value not in (None, "", []):
             rows.append((key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)))
     if git.get("commit"):
         rows.append(("code", f"{git['commit']}{' with uncommitted changes' if git.get('dirty') else ''}"))
     rows += sorted((run_info.get("versions") or {}).items())
+    rows += sorted((run_info.get("plugins") or {}).items())
     return [(words.clean(key, 60), words.clean(value, 400)) for key, value in rows]

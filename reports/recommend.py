@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
 from reports import words
+from reports.answer import which_weights
 from reports.labels import FARTHEST, Prediction, label_curves
 from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, decide_among
 from reports.tables import backbone_title, several_backbones
@@ -293,6 +294,8 @@ def text(recommendation: Recommendation) -> str:
             f"{who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
             f"{words.duration(other.seconds)}"
         )
+    if weights := which_weights(decision):
+        lines.append(weights)
     lines += [f"  left out: {who(candidate)}: {reason}" for candidate, reason in recommendation.excluded[:8]]
     return "\n".join(lines)
 

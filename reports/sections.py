@@ -7,13 +7,16 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
 from reports import words
 from reports.across import runs_frame, standings
+from reports.answer import which_weights
 from reports.figures import COSTS, cost_numbers, differs
 from reports.labels import FARTHEST, LabelCurve, Prediction, crossing
+from reports.statistics import Candidate, Decision
 from reports.tables import CONFIGURATION, backbone_title, several_backbones, summary_frame
 from reports.transfer import Benefit, Estimate
 
@@ -96,6 +99,88 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
             [b.strategy for b in found if b.over_training is not None],
         ),
     ]
+
+
+def weights_tables(
+    decisions: Sequence[Decision], sources: dict[str, dict[str, Any]], several: bool
+) -> list[Section]:
+    """Which weights are best to begin with, wherever a backbone was run with more than one set of them.
+
+    Args:
+        decisions: of ``statistics.decide``.
+        sources: of run.json: what is known of each source, by its weights in the records.
+        several: whether there is more than one dataset.
+    """
+    conclusions: list[str] = []
+    rows: list[list[str]] = []
+    counts: list[float] = []
+    for dataset in dict.fromkeys(decision.dataset for decision in decisions):
+        mine = [decision for decision in decisions if decision.dataset == dataset]
+        for backbone in dict.fromkeys(c.backbone for d in mine for c in d.candidates if c.backbone):
+            found = {decision.n: decision.by_weights(backbone) for decision in mine}
+            everything = list(dict.fromkeys(w for by in reversed(found.values()) for w in by))
+            if len([weights for weights in everything if weights]) < 2:
+                continue
+            counts += [n for n in found if n not in counts]
+            prefix = f"{words.clean(dataset, 40)}: " if several else ""
+            for weights in everything:
+                cells = {n: by[weights][0] for n, by in found.items() if weights in by}
+                rows.append(
+                    [f"{prefix}{words.clean(backbone, 40)}, {words.weights_name(weights)}"]
+                    + [_best(cells[n]) if n in cells else "–" for n in counts]
+                )
+            conclusions += [prefix + text for text in [which_weights(mine[-1])] if text]
+    if not rows:
+        return []
+    order = sorted(range(len(counts)), key=lambda i: counts[i])
+    rows = [[row[0], *((row[1:] + ["–"] * len(counts))[i] for i in order)] for row in rows]
+    columns = ["begun with", *(f"{words.count(counts[i])} labels" for i in order)]
+    note = (
+        "The most accurate strategy with each set of weights, and its accuracy. Random weights: from scratch."
+    )
+    sections = [Section(conclusions, columns, rows, note)]
+    if sources:
+        sections.append(_sources_table(sources))
+    return sections
+
+
+def _best(candidate: Candidate) -> str:
+    return f"{words.percent(candidate.accuracy)} ({words.strategy_name(candidate.strategy)})"
+
+
+def _sources_table(sources: dict[str, dict[str, Any]]) -> Section:
+    rows = []
+    for source in sources.values():
+        held_out = f"{words.percent(source['accuracy'])} ({words.percent(source['low'])} to "
+        held_out += f"{words.percent(source['high'])})" + ("" if source["learned"] else ": nothing learned")
+        rows.append(
+            [
+                words.clean(source["name"], 40),
+                words.clean(source["dataset"], 40),
+                words.count(source["n"]),
+                words.count(source["classes"]),
+                f"{source['image_size']} px",
+                words.weights_name(source["start"]),
+                held_out,
+                f"{words.percent(source['baseline_accuracy'])} ({source['baseline']})",
+            ]
+        )
+    return Section(
+        [],
+        [
+            "source",
+            "trained on",
+            "images",
+            "classes",
+            "size",
+            "begun with",
+            "accuracy there",
+            "baseline there",
+        ],
+        rows,
+        "Accuracy of each source on held-out images of its own dataset, with its 95% interval, and of the nearest "
+        "of what it has to beat there.",
+    )
 
 
 def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> Section:

@@ -69,6 +69,37 @@ def wilson(accuracy: float, n: float, level: float = LEVEL) -> tuple[float, floa
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def interval_of_one(right: Floats, groups: npt.NDArray[np.int64] | None) -> tuple[float, float]:
+    """The interval of the accuracy of one trained model: Wilson's, with as many images as their groups are worth.
+
+    Args:
+        right: 1 or 0 by test image.
+        groups: see ``Answers``.
+    """
+    share, images = float(right.mean()), float(len(right))
+    if groups is not None:
+        error = Answers(np.arange(len(right)).astype(str), right[None], groups).error(right)
+        images = min(images, share * (1 - share) / error**2 if error else float(len(np.unique(groups))))
+    return wilson(share, max(images, 1.0))
+
+
+def difference_of_two(
+    first: Floats, second: Floats, groups: npt.NDArray[np.int64] | None
+) -> tuple[float, float, float]:
+    """The difference in accuracy of two trained models on the same test images, with its 95% interval.
+
+    Args:
+        first, second: 1 or 0 by test image.
+        groups: see ``Answers``.
+    """
+    difference = first - second
+    answers = Answers(np.arange(len(first)).astype(str), first[None], groups)
+    error = math.sqrt(answers.error(difference) ** 2 + UNSEEN_DIFFERENCE / answers.size**2)
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    mean = float(difference.mean())
+    return mean, max(-1.0, mean - half), min(1.0, mean + half)
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One configuration at one label count; ``low`` and ``high`` are NaN below three seeds."""
@@ -154,6 +185,21 @@ class Decision:
             if c.verdict == "tied" or (not settled and c.verdict != "better" and c.difference < self.region)
         ]
         return min([self.leader, *near], key=lambda c: c.seconds if math.isfinite(c.seconds) else math.inf)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The leader and all others."""
+        return [self.leader, *(comparison.candidate for comparison in self.comparisons)]
+
+    def by_weights(self, backbone: str) -> dict[str, tuple[Candidate, Comparison | None]]:
+        """The most accurate of each set of weights on one backbone, and the leader's comparison with it (None: it
+        is the leader), the best first. Training from scratch has the weights ``""``."""
+        pairs = [(self.leader, None), *((c.candidate, c) for c in self.comparisons)]
+        found: dict[str, tuple[Candidate, Comparison | None]] = {}
+        for candidate, comparison in pairs:
+            if candidate.backbone == backbone:
+                found.setdefault(candidate.weights, (candidate, comparison))
+        return found
 
     def with_verdict(self, *verdicts: str) -> list[Candidate]:
         """The candidates about which one of these verdicts was reached."""

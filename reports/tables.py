@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.backbones import titled
 from bench.files import write_atomic
 from bench.records import Record
 from reports import words
@@ -171,8 +172,7 @@ class Panel:
 
 def backbone_title(backbone: str, weights: str) -> str:
     """The backbone as people read it, with its weights where they are not ImageNet's."""
-    special = "" if weights in ("", "imagenet") else f" (weights: {Path(weights).name})"
-    return words.clean(backbone + special, 60)
+    return words.clean(titled(backbone, weights), 60)
 
 
 def several_backbones(found: Iterable[tuple[str, str]]) -> bool:
@@ -184,16 +184,22 @@ def several_backbones(found: Iterable[tuple[str, str]]) -> bool:
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One panel a (dataset, backbone, weights), in the order of the table."""
+    """One panel a (dataset, backbone, weights), in the order of the table. There is none for no weights beside
+    others: what it would show, training from scratch, is in these too."""
     found = []
     for dataset, of_dataset in results.groupby("dataset", sort=False):
         pairs = list(dict.fromkeys(zip(of_dataset["backbone"], of_dataset["weights"], strict=True)))
-        with_weights = {backbone for backbone, weights in pairs if weights}
-        own = [(b, w) for b, w in pairs if b and (w or b not in with_weights)]
+        best = {backbone: max(_told(w) for b, w in pairs if b == backbone) for backbone, _ in pairs}
+        own = [(b, w) for b, w in pairs if b and (_told(w) == 2 or _told(w) == best[b])]
         for backbone, weights in own or [("", "")]:
             panel = Panel(str(dataset), backbone, weights, of_dataset)
             found.append(replace(panel, results=panel.select(of_dataset)))
     return found
+
+
+def _told(weights: str) -> int:
+    """How much a set of weights has to tell beside others of the same backbone."""
+    return 0 if not weights else 1 if weights == "none" else 2
 
 
 def terminal_table(results: pd.DataFrame) -> Group:

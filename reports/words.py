@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from pathlib import PurePath
+
+from bench.backbones.sources import PREFIX
 
 STRATEGY_NAMES = {
     "scratch": "training from scratch",
@@ -31,8 +34,23 @@ STRATEGY_NAMES = {
 
 
 def strategy_name(strategy: str) -> str:
-    """What a strategy is called in a sentence or a figure."""
-    return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
+    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class."""
+    name, _, given = strategy.rpartition(":")
+    values = given.split(",")
+    if not name or not all("=" in value for value in values):
+        return STRATEGY_NAMES.get(strategy) or clean(given.replace("_", " "))
+    said = listed([clean(value.replace("=", " ").replace("_", " ")) for value in values])
+    return f"{strategy_name(name)} ({said})"
+
+
+def weights_name(weights: str) -> str:
+    """What a network begins with, in a sentence: ``the source clothes``. Empty: random weights."""
+    if weights in ("", "none"):
+        return "random weights"
+    if weights == "imagenet":
+        return "ImageNet weights"
+    kind = "source" if weights.startswith(PREFIX) else "file"
+    return f"the {kind} {clean(PurePath(weights.removeprefix(PREFIX)).name, 40)}"
 
 
 def clean(text: object, limit: int = 0) -> str:

@@ -6,6 +6,8 @@ strategy declares its hyperparameters and returns its stages, and the harness do
     class FeatureExtraction(Strategy):
         name = "feature_extraction"
         summary = "Only a new head is trained, on the features of the frozen backbone."
+        when = "There are few labels, or little time."
+        cost = "The measure of all others."
 
         def space(self, hp):
             hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
@@ -16,13 +18,16 @@ strategy declares its hyperparameters and returns its stages, and the harness do
 A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
 
 A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
-returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``.
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``; or a file
+anywhere else, given as ``--strategy package.module:Class`` or declared by a package of its own (CONTRIBUTING shows
+how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -142,6 +147,8 @@ class Fitted:
     """Seconds by the cut of each stored prefix used, as if it had been computed for this fit alone."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the report on how this was trained."""
+    similarity: list[dict[str, Any]] = field(default_factory=list)
+    """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
 
 
 class Task(Protocol):
@@ -192,8 +199,12 @@ class Strategy:
     """Base of all strategies."""
 
     name: ClassVar[str]
-    summary: ClassVar[str]
-    """One line: what it does and when to use it."""
+    summary: ClassVar[str] = ""
+    """One line: what it does."""
+    when: ClassVar[str] = ""
+    """When to use it, one line."""
+    cost: ClassVar[str] = ""
+    """What it costs beside feature extraction with the same number of trials, one line."""
     reference: ClassVar[str] = ""
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1
@@ -201,6 +212,10 @@ class Strategy:
     uses_backbone: ClassVar[bool] = True
     uses_weights: ClassVar[bool] = True
     """False: runs once a backbone, whatever its weights."""
+    text: str = ""
+    """How the plan names it, with hyperparameters that are given: ``partial_finetune:unfreeze=0.25``."""
+    fixed: Mapping[str, Any] = MappingProxyType({})
+    """Hyperparameters that are given, and so not searched."""
 
     def skip(self, info: Info) -> str | None:
         """Why this strategy cannot run here, as the end of "skipped: ...", or None."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from bench.files import rows_of
 
 if TYPE_CHECKING:
     from bench.datasets.decode import Facts
@@ -72,6 +75,25 @@ def _reduced_and_not(facts: Sequence[Facts]) -> set[int]:
     alike = lookalikes([facts[i] for i in rows], reduced) >= 0
     plain = np.array([facts[i].thumbnail.std(axis=(0, 1)).max() < PLAIN for i in rows])
     return {rows[i] for i in np.flatnonzero(reduced & (alike | plain)).tolist()}
+
+
+def square_hashes(images: np.ndarray) -> np.ndarray:
+    """Hashes of decoded images by which two datasets can be compared, whatever their files are called.
+
+    Equal where the very same image was decoded to the same size in the same way.
+
+    Args:
+        images: uint8, (N, S, S, 3); they are read one after the other.
+
+    Returns:
+        uint8, (N, 16).
+    """
+    found = np.empty((len(images), 16), np.uint8)
+    for start in range(0, len(images), PAIRS):
+        block = rows_of(images, np.arange(start, min(start + PAIRS, len(images))))
+        for i, image in enumerate(block, start):
+            found[i] = np.frombuffer(hashlib.blake2b(image.data, digest_size=16).digest(), np.uint8)
+    return found
 
 
 def lookalikes(facts: Sequence[Facts], kinds: np.ndarray) -> np.ndarray:

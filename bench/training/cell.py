@@ -10,28 +10,32 @@ from typing import Any
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
-from bench.datasets import Dataset, Part, decoding_versions
+from bench.datasets import Dataset
 from bench.datasets.splits import split_validation, subset
 from bench.errors import BenchError
-from bench.files import digest
-from bench.records import PROTOCOL_VERSION, Cell
+from bench.plugins import check_unchanged
+from bench.records import Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
-from bench.training.programs import HeadConfig
+from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
 from strategies.base import Fitted, Info, Strategy
+from strategies.refuse import prediction_problem
 
 
 @dataclass
 class Outcome:
-    """What running a cell gives: the fields of its record, and the test-set probabilities."""
+    """What running a cell gives: the fields of its record, the test-set probabilities, and where it trained a
+    network, that with its final weights."""
 
     fields: dict[str, Any]
     probabilities: np.ndarray | None = None
+    network: Network | None = None
+    state: State | None = None
 
 
 def run_cell(
@@ -40,6 +44,7 @@ def run_cell(
     engine: Engine,
     inference_ms: float | None,
     tick: Callable[[str], None],
+    strategy: Strategy | None = None,
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -49,11 +54,14 @@ def run_cell(
         engine: the worker's networks; unused by strategies without a backbone.
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
+        strategy: stands in for the one that the cell names.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
-    strategy = get_strategy(cell.strategy)
+    if strategy is None:
+        strategy = get_strategy(cell.strategy)
+        check_unchanged(cell)
     pool, test = dataset.pool, dataset.test
     rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
     train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
@@ -69,7 +77,7 @@ def run_cell(
     reason = strategy.skip(info)
     network = None
     if reason is None and strategy.uses_backbone:
-        network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
         if cell.weights and network.weights.sha256 != cell.weights_sha256:
             raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
         info = replace(info, **network.traits)
@@ -83,8 +91,9 @@ def run_cell(
         tick("refit on all labels")
         final = tuned.refit(rows)
         probabilities = final.predictor.predict(
-            tuned.examples(test, "test", np.arange(len(test.ids)), labelled=False)
+            tuned.examples("test", np.arange(len(test.ids)), labelled=False)
         )
+        _check(probabilities, len(test.ids), info)
         if not np.isfinite(probabilities).all():
             raise NotFinite("the predictions of the refit are not finite")
     except NotFinite as error:
@@ -95,6 +104,7 @@ def run_cell(
     fields["metrics"] = score(probabilities, test.labels)
     fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
     fields["warnings"] = list(final.notes)
+    fields["similarity"] = final.similarity
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)  # what search and refit share is computed once
     prefix_seconds = sum(tuned.prefixes.values())
@@ -106,7 +116,14 @@ def run_cell(
         "trainable_params": final.trainable_params,
         "inference_ms_per_image": inference_ms if final.params else 0.0,
     }
-    return Outcome(fields, probabilities.astype(np.float32))
+    state = getattr(final.predictor, "state", None)
+    return Outcome(fields, probabilities.astype(np.float32), network, state)
+
+
+def _check(probabilities: object, count: int, info: Info) -> None:
+    """Refuses what would be scored as something else than it is."""
+    if problem := prediction_problem(probabilities, count, info.classes):
+        raise ValueError(problem)
 
 
 class _Search:
@@ -138,6 +155,8 @@ class _Search:
             for key in ("hidden_units", "dropout"):
                 if isinstance(self.cell.head[key], list):
                     space.Choice(key, self.cell.head[key])
+        for name, value in self.strategy.fixed.items():
+            space.Fixed(name, value)  # what is there first stays
         self.strategy.space(space)
         tuning = self.cell.tuning
         search(space, tuning["algorithm"], tuning["trials"], self.cell.epochs, self.cell.seed, self._evaluate)
@@ -167,6 +186,7 @@ class _Search:
         try:
             fitted = self.strategy.fit(task, hp)
             probabilities = fitted.predictor.predict(val)
+            _check(probabilities, len(val), self.info)
             if not np.isfinite(probabilities).all():
                 error = NotFinite("the predictions are not finite")
                 error.seconds, error.prefixes = fitted.seconds, fitted.prefixes
@@ -212,9 +232,9 @@ class _Search:
         rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([self.train, self.val]))
         return CellTask(
             network=self.network,
-            train=self.examples(pool, "pool", train),
-            val=None if val is None else self.examples(pool, "pool", val),
-            unlabelled=self.examples(pool, "pool", rest, labelled=False),
+            train=self.examples("pool", train),
+            val=None if val is None else self.examples("pool", val),
+            unlabelled=self.examples("pool", rest, labelled=False),
             info=self.info,
             head=self.head(None),
             augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
@@ -224,12 +244,9 @@ class _Search:
             tick=self.tick,
         )
 
-    def examples(self, part: Part, name: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
-        key = digest(
-            [self.dataset.fingerprint, name, self.cell.image_size, self.cell.resizing]
-            + [PROTOCOL_VERSION, *decoding_versions()]
-        )
-        return PartExamples.of(part, key, rows, labelled)
+    def examples(self, part: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
+        cell = self.cell
+        return PartExamples.in_dataset(self.dataset, part, cell.image_size, cell.resizing, rows, labelled)
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:
         def value(key: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,12 +14,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.backbones import BackboneSpec, parse_backbone
+from bench.backbones import BackboneSpec, parse_backbone, with_weights
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.weights import Weights, resolve_weights
 from bench.training.prefixes import PrefixStore
-from bench.training.programs import NORMALISATIONS, HeadConfig, Program, State, Trained, pool, takes_adapter
+from bench.training.programs import (
+    EVALUATION_BATCH,
+    NORMALISATIONS,
+    HeadConfig,
+    Program,
+    State,
+    Trained,
+    parts,
+    pool,
+    takes_adapter,
+)
+from bench.training.similarity import linear_cka
 
 PROGRAMS_KEPT = 8
 """Compiled networks kept at a time; the least recently used goes first."""
@@ -25,11 +38,12 @@ PROGRAMS_KEPT = 8
 
 @dataclass(frozen=True)
 class NetworkKey:
-    """A backbone with its weights at one image size."""
+    """A backbone with its weights at one image size and precision."""
 
     backbone: str
     weights: str
     image_size: int
+    precision: str
 
 
 class Network:
@@ -38,14 +52,23 @@ class Network:
     The model held here is never trained: prefixes are computed with it. Programs get models of their own.
     """
 
-    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights, threads: int) -> None:
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        image_size: int,
+        weights: Weights,
+        threads: int,
+        build: Callable[[BackboneSpec, int, Weights], keras.Model] = build_backbone,
+    ) -> None:
         self.spec, self.image_size, self.weights, self.threads = spec, image_size, weights, threads
-        self.model = build_backbone(spec, image_size, weights)
+        self.build = build
+        self.model = build(spec, image_size, weights)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
         self._random: dict[int, State] = {}
         self._stores: dict[tuple[str, str], PrefixStore] = {}
+        self._to_ends: dict[str, keras.Model] = {}
 
     def cut(self, position: str | float) -> Cut | None:
         """The cut that a stage means (a number: see ``cut_at``); None for the top."""
@@ -56,14 +79,14 @@ class Network:
     @cached_property
     def traits(self) -> dict[str, Any]:
         """What of it some strategies need: the fields ``backbone_params`` and ``has_...`` of ``Info``."""
-        layers = self.model.layers
+        layers = parts(self.model.layers)
         norms = [layer for layer in layers if isinstance(layer, NORMALISATIONS)]
         return {
             "backbone_params": self.params,
             "has_norm": any(layer.gamma is not None or layer.beta is not None for layer in norms),
             "has_bias": any(layer.beta is not None for layer in norms)
             or any(getattr(layer, "bias", None) is not None for layer in layers),
-            "has_pointwise": any(takes_adapter(layer) for layer in layers),
+            "has_pointwise": any(takes_adapter(layer) for layer in self.model.layers),
         }
 
     @cached_property
@@ -75,7 +98,7 @@ class Network:
         """Random initial weights for a seed: the same for every fraction and trial."""
         if seed not in self._random:
             keras.utils.set_random_seed(seed)
-            self._random[seed] = _state(build_backbone(self.spec, self.image_size, Weights("none", "", None)))
+            self._random[seed] = _state(self.build(self.spec, self.image_size, Weights("none", "", None)))
         return self._random[seed]
 
     def program(self, cut: Cut | None, head: HeadConfig, trained: Trained, smoothing: float) -> Program:
@@ -84,24 +107,65 @@ class Network:
         if key not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
-            backbone = build_backbone(self.spec, self.image_size, Weights("none", "", None))
+            backbone = self.build(self.spec, self.image_size, Weights("none", "", None))
             cuts = find_cuts(backbone)
             own = next(c for c in cuts if c.name == cut.name) if cut else None
             self._programs[key] = Program(backbone, cuts, own, head, trained, smoothing)
         self._programs.move_to_end(key)
         return self._programs[key]
 
+    def similarity(self, state: State, images: np.ndarray) -> list[dict[str, Any]]:
+        """How alike the ends of all blocks are under the backbone's own weights and under ``state``.
+
+        Args:
+            state: weights of the backbone.
+            images: uint8 (N, S, S, 3).
+
+        Returns:
+            Fields of ``Record.similarity``, from the input upward.
+        """
+        network, own = self._ends("avg"), self.pretrained
+
+        def features() -> list[np.ndarray]:
+            batches = [
+                # Not compiled: that takes longer than these few.
+                network(images[i : i + EVALUATION_BATCH].astype(np.float32), training=False)
+                for i in range(0, len(images), EVALUATION_BATCH)
+            ]
+            return [
+                np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+                for parts in zip(*batches, strict=True)
+            ]
+
+        before = features()
+        try:
+            _assign(self.model, state)
+            after = features()
+        finally:
+            _assign(self.model, own)
+        ends = [(cut, tensor) for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
+        values = [linear_cka(x, y) for x, y in zip(before, after, strict=True)]
+        return [
+            {"block": cut.name, "depth": cut.depth, "cka": value if math.isfinite(value) else None}
+            for (cut, _), value in zip(ends, values, strict=True)
+        ]
+
+    def _ends(self, pooling: str) -> keras.Model:
+        """From images to the pooled ends of all blocks."""
+        if pooling not in self._to_ends:
+            ends = [tensor for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
+            outputs = [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
+            self._to_ends[pooling] = keras.Model(self.model.input, outputs)
+        return self._to_ends[pooling]
+
     def prefixes(self, cut: Cut | None, pooling: str, every: bool = False) -> PrefixStore:
         """The store of what lies below ``cut``; for the top, of the pooled features (of ``every`` block's end)."""
         key = (cut.name, "") if cut else ("every" if every else "top", pooling)
         if key not in self._stores:
             if every:
-                ends = [tensor for c in self.cuts[1:] for tensor in c.tensors if len(tensor.shape) == 4]
-                below = keras.Model(
-                    self.model.inputs, [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
-                )
+                below = self._ends(pooling)
             elif cut is None:
-                below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
+                below = keras.Model(self.model.input, pool(self.model.output, pooling))
             else:
                 below = split(self.model, cut)[0]
                 assert below is not None, "nothing lies below the input"
@@ -138,29 +202,29 @@ class Engine:
         self._key: NetworkKey | None = None
         self._network: Network | None = None
 
-    def network(self, backbone: str, weights: str, image_size: int) -> Network:
+    def network(self, backbone: str, weights: str, image_size: int, precision: str = "float32") -> Network:
         """The network of a cell.
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
-            weights: ``imagenet``, ``none`` or a path; empty (no weights used) is ``none``.
+            weights: ``imagenet``, ``none``, a path or ``source:`` and a path; empty (no weights used) is ``none``.
             image_size: side of the square input, in pixels.
+            precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: Keras's policy for all layers.
         """
-        key = NetworkKey(backbone, weights or "none", image_size)
+        key = NetworkKey(backbone, weights or "none", image_size, precision)
+        keras.config.set_dtype_policy(precision)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()
-            spec = with_weights(backbone, key.weights)
+            spec = spec_of(backbone, key.weights)
             self._network = Network(spec, image_size, resolve_weights(spec, image_size), self.threads)
             self._key = key
         return self._network
 
 
-def with_weights(architecture: str, weights: str) -> BackboneSpec:
+def spec_of(architecture: str, weights: str) -> BackboneSpec:
     """The spec of an architecture text with these weights."""
-    if not weights or weights == "imagenet":
-        return parse_backbone(architecture)
-    return parse_backbone(f"{architecture}{',' if ':' in architecture else ':'}weights={weights}")
+    return parse_backbone(with_weights(architecture, weights) if weights else architecture)
 
 
 def _without_names(config: Any) -> Any:
@@ -175,6 +239,12 @@ def _values_sha256(model: keras.Model) -> str:
     for variable in model.weights:
         sha256.update(np.ascontiguousarray(variable).data)
     return sha256.hexdigest()
+
+
+def _assign(model: keras.Model, state: State) -> None:
+    for i, layer in enumerate(model.layers):
+        for k, variable in enumerate(layer.weights):
+            variable.assign(state[f"{i}:{k}"])
 
 
 def _state(model: keras.Model) -> State:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.datasets import Part
+from bench.datasets import Dataset, Part, decoding_versions
 from bench.files import digest, rows_of
+from bench.records import PROTOCOL_VERSION
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class PartExamples:
         """The examples ``rows`` of ``part``, in the order of the part."""
         rows = np.sort(rows)
         return PartExamples(part.images, part.ids, key, rows, part.labels[rows] if labelled else None)
+
+    @staticmethod
+    def in_dataset(
+        dataset: Dataset, name: str, image_size: int, resizing: str, rows: np.ndarray, labelled: bool = True
+    ) -> PartExamples:
+        """Some rows of the ``pool`` or ``test`` part (``name``) of a dataset that is decoded to this size."""
+        part = {"pool": dataset.pool, "test": dataset.test}[name]
+        identity = [dataset.fingerprint, name, image_size, resizing, PROTOCOL_VERSION, *decoding_versions()]
+        return PartExamples.of(part, digest(identity), rows, labelled)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -19,6 +19,7 @@ from bench.training.prefixes import VIEWS
 from bench.training.programs import HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
 from strategies.base import Examples, Fitted, Info, Stage
+from strategies.refuse import stage_problems
 
 STATISTICS_IMAGES = 256
 """Training images on which batch statistics are re-estimated before an evaluation during training."""
@@ -31,6 +32,9 @@ HEAD_BATCH = 128
 MINIMUM_PATIENCE = 5
 """Epochs without a better validation loss before a stage ends; half of its epochs if that is more: under a
 falling learning rate the best often comes late."""
+SIMILARITY_IMAGES = 256
+SIMILARITY_LEAST = 20
+"""Images that similarity is measured on: so many if there are, none if there are not as many as these."""
 
 
 class NotFinite(ArithmeticError):
@@ -124,16 +128,11 @@ class CellTask:
 
         Raises:
             NotFinite: a loss was infinite or not a number.
-            ValueError: a stage's cut lies above that of a stage before it.
+            ValueError: this is no schedule that can be trained.
         """
-        assert self.network is not None
-        network = self.network
-        shares = [{"top": 0.0, "input": 1.0}.get(str(stage.cut), stage.cut) for stage in stages]
-        if shares != sorted(shares):
-            raise ValueError(
-                f"the stages' cuts {[stage.cut for stage in stages]} do not go downward: what lies below a cut is "
-                "taken to be as it was before the first stage"
-            )
+        if problems := stage_problems(stages):
+            raise ValueError(" ".join(problems))
+        network = self._network()
         start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
         progress = _Progress(start)
         epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]
@@ -166,18 +165,34 @@ class CellTask:
             seconds=progress.seconds - progress.reused,
             prefixes=progress.prefixes,
             notes=notes,
+            similarity=self._similarity(stages, progress.state),
         )
+
+    def _similarity(self, stages: list[Stage], state: State) -> list[dict[str, Any]]:
+        """How far a refit has led a pretrained backbone away, on a sample of its own training images."""
+        adapts = any(stage.cut != "top" for stage in stages) and stages[0].weights == "pretrained"
+        if self.refit_epochs is None or not adapts or len(self.train) < SIMILARITY_LEAST:
+            return []
+        assert self.network is not None
+        rng = generator(self.seed, "similarity")
+        rows = rng.permutation(len(self.train))[:SIMILARITY_IMAGES]
+        images = rows_of(self.train.pixels, self.train.rows[np.sort(rows)])
+        return self.network.similarity(state, images)
 
     def features(self, examples: Examples, layers: str = "last") -> np.ndarray:
         """See ``Task.features``."""
-        assert self.network is not None
         assert isinstance(examples, PartExamples)
-        store = self.network.prefixes(None, self.head.pooling, every=layers == "all")
+        store = self._network().prefixes(None, self.head.pooling, every=layers == "all")
         prefix = store.get(examples, Augmentation(), 1)
         if examples is self.train or examples is self.val:
             cut = "top" if layers == "last" else "every"
             self._spent[cut, examples is self.val] = prefix.seconds_per_image * len(examples)
         return np.concatenate(prefix.batch(np.arange(len(examples)), None), axis=1)
+
+    def _network(self) -> Network:
+        if self.network is None:
+            raise ValueError("This strategy says uses_backbone = False, so there is no network for it.")
+        return self.network
 
     @property
     def prefixes(self) -> dict[str, float]:

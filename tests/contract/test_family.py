@@ -179,12 +179,6 @@ def test_three_ways_to_fine_tune_everything_differ(task: CellTask) -> None:
     assert all(not np.allclose(a, b, rtol=0.05) for i, a in enumerate(kernels) for b in kernels[:i])
 
 
-def test_stages_go_downward(task: CellTask) -> None:
-    for cuts in (("input", "top"), (0.5, 0.25), ("top", "input", 0.5)):
-        with pytest.raises(ValueError, match="do not go downward"):
-            task.fit_stages([replace(FULL, cut=cut) for cut in cuts])
-
-
 # --- on stored features ---------------------------------------------------------------------------------------
 
 
@@ -224,3 +218,55 @@ def test_the_features_of_all_layers_hold_those_of_the_last(task: CellTask) -> No
     assert every.shape[1] > 2 * last.shape[1]
     np.testing.assert_allclose(every[:, -last.shape[1] :], last, atol=1e-3)
     assert set(task.prefixes) >= {"top", "every"}
+
+
+def test_given_hyperparameters_are_not_searched(
+    engine: Any, digits: Any, make_cell: Callable[..., Any]
+) -> None:
+    from bench.training.cell import run_cell
+
+    cell = make_cell(strategy="partial_finetune:unfreeze=0.25", tuning={"algorithm": "random", "trials": 3})
+    fields = run_cell(cell, digits, engine, None, lambda text: None).fields
+    assert {trial["hyperparameters"]["unfreeze"] for trial in fields["trials"]} == {0.25}
+    assert len({trial["hyperparameters"]["learning_rate"] for trial in fields["trials"]}) == 3
+    assert fields["hyperparameters"]["unfreeze"] == 0.25
+
+
+def test_similarity_falls_above_the_cut_alone(task: CellTask) -> None:
+    task._finished.clear()
+    part = replace(FULL, cut=0.25)
+    assert task.fit_stages([HEAD, part]).similarity == []  # not in a search
+    fitted = replace(task, refit_epochs=[1, 1]).fit_stages([HEAD, part])
+    assert task.network is not None
+    cut = task.network.cut(0.25)
+    assert cut is not None
+    alike = {point["block"]: point["cka"] for point in fitted.similarity}
+    blocks = list(alike)
+    below = blocks[: blocks.index(cut.name) + 1]
+    assert np.allclose([alike[block] for block in below], 1, rtol=0, atol=1e-9)
+    assert max(alike[block] for block in blocks[len(below) :]) < 1 - 1e-6
+    depths = [point["depth"] for point in fitted.similarity]
+    assert depths == sorted(depths)
+    assert replace(task, refit_epochs=[1]).fit_stages([HEAD]).similarity == []  # the backbone stays
+
+
+def test_measuring_similarity_leaves_the_network_as_it_was(engine: Any, task: CellTask) -> None:
+    network = task.network
+    assert network is not None
+    before = {place: value.copy() for place, value in network.pretrained.items()}
+    doubled = {place: 2 * value for place, value in before.items()}
+    images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    same = network.similarity(before, images)
+    other = network.similarity(doubled, images)
+    assert np.allclose([point["cka"] for point in same], 1)
+    assert min(point["cka"] for point in other) < 0.99
+    for i, layer in enumerate(network.model.layers):
+        for k, variable in enumerate(layer.weights):
+            assert np.array_equal(before[f"{i}:{k}"], np.array(variable))
+
+
+def test_low_rank_updates_count_in_similarity(task: CellTask) -> None:
+    task._finished.clear()
+    refit = replace(task, refit_epochs=[1, 1])
+    fitted = refit.fit_stages([HEAD, replace(FULL, rank=2, learning_rate=0.3)])
+    assert min(point["cka"] for point in fitted.similarity) < 1 - 1e-4

@@ -30,7 +30,7 @@ SAMPLE = ("scratch", "logistic", "knn", OF_OTHERS)
 NEEDED = {"csv", "hashlib", "math", "os", "shutil", "sys", "tempfile", "pathlib", "keras", "numpy", "PIL"}
 SOLVED = ("logistic", "all_layer_probe", "every_field:Sure")
 ON_FEATURES = ("knn", "nearest_mean", *SOLVED)
-FAMILY = ("Selected", "anchor", "updates", "rate_of", "before", "def learn")
+FAMILY = ("train_only", "anchor", "updates", "rate_of", "before", "def learn")
 """Words of train.py that only members of the family need."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import bench
+import bench.backend
 import bench.runs
 import bench.store
 from bench.errors import BenchError, RequestError
@@ -60,6 +61,7 @@ def test_a_resume_under_another_backend_is_refused_and_hides_nothing(
     bench.run(PLAN, tmp_path / "out")
     before = (tmp_path / "out" / "run.json").read_bytes()
     with monkeypatch.context() as context:
+        context.setattr(bench.backend, "is_installed", lambda name: True)
         context.setenv("KERAS_BACKEND", "jax")
         with pytest.raises(RequestError, match="backend"):
             bench.run(PLAN, tmp_path / "out")
@@ -68,16 +70,16 @@ def test_a_resume_under_another_backend_is_refused_and_hides_nothing(
     assert executor["cells"] == 4
 
 
-def test_nothing_finished_nothing_hidden(executor: dict[str, Any], tmp_path: Path) -> None:
+def test_nothing_finished_nothing_hidden(
+    executor: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     executor["status"] = "crashed"
     assert bench.run(PLAN, tmp_path / "out").exit_code == 1
-    os.environ["KERAS_BACKEND"] = "jax"
-    try:
-        executor["status"] = "ok"
-        result = bench.run(PLAN, tmp_path / "out")
-    finally:
-        del os.environ["KERAS_BACKEND"]
-    assert [record.cell["backend"] for record in result.records] == ["jax"] * 4
+    monkeypatch.setattr("strategies.majority.Majority.version", 9)
+    monkeypatch.setattr("strategies.scratch.Scratch.version", 9)
+    executor["status"] = "ok"
+    result = bench.run(PLAN, tmp_path / "out")
+    assert [record.cell["strategy_version"] for record in result.records] == [9] * 4
 
 
 def test_a_full_disk_is_one_message_and_costs_no_earlier_result(

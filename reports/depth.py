@@ -1,0 +1,374 @@
+"""How deep to tune: accuracy by what of the network trains, and how far tuning leads it away from where it came.
+
+A common advice is to tune more of the network the more the new task differs from the one it was trained on
+(Yosinski et al. 2014, arXiv:1411.1792). Here both sides of it are measured: what training more brings, and how
+far the outputs of the blocks move when everything is free to (linear CKA, Kornblith et al. 2019, arXiv:1905.00414).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bench.records import Record
+from reports import words
+from reports.drawing import (
+    PAPER,
+    FigureInfo,
+    Plan,
+    label_ends,
+    limits,
+    mark,
+    save,
+    set_up,
+    slug,
+    style_of,
+    ticks,
+)
+from reports.sections import Section
+from reports.statistics import Comparison, Measured, compare_pairs, t_half_width
+from reports.tables import CONFIGURATION, backbone_title, dataset_names, ordered
+
+BY_SHARE, BY_BLOCK = "partial_finetune", "surgical"
+_GIVEN = {BY_SHARE: "unfreeze", BY_BLOCK: "depth"}
+_ENDS = {"feature_extraction": 0.0, "full_finetune": 1.0}
+
+LITTLE, MUCH = 0.1, 0.3
+"""Below, and above, this mean of 1 - CKA over the blocks tuning is said to change a network little, or much."""
+
+SETTINGS = 6
+"""So many settings with the same sign of correlation are needed before a rule over them is spoken of."""
+
+
+def similarity_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a (cell, block): configuration, fraction, seed, ``place`` from the input up, ``depth``, ``cka``."""
+    names = dataset_names(records)
+    rows = [
+        {
+            "dataset": names[record.cell["fingerprint"]],
+            **{key: record.cell[key] for key in ("backbone", "weights", "strategy", "fraction", "seed")},
+            "place": place,
+            **point,
+        }
+        for record in records
+        for place, point in enumerate(record.similarity)
+    ]
+    columns = [*CONFIGURATION, "fraction", "seed", "place", "block", "depth", "cka"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"cka": float, "depth": float})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One backbone on one dataset, with the most labels.
+
+    Attributes:
+        by_cut: one row a cut: kind (``share`` of the blocks that train, from the top; one ``block``), cut (0..1),
+            strategy, accuracy, low, high (95%; NaN below three seeds).
+        similarity: one row a (strategy, block): depth, cka and half_width (95%, over seeds).
+        deeper: what training most of the network brings over training least; None if only one was run.
+        change: mean of 1 - CKA over the blocks where most was free to train; NaN if not measured.
+        most: the strategy that trained most.
+    """
+
+    dataset: str
+    backbone: str
+    weights: str
+    n: float
+    by_cut: pd.DataFrame
+    similarity: pd.DataFrame
+    deeper: Comparison | None
+    change: float
+    most: str
+
+    @property
+    def holds(self) -> str:
+        """Whether the advice fits: ``yes``, ``no``, or ``unclear``."""
+        if self.deeper is None or math.isnan(self.change) or LITTLE <= self.change <= MUCH:
+            return "unclear"
+        pays, does_not = self.deeper.verdict == "better", self.deeper.verdict in ("tied", "worse")
+        if not pays and not does_not:
+            return "unclear"
+        return "yes" if pays == (self.change > MUCH) else "no"
+
+
+def settings(
+    results: pd.DataFrame, similarity: pd.DataFrame, directory: Path | None, region: float
+) -> list[Setting]:
+    """A setting for every dataset and pretrained backbone on which more than one depth was tuned.
+
+    Args:
+        results, similarity: the frames of ``tables.results_frame`` and of ``similarity_frame``.
+        directory: the run directory, for predictions.
+        region: differences within plus or minus this are equivalent.
+    """
+    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
+    found = []
+    for (dataset, backbone, weights), cells in ok.groupby(["dataset", "backbone", "weights"], sort=False):
+        cells = cells[cells["fraction"] == cells["fraction"].max()]
+        measured = {
+            str(strategy): Measured(mine.set_index("seed"), directory)
+            for strategy, mine in cells.groupby("strategy", sort=False)
+        }
+        by_cut = pd.DataFrame(
+            [
+                {"kind": kind, "cut": cut, "strategy": name, **_interval(measured[name])}
+                for name in ordered(measured)
+                for kind, cut in _cuts(name)
+            ],
+            columns=["kind", "cut", "strategy", "accuracy", "low", "high"],
+        ).sort_values(["kind", "cut"], ascending=[False, True], ignore_index=True)
+        same = (similarity[["dataset", "backbone", "weights"]] == [dataset, backbone, weights]).all(axis=1)
+        mine = _similarity(similarity[same & (similarity["fraction"] == cells["fraction"].max())])
+        shares = by_cut[by_cut["kind"] == "share"]
+        deeper, change, most = None, math.nan, ""
+        if len(shares):
+            most = str(shares["strategy"].iloc[-1])
+            change = float(1 - mine.loc[mine["strategy"] == most, "cka"].mean())
+        if len(shares) > 1:
+            pair = (measured[most], measured[str(shares["strategy"].iloc[0])])
+            deeper = compare_pairs([pair], region)[0]
+        if deeper is not None or len(mine):
+            n = float(cells["n"].median())
+            found.append(
+                Setting(str(dataset), str(backbone), str(weights), n, by_cut, mine, deeper, change, most)
+            )
+    return found
+
+
+def _cuts(strategy: str) -> Iterator[tuple[str, float]]:
+    if strategy in _ENDS:
+        yield "share", _ENDS[strategy]
+    name, _, options = strategy.partition(":")
+    given = dict(option.split("=", 1) for option in options.split(",") if "=" in option)
+    if name in _GIVEN and _GIVEN[name] in given:
+        yield ("share" if name == BY_SHARE else "block"), float(given[_GIVEN[name]])
+
+
+def _interval(measured: Measured) -> dict[str, float]:
+    candidate = measured.candidate
+    return {"accuracy": candidate.accuracy, "low": candidate.low, "high": candidate.high}
+
+
+def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
+    groups = rows.groupby(["strategy", "place", "block", "depth"], sort=False)["cka"]
+    frame = groups.agg(["mean", "std", "count"]).reset_index().rename(columns={"mean": "cka"})
+    frame["half_width"] = [t_half_width(s, int(n)) for s, n in zip(frame["std"], frame["count"], strict=True)]
+    return frame.drop(columns=["std", "count"])
+
+
+# --- in words ---------------------------------------------------------------------------------------------
+
+
+def depth_section(found: Sequence[Setting]) -> Section:
+    """What to conclude, and accuracy by cut as a table."""
+    if not found:
+        return Section([])
+    datasets = {s.dataset for s in found}
+    backbones = {(s.backbone, s.weights) for s in found}
+
+    def where(s: Setting) -> str:
+        names = [words.clean(s.dataset, 40)] if len(datasets) > 1 else []
+        names += [backbone_title(s.backbone, s.weights)] if len(backbones) > 1 else []
+        return " · ".join(names)
+
+    conclusions = [sentence for s in found for sentence in _conclusions(s, where(s))]
+    conclusions += _rule(found)
+    if not any(len(s.by_cut[~s.by_cut["strategy"].isin(_ENDS)]) for s in found):
+        conclusions.append(
+            "For the depths in between, give them: --strategy partial_finetune:unfreeze=0.25 --strategy "
+            "partial_finetune:unfreeze=0.5, or surgical:depth=0.2 for a single block. A searched depth is chosen "
+            "anew for every seed, and so has no accuracy of its own."
+        )
+    rows, strategies = [], []
+    for s in found:
+        for row in s.by_cut.to_dict("records"):
+            share = words.percent(row["cut"], 0)
+            trains = {"share": f"the upper {share} of the blocks", "block": f"one block, {share} deep"}
+            what = {0.0: "the head alone", 1.0: "everything"}.get(row["cut"], trains[row["kind"]])
+            change = s.similarity.loc[s.similarity["strategy"] == row["strategy"], "cka"]
+            rows.append(
+                [
+                    f"{where(s)}: {what}" if where(s) else what,
+                    words.percent(row["accuracy"]),
+                    f"{words.percent(row['low'])} to {words.percent(row['high'])}"
+                    if math.isfinite(row["low"])
+                    else "–",
+                    f"{1 - change.mean():.2f}" if len(change) else "–",
+                ]
+            )
+            strategies.append(row["strategy"])
+    return Section(
+        conclusions,
+        ["what trains", "test accuracy", "95% interval", "change of the backbone"],
+        rows,
+        "With the most labels. Change: the mean over all blocks of 1 - CKA between what they give before and after "
+        "tuning, for the cell's own training images; 0: the same up to rotation and scale, 1: unrelated. Below "
+        f"{LITTLE:g} is called little here and above {MUCH:g} much, which is a convention. A larger learning rate "
+        "and more steps lead further away as well.",
+        strategies,
+    )
+
+
+def _conclusions(s: Setting, where: str) -> Iterator[str]:
+    prefix = f"{where}: " if where else ""
+    if s.deeper is not None:
+        least = str(s.by_cut.loc[s.by_cut["kind"] == "share", "strategy"].iloc[0])
+        comparison = s.deeper
+        gain = f"{words.points(comparison.difference, True)} points"
+        if math.isfinite(comparison.low):
+            gain += f" ({words.points(comparison.low, True)} to {words.points(comparison.high, True)})"
+        said = {
+            "better": "training more pays",
+            "worse": "training more harms",
+            "tied": "training more brings nothing that matters",
+            "undecided": "whether training more pays is not decided",
+            "unknown": "nothing is claimed below three seeds",
+        }[comparison.verdict]
+        names = words.strategy_name(s.most), words.strategy_name(least)
+        yield words.capital(f"{prefix}{names[0]} against {names[1]}: {gain}; {said}.")
+    if math.isfinite(s.change):
+        mine = s.similarity[s.similarity["strategy"] == s.most].dropna(subset="cka")
+        block = mine.iloc[int(mine["cka"].argmin())]
+        size = "little" if s.change < LITTLE else "much" if s.change > MUCH else "somewhat"
+        yield words.capital(
+            f"{prefix}{words.strategy_name(s.most)} changes the backbone {size} (by {s.change:.2f} on average), "
+            f"most at {words.clean(block['block'], 40)} ({1 - block['cka']:.2f})."
+        )
+    verdict = {
+        "yes": "this fits the advice to tune more where tasks differ more",
+        "no": "this goes against the advice to tune more where tasks differ more",
+    }.get(s.holds)
+    if verdict:
+        yield words.capital(f"{prefix}{verdict}.")
+
+
+def _rule(found: Sequence[Setting]) -> list[str]:
+    """Over several settings: does training more bring more where the backbone changes more?"""
+    from scipy.stats import spearmanr
+
+    known = [
+        (s.change, s.deeper.difference) for s in found if s.deeper is not None and math.isfinite(s.change)
+    ]
+    if len(known) < 2:
+        return ["One backbone on one dataset shows whether the advice fits here, not whether it is a rule."]
+    if len(known) < SETTINGS:
+        return [f"{len(known)} settings are too few to say whether that is a rule over them."]
+    change, gain = np.array(known).T
+    if np.ptp(change) == 0 or np.ptp(gain) == 0:
+        return []
+    correlation, p = spearmanr(change, gain)
+    verdict = "holds" if correlation > 0 else "is reversed"
+    said = (
+        f"the rule {verdict} over these settings"
+        if p <= 0.05
+        else "no rule beyond chance over these settings"
+    )
+    return [
+        f"Change of the backbone and gain by training more have a rank correlation of {correlation:+.2f} over "
+        f"{len(known)} settings (p = {p:.2g}): {said}."
+    ]
+
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+
+def draw_depth(found: Sequence[Setting], results: pd.DataFrame, out: Path) -> list[FigureInfo]:
+    """Draws accuracy by cut and similarity by block of each dataset, as ``figures.draw_all`` does."""
+    datasets = list(dict.fromkeys(results["dataset"]))
+    figures = []
+    for index, dataset in enumerate(datasets):
+        mine = [s for s in found if s.dataset == dataset]
+        plan = _figure(mine, ordered(results["strategy"]))
+        if plan is not None:
+            suffix = f"-{index + 1}-{slug(dataset)}" if len(datasets) > 1 else ""
+            figures.append(save(plan, suffix, dataset, out))
+    return figures
+
+
+def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
+    panels: list[Callable[[Axes], None]] = []
+    numbers = []
+    bounds = [s.by_cut[["accuracy", "low", "high"]].to_numpy().ravel() for s in found if len(s.by_cut) > 2]
+    for s in found:
+        title = backbone_title(s.backbone, s.weights)
+        if len(s.by_cut) > 2:
+            values = np.concatenate(bounds)
+            panels.append(_accuracy_panel(s.by_cut, everyone, title, *limits(values[np.isfinite(values)])))
+            numbers.append(s.by_cut.assign(measure="accuracy", backbone=s.backbone, weights=s.weights, n=s.n))
+        if len(s.similarity):
+            panels.append(_similarity_panel(s.similarity, everyone, title))
+            numbers.append(s.similarity.assign(measure="cka", backbone=s.backbone, weights=s.weights, n=s.n))
+    if not panels:
+        return None
+    dataset = words.clean(found[0].dataset, 60)
+    return Plan(
+        "depth",
+        "How deep to tune",
+        f"Charts of test accuracy on {dataset} by the share of the network that trains, where several were run, "
+        "and of the similarity (linear CKA) of each block's output before and after tuning, against its depth.",
+        "Similarity near 1: tuning has left a block's output as it was. Where it falls, the network had to become "
+        "another one.",
+        panels,
+        pd.concat(numbers, ignore_index=True),
+    )
+
+
+def _accuracy_panel(
+    by_cut: pd.DataFrame, everyone: Sequence[str], title: str, low: float, high: float
+) -> Callable[[Axes], None]:
+    def draw(axes: Axes) -> None:
+        set_up(axes, title, "share of the blocks that train", "test accuracy", low, high)
+        axes.set_xlim(-0.06, 1.06)
+        ticks(axes, [0, 0.25, 0.5, 0.75, 1], lambda value: words.percent(value, 0))
+        ends = []
+        for kind, base in (("share", BY_SHARE), ("block", BY_BLOCK)):
+            mine = by_cut[by_cut["kind"] == kind]
+            if mine.empty:
+                continue
+            colour, marker = style_of(base, everyone)
+            x, y = mine["cut"].to_numpy(), mine["accuracy"].to_numpy()
+            bars = axes.vlines(x, mine["low"].fillna(mine["accuracy"]), mine["high"].fillna(mine["accuracy"]),
+                               color=colour, alpha=0.5, linewidth=1.4)  # fmt: skip
+            line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
+                             linewidth=1.4 if kind == "share" else 0)  # fmt: skip
+            mark(base, bars, *line)
+            ends.append((base, x[-1], y[-1]))
+        names = {BY_SHARE: "all above the cut", BY_BLOCK: "one block"}
+        label_ends(axes, ends, everyone, [names[strategy] for strategy, _, _ in ends])
+
+    return draw
+
+
+def _similarity_panel(
+    similarity: pd.DataFrame, everyone: Sequence[str], title: str
+) -> Callable[[Axes], None]:
+    def draw(axes: Axes) -> None:
+        low = min(0.0, float(similarity["cka"].min()) - 0.05)
+        set_up(axes, title, "depth of the block, input to output", "similarity to before tuning", low, 1.04)
+        axes.set_xlim(0, 1.02)
+        ticks(axes, [0, 0.25, 0.5, 0.75, 1], lambda value: words.percent(value, 0))
+        ends = []
+        for strategy in ordered(similarity["strategy"]):
+            mine = similarity[similarity["strategy"] == strategy].sort_values("place")
+            colour, marker = style_of(strategy, everyone)
+            x, y, half = (mine[c].to_numpy(dtype=float) for c in ("depth", "cka", "half_width"))
+            if np.isfinite(half).any():
+                band = axes.fill_between(
+                    x, y - half, np.minimum(y + half, 1), color=colour, alpha=0.12, linewidth=0
+                )
+                mark(strategy, band)
+            line = axes.plot(
+                x, y, color=colour, marker=marker, markersize=3.5, linewidth=1.4, markeredgecolor=PAPER
+            )
+            mark(strategy, *line)
+            ends.append((strategy, x[-1], y[-1]))
+        label_ends(axes, ends, everyone, leaders=True)
+
+    return draw

@@ -1,0 +1,93 @@
+"""Hyperparameters that are given and not searched: ``partial_finetune:unfreeze=0.25``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import RequestError, did_you_mean
+from strategies.base import Info, Strategy
+from strategies.refuse import stage_problems
+
+
+class Declared:
+    """Stands in for keras-tuner's ``HyperParameters`` where only the names are asked for: that one loads Keras.
+
+    Attributes:
+        values: by name, its default.
+        choices: by name, the only values there are, where these are no numbers.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.choices: dict[str, list[Any]] = {}
+
+    def Float(self, name: str, min_value: float, max_value: float, **options: Any) -> Any:
+        return self._add(name, float(options.get("default", min_value)))
+
+    def Int(self, name: str, min_value: int, max_value: int, **options: Any) -> Any:
+        return self._add(name, int(options.get("default", min_value)))
+
+    def Choice(self, name: str, values: Sequence[Any], **options: Any) -> Any:
+        if isinstance(values[0], (str, bool)):
+            self.choices[name] = list(values)
+        return self._add(name, options.get("default", values[0]))
+
+    def Boolean(self, name: str, default: bool = False, **options: Any) -> Any:
+        self.choices[name] = [True, False]
+        return self._add(name, default)
+
+    def Fixed(self, name: str, value: Any, **options: Any) -> Any:
+        return self._add(name, value)
+
+    def get(self, name: str) -> Any:
+        return self.values[name]
+
+    def _add(self, name: str, default: Any) -> Any:
+        return self.values.setdefault(name, default)
+
+
+def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
+    """Reads ``name=value,...``.
+
+    A number may lie outside of what is searched: looking there is what one would give it for.
+
+    Raises:
+        RequestError: there is no such hyperparameter, or the value is not of its kind.
+    """
+    fixed: dict[str, Any] = {}
+    if not options:
+        return fixed
+    declared = Declared()
+    strategy.space(declared)
+    for option in options.split(","):
+        name, equals, value = (part.strip() for part in option.partition("="))
+        if not equals or name not in declared.values or name in fixed:
+            if not declared.values:
+                expected = "a strategy without options: this one has no hyperparameters"
+            else:
+                expected = f"name=value,... with names among {', '.join(declared.values)}, each once"
+            raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
+        fixed[name] = declared.values[name] = _value(text, name, value, declared)
+    if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, _EXAMPLE))):
+        raise RequestError("strategy", text, "values that it can use", wrong[0])
+    return fixed
+
+
+_EXAMPLE = Info("image", ("a", "b"), n=100, has_weights=True, image_size=96, batch_size=32)
+
+
+def _value(text: str, name: str, value: str, declared: Declared) -> Any:
+    if name in declared.choices:
+        found = {str(choice).lower(): choice for choice in declared.choices[name]}
+        if value.lower() not in found:
+            raise RequestError("strategy", text, f"{name} as one of {', '.join(found)}")
+        return found[value.lower()]
+    kind = type(declared.values[name])
+    try:
+        number = kind(value)
+    except ValueError:
+        number = None
+    if number is None or not abs(number) < float("inf"):
+        raise RequestError("strategy", text, f"{name} as {'a whole number' if kind is int else 'a number'}")
+    return number
