@@ -16,7 +16,9 @@ import pytest
 
 import bench
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job; children would ignore Ctrl-C too
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in a background job; children would ignore Ctrl-C too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time: a commit is judged by what it changed.
