@@ -525,7 +525,7 @@ def test_mixed_precision(subject: Subject) -> None:
     """Activations of 16 bits; pixels, weights and all of the head of 32."""
     before = values(subject.model.weights)
     with precision("mixed_bfloat16"):
-        spec = with_weights(subject.text, str(subject.file))
+        spec = spec_of(subject.text, str(subject.file))
         weights = resolve_weights(spec, subject.size)
         mixed = replace(subject, network=Network(spec, subject.size, weights, threads=1))
         assert [*values(mixed.model.weights).values()] == [*before.values()]
