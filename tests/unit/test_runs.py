@@ -55,6 +55,14 @@ def test_a_finished_run_is_not_run_again(executor: dict[str, Any], tmp_path: Pat
     assert executor["cells"] == 4
 
 
+def test_the_precision_of_the_plan_is_that_of_its_cells(tmp_path: Path) -> None:
+    mixed = bench.run({**PLAN, "precision": "mixed_bfloat16"}, tmp_path / "mixed")
+    exact = bench.run(PLAN, tmp_path / "exact")
+    assert {record.cell["precision"] for record in mixed.records} == {"mixed_bfloat16"}
+    assert {record.cell["precision"] for record in exact.records} == {"float32"}
+    assert not {r.cell_id for r in mixed.records} & {r.cell_id for r in exact.records}
+
+
 def test_a_resume_under_another_backend_is_refused_and_hides_nothing(
     executor: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
