@@ -22,11 +22,11 @@ HEAD = {"pooling": "avg", "hidden_units": 0, "dropout": 0.5}
 def engine() -> Any:
     """The networks of all tests, as in a worker that runs one cell after the other."""
     import keras
-    import tensorflow as tf
 
+    from bench import backend
     from bench.training.engine import Engine
 
-    tf.config.experimental.enable_op_determinism()
+    backend.make_deterministic()
     keras.utils.set_random_seed(0)
     return Engine()
 

@@ -34,10 +34,11 @@ def test_it_introduces_itself(name: str) -> None:
     assert isinstance(strategy, Strategy)
     assert strategy.name == name
     assert name.isidentifier()
-    assert strategy.summary.strip() == strategy.summary != ""
-    assert "\n" not in strategy.summary
-    assert len(strategy.summary) <= 120
-    assert strategy.summary.endswith(".")
+    for line in (strategy.summary, strategy.when, strategy.cost):
+        assert line.strip() == line != ""
+        assert "\n" not in line
+        assert len(line) <= 120
+        assert line.endswith(".")
     assert strategy.version >= 1
     assert "\n" not in strategy.reference
 
