@@ -1,7 +1,7 @@
 """Every backbone keeps the same promises: one suite over the registry, without pretrained weights.
 
-A sample with every family's structure once runs always, the others with ``-m slow``. A backbone that is added
-to ``BACKBONES`` is tested by itself. All inputs are as small as the architecture allows.
+A sample in which every family's structure is found runs always, the others with ``-m slow``. A backbone that is
+added to ``BACKBONES`` is tested by itself. All inputs are as small as the architecture allows.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import gc
 import itertools
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from bench.errors import RequestError
 from bench.files import sha256_file
 from bench.training.augmentation import Augmentation
 from bench.training.cell import run_cell
-from bench.training.engine import Network, with_weights
+from bench.training.engine import Network, spec_of
 from bench.training.examples import PartExamples
 from bench.training.fit import LABEL_SMOOTHING, CellTask
 from bench.training.programs import HeadConfig, Trained, parts, with_adapters
@@ -42,26 +42,43 @@ NONE = Weights("none", "", None)
 
 SAMPLE = (
     "MobileNet:alpha=0.25",  # a chain of depthwise convolutions
-    "MobileNetV3Small",  # squeeze-and-excitation, pixels scaled inside
+    "ConvNeXtTiny",  # layer normalisation, dense layers, models among its layers
+    "VGG16",  # no normalisation
+    "MobileNetV3Small",  # squeeze-and-excitation; pixels are scaled inside
     "EfficientNetLite0",  # our own code
     "EfficientNetB0",  # another graph without ImageNet weights; blocks that drop out
-    "VGG16",  # no normalisation
     "ResNet50V2",  # residuals
-    "DenseNet121",  # concatenation of all that came before
-    "InceptionV3",  # branches; normalisation without a scale; 75 px
+    "DenseNet121",  # all that came before, side by side
     "NASNetMobile",  # two tensors from cell to cell
-    "ConvNeXtTiny",  # layer normalisation, dense layers, models among its layers
 )
-ALL = [
-    *SAMPLE,
-    *(pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES if name not in SAMPLE),
-]
+FEW = SAMPLE[:1]
+
+
+def _families() -> list[str]:
+    """The sample, and the first member of every family that is not in it."""
+    first = {BACKBONES[text.partition(":")[0]].module: text for text in SAMPLE}
+    for name, info in BACKBONES.items():
+        first.setdefault(info.module, name)
+    return [*SAMPLE, *(text for text in first.values() if text not in SAMPLE)]
+
+
+FAMILIES = _families()
+ALL = [*FAMILIES, *(name for name in BACKBONES if name not in FAMILIES)]
+
+
+def each(names: Sequence[str], always: Sequence[str] = ()) -> pytest.MarkDecorator:
+    """The test is for ``names``, of which only ``always`` are not slow; one network is built for all its tests."""
+    assert names == ALL[: len(names)], "pytest groups tests by the place in the list"
+    marked = [pytest.param(name, marks=[] if name in always else pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize("subject", marked, indirect=True, scope="module")
+
 
 HEAD = Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=1)
 UPPER = Stage("finetune", cut=0.25, learning_rate=1e-2, weight_decay=1e-2, epochs=1)
 WHOLE = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1)
 
 IMAGES = 16
+LARGEST_COMPILED = 150e6  # parameters
 
 pytestmark = [
     # Keras's own code meets numpy's deprecations and Python's; none of ours is hidden by these.
@@ -71,7 +88,7 @@ pytestmark = [
 
 
 def without_weights(text: str) -> BackboneSpec:
-    return with_weights(text, "none")
+    return spec_of(text, "none")
 
 
 def build(text: str, image_size: int | None = None) -> keras.Model:
@@ -148,8 +165,8 @@ class Subject:
 
     text: str
     images: np.ndarray
-    file: Path
     network: Network
+    folder: Path
 
     @property
     def info(self) -> BackboneInfo:
@@ -166,6 +183,13 @@ class Subject:
     @property
     def cuts(self) -> list[Cut]:
         return self.network.cuts
+
+    @cached_property
+    def file(self) -> Path:
+        """Its weights."""
+        path = self.folder / "x.weights.h5"
+        self.model.save_weights(path)
+        return path
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -187,33 +211,43 @@ class Subject:
         return self.task(seed).fit_stages(list(stages))
 
 
-@pytest.fixture(scope="module", params=ALL)
+@pytest.fixture(scope="module")
 def subject(request: pytest.FixtureRequest, photographs: Path, tmp_path_factory: Any) -> Iterator[Subject]:
-    text: str = request.param
-    size = without_weights(text).info.minimum_size
+    spec = without_weights(request.param)
+    size = spec.info.minimum_size
     images = open_dataset(str(photographs), size).pool.images[:IMAGES].astype(np.float32)
-    model = build(text)
-    norms = [x for x in parts(model.layers) if isinstance(x, keras.layers.BatchNormalization)]
+    keras.utils.set_random_seed(0)
+    network = Network(spec, size, NONE, threads=1)
+    norms = {
+        x: x.momentum for x in parts(network.model.layers) if isinstance(x, keras.layers.BatchNormalization)
+    }
     for norm in norms:
         norm.momentum = 0.0
-    model(images, training=True)
-    file = tmp_path_factory.mktemp("weights") / "x.weights.h5"
-    model.save_weights(file)
-    expected = output(model, images[:2])
-    del model, norms
+    network.model(images, training=True)
+    for norm, momentum in norms.items():
+        norm.momentum = momentum
+    folder = tmp_path_factory.mktemp("weights")
+    made = Subject(request.param, images, network, folder)
+    del network, norms
+    yield made
+    made.__dict__.clear()
+    shutil.rmtree(folder)
     forget()
-    spec = with_weights(text, str(file))
-    found = Subject(text, images, file, Network(spec, size, resolve_weights(spec, size), threads=1))
-    np.testing.assert_array_equal(found.features, expected)  # a .weights.h5 file gives the network back
-    yield found
-    file.unlink()
-    found.__dict__.clear()
-    forget()
+
+
+@pytest.fixture(autouse=True)
+def _forget_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    network = request.getfixturevalue("subject").network if "subject" in request.fixturenames else None
+    yield
+    if network is not None:
+        network._programs.clear()
+    gc.collect()
 
 
 # --- the network ----------------------------------------------------------------------------------------------
 
 
+@each(ALL, SAMPLE)
 def test_pixels_in_and_a_feature_map_out(subject: Subject) -> None:
     model = subject.model
     assert model.inputs[0].name == "image"
@@ -226,6 +260,7 @@ def test_pixels_in_and_a_feature_map_out(subject: Subject) -> None:
     assert not np.array_equal(subject.features[0], subject.features[1])
 
 
+@each(ALL, FEW)
 def test_same_as_keras(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """The application of Keras with its own preprocessing, and with the weights where ImageNet's would be."""
     application = getattr(keras.applications, subject.text.partition(":")[0], None)
@@ -247,6 +282,7 @@ def test_same_as_keras(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 
 
+@each(ALL, SAMPLE)
 def test_cuts_lie_between_blocks(subject: Subject) -> None:
     cuts = subject.cuts
     assert (cuts[0].name, cuts[0].depth, cuts[-1].name, cuts[-1].depth) == ("input", 0, "output", 1)
@@ -259,6 +295,7 @@ def test_cuts_lie_between_blocks(subject: Subject) -> None:
     assert {layer.name for layer in subject.model.layers} <= blocks.keys()
 
 
+@each(ALL, SAMPLE)
 def test_splitting_changes_nothing(subject: Subject) -> None:
     """To the bit: the same operations on the same numbers.
 
@@ -270,9 +307,11 @@ def test_splitting_changes_nothing(subject: Subject) -> None:
     made = keras.Model(subject.model.input, tensors)(images, training=False)
     crossing = {id(tensor): value for tensor, value in zip(tensors, made, strict=True)}
     for lower, upper in itertools.pairwise(subject.cuts):
-        block = keras.Model(list(lower.tensors), list(upper.tensors))
-        found = block([crossing[id(tensor)] for tensor in lower.tensors], training=False)
-        for tensor, value in zip(upper.tensors, keras.tree.flatten(found), strict=True):
+        needed = {id(tensor): tensor for tensor in lower.tensors}
+        given = [crossing[key] for key in needed]
+        new = [tensor for tensor in upper.tensors if id(tensor) not in needed]  # NASNet hands some on
+        found = keras.Model([*needed.values()], new)(given, training=False)
+        for tensor, value in zip(new, keras.tree.flatten(found), strict=True):
             np.testing.assert_array_equal(value, crossing[id(tensor)], err_msg=upper.name)
     np.testing.assert_array_equal(made[-1], subject.features)
     names = [cut.name for cut in subject.cuts]
@@ -285,6 +324,7 @@ def test_splitting_changes_nothing(subject: Subject) -> None:
     assert [cut.name for cut in find_cuts(subject.model)] == names  # splitting leaves no trace
 
 
+@each(ALL, SAMPLE)
 def test_traits_are_those_of_the_weights(subject: Subject) -> None:
     """What strategies are told of a network, told again by the names and shapes of its weights."""
     traits = subject.network.traits
@@ -301,6 +341,7 @@ def test_traits_are_those_of_the_weights(subject: Subject) -> None:
     assert (traits["has_norm"], traits["has_bias"], traits["has_pointwise"]) == (not is_vgg, True, not is_vgg)
 
 
+@each(ALL, SAMPLE)
 def test_low_rank_updates_begin_as_nothing(subject: Subject) -> None:
     cut = subject.network.cut(UPPER.cut)
     assert cut is not None
@@ -312,6 +353,7 @@ def test_low_rank_updates_begin_as_nothing(subject: Subject) -> None:
     assert bool(adapters) == subject.network.traits["has_pointwise"]
 
 
+@each(ALL, FEW)
 def test_saved_and_loaded(subject: Subject, tmp_path: Path) -> None:
     """A .keras file needs nothing of ours."""
     file = tmp_path / "model.keras"
@@ -322,7 +364,7 @@ def test_saved_and_loaded(subject: Subject, tmp_path: Path) -> None:
     assert [cut.name for cut in find_cuts(loaded)] == [cut.name for cut in subject.cuts]
 
 
-@pytest.mark.slow
+@each(ALL)
 def test_blocks_do_not_depend_on_the_size(subject: Subject) -> None:
     names = [cut.name for cut in subject.cuts]
     for size in (subject.size + 1, 128):
@@ -371,6 +413,7 @@ def assert_all_moved(subject: Subject, fitted: Fitted) -> None:
     assert still == {where[place][1].path for place in found if where[place][1].path in constant}
 
 
+@each(ALL, SAMPLE)
 def test_frozen_weights_and_statistics_stay_to_the_bit(subject: Subject) -> None:
     before = values(subject.model.variables)
     with eager():
@@ -411,12 +454,17 @@ def check_statistics(subject: Subject, stage: Stage) -> None:
         )
 
 
+@each(ALL, FEW)
 def test_the_same_fit_again_after_another_is_the_same_to_the_bit(subject: Subject) -> None:
-    """Compiled, as in use: weights, optimizer, dropout and statistics are all put back."""
+    """Compiled, as in use: weights, optimizer, dropout and statistics are all put back.
+
+    But not the largest: TensorFlow does not give back what a compiled ConvNeXt has held, three times its weights.
+    """
     stage = replace(UPPER, batch_norm="trained")
-    first = subject.fit(HEAD, stage)
-    other = subject.fit(HEAD, replace(stage, learning_rate=3e-2), seed=1)
-    again = subject.fit(HEAD, stage)
+    with eager() if subject.network.params > LARGEST_COMPILED else nullcontext():
+        first = subject.fit(HEAD, stage)
+        other = subject.fit(HEAD, replace(stage, learning_rate=3e-2), seed=1)
+        again = subject.fit(HEAD, stage)
     states = [fitted.predictor.state for fitted in (first, other, again)]  # type: ignore[attr-defined]
     for place, value in states[0].items():
         np.testing.assert_array_equal(value, states[2][place], err_msg=place)
@@ -426,7 +474,7 @@ def test_the_same_fit_again_after_another_is_the_same_to_the_bit(subject: Subjec
     check_statistics(subject, stage)
 
 
-@pytest.mark.slow
+@each(ALL)
 def test_the_whole_network_trains(subject: Subject) -> None:
     stage = replace(WHOLE, batch_norm="trained")
     with eager():
@@ -435,7 +483,7 @@ def test_the_whole_network_trains(subject: Subject) -> None:
     check_statistics(subject, stage)
 
 
-@pytest.mark.slow
+@each(FAMILIES)
 @pytest.mark.parametrize(
     "changes",
     [{"only": "norm"}, {"only": "bias"}, {"rank": 2}, {"blocks": 1}],
@@ -472,14 +520,17 @@ def test_only_the_chosen_part_trains(subject: Subject, changes: dict[str, Any]) 
         assert all(value.any() for value in ups)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16"])
-def test_mixed_precision(subject: Subject, policy: str) -> None:
-    """Activations of 16 bits; pixels, weights and the head's numbers of 32."""
-    with precision(policy):
-        network = Network(subject.network.spec, subject.size, subject.network.weights, threads=1)
-        mixed = replace(subject, network=network)
-        assert mixed.model.output.dtype == policy.removeprefix("mixed_")
+@each(ALL, FEW)
+def test_mixed_precision(subject: Subject) -> None:
+    """Activations of 16 bits; pixels, weights and all of the head of 32."""
+    before = values(subject.model.weights)
+    with precision("mixed_bfloat16"):
+        spec = spec_of(subject.text, str(subject.file))
+        weights = resolve_weights(spec, subject.size)
+        mixed = replace(subject, network=Network(spec, subject.size, weights, threads=1))
+        assert [*values(mixed.model.weights).values()] == [*before.values()]
         assert {v.dtype for v in mixed.model.weights} == {"float32"}
+        assert mixed.model.output.dtype == "bfloat16"
         images = subject.images[:2]
         below, above = split(mixed.model, mixed.cuts[len(mixed.cuts) // 2])
         assert below is not None
@@ -491,11 +542,28 @@ def test_mixed_precision(subject: Subject, policy: str) -> None:
         with eager():
             fitted = mixed.fit(HEAD, UPPER)
             found = fitted.predictor.predict(mixed.task().train)
-    for place, (layer, variable) in places(mixed).items():
-        is_moved = moved(mixed, fitted).get(place)
-        assert is_moved in (None, trains_frozen(layer, variable)), variable.path
+    where, after = places(mixed), moved(mixed, fitted)
+    assert {place: trains_frozen(*where[place]) for place in after} == after
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_fit_in_mixed_precision_again_is_the_same_to_the_bit(policy: str, photographs: Path) -> None:
+    """With float16 the factor of the loss is put back as well; compiled, as in use."""
+    spec = without_weights("MobileNet:alpha=0.25")
+    images = open_dataset(str(photographs), 32).pool.images[:IMAGES].astype(np.float32)
+    with precision(policy):
+        keras.utils.set_random_seed(0)
+        subject = Subject("MobileNet:alpha=0.25", images, Network(spec, 32, NONE, threads=1), Path())
+        stage = replace(UPPER, batch_norm="trained")
+        fits = [subject.fit(HEAD, stage, seed=seed) for seed in (0, 1, 0)]
+    states = [fitted.predictor.state for fitted in fits]  # type: ignore[attr-defined]
+    assert all(np.isfinite(value).all() for value in states[0].values())
+    assert all(np.array_equal(value, states[2][place]) for place, value in states[0].items())
+    assert not all(np.array_equal(value, states[1][place]) for place, value in states[0].items())
+    losses = [p["train_loss"] for p in fits[0].curve if "train_loss" in p]
+    assert losses[0] == pytest.approx(np.log(2), rel=0.3)  # and not a multiple of it
 
 
 # --- without a network of its own -----------------------------------------------------------------------------
@@ -581,7 +649,7 @@ def test_preprocessing_inside_the_application(text, expected):
 
 
 def test_same_seed_same_weights():
-    first, second = build("EfficientNetB0"), build("EfficientNetB0")
+    first, second = build("MobileNetV3Small"), build("MobileNetV3Small")
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 

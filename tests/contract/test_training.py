@@ -158,13 +158,16 @@ def test_the_shared_network_is_never_trained(tasks: list[Any]) -> None:
 
 
 class Counter(keras.layers.Layer):
-    """Counts how often it is traced."""
+    """Counts how often it is traced; it scales by a vector without a name, as ConvNeXt does."""
 
     calls = 0
 
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones")
+
     def call(self, inputs: Any) -> Any:
         Counter.calls += 1
-        return inputs
+        return inputs * self.scale
 
 
 def tiny_program(train_batch_norm: bool = True) -> Program:

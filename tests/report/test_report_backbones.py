@@ -62,7 +62,7 @@ def test_a_score_that_some_have_is_shown() -> None:
 def test_files_are_named_without_their_folders() -> None:
     named = "MobileNet:weights=/home/someone/x.weights.h5"
     (section,) = ranking_sections(content(entry(named, 0.8), chosen=[named]))
-    assert section.rows[0][0] == "MobileNet:weights=…/x.weights.h5"
+    assert section.rows[0][0] == "MobileNet (weights: x.weights.h5)"
     assert "/home" not in " ".join(section.conclusions)
 
 
