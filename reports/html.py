@@ -385,14 +385,16 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
     ]
     lines += _source_method(run_info)
     if records:
-        gpus = run_info.get("hardware", {}).get("gpu") or []
+        hardware = run_info.get("hardware", {})
         backends = sorted({record.cell["backend"] for record in records})
+        # Of a Mac, PyTorch uses the GPU by itself.
+        on_gpu = hardware.get("gpu") or ("torch" in backends and "macOS" in hardware.get("os", ""))
         lines.append(
             "The same plan on the same machine gives the same numbers to the last bit, with any number of workers, "
             "resumed or not."
-            if backends == ["tensorflow"] and not gpus
+            if not on_gpu
             else "The same plan again may give numbers that differ in their last digits, and now and then in a "
-            f"choice that hangs on them: {words.listed(backends)}{' on a GPU' if gpus else ''} does not promise "
+            f"choice that hangs on them: {words.listed(backends)} on a GPU does not promise "
             "the order in which sums are taken."
         )
         cell = records[0].cell

@@ -89,7 +89,7 @@ def _untrained(cell: Cell, dataset: Dataset, network: Network) -> keras.Model:
         count = min(len(images), STATISTICS_IMAGES)
         shuffled = generator(cell.seed, "statistics").permutation(len(images))
         program.reestimate(lambda index: [images[np.sort(shuffled[index])].astype(np.float32)], count)
-    return keras.Model(program.model.inputs, program.model.get_layer(f"head_{head.pooling}_pool").output)
+    return keras.Model(program.model.input, program.model.get_layer(f"head_{head.pooling}_pool").output)
 
 
 def _features(model: keras.Model, part: Part, rows: np.ndarray) -> np.ndarray:

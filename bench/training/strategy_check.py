@@ -335,7 +335,9 @@ def _negatives(target: Dataset) -> SourceDomain:
     """The same digits, dark on white, as a source."""
     images, count = 255 - target.pool.images, len(target.pool.ids)
     part = replace(target.pool, images=images)
-    source = replace(target, name="negatives", fingerprint=digest(["negatives", target.fingerprint]), pool=part)
+    source = replace(
+        target, name="negatives", fingerprint=digest(["negatives", target.fingerprint]), pool=part
+    )
     rows = np.arange(count)
     return SourceDomain(source, part, "none", rows, rows + count, rows)
 

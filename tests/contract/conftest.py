@@ -57,6 +57,8 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
 @pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
+    import keras
+
     from bench.files import sha256_file
     from bench.records import Cell
 
@@ -82,6 +84,7 @@ def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
             "threads": 1,
             "head": HEAD,
             "tuning": {"algorithm": "random", "trials": 2},
+            "backend": keras.backend.backend(),
         }
         return Cell(**{**fields, **changes})
 
