@@ -15,9 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets import Dataset
-from bench.domains import SourceDomain
-from bench.files import digest
 from bench.plugins import Unusable
 from strategies import STRATEGIES, load_strategy
 from strategies.base import Examples, Fitted, Info, Predictor, Stage, Strategy, Task
@@ -287,7 +284,7 @@ def _runs(name: str, found: Findings) -> None:
     backend.load(1)
     from bench.datasets import open_dataset
     from bench.training.cell import run_cell
-    from bench.training.tiny import TinyEngine, tiny_cell
+    from bench.training.tiny import TinyEngine, negatives, tiny_cell
 
     dataset = open_dataset("digits", SIZE)
     began = time.perf_counter()
@@ -298,7 +295,7 @@ def _runs(name: str, found: Findings) -> None:
         watched = Watched(strategy, found)
         cell = tiny_cell(strategy, dataset, SIZE)
         try:
-            domain = _negatives(dataset) if strategy.needs_source else None
+            domain = negatives(dataset) if strategy.needs_source else None
             outcome = run_cell(cell, dataset, engine, None, lambda text: None, watched, domain)
         except Exception as error:
             if not found.problems:
@@ -329,17 +326,6 @@ def _runs(name: str, found: Findings) -> None:
         f"It ran twice on {outcomes[0].fields['n']} images of digits with a small network of random weights "
         f"({seconds:.0f} s). Its test accuracy there, {accuracy:.2f}, says nothing about what it is worth."
     )
-
-
-def _negatives(target: Dataset) -> SourceDomain:
-    """The same digits, dark on white, as a source."""
-    images, count = 255 - target.pool.images, len(target.pool.ids)
-    part = replace(target.pool, images=images)
-    source = replace(
-        target, name="negatives", fingerprint=digest(["negatives", target.fingerprint]), pool=part
-    )
-    rows = np.arange(count)
-    return SourceDomain(source, part, "none", rows, rows + count, rows)
 
 
 class Watched(Strategy):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
 from bench.backbones import BackboneSpec
 from bench.backbones.weights import Weights
 from bench.datasets import Dataset
+from bench.domains import SourceDomain
+from bench.files import digest
 from bench.records import Cell
 from bench.training.engine import Engine, Network
 from strategies.base import Strategy
@@ -79,3 +83,13 @@ def tiny_cell(strategy: Strategy, dataset: Dataset, image_size: int) -> Cell:
         head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0},
         tuning={"algorithm": "random", "trials": 2},
     )
+
+
+def negatives(target: Dataset) -> SourceDomain:
+    """The pool of a dataset, dark for light, as a source for it."""
+    part = replace(target.pool, images=255 - target.pool.images)
+    source = replace(
+        target, name="negatives", fingerprint=digest(["negatives", target.fingerprint]), pool=part
+    )
+    rows = np.arange(len(part.ids))
+    return SourceDomain(source, part, "none", rows, rows + len(rows), rows)

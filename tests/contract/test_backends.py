@@ -13,7 +13,10 @@ import pytest
 from bench import backend
 
 SCRIPT = Path(__file__).with_name("every_strategy.py")
-SAMPLE = ("scratch", "feature_extraction", "partial_finetune", "norm_only", "l2_sp", "lora", "knn")
+SAMPLE = (
+    "scratch", "feature_extraction", "partial_finetune", "norm_only", "l2_sp", "lora", "knn",
+    "adabn", "deep_coral", "dann",
+)  # fmt: skip
 """One of each way of training; all strategies with ``tests/benchmarks/backends.py``."""
 
 
