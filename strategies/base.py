@@ -52,6 +52,8 @@ class Info:
     """Whether it has batch normalisation, whose statistics are those of a domain."""
     has_source: bool = False
     """Whether there is a labelled dataset of another domain, the source."""
+    has_auxiliary: bool = False
+    """Whether there are labels to be learned beside the target's."""
 
     @property
     def classes(self) -> int:
@@ -93,6 +95,10 @@ class Stage:
             (covariances) or ``mmd`` (distributions); see ``bench.training.alignment``.
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
+        auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
+            uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115); 0: they are not learned.
+        auxiliary_images: which images of the target have them: the ``labelled`` ones that train, or all of the
+            ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
             ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation).
 
@@ -118,6 +124,8 @@ class Stage:
     align: Literal["none", "dann", "coral", "mmd"] = "none"
     align_weight: float = 1.0
     statistics: Literal["train", "target"] = "train"
+    auxiliary: float | Literal["learned"] = 0.0
+    auxiliary_images: Literal["labelled", "pool"] = "labelled"
 
     def __post_init__(self) -> None:
         named = self.cut in ("top", "input")
@@ -150,6 +158,17 @@ class Stage:
                 self.statistics == "train" or self.batch_norm == "trained",
                 "'train' unless batch_norm is 'trained'",
             ),
+            (
+                "auxiliary",
+                self.auxiliary == "learned" or 0 <= _number(self.auxiliary) < float("inf"),
+                "0 or more, or 'learned'",
+            ),
+            (
+                "auxiliary",
+                not self.auxiliary or (self.data == "target" and self.align == "none"),
+                "0 beside a source",
+            ),
+            ("auxiliary_images", self.auxiliary_images in ("labelled", "pool"), "'labelled' or 'pool'"),
         ):
             if not holds:
                 raise ValueError(
@@ -208,6 +227,30 @@ class Fitted:
     """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
     samples: np.ndarray | None = None
     """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
+    auxiliary_labels: int = 0
+    """Labels of auxiliary tasks that it has learned from, of all tasks together."""
+
+
+class AuxiliaryLabels(Protocol):
+    """A task to be learned beside the target's, with classes of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def of_train(self) -> np.ndarray:
+        """Its labels of the images of ``Task.train``, int64 (N,); -1 where there is none."""
+
+    @property
+    def pool(self) -> Examples | None:
+        """The rest of the pool, labelled by this task; in a search without the groups of ``Task.val``."""
+
+    @property
+    def others(self) -> Examples | None:
+        """Images of another dataset, which this task comes from; None if it is of the target's own images."""
 
 
 class Task(Protocol):
@@ -234,6 +277,10 @@ class Task(Protocol):
 
         Without any label of the target ``train`` is empty, and ``val`` holds images of the source.
         """
+
+    @property
+    def auxiliary(self) -> Sequence[AuxiliaryLabels]:
+        """What may be learned beside the target's labels; nothing of it is known of images that validate."""
 
     @property
     def info(self) -> Info: ...
@@ -292,6 +339,10 @@ class Strategy:
     """False: runs once a backbone, whatever its weights."""
     needs_source: ClassVar[bool] = False
     """Whether it learns from a labelled dataset of another domain: only then it is given one."""
+    needs_auxiliary: ClassVar[bool] = False
+    """Whether it learns auxiliary labels: only then it is given any."""
+    counterpart: ClassVar[str] = ""
+    """The strategy that it is without what it adds, by name: the report says what that has brought."""
     needs_labels: ClassVar[bool] = True
     """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""
@@ -305,6 +356,8 @@ class Strategy:
             return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"
         if self.needs_source and not info.has_source:
             return "there is no source dataset (--source-dataset) to adapt from"
+        if self.needs_auxiliary and not info.has_auxiliary:
+            return "there are no auxiliary labels (--auxiliary COLUMN, --auxiliary-dataset) to learn beside its own"
         return None
 
     def space(self, hp: Any) -> None:

@@ -74,6 +74,7 @@ class _Runner:
         self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
         self.domains: dict[tuple[str, str, str], Any] = {}
+        self.auxiliaries: dict[tuple[str, ...], Any] = {}
 
     def dataset(self, cell: Any) -> Any:
         return self._opened(cell, cell.dataset, cell.fingerprint)
@@ -89,6 +90,21 @@ class _Runner:
         if key not in self.domains:
             self.domains[key] = pair(source, self.dataset(cell), cell.source_groups)
         return self.domains[key]
+
+    def auxiliary(self, cell: Any) -> Any:
+        """The auxiliary tasks of a cell."""
+        from bench.auxiliary import of_cell
+
+        marks = (*cell.auxiliary_columns.values(), cell.auxiliary_fingerprint, cell.auxiliary_groups)
+        if not any(marks):
+            return ()
+        key = (cell.fingerprint, *marks)
+        if key not in self.auxiliaries:
+            other = None
+            if cell.auxiliary_fingerprint:
+                other = self._opened(cell, cell.auxiliary_dataset, cell.auxiliary_fingerprint)
+            self.auxiliaries[key] = of_cell(cell, self.dataset(cell), other)
+        return self.auxiliaries[key]
 
     def _opened(self, cell: Any, spec: str, fingerprint: str) -> Any:
         from bench.datasets import open_dataset
@@ -110,7 +126,9 @@ class _Runner:
         try:
             cell = Cell(**job["cell"])
             dataset = self.dataset(cell)
-            outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick, self.domain(cell))
+            outcome = run_cell(
+                cell, dataset, self.engine, job["inference_ms"], tick, self.domain(cell), self.auxiliary(cell)
+            )
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)
             if outcome.samples is not None:

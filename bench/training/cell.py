@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
+from bench.auxiliary import Auxiliary
 from bench.datasets import Dataset, Part, decoding_versions
 from bench.datasets.splits import split_validation, subset
 from bench.domains import SourceDomain
@@ -21,6 +22,7 @@ from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
+from bench.training.multitask import AuxiliaryLabels, labels_of
 from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
@@ -47,6 +49,7 @@ def run_cell(
     inference_ms: float | None,
     tick: Callable[[str], None],
     domain: SourceDomain | None = None,
+    auxiliary: Sequence[Auxiliary] = (),
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -57,6 +60,7 @@ def run_cell(
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
         domain: the cell's source dataset, if it has one.
+        auxiliary: the tasks that it is to learn beside its own.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
@@ -76,6 +80,7 @@ def run_cell(
         image_size=cell.image_size,
         batch_size=cell.batch_size,
         has_source=domain is not None,
+        has_auxiliary=bool(auxiliary),
     )
     reason = strategy.skip(info)
     network = None
@@ -90,7 +95,7 @@ def run_cell(
 
     if domain is not None:
         sizes["n_source"] = len(domain.rows)
-    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick, domain)
+    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick, domain, auxiliary)
     try:
         tuned.run()
         tick("refit on all labels")
@@ -109,6 +114,8 @@ def run_cell(
     fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
     fields["warnings"] = list(final.notes)
     fields["similarity"] = final.similarity
+    if auxiliary:
+        fields["n_auxiliary"] = final.auxiliary_labels
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)  # what search and refit share is computed once
     prefix_seconds = sum(tuned.prefixes.values())
@@ -138,9 +145,10 @@ class _Search:
         val: np.ndarray,
         tick: Callable[[str], None],
         domain: SourceDomain | None,
+        auxiliary: Sequence[Auxiliary],
     ) -> None:
         self.cell, self.dataset, self.strategy, self.info, self.tick = cell, dataset, strategy, info, tick
-        self.train, self.val, self.domain = train, val, domain
+        self.train, self.val, self.domain, self.auxiliary = train, val, domain, auxiliary
         self.trials: list[dict[str, Any]] = []
         self.best: tuple[float, dict[str, Any], Fitted] | None = None
         self.best_hp = HyperParameters()
@@ -245,7 +253,22 @@ class _Search:
             tick=self.tick,
             source=source,
             n_source=0 if self.domain is None else len(self.domain.rows),
+            auxiliary=tuple(self._labels_of(task, np.sort(train), val) for task in self.auxiliary),
         )
+
+    def _labels_of(self, task: Auxiliary, train: np.ndarray, val: np.ndarray | None) -> AuxiliaryLabels:
+        part = self.dataset.pool
+
+        def of_pool(rows: np.ndarray) -> PartExamples:
+            assert task.labels is not None
+            return replace(self.examples(part, "pool", rows, labelled=False), known=task.labels[rows])
+
+        def of_others(rows: np.ndarray) -> PartExamples:
+            assert task.domain is not None
+            other = task.domain
+            return self.examples(other.part, "pool", rows, fingerprint=other.dataset.fingerprint)
+
+        return labels_of(task, train, val, part.groups, of_pool, of_others)
 
     def _source(self, val: np.ndarray | None) -> tuple[PartExamples | None, PartExamples | None]:
         """Examples of the source to learn from, and those that validate where no label of the target is known.

@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.backbones.cuts import Cut, block_of, split
 from bench.training.alignment import Alignment, ReverseGradient
+from bench.training.multitask import LogVariances, MultiTask
 from bench.training.seeds import derived_seed, generator
 from strategies.base import Stage
 
@@ -36,8 +37,11 @@ SMALLEST_RMS = 1e-3
 FUSED_STEPS = 16
 DOMAIN_UNITS = 64
 """Of the hidden layer of the classifier of domains."""
-NEW = ("head_", "lora_", "domain_")
+NEW = ("head_", "lora_", "domain_", "auxiliary_")
 """How the names of layers begin that no backbone has."""
+APART = ("domain_", "auxiliary_")
+"""How the names of those begin that are no part of the classifier."""
+LOG_VARIANCES = "auxiliary_log_variances:0"
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,13 @@ class Trained:
     align: str = "none"
     mixed: bool = False
     """Whether half of the labelled examples of an aligned batch are of the target."""
+    auxiliary: tuple[int, ...] = ()
+    """The classes of each auxiliary task."""
+    learned: bool = False
+    """Whether the weights of their losses are learned."""
 
     @classmethod
-    def of(cls, stage: Stage, mixed: bool = False) -> Trained:
+    def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:
         return cls(
             stage.batch_norm == "trained",
             stage.blocks,
@@ -74,6 +82,8 @@ class Trained:
             stage.rank,
             stage.align,
             mixed and stage.align != "none",
+            auxiliary,
+            bool(auxiliary) and stage.auxiliary == "learned",
         )
 
 
@@ -230,6 +240,8 @@ class Program:
         label_smoothing: float,
     ) -> None:
         self.head = head
+        self.classes = (head.classes, *trained.auxiliary)
+        """Of the target, and of each auxiliary task."""
         self._adapters: list[Adapter] = []
         if cut is None:
             inputs = [keras.Input((backbone.output.shape[-1],))]
@@ -245,6 +257,7 @@ class Program:
         features = keras.layers.BatchNormalization(
             center=False, scale=False, epsilon=1e-5, trainable=False, name="head_standardise"
         )(features)
+        shared = features
         if head.hidden_units:
             features = keras.layers.Dense(head.hidden_units, activation="relu", name="head_hidden")(features)
         aligned = features
@@ -260,6 +273,9 @@ class Program:
             if trained.align == "dann":
                 aligned, self._reverse = _domain_classifier(aligned)
             self.model = _Aligned(ends, [logits, aligned], trained, loss)
+        elif trained.auxiliary:
+            outputs = [logits, *_auxiliary_heads(shared, trained)]
+            self.model = MultiTask(ends, outputs, 1 + len(trained.auxiliary), label_smoothing)
         else:
             self.model = (Selected if some else keras.Model)(ends, logits, name="network")
 
@@ -275,7 +291,7 @@ class Program:
                 if trained.batch_norm:
                     self._batch_norms.append(layer)
         self._head_variables = {
-            id(v) for place, v in self.variables.items() if place.startswith(("head_", "domain_"))
+            id(v) for place, v in self.variables.items() if place.startswith(("head_", *APART))
         }
         blocks = block_of(list(cuts))
         self._depths = {
@@ -301,7 +317,7 @@ class Program:
         self.model.compile(
             optimizer=self.optimizer,
             jit_compile=False,
-            **({} if align else {"loss": loss, "metrics": ["accuracy"]}),
+            **({} if align or trained.auxiliary else {"loss": loss, "metrics": ["accuracy"]}),
         )
         self.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
@@ -314,7 +330,9 @@ class Program:
             )
         self._statistics = TrainingForward(above) if self._batch_norms else None
         self._fused = (
-            _fused_steps(self.model) if cut is None and keras.backend.backend() == "tensorflow" else None
+            _fused_steps(self.model)
+            if cut is None and keras.backend.backend() == "tensorflow" and not trained.auxiliary
+            else None
         )
         self.steps_a_call = 1 if self._fused is None else FUSED_STEPS
         """How many steps ``train_steps`` is best given at once."""
@@ -323,7 +341,7 @@ class Program:
     @property
     def trainable_params(self) -> int:
         """Of the classifier: what only tells domains apart is no part of it."""
-        apart = {id(v) for place, v in self.variables.items() if place.startswith("domain_")}
+        apart = {id(v) for place, v in self.variables.items() if place.startswith(APART)}
         return int(sum(np.prod(v.shape) for v in self.model.trainable_variables if id(v) not in apart))
 
     def warm(self, batch: int) -> None:
@@ -332,7 +350,7 @@ class Program:
             return
         shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
         steps = [np.zeros((1, batch, *s), np.float32) for s in shapes]
-        self.train_steps(steps, np.zeros((1, batch), np.int64), np.zeros(1))
+        self.train_steps(steps, np.zeros((1, batch, len(self.classes)), np.int64), np.zeros(1))
         if not self._warm:
             zeros = [np.zeros((EVALUATION_BATCH, *s), np.float32) for s in shapes]
             self.model.predict_on_batch(_one_or_list(zeros))
@@ -367,6 +385,8 @@ class Program:
 
     def _scale(self, variable: keras.Variable) -> float:
         """What the learning rate is relative to; for vectors and the head, which may start at zero, fixed."""
+        if variable is self.variables.get(LOG_VARIANCES):
+            return 1.0  # of logarithms: a learning rate is itself a relative change of the weights of losses
         if len(variable.shape) < 2 or id(variable) in self._head_variables:
             return TYPICAL_RMS
         return max(float(np.sqrt(np.mean(np.square(np.array(variable))))), SMALLEST_RMS)
@@ -396,26 +416,30 @@ class Program:
 
         Args:
             inputs: float32, (steps, batch, ...) each.
-            labels: integers, (steps, batch); -1 for an example that has none.
+            labels: integers, (steps, batch), with auxiliary tasks (steps, batch, tasks); -1 for an example that has
+                none.
             rates: the learning rate of each step, (steps,).
-            strengths: of what aligns the domains, in each step, (steps,); None: 0.
+            strengths: of what aligns the domains, or the weight of auxiliary losses, in each step, (steps,);
+                None: 0.
 
         Returns:
-            Mean loss and accuracy of each batch, (steps,) both.
+            Mean loss and accuracy of each batch, (steps,) both; with auxiliary tasks, of the target alone.
         """
-        targets = np.eye(self.head.classes, dtype=np.float32)[labels]
-        targets[labels < 0] = 0
+        of_tasks = labels if labels.ndim == 3 else labels[..., None]
+        targets = [_one_hot(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
         if self._fused is not None:
-            losses, accuracies = self._fused(inputs[0], targets, rates.astype(np.float32))
+            losses, accuracies = self._fused(inputs[0], targets[0], rates.astype(np.float32))
             return np.asarray(losses), np.asarray(accuracies)
         measured = []
         for i, rate in enumerate(rates):
             self.optimizer.learning_rate.assign(rate)
-            if isinstance(self.model, _Aligned):
+            if isinstance(self.model, (_Aligned, MultiTask)):
                 strength = 0.0 if strengths is None else float(strengths[i])
                 (self.model.strength if self._reverse is None else self._reverse).assign(strength)
             batch = _one_or_list([tensor[i] for tensor in inputs])
-            measured.append([float(m) for m in self.model.train_on_batch(batch, targets[i])])
+            labelled = _one_or_list([target[i] for target in targets])
+            told = self.model.train_on_batch(batch, labelled, return_dict=True)
+            measured.append([float(told["loss"]), float(told["accuracy"])])
         losses, accuracies = np.array(measured).T
         return losses, accuracies
 
@@ -469,6 +493,25 @@ def _domain_classifier(features: keras.KerasTensor) -> tuple[keras.KerasTensor, 
     reverse = ReverseGradient(name="domain_reverse")
     hidden = keras.layers.Dense(DOMAIN_UNITS, activation="relu", name="domain_hidden")(reverse(features))
     return keras.layers.Dense(1, dtype="float32", name="domain_logit")(hidden), reverse.strength
+
+
+def _auxiliary_heads(features: keras.KerasTensor, trained: Trained) -> list[keras.KerasTensor]:
+    """The logits of each auxiliary task, and log variances where the weights of losses are learned."""
+    found = [
+        keras.layers.Dense(classes, dtype="float32", name=f"auxiliary_logits_{i}")(features)
+        for i, classes in enumerate(trained.auxiliary)
+    ]
+    if trained.learned:
+        tasks = 1 + len(trained.auxiliary)
+        found.append(LogVariances(tasks, dtype="float32", name="auxiliary_log_variances")(features))
+    return found
+
+
+def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """float32 (..., classes); zeros where a label is -1."""
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    targets[labels < 0] = 0
+    return targets
 
 
 def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
