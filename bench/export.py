@@ -236,6 +236,7 @@ def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -
             "data",
             "align",
             "statistics",
+            "auxiliary",
         ):
             if getattr(stage, name) != getattr(plain, name):
                 raise RequestError(

@@ -1,8 +1,8 @@
 """What did auxiliary labels bring? Every strategy that learns some, against the same strategy without them.
 
-The two have the same stages, budget, seeds, labels and test images of the target, and see its images in the same order
-and views. Learning another task beside one's own can do harm, which is called negative transfer (Caruana 1997,
-Multitask learning, doi:10.1023/A:1007379606734, section 4), so that is named.
+The two have the same stages, budget, seeds, labels and test images of the target, and see its images in the same
+order and views. Learning another task beside one's own can do harm, negative transfer (Pan & Yang 2010, A survey on
+transfer learning, doi:10.1109/TKDE.2009.191), so that is named.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def brought(
                     str(dataset), str(backbone), str(source), strategy, counterpart,
                     str(run.cells["auxiliary"].iloc[0]), float(run.cells["n"].median()),
                     float(run.cells["n_auxiliary"].median()), run.accuracy, runs[counterpart].accuracy, comparison,
-                    dict(Counter(map(_weight, run.cells["hyperparameters"]))), _learned(run.cells["cell_id"], curves),
+                    dict(Counter(map(_weight, run.cells["hyperparameters"]))),
+                    _learned(run.cells["cell_id"], curves),
                 )
             )  # fmt: skip
     return found
@@ -124,7 +125,7 @@ def _learned(cells: pd.Series[Any], curves: pd.DataFrame) -> dict[str, float]:
 
 
 def multitask_section(found: Sequence[Brought], several: bool) -> Section | None:
-    """What auxiliary labels brought, as a table with conclusions; None where none were learned beside a counterpart.
+    """What auxiliary labels brought, as a table with conclusions; None where nothing can be compared.
 
     Args:
         found: of ``brought``.
@@ -146,13 +147,12 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
             if mine:
                 each = [f"{name(b)} ({_difference(b.comparison)})" for b in mine[:6]]
                 conclusions.append(f"With {words.count(n)} labels, {said}: {words.listed(each)}.")
-    conclusions += [
-        f"{words.capital(name(b))}, {words.count(b.n)} labels: where the weight of the auxiliary loss was learned, it "
-        f"ended at {words.listed([f'{value:.2g} for {words.clean(task, 40)}' for task, value in b.learned.items()])}, "
-        "with 1 for the target."
-        for b in found
-        if b.learned
-    ][:6]
+    for b in [b for b in found if b.learned][:6]:
+        ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
+        conclusions.append(
+            f"{words.capital(name(b))}, {words.count(b.n)} labels: where the weight of the auxiliary loss was "
+            f"learned, it ended at {words.listed(ends)}, with 1 for the target."
+        )
     return Section(
         conclusions,
         [
@@ -179,9 +179,9 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
             for b in found
         ],
         "Test accuracy with auxiliary labels and, of the same strategy, without: the same stages, images, order of "
-        "images, seeds and number of trials. Points between the two, paired on seeds and test images, with intervals "
-        "corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as the search has "
-        "chosen it by the target's validation images alone, with the number of seeds.",
+        "images, seeds and number of trials. Points between the two, paired on seeds and test images, with "
+        "intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
+        "the search has chosen it by the target's validation images alone, with the number of seeds.",
         [b.strategy for b in found],
     )
 
@@ -209,19 +209,19 @@ def method_lines(run_info: Mapping[str, Any]) -> list[str]:
         known, n = words.count(task["known"]), words.count(task["n"])
         if task["kind"] == "column":
             lines.append(
-                f"Auxiliary labels {name}: a column of the manifest with {classes}, known for {known} of {n} images of "
-                "the pool. Learned are those of a cell's labelled images or, with images=pool, of all images of the "
-                "pool; in tuning never those of images that validate. Those of test images are never read."
+                f"Auxiliary labels {name}: a column of the manifest with {classes}, known for {known} of {n} "
+                "images of the pool. Learned are those of a cell's labelled images or, with images=pool, of all "
+                "images of the pool; in tuning never those of images that validate; those of test images never."
             )
         else:
             lines.append(
-                f"Auxiliary dataset {name}: {known} of {n} images with {classes} of its own; the others share a group "
-                "with test images of the target and are left out. In tuning those that share one with images that "
-                "validate are left out too. Its own test part is not used."
+                f"Auxiliary dataset {name}: {known} of {n} images with {classes} of its own; the others share a "
+                "group with test images of the target and are left out. In tuning those that share one with images "
+                "that validate are left out too. Its own test part is not used."
             )
     if tasks:
         lines.append(
-            "Hyperparameters and epochs are chosen by the target's validation labels alone. A learned weight follows "
-            "the uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115)."
+            "Hyperparameters and epochs are chosen by the target's validation labels alone. A learned weight "
+            "follows the uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115)."
         )
     return lines

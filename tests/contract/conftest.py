@@ -55,6 +55,17 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def auxiliary(digits: Any) -> Any:
+    """Whether a digit is odd, for all but every seventh image of the pool, as an auxiliary task."""
+    import numpy as np
+
+    from bench.auxiliary import Auxiliary
+
+    labels = np.where(np.arange(len(digits.pool.ids)) % 7 == 6, -1, digits.pool.labels % 2)
+    return Auxiliary("parity", ("even", "odd"), "00" * 8, labels=labels)
+
+
+@pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
     from bench.files import sha256_file
