@@ -275,7 +275,7 @@ def canonical(plan: Plan) -> Plan:
             "backbones": [spec.text for spec in specs],
             "strategies": strategies,
             "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
-            "auxiliary": [column.strip().lower() for column in plan.auxiliary],
+            "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
             "auxiliary_dataset": canonical_spec(plan.auxiliary_dataset) if plan.auxiliary_dataset else "",
         }
     )

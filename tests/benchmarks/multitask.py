@@ -2,8 +2,8 @@
 
 Makes a manifest of a folder of clothes (train/, validation/, test/ with class folders) with further columns: where
 on the body a piece is worn, and a fair die, which is of no use. Runs full fine-tuning and multi-task learning with
-each column, with labels of a cell's own images and (--pool) of the whole pool. Prints JSON, and with --table a table
-of means.
+each column, with labels of a cell's own images and (--pool) of the whole pool. Prints JSON, and with --table a
+table of means.
 
     python tests/benchmarks/multitask.py DATA OUT [--seeds 3] [--epochs 12] [--trials 2] [--image-size 64]
         [--fractions 0.05 0.2] [--backbone MobileNet:alpha=0.25] [--weights 0.3 1] [--pool] [--table]
