@@ -11,7 +11,7 @@ from bench.backbones import titled
 from bench.errors import NewerRecord, RecordError
 from bench.files import digest
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever the same cell would give other numbers than before."""
 
 SCHEMA_VERSION = 4
@@ -59,6 +59,8 @@ class Cell:
     backend: str = "tensorflow"
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
+    plugins: dict[str, str] = field(default_factory=dict)
+    """What of it other packages give, see ``bench.plugins.used``: another version of their code is another cell."""
     source_dataset: str = ""
     """The labelled dataset of another domain that is learned from too; empty if none is."""
     source_name: str = ""
@@ -85,6 +87,8 @@ class Cell:
                 del content[name]  # a cell without a source is what it was before there were any
         if not content["auxiliary_groups"]:
             del content["auxiliary_groups"]
+        if not self.plugins:
+            del content["plugins"]
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content

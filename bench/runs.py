@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import cache, provenance
+from bench import backend, cache, plugins, provenance
 from bench.auxiliary import ALL, Auxiliary, auxiliaries, chosen, with_auxiliary
 from bench.auxiliary import description as auxiliary_description
 from bench.backbones import BackboneSpec, check_size, parse_backbone, titled
@@ -30,7 +29,7 @@ from bench.errors import BenchError, RequestError, did_you_mean
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
-from bench.plan import NUMBERLESS, Plan, load_plan, read_toml
+from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_stored_plan
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
@@ -89,7 +88,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     """Checks a plan, opens its datasets (decoding them the first time) and lists its cells.
 
     Args:
-        plan: what to run.
+        plan: what to run; all of its backbones are named.
         say: called with what is being done, when that takes long.
         ask: asks Keras for weights; default: a child process.
 
@@ -250,16 +249,18 @@ class _Resolving(threading.Thread):
 
 
 def canonical(plan: Plan) -> Plan:
-    """The plan with datasets and backbones spelled in the one way that run directories hold.
+    """The plan with datasets and backbones spelled in the one way that run directories hold; ``auto:K`` stays.
 
     Raises:
-        RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
+        RequestError: a strategy, backbone or dataset does not exist, a size does not fit, or the backend cannot
+            be used.
     """
+    backend.check(plan.backend)
     strategies = [get_strategy(text).text for text in plan.strategies]
     for text in strategies:
         if strategies.count(text) > 1:
             raise RequestError("strategies", text, "every strategy once, however it is written")
-    specs = [parse_backbone(text) for text in plan.backbones]
+    specs = [parse_backbone(text) for text in plan.named]
     for spec in specs:
         check_size(spec, plan.image_size)
         if specs.count(spec) > 1:
@@ -269,10 +270,11 @@ def canonical(plan: Plan) -> Plan:
             if other != spec and titled(other.architecture, other.weights) == title:
                 expected = f"names that tell weights apart; {other.text} would be called {title} too"
                 raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
+    auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
     return plan.model_copy(
         update={
             "datasets": [canonical_spec(spec) for spec in plan.datasets],
-            "backbones": [spec.text for spec in specs],
+            "backbones": [*auto, *(spec.text for spec in specs)],
             "strategies": strategies,
             "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
             "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
@@ -313,7 +315,9 @@ def _cell(
         threads=plan.threads,
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
-        backend=keras_backend(),
+        backend=plan.backend,
+        precision=plan.precision,
+        plugins=plugins.used(name, spec.architecture if strategy.uses_backbone else ""),
     )
 
 
@@ -402,6 +406,7 @@ class Run:
                 settings.region,
                 settings.price_per_hour,
                 images,
+                store.read_ranking(),
             )
 
     def recommend(
@@ -547,6 +552,7 @@ def run(
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
     with _executor(executor, ray_address, plan, store, workers, reporter) as runs:
+        plan, chosen = _resolve(plan, store, runs, part, reporter.say)
         prepared = prepare(plan, reporter.say, runs.fetch)
         _check_same(store, prepared)
         try:
@@ -555,6 +561,8 @@ def run(
             expected = f"a directory that can be written ({error.strerror})"
             raise RequestError("out", str(directory), expected) from None
         try:
+            if chosen is not None and store.read_ranking() != chosen:
+                store.write_ranking(chosen)
             ids = [cell.id for cell in prepared.cells]
             stored = {record.cell_id: record for record in store.records(ids)}
             again = AGAIN | set(retry)
@@ -605,13 +613,32 @@ def run(
             store.unlock()
 
 
+def _resolve(
+    plan: Plan, store: Store, runs: Executor, part: Shard | None, say: Callable[[str], None]
+) -> tuple[Plan, dict[str, Any] | None]:
+    """See ``bench.ranking.resolve``. Of several shards the first to come chooses for all."""
+    if plan.auto is None:
+        return plan, None
+    from bench.ranking import resolve
+
+    if part is None:
+        return resolve(plan, store, runs, say)
+    with contextlib.ExitStack() as stack:
+        with store.writing():
+            stack.enter_context(locked(store.directory / ".lock-ranking"))
+        plan, chosen = resolve(plan, store, runs, say)
+        if chosen is not None and store.read_ranking() != chosen:
+            store.write_ranking(chosen)
+        return plan, chosen
+
+
 def _executor(
     kind: str, ray_address: str | None, plan: Plan, store: Store, workers: int | None, reporter: Reporter
 ) -> Executor:
     options: dict[str, Any] = {
         "store": store,
         "threads": plan.threads,
-        "backend": keras_backend(),
+        "backend": plan.backend,
         "cell_seconds": plan.limits.cell_seconds,
         "notify": reporter.event,
     }
@@ -628,11 +655,6 @@ def _executor(
     return LocalExecutor(**options, workers=workers or default_workers())
 
 
-def keras_backend() -> str:
-    """The Keras backend that cells are run with."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
-
-
 def _latencies(
     prepared: Prepared, todo: Sequence[Cell], executor: Any, info: dict[str, Any]
 ) -> dict[str, float | None]:
@@ -646,8 +668,15 @@ def _latencies(
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
         }
-        job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
-        key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
+        job = {
+            "backbone": cell.backbone,
+            "weights": "none",
+            "image_size": cell.image_size,
+            "precision": cell.precision,
+            "head": head,
+        }
+        what = [job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
+        key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}
     for key, job in jobs.items():
@@ -668,7 +697,7 @@ def _latencies(
 def _check_same(store: Store, prepared: Prepared) -> None:
     """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
     if store.plan_path.exists():
-        old = read_toml(store.plan_path)
+        old = read_stored_plan(store.plan_path)
         new = prepared.plan.model_dump(mode="json")
         changed = [key for key in sorted({*old, *new} - {*NUMBERLESS}) if old.get(key) != new.get(key)]
         if changed:
@@ -712,7 +741,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
                 str(store.directory),
                 f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
                 "would no longer belong to it",
-                "Choose another --out, or restore what has changed (Keras backend, weights file, strategy).",
+                "Choose another --out, or restore what has changed (weights, strategy, plug-in).",
             )
 
 
@@ -743,6 +772,7 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git": provenance.git_state(),
         "hardware": provenance.hardware(),
+        "backend": prepared.plan.backend,
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
         "source_dataset": _source_info(prepared),
@@ -750,6 +780,9 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
             key: [task.summary() for task in tasks] for key, tasks in prepared.auxiliary.items() if tasks
         },
         "counterparts": _counterparts({text: get_strategy(text) for text in prepared.plan.strategies}),
+        "plugins": {
+            getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
+        },
         "cells": [cell.id for cell in prepared.cells],
         "notes": list(prepared.notes),
     }

@@ -29,6 +29,7 @@ from reports.across import critical_difference, draw_difference, runs_frame
 from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.alerts import LEVELS, alerts
 from reports.answer import answers, has_several, who
+from reports.backbones import ranking_sections
 from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
@@ -91,6 +92,7 @@ def render(
     region: float = EQUIVALENCE,
     price_per_hour: float = 0.0,
     images: Images | None = None,
+    ranking: dict[str, Any] | None = None,
 ) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
 
@@ -102,6 +104,7 @@ def render(
         region: a difference in accuracy within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         images: gives test images to be shown; None: none is.
+        ranking: the content of ranking.json, if backbones were chosen by it.
 
     Returns:
         The path of the page. The same input gives the same bytes.
@@ -159,6 +162,7 @@ def render(
         failures=_failures(records),
         skipped=_skipped(records),
         hyperparameters=_hyperparameters(records),
+        ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
         datasets=_datasets(run_info),
         provenance=_provenance(run_info),
@@ -386,14 +390,16 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
     lines += _source_method(run_info)
     lines += method_lines(run_info)
     if records:
-        gpus = run_info.get("hardware", {}).get("gpu") or []
+        hardware = run_info.get("hardware", {})
         backends = sorted({record.cell["backend"] for record in records})
+        # Of a Mac, PyTorch uses the GPU by itself.
+        on_gpu = hardware.get("gpu") or ("torch" in backends and "macOS" in hardware.get("os", ""))
         lines.append(
             "The same plan on the same machine gives the same numbers to the last bit, with any number of workers, "
             "resumed or not."
-            if backends == ["tensorflow"] and not gpus
+            if not on_gpu
             else "The same plan again may give numbers that differ in their last digits, and now and then in a "
-            f"choice that hangs on them: {words.listed(backends)}{' on a GPU' if gpus else ''} does not promise "
+            f"choice that hangs on them: {words.listed(backends)} on a GPU does not promise "
             "the order in which sums are taken."
         )
         cell = records[0].cell
@@ -470,10 +476,13 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{source['name']}, {source['spec']}, fingerprint {source['fingerprint'][:12]}",
             )
         )
+    if run_info.get("backend"):
+        rows.append(("Keras backend", run_info["backend"]))
     for key, value in hardware.items():
         if value not in (None, "", []):
             rows.append((key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)))
     if git.get("commit"):
         rows.append(("code", f"{git['commit']}{' with uncommitted changes' if git.get('dirty') else ''}"))
     rows += sorted((run_info.get("versions") or {}).items())
+    rows += sorted((run_info.get("plugins") or {}).items())
     return [(words.clean(key, 60), words.clean(value, 400)) for key, value in rows]

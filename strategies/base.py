@@ -6,6 +6,8 @@ strategy declares its hyperparameters and returns its stages, and the harness do
     class FeatureExtraction(Strategy):
         name = "feature_extraction"
         summary = "Only a new head is trained, on the features of the frozen backbone."
+        when = "There are few labels, or little time."
+        cost = "The measure of all others."
 
         def space(self, hp):
             hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
@@ -16,7 +18,9 @@ strategy declares its hyperparameters and returns its stages, and the harness do
 A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
 
 A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
-returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``.
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``; or a file
+anywhere else, given as ``--strategy package.module:Class`` or declared by a package of its own (CONTRIBUTING shows
+how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -70,7 +74,7 @@ class Stage:
     Args:
         name: as it stands in curves and reports: ``head``, ``finetune``, ``train``.
         cut: ``"top"``: only the head trains; ``"input"``: everything trains; a number in (0, 1):
-            the share of the backbone's blocks, counted from the top, that trains.
+            the share of the backbone's blocks, counted from the top, that trains. Not above that of a stage before.
         learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
             warm-up, then a cosine down to 0 over the stage's epochs.
@@ -101,9 +105,6 @@ class Stage:
             ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
             ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation).
-
-    Raises:
-        ValueError: a value is none of these.
     """
 
     name: str
@@ -126,58 +127,6 @@ class Stage:
     statistics: Literal["train", "target"] = "train"
     auxiliary: float | Literal["learned"] = 0.0
     auxiliary_images: Literal["labelled", "pool"] = "labelled"
-
-    def __post_init__(self) -> None:
-        named = self.cut in ("top", "input")
-        for name, holds, expected in (
-            ("cut", named or 0 < _number(self.cut) < 1, "'top', 'input' or a share above 0 and below 1"),
-            ("learning_rate", 0 < self.learning_rate < float("inf"), "above 0"),
-            ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
-            ("epochs", self.epochs is None or self.epochs >= 1, "None, or 1 or more"),
-            ("weights", self.weights in ("pretrained", "random"), "'pretrained' or 'random'"),
-            ("batch_norm", self.batch_norm in ("frozen", "trained"), "'frozen' or 'trained'"),
-            ("warmup", 0 <= self.warmup < 1, "a share, 0 or more and below 1"),
-            ("blocks", self.blocks >= 0, "0 or more"),
-            ("only", self.only in ("all", "norm", "bias"), "'all', 'norm' or 'bias'"),
-            ("rate_decay", 0 < self.rate_decay <= 1, "above 0 and at most 1"),
-            ("decay_to", self.decay_to in ("zero", "start"), "'zero' or 'start'"),
-            ("mix", 0 <= self.mix <= 1, "between 0 and 1"),
-            ("rank", self.rank >= 0, "0 or more"),
-            ("data", self.data in ("target", "source", "both"), "'target', 'source' or 'both'"),
-            ("align", self.align in ("none", "dann", "coral", "mmd"), "'none', 'dann', 'coral' or 'mmd'"),
-            ("align", self.align == "none" or self.data != "target", "'none' without the source in data"),
-            (
-                "align",
-                self.align == "none" or self.cut != "top",
-                "'none' where no layer of the backbone trains",
-            ),
-            ("align_weight", 0 <= self.align_weight < float("inf"), "0 or more"),
-            ("statistics", self.statistics in ("train", "target"), "'train' or 'target'"),
-            (
-                "statistics",
-                self.statistics == "train" or self.batch_norm == "trained",
-                "'train' unless batch_norm is 'trained'",
-            ),
-            (
-                "auxiliary",
-                self.auxiliary == "learned" or 0 <= _number(self.auxiliary) < float("inf"),
-                "0 or more, or 'learned'",
-            ),
-            (
-                "auxiliary",
-                not self.auxiliary or (self.data == "target" and self.align == "none"),
-                "0 beside a source",
-            ),
-            ("auxiliary_images", self.auxiliary_images in ("labelled", "pool"), "'labelled' or 'pool'"),
-        ):
-            if not holds:
-                raise ValueError(
-                    f"stage {self.name!r}: {name} is {getattr(self, name)!r}; it has to be {expected}"
-                )
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else -1.0
 
 
 class Examples(Protocol):
@@ -328,8 +277,12 @@ class Strategy:
     """Base of all strategies."""
 
     name: ClassVar[str]
-    summary: ClassVar[str]
-    """One line: what it does and when to use it."""
+    summary: ClassVar[str] = ""
+    """One line: what it does."""
+    when: ClassVar[str] = ""
+    """When to use it, one line."""
+    cost: ClassVar[str] = ""
+    """What it costs beside feature extraction with the same number of trials, one line."""
     reference: ClassVar[str] = ""
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1
@@ -340,7 +293,7 @@ class Strategy:
     needs_source: ClassVar[bool] = False
     """Whether it learns from a labelled dataset of another domain: only then it is given one."""
     needs_auxiliary: ClassVar[bool] = False
-    """Whether it learns auxiliary labels: only then it is given any."""
+    """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
     counterpart: ClassVar[str] = ""
     """The strategy that it is without what it adds, by name: the report says what that has brought."""
     needs_labels: ClassVar[bool] = True

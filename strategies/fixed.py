@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.errors import RequestError, did_you_mean
 from strategies.base import Info, Strategy
+from strategies.refuse import stage_problems
 
 
 class Declared:
@@ -59,6 +60,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
         return fixed
     declared = Declared()
     strategy.space(declared)
+    if strategy.needs_auxiliary:
+        declared.Fixed("auxiliary", "all")  # which of the plan's; what learns them is not told
     for option in options.split(","):
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals or name not in declared.values or name in fixed:
@@ -68,12 +71,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
                 expected = f"name=value,... with names among {', '.join(declared.values)}, each once"
             raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
         fixed[name] = declared.values[name] = _value(text, name, value, declared)
-    try:
-        strategy.stages(declared, _EXAMPLE)
-    except NotImplementedError:  # it is no schedule of stages
-        pass
-    except ValueError as error:
-        raise RequestError("strategy", text, f"values that it can use ({error})") from None
+    if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, _EXAMPLE))):
+        raise RequestError("strategy", text, "values that it can use", wrong[0])
     return fixed
 
 

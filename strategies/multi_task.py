@@ -9,7 +9,7 @@ from strategies.base import Info, Stage, Strategy
 from strategies.feature_extraction import head_stage
 from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 
-LEARNED = "learned"
+LEARNED: Literal["learned"] = "learned"
 
 
 class MultiTask(Strategy):
@@ -17,6 +17,8 @@ class MultiTask(Strategy):
     summary = (
         "Full fine-tuning that learns auxiliary labels beside the target's: good where tasks are related."
     )
+    when = "Images have other labels that depend on the same features, and few of the target's own."
+    cost = "Like full fine-tuning; with images=pool or another dataset, twice that for each auxiliary task."
     reference = (
         "Caruana 1997, Multitask learning, doi:10.1023/A:1007379606734; "
         "Kendall et al. 2018, Uncertainty to weigh losses, arXiv:1705.07115"
@@ -27,13 +29,11 @@ class MultiTask(Strategy):
     def space(self, hp: Any) -> None:
         body_space(hp)
         hp.Choice("auxiliary_weight", ["0.3", "0.1", "1", LEARNED], default="0.3")
-        hp.Fixed("auxiliary", "all")
         hp.Fixed("images", "labelled")
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        weight: float | Literal["learned"] = LEARNED
-        if hp.get("auxiliary_weight") != LEARNED:
-            weight = float(hp.get("auxiliary_weight"))
+        given = hp.get("auxiliary_weight")
+        weight = LEARNED if given == LEARNED else float(given)
         images = hp.get("images")
         # On frozen features the tasks share nothing: one weight is as good as another, and trials share the stage.
         first = weight if weight in (0.0, LEARNED) else 1.0

@@ -22,6 +22,7 @@ from bench.training.prefixes import VIEWS
 from bench.training.programs import LOG_VARIANCES, HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
 from strategies.base import Examples, Fitted, Info, Stage
+from strategies.refuse import stage_problems
 
 STATISTICS_IMAGES = 256
 """Training images on which batch statistics are re-estimated before an evaluation during training."""
@@ -144,9 +145,11 @@ class CellTask:
 
         Raises:
             NotFinite: a loss was infinite or not a number.
+            ValueError: this is no schedule that can be trained.
         """
-        assert self.network is not None
-        network = self.network
+        if problems := stage_problems(stages):
+            raise ValueError(" ".join(problems))
+        network = self._network()
         start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
         progress = _Progress(start)
         epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]
@@ -264,14 +267,18 @@ class CellTask:
 
     def features(self, examples: Examples, layers: str = "last") -> np.ndarray:
         """See ``Task.features``."""
-        assert self.network is not None
         assert isinstance(examples, PartExamples)
-        store = self.network.prefixes(None, self.head.pooling, every=layers == "all")
+        store = self._network().prefixes(None, self.head.pooling, every=layers == "all")
         prefix = store.get(examples, Augmentation(), 1)
         if examples is self.train or examples is self.val:
             cut = "top" if layers == "last" else "every"
             self._spent[cut, examples is self.val] = prefix.seconds_per_image * len(examples)
         return np.concatenate(prefix.batch(np.arange(len(examples)), None), axis=1)
+
+    def _network(self) -> Network:
+        if self.network is None:
+            raise ValueError("This strategy says uses_backbone = False, so there is no network for it.")
+        return self.network
 
     @property
     def prefixes(self) -> dict[str, float]:
@@ -320,6 +327,7 @@ class CellTask:
         program.reset(progress.state, self.seed, stage.weight_decay, stage.rate_decay)
         if cut is None and "head_standardise:0" not in progress.state:
             program.standardise(lambda rows: train(rows, None), count)
+        start = program.state() if stage.mix != 1 else {}
         statistics, images = self._statistics(stage, train, count)
 
         # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
@@ -401,15 +409,14 @@ class CellTask:
                 best_state, best_epoch = program.state(), epoch
             if stage.mix != 1:
                 best_state = {
-                    place: value + (1 - stage.mix) * (progress.state.get(place, value) - value)
-                    for place, value in best_state.items()
+                    place: mixed(start[place], value, stage.mix, place) for place, value in best_state.items()
                 }
             program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock
         progress.images += step * batch_size
         progress.epochs.append(best_epoch)
-        progress.state = {**progress.state, **best_state}
+        progress.state = {**progress.state, **program.merged(best_state)}
         return program
 
     def _statistics(
@@ -421,17 +428,18 @@ class CellTask:
             train: gives the inputs of its training images.
             count: how many of these are labelled.
         """
+        inputs = train
         if stage.statistics == "target" and not self._validates_source:
-            images = self.target
-            inputs, _ = self.inputs(stage, images, augmented=False)
-            count = len(images)
-        elif stage.data == "target":
-            return lambda rows: train(rows, None), count
-        else:
-            inputs = train
+            inputs, _ = self.inputs(stage, self.target, augmented=False)
+            count = len(self.target)
         # Not in their order, which in a folder is by class: the first few are to be like all.
-        mixed = generator(self.seed, "statistics").permutation(count)
-        return lambda rows: inputs(mixed[rows], None), count
+        order = generator(self.seed, "statistics").permutation(count)
+        return lambda rows: inputs(order[rows], None), count
+
+
+def mixed(start: np.ndarray, end: np.ndarray, share: float, place: str) -> np.ndarray:
+    """Weights so far on the way from ``start`` to ``end``; of a low-rank product, one factor goes back alone."""
+    return end if place.endswith("_down:0") else end + (1 - share) * (start - end)
 
 
 Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]

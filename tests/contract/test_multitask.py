@@ -133,7 +133,7 @@ def tasks(
         CaptureAuxiliary.tasks.clear()
         cell = make_cell(strategy="capture_auxiliary", **changes)
         outcome: Outcome = run_cell(
-            cell, dataset, engine, None, lambda text: None, None, learned or (auxiliary,)
+            cell, dataset, engine, None, lambda text: None, auxiliary=learned or (auxiliary,)
         )
         assert outcome.fields["status"] == "ok"
         return list(CaptureAuxiliary.tasks)

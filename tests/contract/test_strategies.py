@@ -35,10 +35,11 @@ def test_it_introduces_itself(name: str) -> None:
     assert isinstance(strategy, Strategy)
     assert strategy.name == name
     assert name.isidentifier()
-    assert strategy.summary.strip() == strategy.summary != ""
-    assert "\n" not in strategy.summary
-    assert len(strategy.summary) <= 120
-    assert strategy.summary.endswith(".")
+    for line in (strategy.summary, strategy.when, strategy.cost):
+        assert line.strip() == line != ""
+        assert "\n" not in line
+        assert len(line) <= 120
+        assert line.endswith(".")
     assert strategy.version >= 1
     assert "\n" not in strategy.reference
 
@@ -181,7 +182,7 @@ def go(engine: Any, digits: Any, source: Any, auxiliary: Any, make_cell: Callabl
         tasks = (auxiliary,) if strategy.needs_auxiliary else ()
         domain = source if strategy.needs_source else None
         cell = cell_of(make_cell, name, **changes)
-        return run_cell(cell, dataset, engine, 1.5, lambda text: None, domain, tasks)
+        return run_cell(cell, dataset, engine, 1.5, lambda text: None, domain=domain, auxiliary=tasks)
 
     return run
 

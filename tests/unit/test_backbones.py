@@ -16,7 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.backbones import BACKBONES, BackboneSpec, check_size, parse_backbone, torch_reader, weights
+from bench.backbones import (
+    BACKBONES,
+    BackboneSpec,
+    check_size,
+    parse_backbone,
+    short_backbone,
+    torch_reader,
+    weights,
+)
 from bench.backbones.torch_reader import UnsafePickle, read_tensors
 from bench.backbones.weights import Weights, resolve_weights, verify
 from bench.errors import BenchError, RequestError
@@ -103,6 +111,16 @@ def test_weights_path_is_absolute_and_may_hold_commas(tmp_path, monkeypatch):
     spec = parse_backbone(f"MobileNet:weights={file.name},alpha=0.3")
     assert spec == BackboneSpec("MobileNet", (("alpha", 0.3),), str(file))
     assert parse_backbone(spec.text) == spec
+
+
+def test_a_short_text_names_the_file_without_its_folders():
+    assert short_backbone("MobileNet:alpha=0.5,weights=/a b/c,d/x.weights.h5") == (
+        "MobileNet:alpha=0.5 (weights: x.weights.h5)"
+    )
+    assert short_backbone("MobileNet:weights=none") == "MobileNet (weights: none)"
+    assert short_backbone("MobileNet:weights=source:/a b/clothes") == "MobileNet (source: clothes)"
+    for text in ("MobileNet", "MobileNet:alpha=0.5", "auto:3"):
+        assert short_backbone(text) == text
 
 
 def test_check_size():
