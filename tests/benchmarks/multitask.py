@@ -91,8 +91,8 @@ def main() -> None:
         write_manifest(options.data, manifest)
     strategies = ["full_finetune"]
     for weight in options.weights:
-        for column in ("body", "die"):
-            for images in ("labelled", "pool") if options.pool else ("labelled",):
+        for images in ("labelled", "pool") if options.pool else ("labelled",):
+            for column in ("body", "die"):
                 given = [f"auxiliary={column}", *([f"auxiliary_weight={weight}"] if weight else [])]
                 given += ["images=pool"] if images == "pool" else []
                 strategies.append(f"multi_task:{','.join(given)}")

@@ -306,7 +306,7 @@ def test_a_second_dataset_is_in_the_cell(animals: Make, folder: Make) -> None:
         ({"auxiliary_dataset": "digits", "strategies": ["majority"]}, "a strategy that uses it: multi_task"),
         ({"auxiliary_groups": "names"}, "an auxiliary_dataset beside it"),
         ({"auxiliary": ["legs", "legs"]}, "every value once"),
-        ({"auxiliary": ["legs"], "strategies": ["multi_task:auxiliary=legs"]}, "Did you mean 'legs'"),
+        ({"auxiliary": ["legs"], "strategies": ["multi_task:auxiliary=lags"]}, "Did you mean 'legs'"),
         ({"strategies": ["multi_task:auxiliary=legs"]}, "auxiliary as one of all"),
     ],
 )
