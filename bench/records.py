@@ -80,13 +80,14 @@ class Cell:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("dataset", "dataset_name", "source_dataset", "source_name"):
             del content[name]
-        for name in ("auxiliary_dataset", "auxiliary_name"):
-            del content[name]
-        for name in ("source_fingerprint", "source_groups", "auxiliary_columns", "auxiliary_fingerprint"):
+        for name in ("source_fingerprint", "source_groups"):
             if not content[name]:
                 del content[name]  # a cell without a source is what it was before there were any
-        if not content["auxiliary_groups"]:
-            del content["auxiliary_groups"]
+        for name in ("auxiliary_dataset", "auxiliary_name"):
+            del content[name]
+        for name in ("auxiliary_columns", "auxiliary_fingerprint", "auxiliary_groups"):
+            if not content[name]:
+                del content[name]
         if not self.plugins:
             del content["plugins"]
         if self.weights_sha256:
