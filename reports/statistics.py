@@ -206,6 +206,21 @@ class Decision:
         return [c.candidate for c in self.comparisons if c.verdict in verdicts]
 
 
+_NEEDED = [
+    "dataset", "backbone", "weights", "strategy", "fraction", "seed", "source_dataset", "cell_id", "n", "n_test",
+    "accuracy", "total_seconds", "inference_ms_per_image", "params",
+]  # fmt: skip
+
+
+def succeeded(results: pd.DataFrame) -> pd.DataFrame:
+    """The cells that have an accuracy, with the columns that statistics need: a wide frame takes long to divide.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+    """
+    return results.loc[(results["status"] == "ok") & results["accuracy"].notna(), _NEEDED]
+
+
 def decide(
     results: pd.DataFrame, directory: Path | None = None, region: float = EQUIVALENCE
 ) -> list[Decision]:
@@ -217,9 +232,8 @@ def decide(
             images is replaced by its upper bound.
         region: differences within plus or minus this are equivalent.
     """
-    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
     decisions = []
-    for key, cells in ok.groupby(["dataset", "fraction"], sort=True):
+    for key, cells in succeeded(results).groupby(["dataset", "fraction"], sort=True):
         dataset, fraction = str(key[0]), float(str(key[1]))
         floor = cells.loc[cells["strategy"] == "majority", "accuracy"].mean()
         trained = cells[cells["strategy"] != "majority"]
@@ -483,6 +497,18 @@ class Spread:
             middle = (few + many) // 2
             few, many = (few, middle) if settles(self.seeds, middle) else (middle, many)
         return seeds, many
+
+
+def rank_correlation(first: Floats, second: Floats) -> tuple[float, float]:
+    """Spearman's, and its two-sided p by Student's t with n - 2 degrees of freedom."""
+    from scipy import special
+
+    ranks = pd.DataFrame({"first": first, "second": second}).rank()
+    related = float(ranks.corr().to_numpy()[0, 1])
+    if not math.isfinite(related) or abs(related) >= 1:
+        return related, 0.0
+    t = related * math.sqrt((len(first) - 2) / (1 - related**2))
+    return related, float(2 * special.stdtr(len(first) - 2, -abs(t)))
 
 
 def _t_quantile(level: float, degrees: float) -> float:
