@@ -97,7 +97,7 @@ def test_help_and_negative_transfer_are_named(tmp_path: Path) -> None:
 def test_weights_are_told_with_what_was_learned(tmp_path: Path) -> None:
     b = found_in(tmp_path)[BODY, 341]
     assert b.weights == {"0.3": 2, "learned": 2}
-    last = len([p for p in made(tmp_path)[-1].curves if p["run"] == "refit"])
+    last = len([p for p in made(tmp_path / "again")[-1].curves if p["run"] == "refit"])
     assert b.learned == {"body": pytest.approx(last + 0.5)}
     section = multitask_section([b], False)
     assert section is not None
