@@ -54,6 +54,13 @@ SourceDataset = Annotated[
     str | None,
     typer.Option(metavar="D", help="Labelled, the same classes, another look: for dann, adabn, ..."),
 ]
+Auxiliaries = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="A further column of the manifest, for multi_task. May be repeated."),
+]
+AuxiliaryDataset = Annotated[
+    str | None, typer.Option(metavar="D", help="Another dataset, with classes of its own, for multi_task.")
+]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
 Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
 Epochs = Annotated[int | None, typer.Option(help="Cap of the last stage.  Default: 20.")]
@@ -83,6 +90,8 @@ def run(
     strategy: Strategies = None,
     fractions: Fractions = None,
     source_dataset: SourceDataset = None,
+    auxiliary: Auxiliaries = None,
+    auxiliary_dataset: AuxiliaryDataset = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -115,8 +124,8 @@ def run(
     from bench.runs import run as run_plan
 
     resolved = _plan(
-        plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
-        set_,
+        plan, dataset, backbone, weights, strategy, fractions, source_dataset, auxiliary, auxiliary_dataset, seeds,
+        trials, epochs, image_size, set_,
     )  # fmt: skip
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
@@ -148,6 +157,8 @@ def plan(
     strategy: Strategies = None,
     fractions: Fractions = None,
     source_dataset: SourceDataset = None,
+    auxiliary: Auxiliaries = None,
+    auxiliary_dataset: AuxiliaryDataset = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -163,8 +174,8 @@ def plan(
     from bench.runs import canonical, default_out, prepare
 
     resolved = _plan(
-        plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
-        set_,
+        plan, dataset, backbone, weights, strategy, fractions, source_dataset, auxiliary, auxiliary_dataset, seeds,
+        trials, epochs, image_size, set_,
     )  # fmt: skip
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
@@ -470,6 +481,8 @@ def _plan(
     strategy: list[str] | None,
     fractions: str | None,
     source_dataset: str | None,
+    auxiliary: list[str] | None,
+    auxiliary_dataset: str | None,
     seeds: int | None,
     trials: int | None,
     epochs: int | None,
@@ -489,6 +502,8 @@ def _plan(
         "strategies": strategy or None,
         "fractions": None if fractions is None else _numbers("fractions", fractions),
         "source_dataset": source_dataset,
+        "auxiliary": auxiliary or None,
+        "auxiliary_dataset": auxiliary_dataset,
         "seeds": seeds,
         "tuning.trials": trials,
         "epochs": epochs,

@@ -88,13 +88,8 @@ def pair(source: Dataset, target: Dataset, grouping: str = "auto") -> SourceDoma
     """
     if source.fingerprint == target.fingerprint:
         raise RequestError("source_dataset", source.spec, f"another dataset than the target {target.name}")
-    parts = (source.pool, target.pool, target.test)
-    part = replace(source.pool, labels=_matched(source, target))
-    grouping = _grouping(parts) if grouping == "auto" else grouping
-    groups = _groups(source, target, grouping)
-    of_source, of_pool, of_test = np.split(groups, np.cumsum([len(p.ids) for p in parts])[:-1])
-    rows = np.flatnonzero(~np.isin(of_source, of_test))
-    counts = np.bincount(part.labels[rows], minlength=len(target.class_names))
+    found = beside(source, target, grouping, replace(source.pool, labels=_matched(source, target)))
+    counts = np.bincount(found.part.labels[found.rows], minlength=len(target.class_names))
     if counts.min() < 2:
         scarce = [target.class_names[c] for c in np.flatnonzero(counts < 2).tolist()]
         raise RequestError(
@@ -103,7 +98,23 @@ def pair(source: Dataset, target: Dataset, grouping: str = "auto") -> SourceDoma
             f"at least two images of every class that share no group with test images of {target.name}",
             f"There are not in {_listed(scarce)}.",
         )
-    return SourceDomain(source, part, grouping, of_source, of_pool, rows)
+    return found
+
+
+def beside(other: Dataset, target: Dataset, grouping: str = "auto", part: Part | None = None) -> SourceDomain:
+    """Finds what must not lie on two sides of another dataset and the target.
+
+    Args:
+        other, target: opened at one image size and resizing.
+        grouping: see ``pair``.
+        part: the pool of ``other`` with other labels; default: its own.
+    """
+    parts = (other.pool, target.pool, target.test)
+    grouping = _grouping(parts) if grouping == "auto" else grouping
+    groups = _groups(other, target, grouping)
+    of_other, of_pool, of_test = np.split(groups, np.cumsum([len(p.ids) for p in parts])[:-1])
+    rows = np.flatnonzero(~np.isin(of_other, of_test))
+    return SourceDomain(other, part or other.pool, grouping, of_other, of_pool, rows)
 
 
 def description(domain: SourceDomain, target: Dataset) -> list[str]:

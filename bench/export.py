@@ -261,6 +261,13 @@ def _method(strategy: Strategy, name: str) -> str:
             expected,
             "It learns from a source dataset, too: choose another with --strategy.",
         )
+    if strategy.needs_auxiliary:
+        raise RequestError(
+            "strategy",
+            name,
+            expected,
+            "It learns auxiliary labels, too: choose another with --strategy.",
+        )
     if type(strategy).fit is Strategy.fit:
         return ""
     if not strategy.uses_backbone:

@@ -135,6 +135,12 @@ class Plan(_Section):
     """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
     source_groups: Literal["auto", "names", "none"] = "auto"
     """Which of its images count as one group with images of the dataset, see ``bench.domains.pair``."""
+    auxiliary: list[Annotated[str, Field(min_length=1)]] = []
+    """Further columns of the manifest, for strategies that learn their labels beside the dataset's own."""
+    auxiliary_dataset: str = ""
+    """Another dataset, with classes of its own, for the same strategies."""
+    auxiliary_groups: Literal["auto", "names", "none"] = "auto"
+    """Like ``source_groups``, of the auxiliary dataset."""
     # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
     backend: Literal["tensorflow", "torch", "jax"] = Field(default_factory=backends.asked_for)  # type: ignore[arg-type]
     # mixed: activations of 16 bits, weights and head of 32; faster on GPUs and on CPUs with AVX512-BF16.
@@ -152,21 +158,23 @@ class Plan(_Section):
             raise ValueError("auto:K once")
         return values
 
-    @field_validator("datasets", "backbones", "strategies", "fractions")
+    @field_validator("datasets", "backbones", "strategies", "fractions", "auxiliary")
     @classmethod
     def _distinct(cls, values: list[Any]) -> list[Any]:
         twice = [v for i, v in enumerate(values) if v in values[:i]]
         if twice:
             raise ValueError(f"every value once; {twice[0]!r} is given twice")
-        return sorted(values) if isinstance(values[0], float) else values
+        return sorted(values) if values and isinstance(values[0], float) else values
 
     @model_serializer(mode="wrap")
     def _without_source(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A plan without a source is written, and hashed, as before there were any.
+        # A plan without a source is written, and hashed, as before there were any; so with auxiliary labels.
         content: dict[str, Any] = handler(self)
-        if not self.source_dataset:
-            for key in ("source_dataset", "source_groups"):
-                content.pop(key, None)
+        unused = [] if self.source_dataset else ["source_dataset", "source_groups"]
+        unused += [] if self.auxiliary else ["auxiliary"]
+        unused += [] if self.auxiliary_dataset else ["auxiliary_dataset", "auxiliary_groups"]
+        for key in unused:
+            content.pop(key, None)
         return content
 
     @property
@@ -296,6 +304,8 @@ def _validated(content: dict[str, Any]) -> Plan:
         raise RequestError("fractions", 0.0, _SHARE, remedy)
     if plan.source_groups != "auto" and not plan.source_dataset:
         raise RequestError("source_groups", plan.source_groups, "a source_dataset beside it")
+    if plan.auxiliary_groups != "auto" and not plan.auxiliary_dataset:
+        raise RequestError("auxiliary_groups", plan.auxiliary_groups, "an auxiliary_dataset beside it")
     return plan
 
 

@@ -264,6 +264,12 @@ def print_plan(prepared: Prepared, out: Path) -> None:
                 f"  source {shown(domain.dataset.name)}: {len(domain.rows):,} labelled images, {domain.left_out:,} "
                 "more left out for test images that they share a group with"
             )
+        for task in prepared.auxiliary.get(dataset.fingerprint, ()):
+            about = task.summary()
+            print(
+                f"  auxiliary {shown(task.name)}: {about['known']:,} of {about['n']:,} images labelled, "
+                f"{len(task.class_names)} classes"
+            )
     for note in prepared.notes:
         print(f"Note: {shown(note)}")
     for warning in prepared.warnings:

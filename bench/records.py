@@ -67,6 +67,13 @@ class Cell:
     source_fingerprint: str = ""
     source_groups: str = ""
     """What makes images of both one group, see ``bench.domains.SourceDomain``."""
+    auxiliary_columns: dict[str, str] = field(default_factory=dict)
+    """Columns of the manifest that are learned beside the label, with their fingerprints."""
+    auxiliary_dataset: str = ""
+    """The dataset with classes of its own that is learned beside it; empty if none is."""
+    auxiliary_name: str = ""
+    auxiliary_fingerprint: str = ""
+    auxiliary_groups: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -76,6 +83,11 @@ class Cell:
         for name in ("source_fingerprint", "source_groups"):
             if not content[name]:
                 del content[name]  # a cell without a source is what it was before there were any
+        for name in ("auxiliary_dataset", "auxiliary_name"):
+            del content[name]
+        for name in ("auxiliary_columns", "auxiliary_fingerprint", "auxiliary_groups"):
+            if not content[name]:
+                del content[name]
         if not self.plugins:
             del content["plugins"]
         if self.weights_sha256:
@@ -109,6 +121,8 @@ class Record:
     n_test: int | None = None
     n_source: int | None = None
     """Labelled images of the source dataset that the refit had. Since schema 4."""
+    n_auxiliary: int | None = None
+    """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
     metrics: dict[str, float] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set."""
     costs: dict[str, float | None] = field(default_factory=dict)

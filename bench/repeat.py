@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench import backend, provenance
+from bench.auxiliary import of_column
 from bench.datasets import open_dataset
 from bench.errors import RequestError, did_you_mean
 from bench.execution.local import Event, LocalExecutor
@@ -69,9 +70,14 @@ def repeat(
     for field, spec, fingerprint in (
         ("dataset", cell.dataset, cell.fingerprint),
         ("source_dataset", cell.source_dataset, cell.source_fingerprint),
+        ("auxiliary_dataset", cell.auxiliary_dataset, cell.auxiliary_fingerprint),
     ):
         if spec and open_dataset(spec, cell.image_size, cell.resizing).fingerprint != fingerprint:
             raise RequestError(field, spec, "the data of the run; images or labels have changed")
+    for name, fingerprint in cell.auxiliary_columns.items():
+        column = of_column(open_dataset(cell.dataset, cell.image_size, cell.resizing), name)
+        if column is None or column.fingerprint != fingerprint:
+            raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
     store = Store(Path(directory))
     limit = load_plan(store.plan_path).limits.cell_seconds
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import backend, cache, plugins, provenance
+from bench.auxiliary import ALL, Auxiliary, auxiliaries, chosen, with_auxiliary
+from bench.auxiliary import description as auxiliary_description
 from bench.backbones import BackboneSpec, check_size, parse_backbone, titled
 from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_source
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
+from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair
-from bench.errors import BenchError, RequestError
+from bench.errors import BenchError, RequestError, did_you_mean
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
@@ -30,7 +33,8 @@ from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_stored_plan
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
-from strategies import STRATEGIES, get_strategy
+from strategies import STRATEGIES, get_strategy, spelled
+from strategies.fixed import Declared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +62,8 @@ class Prepared:
     sources: tuple[WeightSource, ...] = ()
     domains: Mapping[str, SourceDomain] = field(default_factory=dict)
     """The source dataset as it stands to each dataset, by fingerprint; empty if there is none."""
+    auxiliary: Mapping[str, tuple[Auxiliary, ...]] = field(default_factory=dict)
+    """The auxiliary tasks of each dataset, by its fingerprint."""
 
     @property
     def source_dataset(self) -> Dataset | None:
@@ -72,7 +78,8 @@ class Prepared:
     @property
     def warnings(self) -> list[str]:
         """What speaks against the datasets and the sources, a sentence each."""
-        data = [*self.datasets, *filter(None, [self.source_dataset])]
+        beside = {t.name: t.domain.dataset for tasks in self.auxiliary.values() for t in tasks if t.domain}
+        data = [*self.datasets, *filter(None, [self.source_dataset]), *beside.values()]
         of_data = [f"{dataset.name}: {found}" for dataset in data for found in dataset.warnings]
         return of_data + [LEARNED_NOTHING.format(s.name) for s in self.sources if not s.learned]
 
@@ -92,6 +99,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     strategies = {name: get_strategy(name) for name in plan.strategies}
     specs = [parse_backbone(text) for text in plan.backbones]
     _check_source(plan, strategies)
+    _check_auxiliary(plan, strategies)
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
@@ -109,6 +117,11 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for domain in domains.values():
             for seed in range(plan.seeds if 0 in plan.fractions else 0):
                 domain.divided(seed)
+    other = None
+    if plan.auxiliary_dataset:
+        other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
+    tasks = auxiliaries(datasets, plan.auxiliary, other, plan.auxiliary_groups)
+    _check_chosen(strategies, tasks)
     weights = {spec: Weights("none", "", None) for spec in specs}
     weights |= resolving.result()
     texts = [spec.weights for spec in specs if uses_weights and spec.weights.startswith(PREFIX)]
@@ -126,8 +139,13 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                         cell = _cell(plan, dataset, spec, weights[spec], name, strategy, fraction, seed)
                         if strategy.needs_source and domains:
                             cell = _with_source(cell, domains[dataset.fingerprint])
+                        if strategy.needs_auxiliary:
+                            mine = chosen(tasks[dataset.fingerprint], _auxiliary_of(strategy))
+                            cell = with_auxiliary(cell, mine)
                         cells.setdefault(cell.id, cell)
     notes = [line for d in datasets if domains for line in description(domains[d.fingerprint], d)]
+    notes += [line for d in datasets for line in auxiliary_description(tasks[d.fingerprint], d)]
+    notes += _without_counterpart(strategies)
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
     notes += [
@@ -136,7 +154,9 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for source in sources
         if (source.image_size, source.resizing) != (plan.image_size, plan.resizing)
     ]
-    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), domains)
+    return Prepared(
+        plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), domains, tasks
+    )
 
 
 def _check_source(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
@@ -155,6 +175,52 @@ def _check_source(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
             f"{', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} some",
             "Run fraction 0 without them, in a run of its own.",
         )
+
+
+def _check_auxiliary(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
+    """Refuses auxiliary labels that nothing uses."""
+    given = {"auxiliary": plan.auxiliary, "auxiliary_dataset": plan.auxiliary_dataset}
+    for field_name, value in given.items():
+        if value and not any(strategy.needs_auxiliary for strategy in strategies.values()):
+            able = [name for name in STRATEGIES if get_strategy(name).needs_auxiliary]
+            raise RequestError(field_name, value, f"a strategy that uses it: {', '.join(able)}")
+
+
+def _check_chosen(strategies: Mapping[str, Strategy], tasks: Mapping[str, tuple[Auxiliary, ...]]) -> None:
+    """Refuses a strategy that names an auxiliary task that there is not."""
+    names = dict.fromkeys(task.name for mine in tasks.values() for task in mine)
+    for text, strategy in strategies.items():
+        name = _auxiliary_of(strategy)
+        if strategy.needs_auxiliary and name != ALL and name not in names:
+            expected = f"auxiliary as one of {', '.join([ALL, *map(shown, names)])}"
+            remedy = did_you_mean(name, names) or "Columns are named by --auxiliary COLUMN."
+            raise RequestError("strategy", text, expected, remedy)
+
+
+def _auxiliary_of(strategy: Strategy) -> str:
+    """Which auxiliary tasks a strategy is to learn: the name of one, or all."""
+    return str(strategy.fixed.get("auxiliary", ALL))
+
+
+def _counterparts(strategies: Mapping[str, Strategy]) -> dict[str, str]:
+    """By strategy, the one that it is without auxiliary labels, with the same given hyperparameters."""
+    found = {}
+    for text, strategy in strategies.items():
+        if strategy.counterpart:
+            declared = Declared()
+            get_strategy(strategy.counterpart).space(declared)
+            fixed = {name: value for name, value in strategy.fixed.items() if name in declared.values}
+            found[text] = ":".join([strategy.counterpart, *([spelled(fixed)] if fixed else [])])
+    return found
+
+
+def _without_counterpart(strategies: Mapping[str, Strategy]) -> list[str]:
+    """Says which strategies have nothing in this plan to be compared with."""
+    return [
+        f"Without {other} beside it, the report cannot say what auxiliary labels brought to {text}."
+        for text, other in _counterparts(strategies).items()
+        if other not in strategies
+    ]
 
 
 class _Resolving(threading.Thread):
@@ -211,6 +277,8 @@ def canonical(plan: Plan) -> Plan:
             "backbones": [*auto, *(spec.text for spec in specs)],
             "strategies": strategies,
             "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
+            "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
+            "auxiliary_dataset": canonical_spec(plan.auxiliary_dataset) if plan.auxiliary_dataset else "",
         }
     )
 
@@ -708,6 +776,10 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
         "source_dataset": _source_info(prepared),
+        "auxiliary": {
+            key: [task.summary() for task in tasks] for key, tasks in prepared.auxiliary.items() if tasks
+        },
+        "counterparts": _counterparts({text: get_strategy(text) for text in prepared.plan.strategies}),
         "plugins": {
             getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
         },

@@ -35,6 +35,7 @@ from reports.drawing import FigureInfo
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
+from reports.multitask import brought, method_lines, multitask_section
 from reports.sections import (
     cost_table,
     gaps_table,
@@ -141,6 +142,9 @@ def render(
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
         adaptation=adaptation_section(adaptations(results, directory, region), results, several),
+        multitask=multitask_section(
+            brought(results, curves, run_info.get("counterparts", {}), directory, region), several
+        ),
         pictures=[] if images is None else pictures(records, directory),
         depth=depth_section(depths),
         depth_figures=[
@@ -384,6 +388,7 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         "whose interval excludes zero is a difference; all else is undecided.",
     ]
     lines += _source_method(run_info)
+    lines += method_lines(run_info)
     if records:
         hardware = run_info.get("hardware", {})
         backends = sorted({record.cell["backend"] for record in records})

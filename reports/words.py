@@ -36,6 +36,7 @@ STRATEGY_NAMES = {
     "mmd": "MMD",
     "dann": "DANN",
     "cycle_gan": "CycleGAN",
+    "multi_task": "multi-task learning",
     "majority": "majority class",
 }
 

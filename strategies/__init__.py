@@ -37,6 +37,7 @@ STRATEGIES: dict[str, str] = {
     "mmd": "strategies.mmd:MeanDiscrepancy",
     "dann": "strategies.dann:DomainAdversarial",
     "cycle_gan": "strategies.cycle_gan:CycleGan",
+    "multi_task": "strategies.multi_task:MultiTask",
     "majority": "strategies.majority:Majority",
 }
 """Name to ``module:class``."""

@@ -56,6 +56,8 @@ class Info:
     """Whether it has batch normalisation, whose statistics are those of a domain."""
     has_source: bool = False
     """Whether there is a labelled dataset of another domain, the source."""
+    has_auxiliary: bool = False
+    """Whether there are labels to be learned beside the target's."""
 
     @property
     def classes(self) -> int:
@@ -97,6 +99,10 @@ class Stage:
             (covariances) or ``mmd`` (distributions); see ``bench.training.alignment``.
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
+        auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
+            uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115); 0: they are not learned.
+        auxiliary_images: which images of the target have them: the ``labelled`` ones that train, or all of the
+            ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
             ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation).
     """
@@ -119,6 +125,8 @@ class Stage:
     align: Literal["none", "dann", "coral", "mmd"] = "none"
     align_weight: float = 1.0
     statistics: Literal["train", "target"] = "train"
+    auxiliary: float | Literal["learned"] = 0.0
+    auxiliary_images: Literal["labelled", "pool"] = "labelled"
 
 
 class Examples(Protocol):
@@ -168,6 +176,30 @@ class Fitted:
     """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
     samples: np.ndarray | None = None
     """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
+    auxiliary_labels: int = 0
+    """Labels of auxiliary tasks that it has learned from, of all tasks together."""
+
+
+class AuxiliaryLabels(Protocol):
+    """A task to be learned beside the target's, with classes of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def of_train(self) -> np.ndarray:
+        """Its labels of the images of ``Task.train``, int64 (N,); -1 where there is none."""
+
+    @property
+    def pool(self) -> Examples | None:
+        """The rest of the pool, labelled by this task; in a search without the groups of ``Task.val``."""
+
+    @property
+    def others(self) -> Examples | None:
+        """Images of another dataset, which this task comes from; None if it is of the target's own images."""
 
 
 class Task(Protocol):
@@ -194,6 +226,10 @@ class Task(Protocol):
 
         Without any label of the target ``train`` is empty, and ``val`` holds images of the source.
         """
+
+    @property
+    def auxiliary(self) -> Sequence[AuxiliaryLabels]:
+        """What may be learned beside the target's labels; nothing of it is known of images that validate."""
 
     @property
     def info(self) -> Info: ...
@@ -256,6 +292,10 @@ class Strategy:
     """False: runs once a backbone, whatever its weights."""
     needs_source: ClassVar[bool] = False
     """Whether it learns from a labelled dataset of another domain: only then it is given one."""
+    needs_auxiliary: ClassVar[bool] = False
+    """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
+    counterpart: ClassVar[str] = ""
+    """The strategy that it is without what it adds, by name: the report says what that has brought."""
     needs_labels: ClassVar[bool] = True
     """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""
@@ -269,6 +309,8 @@ class Strategy:
             return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"
         if self.needs_source and not info.has_source:
             return "there is no source dataset (--source-dataset) to adapt from"
+        if self.needs_auxiliary and not info.has_auxiliary:
+            return "there are no auxiliary labels (--auxiliary COLUMN, --auxiliary-dataset) to learn beside its own"
         return None
 
     def space(self, hp: Any) -> None:

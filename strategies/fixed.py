@@ -60,6 +60,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
         return fixed
     declared = Declared()
     strategy.space(declared)
+    if strategy.needs_auxiliary:
+        declared.Fixed("auxiliary", "all")  # which of the plan's; what learns them is not told
     for option in options.split(","):
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals or name not in declared.values or name in fixed:
@@ -80,10 +82,14 @@ _EXAMPLE = Info("image", ("a", "b"), n=100, has_weights=True, image_size=96, bat
 def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     if name in declared.choices:
         found = {str(choice).lower(): choice for choice in declared.choices[name]}
+        if value.lower() not in found and _is_number(value) and any(map(_is_number, found)):
+            return value
         if value.lower() not in found:
             raise RequestError("strategy", text, f"{name} as one of {', '.join(found)}")
         return found[value.lower()]
     kind = type(declared.values[name])
+    if kind is str:
+        return value
     try:
         number = kind(value)
     except ValueError:
@@ -91,3 +97,10 @@ def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     if number is None or not abs(number) < float("inf"):
         raise RequestError("strategy", text, f"{name} as {'a whole number' if kind is int else 'a number'}")
     return number
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return abs(float(text)) < float("inf")
+    except ValueError:
+        return False

@@ -16,7 +16,16 @@ TOLERANCE = 1e-3
 
 _CHOICES = {
     name: get_args(get_type_hints(Stage)[name])
-    for name in ("weights", "batch_norm", "only", "decay_to", "data", "align", "statistics")
+    for name in (
+        "weights",
+        "batch_norm",
+        "only",
+        "decay_to",
+        "data",
+        "align",
+        "statistics",
+        "auxiliary_images",
+    )
 }
 
 
@@ -76,6 +85,10 @@ def _problems(stage: Stage) -> list[str]:
             _is_number(stage.align_weight) and stage.align_weight >= 0,
             "a number of at least 0",
         ),
+        "auxiliary": (
+            stage.auxiliary == "learned" or (_is_number(stage.auxiliary) and stage.auxiliary >= 0),
+            "a number of at least 0, or 'learned'",
+        ),
         "rate_decay": (_is_number(stage.rate_decay) and stage.rate_decay > 0, "a number above 0"),
         "mix": (_is_number(stage.mix) and 0 <= stage.mix <= 1, "a share from 0 to 1"),
         **{
@@ -99,6 +112,10 @@ def _problems(stage: Stage) -> list[str]:
         found.append(f"weights='random' with cut={cut!r}; what lies below a cut is always pretrained")
     elif stage.align != "none" and stage.data == "target":
         found.append(f"align={stage.align!r} with data='target'; two domains are needed to align them")
+    elif stage.auxiliary and stage.data != "target":
+        found.append(
+            f"auxiliary={stage.auxiliary!r} with data={stage.data!r}; it stands beside 'target' alone"
+        )
     elif stage.statistics == "target" and stage.batch_norm != "trained":
         found.append("statistics='target' with batch_norm='frozen', whose statistics stay what they were")
     elif stage.rank and set(body) & {"blocks", "only"}:

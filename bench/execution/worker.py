@@ -81,6 +81,7 @@ class _Runner:
         self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
         self.domains: dict[tuple[str, str, str], Any] = {}
+        self.auxiliaries: dict[tuple[str, ...], Any] = {}
 
     def dataset(self, spec: str, image_size: int, resizing: str, fingerprint: str) -> Any:
         from bench.datasets import open_dataset
@@ -105,6 +106,22 @@ class _Runner:
             self.domains[key] = pair(source, dataset, cell.source_groups)
         return self.domains[key]
 
+    def auxiliary(self, cell: Any, dataset: Any) -> Any:
+        """The auxiliary tasks of a cell."""
+        from bench.auxiliary import of_cell
+
+        marks = (*cell.auxiliary_columns.values(), cell.auxiliary_fingerprint, cell.auxiliary_groups)
+        if not any(marks):
+            return ()
+        key = (cell.fingerprint, *marks)
+        if key not in self.auxiliaries:
+            other = None
+            if cell.auxiliary_fingerprint:
+                where = (cell.auxiliary_dataset, cell.image_size, cell.resizing)
+                other = self.dataset(*where, cell.auxiliary_fingerprint)
+            self.auxiliaries[key] = of_cell(cell, dataset, other)
+        return self.auxiliaries[key]
+
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
         """The fields of the record of a cell; predictions are left in the file that the job names, and in a
         pretraining the weights, and what baselines answer, in the folder that it names."""
@@ -115,7 +132,13 @@ class _Runner:
             cell = Cell(**job["cell"])
             dataset = self.dataset(cell.dataset, cell.image_size, cell.resizing, cell.fingerprint)
             outcome = run_cell(
-                cell, dataset, self.engine, job["inference_ms"], tick, domain=self.domain(cell, dataset)
+                cell,
+                dataset,
+                self.engine,
+                job["inference_ms"],
+                tick,
+                domain=self.domain(cell, dataset),
+                auxiliary=self.auxiliary(cell, dataset),
             )
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
+from bench.auxiliary import Auxiliary
 from bench.datasets import Dataset
 from bench.datasets.splits import split_validation, subset
 from bench.domains import SourceDomain
@@ -21,6 +22,7 @@ from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples, content_key
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
+from bench.training.multitask import AuxiliaryLabels, labels_of
 from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
@@ -49,6 +51,7 @@ def run_cell(
     tick: Callable[[str], None],
     strategy: Strategy | None = None,
     domain: SourceDomain | None = None,
+    auxiliary: Sequence[Auxiliary] = (),
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -60,6 +63,7 @@ def run_cell(
         tick: called with a short text of what is being done.
         strategy: stands in for the one that the cell names.
         domain: the cell's source dataset, if it has one.
+        auxiliary: the tasks that it is to learn beside its own.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
@@ -81,6 +85,7 @@ def run_cell(
         image_size=cell.image_size,
         batch_size=cell.batch_size,
         has_source=domain is not None,
+        has_auxiliary=bool(auxiliary),
     )
     reason = strategy.skip(info)
     network = None
@@ -95,7 +100,7 @@ def run_cell(
 
     if domain is not None:
         sizes["n_source"] = len(domain.rows)
-    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick, domain)
+    tuned = _Search(cell, dataset, network, strategy, info, train, val, tick, domain, auxiliary)
     try:
         tuned.run()
         tick("refit on all labels")
@@ -115,6 +120,8 @@ def run_cell(
     fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
     fields["warnings"] = list(final.notes)
     fields["similarity"] = final.similarity
+    if auxiliary:
+        fields["n_auxiliary"] = final.auxiliary_labels
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)  # what search and refit share is computed once
     prefix_seconds = sum(tuned.prefixes.values())
@@ -150,9 +157,10 @@ class _Search:
         val: np.ndarray,
         tick: Callable[[str], None],
         domain: SourceDomain | None,
+        auxiliary: Sequence[Auxiliary],
     ) -> None:
         self.cell, self.dataset, self.strategy, self.info, self.tick = cell, dataset, strategy, info, tick
-        self.train, self.val, self.domain = train, val, domain
+        self.train, self.val, self.domain, self.auxiliary = train, val, domain, auxiliary
         self.trials: list[dict[str, Any]] = []
         self.best: tuple[float, dict[str, Any], Fitted] | None = None
         self.best_hp = HyperParameters()
@@ -258,7 +266,20 @@ class _Search:
             tick=self.tick,
             source=source,
             n_source=0 if self.domain is None else len(self.domain.rows),
+            auxiliary=tuple(self._labels_of(task, np.sort(train), val) for task in self.auxiliary),
         )
+
+    def _labels_of(self, task: Auxiliary, train: np.ndarray, val: np.ndarray | None) -> AuxiliaryLabels:
+        def of_pool(rows: np.ndarray) -> PartExamples:
+            assert task.labels is not None
+            return replace(self.examples("pool", rows, labelled=False), known=task.labels[rows])
+
+        def of_others(rows: np.ndarray) -> PartExamples:
+            assert task.domain is not None
+            cell, other = self.cell, task.domain.dataset
+            return PartExamples.in_dataset(other, "pool", cell.image_size, cell.resizing, rows)
+
+        return labels_of(task, train, val, self.dataset.pool.groups, of_pool, of_others)
 
     def _source(self, val: np.ndarray | None) -> tuple[PartExamples | None, PartExamples | None]:
         """Examples of the source to learn from, and those that validate where no label of the target is known.

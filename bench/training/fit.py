@@ -17,8 +17,9 @@ from bench.training.augmentation import Augmentation
 from bench.training.engine import Network
 from bench.training.examples import PartExamples
 from bench.training.metrics import accuracy, log_loss
+from bench.training.multitask import AuxiliaryLabels, Beside, learned_weights
 from bench.training.prefixes import VIEWS
-from bench.training.programs import HeadConfig, Program, State, Trained
+from bench.training.programs import LOG_VARIANCES, HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
 from strategies.base import Examples, Fitted, Info, Stage
 from strategies.refuse import stage_problems
@@ -116,6 +117,7 @@ class CellTask:
         tick: called now and then with what is being done, for progress.
         source: see ``Task``.
         n_source: labelled examples of the source in the refit, which a search may have fewer of.
+        auxiliary: see ``Task``.
         memory: see ``Task``.
     """
 
@@ -133,6 +135,7 @@ class CellTask:
     tick: Callable[[str], None] = lambda text: None
     source: PartExamples | None = None
     n_source: int = 0
+    auxiliary: tuple[AuxiliaryLabels, ...] = ()
     memory: dict[str, Any] = field(default_factory=dict)
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
     _spent: dict[tuple[str, bool], float] = field(default_factory=dict)
@@ -181,6 +184,7 @@ class CellTask:
             prefixes=progress.prefixes,
             notes=notes,
             similarity=self._similarity(stages, progress.state),
+            auxiliary_labels=self._auxiliary_labels(stages),
         )
 
     @property
@@ -220,6 +224,35 @@ class CellTask:
         if stage.data == "target" or (stage.data == "both" and len(self.train)):
             found.append(self.train)
         return found
+
+    def _auxiliary(self, stage: Stage) -> tuple[AuxiliaryLabels, ...]:
+        """The auxiliary tasks that a stage learns."""
+        if not stage.auxiliary:
+            return ()
+        if not self.auxiliary:
+            raise ValueError(f"stage {stage.name!r} learns auxiliary labels, and there are none")
+        return self.auxiliary
+
+    def _auxiliary_labels(self, stages: list[Stage]) -> int:
+        """How many auxiliary labels stages learn from."""
+        counts = [sum(a.count(stage.auxiliary_images) for a in self._auxiliary(stage)) for stage in stages]
+        return max(counts)
+
+    def _beside(self, stage: Stage, index: int, size: int) -> tuple[Beside | None, float]:
+        """What adds images with auxiliary labels alone to batches, if there are any; seconds of their prefixes."""
+        parts, spent = [], 0.0
+        for place, task in enumerate(self._auxiliary(stage)):
+            images = task.beside(stage.auxiliary_images)
+            if images is None:
+                continue
+            inputs, seconds = self.inputs(stage, images, augmented=True)
+            known = np.full((len(images), 1 + len(self.auxiliary)), -1, np.int64)
+            known[:, 1 + place] = images.labels
+            rng = generator(self.seed, "auxiliary", index, place, self.refit_epochs is None)
+            parts.append((inputs, known, _Order(len(images), rng).next))
+            spent += seconds
+        rng = generator(self.seed, "auxiliary", index, self.refit_epochs is None)
+        return (Beside(parts, size, rng) if parts else None), spent
 
     def _similarity(self, stages: list[Stage], state: State) -> list[dict[str, Any]]:
         """How far a refit has led a pretrained backbone away, on a sample of its own training images."""
@@ -269,17 +302,21 @@ class CellTask:
         cut = self.network.cut(stage.cut)
         batch_size = batch_size_of(stage, self.info.n, self.batch_size, self.n_source)
         labelled = self._labelled(stage)
-        trained = Trained.of(stage, mixed=len(labelled) > 1)
+        auxiliary = self._auxiliary(stage)
+        trained = Trained.of(stage, len(labelled) > 1, tuple(task.classes for task in auxiliary))
         program = self.network.program(cut, self.head, trained, LABEL_SMOOTHING)
         shares = [batch_size] if len(labelled) == 1 else [batch_size - batch_size // 2, batch_size // 2]
         aligned = [self.target] if stage.align != "none" else []
         parts = [*labelled, *aligned]
         counts = [*shares, *(batch_size for _ in aligned)]
-        program.warm(sum(counts))
+        beside, of_beside = self._beside(stage, index, batch_size)
+        program.warm(sum(counts) + (batch_size * len(beside.parts) if beside else 0))
         found = [self.inputs(stage, part, augmented=True) for part in parts]
         train = joined([inputs for inputs, _ in found], [len(part) for part in parts])
-        spent = sum(seconds for _, seconds in found)
+        spent = of_beside + sum(seconds for _, seconds in found)
         known = np.concatenate([*(part.labels for part in labelled), *(np.full(len(t), -1) for t in aligned)])
+        if auxiliary:
+            known = np.column_stack([known, *(task.of_train for task in auxiliary)])
         count = sum(map(len, labelled))
         val = None
         if self.val is not None:
@@ -345,10 +382,12 @@ class CellTask:
                     steps = min(program.steps_a_call, end - step)
                     over = (np.arange(step, step + steps) + 0.5) / horizon
                     rates = np.array([stage.learning_rate * schedule(s, stage.warmup) for s in over])
-                    strengths = np.array([stage.align_weight * strength(s) for s in over])
+                    strengths = _strengths(stage, over)
                     rows = np.concatenate([order.next() for _ in range(steps)])
                     tensors = [x.reshape(steps, -1, *x.shape[1:]) for x in train(rows, rng)]
-                    labels = known[rows].reshape(steps, -1)
+                    labels = known[rows].reshape(steps, -1, *known.shape[1:])
+                    if beside is not None:
+                        tensors, labels = beside.added(tensors, labels, steps)
                     both = np.stack(program.train_steps(tensors, labels, rates, strengths))
                     if not np.isfinite(both[0]).all():
                         bad = int(np.flatnonzero(~np.isfinite(both[0]))[0])
@@ -361,6 +400,9 @@ class CellTask:
                 train_loss, train_accuracy = np.concatenate(measured, axis=1).mean(axis=1)
                 epoch += 1
                 point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
+                if trained.learned:
+                    weights = learned_weights(np.array(program.variables[LOG_VARIANCES]))
+                    point |= {f"weight of {t.name}": w for t, w in zip(auxiliary, weights, strict=True)}
                 self.tick(f"{stage.name} epoch {epoch}/{epochs}")
             if best_state is None:  # the refit: the last weights, with statistics of all its images
                 program.reestimate(statistics, images)
@@ -470,6 +512,13 @@ class _Order:
             self.queue = np.concatenate([self.queue, self.rng.permutation(self.count)])
         rows, self.queue = self.queue[:size], self.queue[size:]
         return rows
+
+
+def _strengths(stage: Stage, over: np.ndarray) -> np.ndarray:
+    """How strong what stands beside a stage's own loss is at these shares of its steps; 0 where it is learned."""
+    if stage.auxiliary:
+        return np.full(len(over), 0.0 if stage.auxiliary == "learned" else stage.auxiliary)
+    return np.array([stage.align_weight * strength(s) for s in over])
 
 
 def schedule(progress: float, warmup: float) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.backbones.cuts import Cut, block_of, split
 from bench.training.alignment import Alignment, ReverseGradient
+from bench.training.multitask import LogVariances, MultiTask
 from bench.training.seeds import derived_seed, generator
 from strategies.base import Stage
 
@@ -37,8 +38,11 @@ STEPS_A_CALL = 16
 """How many steps of a head alone are done together; their images are drawn together, with any backend."""
 DOMAIN_UNITS = 64
 """Of the hidden layer of the classifier of domains."""
-NEW = ("head_", "lora_", "domain_")
+NEW = ("head_", "lora_", "domain_", "auxiliary_")
 """How the names of layers begin that no backbone has."""
+APART = ("domain_", "auxiliary_")
+"""How the names of those begin that are no part of the classifier."""
+LOG_VARIANCES = "auxiliary_log_variances:0"
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,13 @@ class Trained:
     align: str = "none"
     mixed: bool = False
     """Whether half of the labelled examples of an aligned batch are of the target."""
+    auxiliary: tuple[int, ...] = ()
+    """The classes of each auxiliary task."""
+    learned: bool = False
+    """Whether the weights of their losses are learned."""
 
     @classmethod
-    def of(cls, stage: Stage, mixed: bool = False) -> Trained:
+    def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:
         return cls(
             stage.batch_norm == "trained",
             stage.blocks,
@@ -75,6 +83,8 @@ class Trained:
             stage.rank,
             stage.align,
             mixed and stage.align != "none",
+            auxiliary,
+            bool(auxiliary) and stage.auxiliary == "learned",
         )
 
 
@@ -230,6 +240,8 @@ class Program:
         label_smoothing: float,
     ) -> None:
         self.head = head
+        self.classes = (head.classes, *trained.auxiliary)
+        """Of the target, and of each auxiliary task."""
         self._adapters: list[Adapter] = []
         if cut is None:
             inputs = [keras.Input((backbone.output.shape[-1],))]
@@ -246,6 +258,7 @@ class Program:
         features = keras.layers.BatchNormalization(
             center=False, scale=False, epsilon=1e-5, trainable=False, dtype="float32", name="head_standardise"
         )(features)
+        shared = features
         if head.hidden_units:
             features = keras.layers.Dense(
                 head.hidden_units, activation="relu", dtype="float32", name="head_hidden"
@@ -262,6 +275,9 @@ class Program:
             if trained.align == "dann":
                 aligned, self._reverse = _domain_classifier(aligned)
             self.model = _Aligned(ends, [logits, aligned], trained, loss)
+        elif trained.auxiliary:
+            outputs = [logits, *_auxiliary_heads(shared, trained)]
+            self.model = MultiTask(ends, outputs, 1 + len(trained.auxiliary), label_smoothing)
         else:
             self.model = keras.Model(ends, logits, name="network")
 
@@ -278,7 +294,7 @@ class Program:
                     if trained.batch_norm:
                         self._batch_norms.append(part)
         self._head_variables = {
-            id(v) for place, v in self.variables.items() if place.startswith(("head_", "domain_"))
+            id(v) for place, v in self.variables.items() if place.startswith(("head_", *APART))
         }
         blocks = block_of(list(cuts))
         self._depths = {
@@ -313,7 +329,7 @@ class Program:
             optimizer=self.optimizer,
             # JAX compiles with XLA or not at all; with TensorFlow, XLA is five times slower on a CPU.
             jit_compile=keras.backend.backend() == "jax",
-            **({} if align else {"loss": loss, "metrics": ["accuracy"]}),
+            **({} if align or trained.auxiliary else {"loss": loss, "metrics": ["accuracy"]}),
         )
         # With float16 Keras wraps the optimizer in one that scales the loss (Micikevicius et al. 2018,
         # arXiv:1710.03740), by a factor that it adapts.
@@ -328,7 +344,9 @@ class Program:
             )
         self._statistics = TrainingForward(above) if self._batch_norms else None
         self._fused = (
-            _fused_steps(self.model) if cut is None and keras.backend.backend() == "tensorflow" else None
+            _fused_steps(self.model)
+            if cut is None and keras.backend.backend() == "tensorflow" and not trained.auxiliary
+            else None
         )
         self.steps_a_call = STEPS_A_CALL if cut is None else 1
         """How many steps ``train_steps`` is best given at once."""
@@ -337,7 +355,7 @@ class Program:
     @property
     def trainable_params(self) -> int:
         """Of the classifier: what only tells domains apart is no part of it."""
-        apart = {id(v) for place, v in self.variables.items() if place.startswith("domain_")}
+        apart = {id(v) for place, v in self.variables.items() if place.startswith(APART)}
         return int(sum(np.prod(v.shape) for v in self.model.trainable_variables if id(v) not in apart))
 
     def warm(self, batch: int) -> None:
@@ -346,7 +364,7 @@ class Program:
             return
         shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
         steps = [np.zeros((1, batch, *s), np.float32) for s in shapes]
-        self.train_steps(steps, np.zeros((1, batch), np.int64), np.zeros(1))
+        self.train_steps(steps, np.zeros((1, batch, len(self.classes)), np.int64), np.zeros(1))
         if not self._warm:
             zeros = [np.zeros((EVALUATION_BATCH, *s), np.float32) for s in shapes]
             self.model.predict_on_batch(_one_or_list(zeros))
@@ -384,6 +402,8 @@ class Program:
 
     def _scale(self, variable: keras.Variable) -> float:
         """What the learning rate is relative to; for vectors and the head, which may start at zero, fixed."""
+        if variable is self.variables.get(LOG_VARIANCES):
+            return 1.0  # of logarithms: a learning rate is itself a relative change of the weights of losses
         if len(variable.shape) < 2 or id(variable) in self._head_variables:
             return TYPICAL_RMS
         return max(float(np.sqrt(np.mean(np.square(np.array(variable))))), SMALLEST_RMS)
@@ -422,26 +442,30 @@ class Program:
 
         Args:
             inputs: float32, (steps, batch, ...) each.
-            labels: integers, (steps, batch); -1 for an example that has none.
+            labels: integers, (steps, batch), with auxiliary tasks (steps, batch, tasks); -1 for an example that has
+                none.
             rates: the learning rate of each step, (steps,).
-            strengths: of what aligns the domains, in each step, (steps,); None: 0.
+            strengths: of what aligns the domains, or the weight of auxiliary losses, in each step, (steps,);
+                None: 0.
 
         Returns:
-            Mean loss and accuracy of each batch, (steps,) both.
+            Mean loss and accuracy of each batch, (steps,) both; with auxiliary tasks, of the target alone.
         """
-        targets = np.eye(self.head.classes, dtype=np.float32)[labels]
-        targets[labels < 0] = 0
+        of_tasks = labels if labels.ndim == 3 else labels[..., None]
+        targets = [_one_hot(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
         if self._fused is not None:
-            losses, accuracies = self._fused(inputs[0], targets, rates.astype(np.float32))
+            losses, accuracies = self._fused(inputs[0], targets[0], rates.astype(np.float32))
             return np.asarray(losses), np.asarray(accuracies)
         measured = []
         for i, rate in enumerate(rates):
             self.optimizer.learning_rate.assign(rate)
-            if isinstance(self.model, _Aligned):
+            if isinstance(self.model, (_Aligned, MultiTask)):
                 strength = 0.0 if strengths is None else float(strengths[i])
                 (self.model.strength if self._reverse is None else self._reverse).assign(strength)
             batch = _one_or_list([tensor[i] for tensor in inputs])
-            measured.append([float(m) for m in self.model.train_on_batch(batch, targets[i])])
+            labelled = _one_or_list([target[i] for target in targets])
+            told = self.model.train_on_batch(batch, labelled, return_dict=True)
+            measured.append([float(told["loss"]), float(told["accuracy"])])
         losses, accuracies = np.array(measured).T
         return losses, accuracies
 
@@ -500,6 +524,25 @@ def _domain_classifier(features: keras.KerasTensor) -> tuple[keras.KerasTensor, 
 
 def _zero(variable: keras.Variable) -> None:
     variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+
+
+def _auxiliary_heads(features: keras.KerasTensor, trained: Trained) -> list[keras.KerasTensor]:
+    """The logits of each auxiliary task, and log variances where the weights of losses are learned."""
+    found = [
+        keras.layers.Dense(classes, dtype="float32", name=f"auxiliary_logits_{i}")(features)
+        for i, classes in enumerate(trained.auxiliary)
+    ]
+    if trained.learned:
+        tasks = 1 + len(trained.auxiliary)
+        found.append(LogVariances(tasks, dtype="float32", name="auxiliary_log_variances")(features))
+    return found
+
+
+def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """float32 (..., classes); zeros where a label is -1."""
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    targets[labels < 0] = 0
+    return targets
 
 
 def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:

@@ -135,7 +135,7 @@ INFO = Info("image", tuple("0123456789"), 72, True, SIZE, 32, 20_000)
 
 
 def _skips(strategy: Strategy, found: Findings) -> None:
-    here = replace(INFO, has_source=strategy.needs_source)
+    here = replace(INFO, has_source=strategy.needs_source, has_auxiliary=strategy.needs_auxiliary)
     for info in (here, replace(here, has_weights=False), replace(here, has_norm=False, has_bias=False)):
         with _told_as("skip()", found):
             reason = strategy.skip(info)
@@ -284,7 +284,7 @@ def _runs(name: str, found: Findings) -> None:
     backend.load(1)
     from bench.datasets import open_dataset
     from bench.training.cell import run_cell
-    from bench.training.tiny import TinyEngine, negatives, tiny_cell
+    from bench.training.tiny import TinyEngine, negatives, parity, tiny_cell
 
     dataset = open_dataset("digits", SIZE)
     began = time.perf_counter()
@@ -296,7 +296,8 @@ def _runs(name: str, found: Findings) -> None:
         cell = tiny_cell(strategy, dataset, SIZE)
         try:
             domain = negatives(dataset) if strategy.needs_source else None
-            outcome = run_cell(cell, dataset, engine, None, lambda text: None, watched, domain)
+            tasks = (parity(dataset),) if strategy.needs_auxiliary else ()
+            outcome = run_cell(cell, dataset, engine, None, lambda text: None, watched, domain, tasks)
         except Exception as error:
             if not found.problems:
                 found.wrong(_sentence(error, found))
@@ -334,7 +335,7 @@ class Watched(Strategy):
     def __init__(self, strategy: Strategy, found: Findings) -> None:
         self.strategy, self.found = strategy, found
         self.read: set[str] = set()
-        for trait in ("uses_backbone", "uses_weights", "needs_source", "needs_labels"):
+        for trait in ("uses_backbone", "uses_weights", "needs_source", "needs_labels", "needs_auxiliary"):
             setattr(self, trait, getattr(strategy, trait))
 
     def skip(self, info: Info) -> str | None:

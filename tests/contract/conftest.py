@@ -55,6 +55,14 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def auxiliary(digits: Any) -> Any:
+    """Whether a digit is odd, for all but every seventh image of the pool, as an auxiliary task."""
+    from bench.training.tiny import parity
+
+    return parity(digits)
+
+
+@pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
     import keras

@@ -26,7 +26,7 @@ def main(folder: Path, names: list[str]) -> None:
 
     from bench.datasets import open_dataset
     from bench.training.cell import run_cell
-    from bench.training.tiny import TinyEngine, negatives, tiny_cell
+    from bench.training.tiny import TinyEngine, negatives, parity, tiny_cell
     from strategies import STRATEGIES, get_strategy
 
     dataset = open_dataset("digits", SIZE)
@@ -47,7 +47,8 @@ def main(folder: Path, names: list[str]) -> None:
         strategy = get_strategy(name)
         cell = tiny_cell(strategy, dataset, SIZE)
         domain = negatives(dataset) if strategy.needs_source else None
-        outcome = run_cell(cell, dataset, engine, None, lambda text: None, domain=domain)
+        tasks = (parity(dataset),) if strategy.needs_auxiliary else ()
+        outcome = run_cell(cell, dataset, engine, None, lambda text: None, domain=domain, auxiliary=tasks)
         seconds.setdefault(name, time.perf_counter() - start)
         if outcome.probabilities is None:
             failed[name] = outcome.fields

@@ -15,7 +15,7 @@ from bench import backend
 SCRIPT = Path(__file__).with_name("every_strategy.py")
 SAMPLE = (
     "scratch", "feature_extraction", "partial_finetune", "norm_only", "l2_sp", "lora", "knn",
-    "adabn", "deep_coral", "dann",
+    "adabn", "deep_coral", "dann", "multi_task",
 )  # fmt: skip
 """One of each way of training; all strategies with ``tests/benchmarks/backends.py``."""
 

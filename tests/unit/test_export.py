@@ -58,7 +58,8 @@ def test_markdown_stays_text() -> None:
 
 def test_every_field_of_a_stage_can_be_spelled_out() -> None:
     of_two_domains = {"data", "align", "align_weight", "statistics"}
-    assert {field.name for field in dataclasses.fields(Stage)} - of_two_domains == {
+    of_several_tasks = {"auxiliary", "auxiliary_images"}
+    assert {field.name for field in dataclasses.fields(Stage)} - of_two_domains - of_several_tasks == {
         *export.SIMPLE_FIELDS,
         *export._macros("train_fields.py.j2"),
     }
@@ -76,9 +77,11 @@ def test_only_fields_with_an_effect_are_spelled_out(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_can_be_spelled_out_but_the_floor_and_those_with_a_source(name: str) -> None:
+def test_every_strategy_can_be_spelled_out_but_the_floor_and_those_with_other_labels(name: str) -> None:
+    strategy = get_strategy(name)
     refusal = "looks at no image" if name == "majority" else "source dataset"
-    if name == "majority" or get_strategy(name).needs_source:
+    refusal = "auxiliary labels" if strategy.needs_auxiliary else refusal
+    if name == "majority" or strategy.needs_source or strategy.needs_auxiliary:
         with pytest.raises(RequestError, match=refusal):
             export._method(get_strategy(name), name)
     else:

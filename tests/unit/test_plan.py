@@ -226,9 +226,10 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "datasets": ["other"], "backbones": ["other"], "strategies": ["other"], "fractions": [0.5], "seeds": 4,
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
-        "tuning": {"trials": 5},
+        "tuning": {"trials": 5}, "auxiliary": ["body"], "auxiliary_dataset": "other",
     }  # fmt: skip
-    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, "source_dataset", "source_groups"}
+    beside = {"source_dataset", "source_groups", "auxiliary_groups"}
+    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}
     assert len(hashes | {plan.hash()}) == len(others) + 1
     assert all(re.fullmatch("[0-9a-f]{6}", text) for text in hashes)

@@ -31,9 +31,13 @@ OTHERS: dict[str, Any] = {
     "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},
     "source_dataset": "/data/drawings", "source_name": "drawings",
     "source_fingerprint": "e123456789abcdef", "source_groups": "names",
+    "auxiliary_columns": {"body": "a123456789abcdef"}, "auxiliary_dataset": "/data/birds",
+    "auxiliary_name": "birds", "auxiliary_fingerprint": "b123456789abcdef", "auxiliary_groups": "names",
 }  # fmt: skip
 
-NAMES_ONLY = {"dataset", "dataset_name", "source_dataset", "source_name"}
+NAMES_ONLY = {
+    "dataset", "dataset_name", "source_dataset", "source_name", "auxiliary_dataset", "auxiliary_name"
+}  # fmt: skip
 """Where data lie and how they are called: the fingerprint is what counts."""
 
 
