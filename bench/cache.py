@@ -23,6 +23,7 @@ KINDS = {
     "prefixes": "outputs of frozen layers",
     "latency": "measured latencies of networks",
     "weights": "converted weights",
+    "ranking": "scores of backbones",
 }
 
 

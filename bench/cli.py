@@ -32,7 +32,12 @@ Datasets = Annotated[
 ]
 Backbones = Annotated[
     list[str] | None,
-    typer.Option("--backbone", metavar="B", help="Such as MobileNet:alpha=0.25,weights=none."),
+    typer.Option(
+        "--backbone",
+        "--backbones",
+        metavar="B",
+        help="Such as MobileNet:alpha=0.25; auto:5: the best by rank.",
+    ),
 ]
 Weights = Annotated[
     list[str] | None,
@@ -57,6 +62,13 @@ Ways = Annotated[
 ]
 Shots = Annotated[str | None, typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5.")]
 Episodes = Annotated[int | None, typer.Option(help="Few-shot: how many.  Default: 1000.")]
+Auxiliaries = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="A further column of the manifest, for multi_task. May be repeated."),
+]
+AuxiliaryDataset = Annotated[
+    str | None, typer.Option(metavar="D", help="Another dataset, with classes of its own, for multi_task.")
+]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
 Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
 Epochs = Annotated[int | None, typer.Option(help="Cap of the last stage.  Default: 20.")]
@@ -90,6 +102,8 @@ def run(
     ways: Ways = None,
     shots: Shots = None,
     episodes: Episodes = None,
+    auxiliary: Auxiliaries = None,
+    auxiliary_dataset: AuxiliaryDataset = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -122,8 +136,8 @@ def run(
     from bench.runs import run as run_plan
 
     resolved = _plan(
-        plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
-        set_, _few_shot(protocol, ways, shots, episodes),
+        plan, dataset, backbone, weights, strategy, fractions, source_dataset, auxiliary, auxiliary_dataset, seeds,
+        trials, epochs, image_size, set_, _few_shot(protocol, ways, shots, episodes),
     )  # fmt: skip
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
@@ -159,6 +173,8 @@ def plan(
     ways: Ways = None,
     shots: Shots = None,
     episodes: Episodes = None,
+    auxiliary: Auxiliaries = None,
+    auxiliary_dataset: AuxiliaryDataset = None,
     seeds: Seeds = None,
     trials: Trials = None,
     epochs: Epochs = None,
@@ -171,15 +187,23 @@ def plan(
 ) -> None:
     """Lists the cells of a plan and what they will cost.  Runs nothing, but for --calibrate."""
     from bench.progress import print_plan
-    from bench.runs import default_out, prepare
+    from bench.runs import canonical, default_out, prepare
 
     resolved = _plan(
-        plan, dataset, backbone, weights, strategy, fractions, source_dataset, seeds, trials, epochs, image_size,
-        set_, _few_shot(protocol, ways, shots, episodes),
+        plan, dataset, backbone, weights, strategy, fractions, source_dataset, auxiliary, auxiliary_dataset, seeds,
+        trials, epochs, image_size, set_, _few_shot(protocol, ways, shots, episodes),
     )  # fmt: skip
-    prepared = prepare(resolved, lambda text: print(text, file=sys.stderr))
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
+    if resolved.auto is not None:
+        from bench.ranking import executor, resolve
+        from bench.store import Store
+
+        resolved = canonical(resolved)
+        out = out or default_out(resolved)
+        with executor(resolved) as runs:
+            resolved, _ = resolve(resolved, Store(out), runs, _tell)
+    prepared = prepare(resolved, _tell)
     if calibrate:
         import tempfile
 
@@ -190,6 +214,60 @@ def plan(
             print("Calibrating.", file=sys.stderr)
             run_plan(calibration(prepared.plan), folder)
     print_plan(prepared, out or default_out(prepared.plan))
+
+
+@app.command()
+def rank(
+    dataset: Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")],
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone", "--backbones", metavar="B", help="To rank beside all whose weights are here."
+        ),
+    ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Ranks no others than those of --backbone.")] = False,
+    image_size: ImageSize = None,
+    images: Annotated[
+        int | None, typer.Option(help="Labelled images to look at, at most.  Default: 5000.")
+    ] = None,
+    download: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Downloads missing weights of up to M million parameters.  Default: 30; 0: none.",
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A run to compare with.  Default: one in runs/ on the same images."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Backbones at a time.  Default: one a core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    set_: Set = None,
+) -> None:
+    """Orders backbones for a dataset, and predicts the accuracy of a linear probe.  Trains nothing."""
+    import json
+
+    from bench.agreement import agreement, find_run
+    from bench.plan import parse_assignment, set_key
+    from bench.progress import print_ranking
+    from bench.ranking import rank as rank_backbones
+
+    settings: dict[str, Any] = {}
+    flags = {"image_size": image_size, "ranking.images": images, "ranking.download": download}
+    for key, value in [*flags.items(), *map(parse_assignment, set_ or [])]:
+        if value is not None:
+            settings = set_key(settings, key, value)
+    if against is not None and not against.is_dir():
+        raise RequestError("against", str(against), "a run directory")
+    ranking = rank_backbones(dataset, backbone or (), only=only, workers=workers, say=_tell, **settings)
+    run = find_run(ranking, against)
+    agrees = None if run is None else agreement(ranking, run)
+    if as_json:
+        content = {**ranking.to_json(), "agreement": None if agrees is None else agrees.to_json()}
+        print(json.dumps(content, indent=1, allow_nan=False))
+    else:
+        print_ranking(ranking, agrees)
 
 
 @app.command()
@@ -224,6 +302,19 @@ def check(
         print(json.dumps(result, indent=2))
     else:
         print_check(result)
+
+
+@app.command()
+def check_strategy(
+    name: Annotated[str, typer.Argument(metavar="S", help="See ls strategies; or package.module:Class.")],
+) -> None:
+    """Tells the author of a strategy what is wrong with it: loads it and runs it on a few images."""
+    from bench.strategy_check import check_strategy as check_it
+    from bench.strategy_check import print_check
+
+    found = check_it(name)
+    print_check(found)
+    raise typer.Exit(0 if found.ok else 1)
 
 
 @app.command()
@@ -347,7 +438,7 @@ def compare(
     """Says what changed from run A to run B, and whether beyond noise."""
     import json
 
-    from bench.plan import read_toml
+    from bench.plan import read_stored_plan
     from bench.runs import load
     from bench.store import Store
     from reports import compare as c
@@ -355,7 +446,9 @@ def compare(
     runs = load(first), load(second)
     for run in runs:
         run.check_fractions("compare")
-    plans = [read_toml(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs]
+    plans = [
+        read_stored_plan(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs
+    ]
     changes = c.compare(
         (runs[0].results, runs[1].results),
         (runs[0].directory, runs[1].directory),
@@ -381,7 +474,7 @@ def ls(
 def cache(
     action: Annotated[str, typer.Argument(metavar="[show|clear]")] = "show",
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="datasets, prefixes, latency, weights or all.")
+        str, typer.Argument(metavar="[KIND]", help="datasets, prefixes, latency, weights, ranking or all.")
     ] = "all",
 ) -> None:
     """Shows what is in the cache, or deletes it.  Nothing is lost but the time to compute it again."""
@@ -407,6 +500,8 @@ def _plan(
     strategy: list[str] | None,
     fractions: str | None,
     source_dataset: str | None,
+    auxiliary: list[str] | None,
+    auxiliary_dataset: str | None,
     seeds: int | None,
     trials: int | None,
     epochs: int | None,
@@ -427,6 +522,8 @@ def _plan(
         "strategies": strategy or None,
         "fractions": None if fractions is None else _numbers("fractions", fractions),
         "source_dataset": source_dataset,
+        "auxiliary": auxiliary or None,
+        "auxiliary_dataset": auxiliary_dataset,
         "seeds": seeds,
         "tuning.trials": trials,
         "epochs": epochs,
@@ -472,6 +569,13 @@ def _counts(field: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise RequestError(field, text, "whole numbers separated by commas, for instance 1,5") from None
+
+
+def _tell(text: str) -> None:
+    """What is being done, beside the results on standard output."""
+    from bench.datasets.source import shown
+
+    print(shown(text), file=sys.stderr, flush=True)
 
 
 def _numbers(field: str, text: str) -> list[float]:

@@ -114,18 +114,13 @@ def pair(
     """
     if source.fingerprint == target.fingerprint:
         raise RequestError("source_dataset", source.spec, f"another dataset than the target {target.name}")
-    parts = (source.pool, target.pool, target.test)
     part, class_names = source.pool, source.class_names
     if classes == "same":
         part, class_names = replace(source.pool, labels=_matched(source, target)), target.class_names
     elif classes == "other":
         _check_other(source, target)
-    grouping = _grouping(parts) if grouping == "auto" else grouping
-    groups = _groups(source, target, grouping)
-    of_source, of_pool, of_test = np.split(groups, np.cumsum([len(p.ids) for p in parts])[:-1])
-    kept_from = np.concatenate([of_pool, of_test]) if classes == "other" else of_test
-    rows = np.flatnonzero(~np.isin(of_source, kept_from))
-    counts = np.bincount(part.labels[rows], minlength=len(class_names))
+    found = beside(source, target, grouping, part, class_names, whole=classes == "other")
+    counts = np.bincount(part.labels[found.rows], minlength=len(class_names))
     if classes != "same":
         least = LEAST_CLASSES if classes == "other" else 2
         if np.count_nonzero(counts > 1) < least:
@@ -142,7 +137,34 @@ def pair(
             f"at least two images of every class that share no group with test images of {target.name}",
             f"There are not in {_listed(scarce)}.",
         )
-    return SourceDomain(source, part, grouping, of_source, of_pool, rows, class_names)
+    return found
+
+
+def beside(
+    other: Dataset,
+    target: Dataset,
+    grouping: str = "auto",
+    part: Part | None = None,
+    class_names: tuple[str, ...] = (),
+    whole: bool = False,
+) -> SourceDomain:
+    """Finds what must not lie on two sides of another dataset and the target.
+
+    Args:
+        other, target: opened at one image size and resizing.
+        grouping: see ``pair``.
+        part: the pool of ``other`` with other labels; default: its own.
+        class_names: of these labels; default: its own.
+        whole: whether all images of the target are kept apart, and not only those of its test part.
+    """
+    parts = (other.pool, target.pool, target.test)
+    grouping = _grouping(parts) if grouping == "auto" else grouping
+    groups = _groups(other, target, grouping)
+    of_other, of_pool, of_test = np.split(groups, np.cumsum([len(p.ids) for p in parts])[:-1])
+    rows = np.flatnonzero(~np.isin(of_other, np.concatenate([of_pool, of_test]) if whole else of_test))
+    return SourceDomain(
+        other, part or other.pool, grouping, of_other, of_pool, rows, class_names or other.class_names
+    )
 
 
 def description(domain: SourceDomain, target: Dataset) -> list[str]:

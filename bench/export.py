@@ -8,6 +8,7 @@ card says how that model's test predictions agree with those that the harness me
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -21,17 +22,18 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import machine
+from bench import backend, machine
 from bench.backbones.sources import PREFIX, read_source
 from bench.cards import markdown as _md
 from bench.cards import template as _template
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.source import FilePicture, open_source
 from bench.errors import BenchError, RequestError
+from bench.plugins import check_unchanged
 from bench.records import Cell, Record
 from bench.runs import Run, load
 from bench.store import Store
@@ -41,12 +43,21 @@ from reports.recommend import Constraints, Recommendation, recommend, who
 from reports.statistics import Candidate
 from strategies import get_strategy
 from strategies.base import Info, Stage, Strategy
+from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
+
+if TYPE_CHECKING:
+    from bench.backbones.cuts import Cut
+    from bench.training.engine import Network
 
 RESIZINGS = {
     "crop": "the middle square, resized",
     "stretch": "stretched to a square",
     "pad": "resized to fit and padded to a square",
 }
+SIMPLE_FIELDS = ("name", "cut", "learning_rate", "weight_decay", "epochs", "weights", "batch_norm", "warmup")
+"""Fields of a stage that every train.py has; the others have a macro each in ``train_fields.py.j2``."""
+BODY_FIELDS = ("rate_decay", "decay_to")
+"""Fields that change nothing where the head alone trains."""
 AGREEMENT = 1e-3
 """Mean absolute difference of probabilities up to which two models are called the same."""
 
@@ -92,8 +103,8 @@ def export(
         say: called with what is being done.
 
     Raises:
-        RequestError: nothing can be recommended, the recommended strategy is no schedule of stages, the data have
-            changed since, or ``out`` exists.
+        RequestError: nothing can be recommended, train.py cannot spell out the recommended strategy, the data or
+            weights have changed since, or ``out`` exists.
         BenchError: the exported ``train.py`` failed.
     """
     run = load(directory)
@@ -125,22 +136,30 @@ def export(
 
 @dataclass(frozen=True)
 class _Planned:
-    """A stage with what the harness adds to it."""
+    """A stage with what the harness adds to it, and the fields that ``train_fields.py.j2`` writes."""
 
     stage: Stage
     epochs: int
     planned: int
     batch_size: int
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """A cell's recipe for the whole pool."""
+    """A cell's recipe for the whole pool.
+
+    Attributes:
+        method: where it is no schedule of stages, the macro of ``train_methods.py.j2`` that writes how it learns.
+        stages: where it is one.
+    """
 
     record: Record
     cell: Cell
     dataset: Dataset
     strategy: Strategy
+    network: Network
+    method: str
     stages: tuple[_Planned, ...]
 
     @classmethod
@@ -158,25 +177,28 @@ class _Recipe:
         record = max((r for r in run.records if r.cell_id in ids), key=_validated)
         cell = Cell(**record.cell)
         strategy = get_strategy(cell.strategy)
-        if type(strategy).fit is not Strategy.fit:
-            raise RequestError(
-                "strategy",
-                cell.strategy,
-                "a strategy that is a schedule of stages",
-                "It has code of its own.",
-            )
+        method = _method(strategy, cell.strategy)
         if strategy.version != cell.strategy_version:
             raise RequestError(
                 "strategy", cell.strategy, f"its version {cell.strategy_version}, with which the run was made"
             )
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        if backend != cell.backend:
-            raise RequestError("KERAS_BACKEND", backend, f"{cell.backend}, with which the run was made")
+        check_unchanged(cell)
+        if cell.precision != "float32":
+            expected = "float32: train.py does not write mixed precision"
+            raise RequestError(
+                "precision", cell.precision, expected, "Run that strategy with it and export that."
+            )
+        backend.check(cell.backend)
+        for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
+            if here != cell.backend:
+                raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
         dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
         if dataset.fingerprint != cell.fingerprint:
             expected = "the data of the run; images or labels have changed"
             raise RequestError("dataset", cell.dataset, expected)
-        return cls(record, cell, dataset, strategy, tuple(_planned(record, cell, dataset, strategy)))
+        network = _network(cell)
+        stages = () if method else tuple(_planned(record, cell, dataset, strategy, network))
+        return cls(record, cell, dataset, strategy, network, method, stages)
 
     @property
     def whole(self) -> bool:
@@ -184,17 +206,20 @@ class _Recipe:
         return self.record.n == len(self.dataset.pool.ids)
 
 
-def _keras() -> Any:
-    """Keras, loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+def _keras(cell: Cell) -> Any:
+    """Keras with a cell's backend, on the processor alone: an accelerator is for the process that trains.
+
+    Loaded without what TensorFlow's C++ says as it starts, which nothing else keeps from the terminal.
+    """
+    before = dict(os.environ)
+    os.environ |= machine.environment(cell.backend, cell.threads) | backend.WITHOUT_ACCELERATOR[cell.backend]
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 2)
         import keras
 
-        if keras.backend.backend() == "tensorflow":  # the accelerator is for the process that trains
+        if cell.backend == "tensorflow":
             import tensorflow as tf
 
             tf.config.set_visible_devices([], "GPU")
@@ -202,6 +227,9 @@ def _keras() -> Any:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
     return keras
 
 
@@ -209,8 +237,78 @@ def _validated(record: Record) -> float:
     return max(float(trial["score"]) for trial in record.trials if trial["score"] is not None)
 
 
-def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -> list[_Planned]:
-    _keras()
+def _network(cell: Cell) -> Network:
+    _keras(cell)
+    from bench.training.engine import Engine
+
+    network = Engine().network(cell.backbone, cell.weights, cell.image_size)
+    if cell.weights and network.weights.sha256 != cell.weights_sha256:
+        expected = f"the file with sha256 {cell.weights_sha256}"
+        raise RequestError("weights", cell.weights, expected, "It has changed.")
+    return network
+
+
+def _method(strategy: Strategy, name: str) -> str:
+    """The macro that writes how a strategy learns from features; empty for a schedule of stages.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    expected = "a strategy that train.py can spell out"
+    if strategy.needs_source:
+        raise RequestError(
+            "strategy",
+            name,
+            expected,
+            "It learns from a source dataset, too: choose another with --strategy.",
+        )
+    if strategy.needs_auxiliary:
+        raise RequestError(
+            "strategy",
+            name,
+            expected,
+            "It learns auxiliary labels, too: choose another with --strategy.",
+        )
+    if type(strategy).fit is Strategy.fit:
+        return ""
+    if not strategy.uses_backbone:
+        raise RequestError("strategy", name, expected, "It uses no network: there is nothing to export.")
+    if isinstance(strategy, OnFeatures) and type(strategy).fit is OnFeatures.fit:
+        for method in _macros("train_methods.py.j2"):
+            if type(strategy).learn is type(get_strategy(method)).learn:  # type: ignore[attr-defined]
+                return method
+    raise RequestError(
+        "strategy", name, expected, "It trains with code of its own: choose another with --strategy."
+    )
+
+
+def _fields(stage: Stage, strategy: str) -> list[str]:
+    """The macros of ``train_fields.py.j2`` that a stage needs: its fields that have an effect.
+
+    Raises:
+        RequestError: there is none for one of them.
+    """
+    changed = [
+        field.name
+        for field in dataclasses.fields(Stage)
+        if field.name not in SIMPLE_FIELDS and getattr(stage, field.name) != field.default
+    ]
+    known = _macros("train_fields.py.j2")
+    for name in changed:
+        if name not in known:
+            raise RequestError(
+                "strategy",
+                strategy,
+                "a strategy that train.py can spell out",
+                f"Its stage {stage.name!r} sets {name!r}, which is not among "
+                f"{', '.join((*SIMPLE_FIELDS, *known))}: choose another with --strategy.",
+            )
+    return [name for name in changed if stage.cut != "top" or name not in BODY_FIELDS]
+
+
+def _planned(
+    record: Record, cell: Cell, dataset: Dataset, strategy: Strategy, network: Network
+) -> list[_Planned]:
     from bench.training.fit import batch_size_of
 
     batch_size = record.batch_size or cell.batch_size
@@ -222,30 +320,10 @@ def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -
         has_weights=bool(cell.weights) and cell.weights != "none",
         image_size=cell.image_size,
         batch_size=batch_size,
+        **network.traits,
     )
     values = record.hyperparameters
     stages = strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)
-    plain = Stage("", cut="top", learning_rate=1.0)
-    for stage in stages:
-        for name in (
-            "blocks",
-            "only",
-            "rate_decay",
-            "decay_to",
-            "mix",
-            "rank",
-            "data",
-            "align",
-            "statistics",
-        ):
-            if getattr(stage, name) != getattr(plain, name):
-                raise RequestError(
-                    "strategy",
-                    cell.strategy,
-                    "a strategy that train.py can spell out",
-                    f"Its stage {stage.name!r} sets {name!r}, which is not written yet: choose another with "
-                    "--strategy.",
-                )
     best = max(
         (trial for trial in record.trials if trial["score"] is not None), key=lambda trial: trial["score"]
     )
@@ -264,6 +342,7 @@ def _planned(record: Record, cell: Cell, dataset: Dataset, strategy: Strategy) -
             epochs=epochs,
             planned=limit if stage.epochs is None else stage.epochs,
             batch_size=batch_size_of(stage, n, batch_size),
+            fields=tuple(_fields(stage, cell.strategy)),
         )
         for stage, epochs in zip(stages, trained, strict=True)
     ]
@@ -321,121 +400,167 @@ def _folder(files: Any) -> Path:
 
 
 def _train_py(recipe: _Recipe, folder: Path, files: dict[str, Path] | None) -> str:
-    keras = _keras()
-    from bench.backbones import parse_backbone
-    from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
-    from bench.backbones.cuts import cut_at, find_cuts
-    from bench.backbones.weights import Weights, resolve_weights
-    from bench.training import augmentation, fit, programs
-    from bench.training.engine import spec_of
-
     cell, stages = recipe.cell, recipe.stages
-    spec = spec_of(cell.backbone, cell.weights or "none")
-    random = stages[0].stage.weights == "random"
-    weights = Weights("none", "", None) if random else resolve_weights(spec, cell.image_size)
-    if not random and weights.sha256 != cell.weights_sha256:
-        expected = f"the file with sha256 {cell.weights_sha256}"
-        raise RequestError("weights", spec.weights, expected, "It has changed.")
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(cell.seed)
-    backbone = build_backbone(parse_backbone(spec.text), cell.image_size, weights)
-    module = spec.info.module
-    # What Keras Applications build in one line is built so; anything else is handed over as a file.
-    plain = module != "efficientnet_lite" and (
-        weights.kind == "imagenet" or (random and module != "efficientnet")
-    )
-    if not plain:
-        backbone.save(folder / "backbone.keras")
-    front = {
-        "_symmetric": "symmetric",
-        "_standardised": "standardised",
-        "_caffe": "caffe",
-        "_inside": "inside",
-    }
-    head = {
-        key: recipe.record.hyperparameters.get(key, value) if isinstance(value, list) else value
-        for key, value in cell.head.items()
-    }
-    drops = any(hasattr(layer, "seed_generator") for layer in backbone.layers) or bool(head["dropout"])
-
-    def described(place: int, planned: _Planned) -> dict[str, Any]:
-        stage = planned.stage
-        content = {
-            "name": stage.name,
-            "cut": "top" if stage.cut == "top" else "input" if stage.cut == "input" else "block",
-            "standardises": place == 0,
-            "trains_batch_norm": stage.batch_norm == "trained",
-            "epochs": planned.epochs,
-            "planned": planned.planned,
-            "batch_size": planned.batch_size,
-            "learning_rate": stage.learning_rate,
-            "weight_decay": stage.weight_decay,
-            "warmup": stage.warmup,
-            "at_once": 1,
-        }
-        if stage.cut == "top":
-            content["comment"] = "The head alone, on what the frozen network makes of the images."
-            content["at_once"] = programs.FUSED_STEPS if cell.backend == "tensorflow" else 1
-        elif stage.cut == "input":
-            content["comment"] = "The whole network."
-        else:
-            cut = cut_at(find_cuts(backbone), stage.cut)
-            operations = [tensor._keras_history.operation for tensor in cut.tensors]
-            places = [backbone.operations.index(operation) for operation in operations]
-            content["comment"] = "The upper blocks and the head; what lies below stays frozen."
-            content["border"] = ", ".join(f"backbone.operations[{i}].output" for i in places)
-            content["border_names"] = _plain(", ".join(operation.name for operation in operations))
-        return content
-
-    kinds = {planned.stage.cut for planned in stages}
     return _template("train.py.j2").render(
         about=_plain(f"{words.capital(words.strategy_name(cell.strategy))} of {cell.backbone}")
         + f" for {len(recipe.dataset.class_names)} classes.",
         version=version("transfer-bench"),
         backend=cell.backend,
-        threads=cell.threads,
-        source_file="labels.csv" if files else "images.npz",
-        files=bool(files),
-        folder=str(_folder(files.values())) if files else "",
-        classes=list(recipe.dataset.class_names),
-        size=cell.image_size,
-        draft=max(2 * cell.image_size, 4 * _thumbnail_side()),
-        resizing=cell.resizing,
-        resizing_in_words=RESIZINGS[cell.resizing],
+        environment=list(backend.environment(cell.backend, cell.threads).items()),
+        threads_variable=backend.THREADS[cell.backend],
         seed=cell.seed,
-        label_smoothing=fit.LABEL_SMOOTHING,
-        augmentation=cell.augmentation,
-        flip=cell.flip,
-        smallest_crop=augmentation.SMALLEST_CROP.get(cell.augmentation, 1.0),
-        crop_percent=f"{augmentation.SMALLEST_CROP.get(cell.augmentation, 1.0) * 100:g}",
-        jitter=augmentation.JITTER,
-        backbone_title=_plain(cell.backbone) + (" with random weights" if random else ""),
-        backbone_file="" if plain else "backbone.keras",
-        random_weights=random,
-        front=front[FRONTS[module].__name__],
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        caffe_mean=CAFFE_MEAN_BGR,
-        application=spec.name,
-        options=list(dict(spec.options).items()),
-        typical_rms=programs.TYPICAL_RMS,
-        smallest_rms=programs.SMALLEST_RMS,
-        clip_norm=programs.CLIP_NORM,
-        dropout=drops,
-        hidden_units=head["hidden_units"],
-        head_dropout=head["dropout"],
-        pooling={"avg": "Average", "max": "Max"}[head["pooling"]],
-        has_prefix=kinds != {"input"},
-        has_image_stage="input" in kinds,
+        method=recipe.method,
+        values=recipe.record.hyperparameters,
+        stages=[_described(place, planned, recipe) for place, planned in enumerate(stages)],
+        fields=[f.name for f in dataclasses.fields(Stage) if any(f.name in p.fields for p in stages)],
+        has_prefix=any(planned.stage.cut != "input" for planned in stages),
+        has_image_stage=any(planned.stage.cut == "input" for planned in stages),
         has_statistics=any(planned.stage.batch_norm == "trained" for planned in stages),
-        stages=[described(place, planned) for place, planned in enumerate(stages)],
+        **_of_images(recipe, files),
+        **_of_network(recipe, folder),
     )
 
 
-def _thumbnail_side() -> int:
+def _of_images(recipe: _Recipe, files: dict[str, Path] | None) -> dict[str, Any]:
+    """What the templates say of images."""
     from bench.datasets.decode import THUMBNAIL
+    from bench.training import augmentation
 
-    return THUMBNAIL
+    cell = recipe.cell
+    kind = cell.augmentation if recipe.stages else "none"
+    smallest = augmentation.SMALLEST_CROP.get(kind, 1.0)
+    return {
+        "source_file": "labels.csv" if files else "images.npz",
+        "files": bool(files),
+        "folder": str(_folder(files.values())) if files else "",
+        "classes": list(recipe.dataset.class_names),
+        "size": cell.image_size,
+        "draft": max(2 * cell.image_size, 4 * THUMBNAIL),
+        "resizing": cell.resizing,
+        "resizing_in_words": RESIZINGS[cell.resizing],
+        "augmentation": kind,
+        "flip": cell.flip,
+        "smallest_crop": smallest,
+        "crop_percent": f"{smallest * 100:g}",
+        "jitter": augmentation.JITTER,
+    }
+
+
+def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
+    """What the templates say of the network; a backbone that Keras does not build in one line goes to a file."""
+    import keras
+
+    from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
+    from bench.backbones.plugin import MODULE
+    from bench.backbones.weights import Weights
+    from bench.training import fit, programs
+    from strategies import knn
+
+    cell, network = recipe.cell, recipe.network
+    spec, cuts = network.spec, network.cuts
+    module = spec.info.module
+    random = bool(recipe.stages) and recipe.stages[0].stage.weights == "random"
+    plain = module not in ("efficientnet_lite", MODULE) and (
+        network.weights.kind == "imagenet" or (random and module != "efficientnet")
+    )
+    if not plain:
+        backbone = network.model
+        if random:
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(cell.seed)
+            backbone = build_backbone(spec, cell.image_size, Weights("none", "", None))
+        backbone.save(folder / "backbone.keras")
+    head = {
+        key: recipe.record.hyperparameters.get(key, value) if isinstance(value, list) else value
+        for key, value in cell.head.items()
+    }
+    drops = any(hasattr(layer, "seed_generator") for layer in network.model.layers)
+    return {
+        "backbone_title": _plain(cell.backbone) + (" with random weights" if random else ""),
+        "backbone_file": "" if plain else "backbone.keras",
+        "random_weights": random,
+        "front": FRONTS[module].__name__.removeprefix("_") if plain else "",
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "caffe_mean": CAFFE_MEAN_BGR,
+        "application": spec.name,
+        "options": list(dict(spec.options).items()),
+        "block_ends": [_operations(network, cut) for cut in cuts[1:]],
+        "all_layers": isinstance(recipe.strategy, OnFeatures) and recipe.strategy.layers == "all",
+        "map_ends": [
+            _operation(network, tensor)
+            for cut in cuts[1:]
+            for tensor in cut.tensors
+            if len(tensor.shape) == 4
+        ],
+        "pooling": {"avg": "Average", "max": "Max"}[head["pooling"]],
+        "hidden_units": head["hidden_units"],
+        "head_dropout": head["dropout"],
+        "dropout": drops or bool(head["dropout"]),
+        "label_smoothing": fit.LABEL_SMOOTHING,
+        "typical_rms": programs.TYPICAL_RMS,
+        "smallest_rms": programs.SMALLEST_RMS,
+        "clip_norm": programs.CLIP_NORM,
+        "smallest_deviation": SMALLEST_DEVIATION,
+        "temperature": knn.TEMPERATURE,
+    }
+
+
+def _described(place: int, planned: _Planned, recipe: _Recipe) -> dict[str, Any]:
+    """What the templates say of a stage: its fields, and where it lies in the network."""
+    from bench.training import programs
+
+    network, stage = recipe.network, planned.stage
+    content = dataclasses.asdict(stage) | {
+        "fields": planned.fields,
+        "cut": stage.cut if isinstance(stage.cut, str) else "block",
+        "standardises": place == 0,
+        "trains_batch_norm": stage.batch_norm == "trained",
+        "epochs": planned.epochs,
+        "planned": planned.planned,
+        "batch_size": planned.batch_size,
+        "at_once": 1,
+    }
+    cut = network.cut(stage.cut)
+    if cut is None:
+        content["comment"] = "The head alone, on what the frozen network makes of the images."
+        content["at_once"] = programs.STEPS_A_CALL
+        return content
+    content["network"] = "backbone" if stage.cut == "input" else "above"
+    if stage.cut == "input":
+        content["comment"] = "The whole network."
+        content["start"] = "backbone.input"
+    else:
+        content["comment"] = "The upper blocks and the head; what lies below stays frozen."
+        content["border"], content["border_names"] = _tensors(network, cut)
+        content["start"] = "border"
+    end = network.cuts[min(network.cuts.index(cut) + stage.blocks, len(network.cuts) - 1)]
+    content["end"], content["end_names"] = _tensors(network, end)
+    return content
+
+
+def _operations(network: Network, cut: Cut) -> list[int]:
+    """The places among the backbone's operations of those that make what crosses a cut."""
+    return [_operation(network, tensor) for tensor in cut.tensors]
+
+
+def _operation(network: Network, tensor: Any) -> int:
+    return int(network.model.operations.index(tensor._keras_history.operation))
+
+
+def _tensors(network: Network, cut: Cut) -> tuple[str, str]:
+    """What crosses a cut, as code, and the names of the layers that make it."""
+    places = _operations(network, cut)
+    names = ", ".join(network.model.operations[i].name for i in places)
+    return ", ".join(f"backbone.operations[{i}].output" for i in places), _plain(names)
+
+
+def _macros(name: str) -> list[str]:
+    """The macros of a template."""
+    from jinja2.runtime import Macro
+
+    module = _template(name).module
+    return [key for key, value in vars(module).items() if isinstance(value, Macro)]
 
 
 def _plain(text: str) -> str:
@@ -489,7 +614,7 @@ def _run(script: Path, cell: Cell, say: Callable[[str], None]) -> None:
 
 def _agreement(run: Run, recipe: _Recipe, path: Path) -> tuple[float, float]:
     """Test accuracy of the exported model, and how far its probabilities are from the cell's."""
-    keras = _keras()
+    keras = _keras(recipe.cell)
     model = keras.saving.load_model(path, compile=False)
     test = recipe.dataset.test
     batches = (np.asarray(test.images[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
@@ -565,12 +690,19 @@ def _card(
     ]  # fmt: skip
     recipe_lines += [
         f"Stage {place} ({_md(p.stage.name)}): {words.plural(p.epochs, 'epoch')} in batches of {p.batch_size}, "
-        f"learning rate {p.stage.learning_rate:.3g} along a cosine of {words.plural(p.planned, 'epoch')}."
+        f"learning rate {p.stage.learning_rate:.3g} along a cosine of {words.plural(p.planned, 'epoch')}"
+        + "".join(f", {_md(name)} = {getattr(p.stage, name)}" for name in p.fields)
+        + "."
         for place, p in enumerate(recipe.stages, 1)
     ]
+    if recipe.method:
+        recipe_lines.append(
+            "It learns from what the network makes of each image; the network itself stays as it was."
+        )
+    augmentation = "none" if recipe.method else cell.augmentation
     recipe_lines.append(
-        f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), augmentation {cell.augmentation}"
-        f"{', mirrored too' if cell.flip and cell.augmentation != 'none' else ''}."
+        f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), augmentation {augmentation}"
+        f"{', mirrored too' if cell.flip and augmentation != 'none' else ''}."
     )
     counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
     data = [

@@ -2,42 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING, Any
+
+from bench.plugins import Plugin, Unusable, plugins
+
+if TYPE_CHECKING:
+    from bench.backbones import BackboneInfo
+    from strategies.base import Strategy
 
 
 def list_strategies() -> None:
-    """One line a strategy: name, summary, reference."""
+    """A block a strategy: name and summary, when to use it, what it costs, where it comes from."""
     from strategies import STRATEGIES, get_strategy
+    from strategies.base import Strategy
 
     for name in STRATEGIES:
-        strategy = get_strategy(name)
-        print(f"{name:20} {strategy.summary}")
-        if strategy.reference:
-            print(f"{'':20} {strategy.reference}")
+        print(_strategy(name, type(get_strategy(name))))
+    _list_plugins(
+        "strategies", Strategy, lambda plugin, kind: _strategy(plugin.name, kind, plugin.package), STRATEGIES
+    )
+    print("\nCosts are beside feature_extraction. Any other class: --strategy package.module:Class.")
+
+
+def _strategy(name: str, kind: type[Strategy], package: str = "") -> str:
+    lines = [f"When: {kind.when}" if kind.when else "", f"Cost: {kind.cost}" if kind.cost else ""]
+    lines += [kind.reference, f"From {package}" if package else ""]
+    return "\n".join([f"{name:20} {kind.summary}", *(f"{'':20} {line}" for line in lines if line)])
 
 
 def list_backbones() -> None:
     """One line a backbone: name, parameters in millions, published ImageNet accuracy, smallest input, options."""
     from bench.backbones import BACKBONES
+    from bench.backbones.plugin import BackbonePlugin, info_of
+
+    def other(plugin: Plugin, kind: type[BackbonePlugin]) -> str:
+        info = info_of(plugin.name, kind())
+        about = f"{info.summary} From {plugin.package}; weights={info.own_weights} (default)".strip()
+        return f"{_backbone(info)}\n{'':20} {about}"
 
     print(f"{'name':20} {'params':>8} {'top-1':>6} {'min px':>7}  options")
     for info in BACKBONES.values():
-        params = "" if info.params_millions is None else f"{info.params_millions:.1f} M"
-        top1 = "" if info.imagenet_top1 is None else f"{info.imagenet_top1:.1f}"
-        print(
-            f"{info.name:20} {params:>8} {top1:>6} {info.minimum_size:>7}  {', '.join(info.options)}".rstrip()
-        )
+        print(_backbone(info))
+    _list_plugins("backbones", BackbonePlugin, other, BACKBONES)
     print("\nEvery one takes weights=imagenet (default), weights=none, weights=PATH.weights.h5, or")
     print("weights=source:DIR of what `pretrain` has made; for instance MobileNet:alpha=0.25,weights=none.")
-    print("EfficientNetLite0 brings its weights along.")
+    print("EfficientNetLite0 brings its weights along; Conv4 has none.")
+
+
+def _backbone(info: BackboneInfo) -> str:
+    params = "" if info.params_millions is None else f"{info.params_millions:.1f} M"
+    top1 = "" if info.imagenet_top1 is None else f"{info.imagenet_top1:.1f}"
+    return f"{info.name:20} {params:>8} {top1:>6} {info.minimum_size:>7}  {', '.join(info.options)}".rstrip()
 
 
 def list_datasets() -> None:
     """One line a kind of dataset."""
     from bench.datasets import known_datasets
+    from bench.datasets.plugin import DatasetPlugin
+    from bench.datasets.source import PLUGIN
 
     for name, summary in known_datasets():
         print(f"{name:22} {summary}")
+    _list_plugins(
+        "datasets",
+        DatasetPlugin,
+        lambda plugin, kind: f"{PLUGIN + plugin.name:22} {kind.summary} From {plugin.package}",
+    )
+
+
+def _list_plugins(
+    kind: str, base: type, describe: Callable[[Plugin, type[Any]], str], taken: Container[str] = ()
+) -> None:
+    """What other packages bring; of what is broken, a line that says why."""
+    for plugin in plugins(kind, taken):
+        try:
+            print(describe(plugin, plugin.load(base)))
+        except Exception as error:  # the code of others
+            reason = str(error) if isinstance(error, Unusable) else f"{type(error).__name__}: {error}"
+            where = "" if plugin.package in reason else f"{plugin.package}: "
+            print(f"{plugin.name:20} BROKEN: {where}{' '.join(reason.split())}")
 
 
 def print_cache(kinds: list[str]) -> None:

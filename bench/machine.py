@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from bench import backend as backends
+
 _CGROUP_LIMITS = (
     # cgroup version 2, then 1: (limit, what is used of it)
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -25,15 +27,11 @@ def environment(backend: str, threads: int) -> dict[str, str]:
     What was set for threads outside does not count: with other threads than a cell's the numbers differ in their
     last digits, and training magnifies them.
     """
-    return {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        "OMP_NUM_THREADS": str(threads),
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-        "PYTHONHASHSEED": "0",
-    }
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONHASHSEED": "0"}
+    for name, value in backends.environment(backend, threads).items():
+        flags = os.environ.get(name, "") if name == "XLA_FLAGS" else ""
+        settings[name] = f"{flags} {value}".strip()
+    return settings
 
 
 def gpus() -> list[str]:

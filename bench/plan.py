@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +18,7 @@ from pydantic import (
     model_serializer,
 )
 
+from bench import backend as backends
 from bench.backbones import names_weights, with_weights
 from bench.errors import RequestError, did_you_mean
 from bench.files import digest
@@ -26,8 +28,11 @@ FEW_SHOT_STRATEGIES = ("nearest_pixel", "feature_extraction", "siamese", "protot
 """Those of the few-shot protocol."""
 
 
-NUMBERLESS = ("limits", "report")
-"""Sections that change no number: a run may go on with others."""
+NUMBERLESS = ("limits", "ranking", "report")
+"""Sections that change no number of a cell: a run may go on with others."""
+
+AUTO = "auto"
+"""``auto:5`` among the backbones: the first five by ``bench.ranking``."""
 
 
 class _Section(BaseModel):
@@ -87,6 +92,15 @@ class FewShot(_Section):
         return sorted(values)
 
 
+class Ranking(_Section):
+    """How backbones are ranked, for ``rank`` and ``auto:5``. What was chosen stands in ``backbones`` of the run."""
+
+    images: Annotated[int, Field(ge=20)] = 5000
+    """Labelled images of the pool that are looked at, at most; drawn by class."""
+    download: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    """ImageNet weights that are missing are downloaded for networks of so many million parameters or fewer."""
+
+
 class Report(_Section):
     """How results are read and shown. Like limits, none of it changes a number of a cell."""
 
@@ -98,6 +112,25 @@ class Report(_Section):
     """Whether the page shows test images; false for private data."""
 
 
+def automatic(backbone: str) -> int | None:
+    """How many backbones ``auto:K`` stands for; None for the name of a backbone.
+
+    Raises:
+        ValueError: it begins like one and is none.
+    """
+    word, colon, number = backbone.strip().partition(":")
+    if word.strip() != AUTO:
+        return None
+    if not colon or not number.strip().isdecimal() or int(number) < 1:
+        raise ValueError("auto:K with a whole number K of at least 1, such as auto:5")
+    return int(number)
+
+
+def _checked(backbone: str) -> str:
+    automatic(backbone)
+    return backbone
+
+
 class Plan(_Section):
     """What to run: the product of datasets, backbones, strategies, fractions and seeds.
 
@@ -106,7 +139,9 @@ class Plan(_Section):
     """
 
     datasets: Annotated[list[str], Field(min_length=1)]
-    backbones: Annotated[list[str], Field(min_length=1)] = ["EfficientNetLite0"]
+    backbones: Annotated[list[Annotated[str, AfterValidator(_checked)]], Field(min_length=1)] = [
+        "EfficientNetLite0"
+    ]
     strategies: Annotated[list[str], Field(min_length=1)] = list(DEFAULT_STRATEGIES)
     fractions: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)] = [0.1, 0.3, 1.0]
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -127,37 +162,70 @@ class Plan(_Section):
     """``fractions``: learn from shares of the labels. ``few-shot``: tell new classes apart by a few labels each,
     after learning from the other classes of ``source_dataset``."""
     few_shot: FewShot = FewShot()
+    auxiliary: list[Annotated[str, Field(min_length=1)]] = []
+    """Further columns of the manifest, for strategies that learn their labels beside the dataset's own."""
+    auxiliary_dataset: str = ""
+    """Another dataset, with classes of its own, for the same strategies."""
+    auxiliary_groups: Literal["auto", "names", "none"] = "auto"
+    """Like ``source_groups``, of the auxiliary dataset."""
+    # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
+    backend: Literal["tensorflow", "torch", "jax"] = Field(default_factory=backends.asked_for)  # type: ignore[arg-type]
+    # mixed: activations of 16 bits, weights and head of 32; faster on GPUs and on CPUs with AVX512-BF16.
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()
+    ranking: Ranking = Ranking()
     report: Report = Report()
 
-    @field_validator("datasets", "backbones", "strategies", "fractions")
+    @field_validator("backbones")
+    @classmethod
+    def _auto_once(cls, values: list[str]) -> list[str]:
+        if sum(automatic(value) is not None for value in values) > 1:
+            raise ValueError("auto:K once")
+        return values
+
+    @field_validator("datasets", "backbones", "strategies", "fractions", "auxiliary")
     @classmethod
     def _distinct(cls, values: list[Any]) -> list[Any]:
         twice = [v for i, v in enumerate(values) if v in values[:i]]
         if twice:
             raise ValueError(f"every value once; {twice[0]!r} is given twice")
-        return sorted(values) if isinstance(values[0], float) else values
+        return sorted(values) if values and isinstance(values[0], float) else values
 
     @model_serializer(mode="wrap")
     def _without_source(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A plan without a source is written, and hashed, as before there were any; and so with protocols.
+        # A plan without a source is written, and hashed, as before there were any; so with auxiliary labels, and
+        # with protocols.
         content: dict[str, Any] = handler(self)
-        if not self.source_dataset:
-            for key in ("source_dataset", "source_groups"):
-                content.pop(key, None)
-        for key in ("fractions",) if self.protocol == "few-shot" else ("protocol", "few_shot"):
+        unused = [] if self.source_dataset else ["source_dataset", "source_groups"]
+        unused += [] if self.auxiliary else ["auxiliary"]
+        unused += [] if self.auxiliary_dataset else ["auxiliary_dataset", "auxiliary_groups"]
+        unused += ["fractions"] if self.protocol == "few-shot" else ["protocol", "few_shot"]
+        for key in unused:
             content.pop(key, None)
         return content
+
+    @property
+    def auto(self) -> int | None:
+        """How many backbones are to be chosen by their ranking; None if all are named."""
+        return next((count for count in map(automatic, self.backbones) if count is not None), None)
+
+    @property
+    def named(self) -> list[str]:
+        """The backbones that are named."""
+        return [backbone for backbone in self.backbones if automatic(backbone) is None]
 
     def to_toml(self) -> str:
         """The plan as a TOML file that ``load_plan`` reads back to an equal plan."""
         return tomli_w.dumps(self.model_dump(mode="json"))
 
     def hash(self) -> str:
-        """Six hexadecimal characters that name this plan; limits and report do not count."""
-        return digest(self.model_dump(mode="json", exclude={*NUMBERLESS}), 6)
+        """Six hexadecimal characters that name this plan. Sections that change no number do not count, nor do the
+        usual backend and precision, which plans did not always name."""
+        usual = {"backend": backends.DEFAULT, "precision": "float32"}
+        default = {name for name, value in usual.items() if getattr(self, name) == value}
+        return digest(self.model_dump(mode="json", exclude={*NUMBERLESS, *default}), 6)
 
 
 QUICKSTART: dict[str, Any] = {
@@ -201,6 +269,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
 
 
+def read_stored_plan(path: Path) -> dict[str, Any]:
+    """The content of a run directory's ``plan.toml``; early ones do not name the backend, which was TensorFlow."""
+    return {"backend": backends.DEFAULT, **read_toml(path)}
+
+
 def set_key(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     """A copy of ``plan`` in which ``key`` (dotted for a section: ``tuning.trials``) has a new value."""
     section, dot, rest = key.partition(".")
@@ -241,6 +314,8 @@ def _validated(content: dict[str, Any]) -> Plan:
             float(f) + 0.0 if isinstance(f, (int, float)) and not isinstance(f, bool) else f  # -0.0 is 0.0
             for f in content["fractions"]
         ]
+    if str(content.get("backbones")).strip().startswith(AUTO):  # backbones = "auto:5"
+        content["backbones"] = [content["backbones"]]
     if "weights" in content:
         content["backbones"] = _crossed(
             content.get("backbones", Plan.model_fields["backbones"].default), content.pop("weights")
@@ -265,6 +340,8 @@ def _validated(content: dict[str, Any]) -> Plan:
         raise RequestError("fractions", 0.0, _SHARE, remedy)
     if plan.source_groups != "auto" and not plan.source_dataset:
         raise RequestError("source_groups", plan.source_groups, "a source_dataset beside it")
+    if plan.auxiliary_groups != "auto" and not plan.auxiliary_dataset:
+        raise RequestError("auxiliary_groups", plan.auxiliary_groups, "an auxiliary_dataset beside it")
     return plan
 
 
@@ -283,6 +360,9 @@ def _crossed(backbones: Any, weights: Any) -> Any:
     if not isinstance(backbones, (list, tuple)) or not all(isinstance(b, str) for b in backbones):
         return backbones
     for backbone in backbones:
+        if backbone.strip().startswith(f"{AUTO}:"):
+            expected = "backbones that are named: auto:K chooses among those with ImageNet weights"
+            raise RequestError("weights", backbone, expected, "Leave --weights out, or name backbones.")
         if names_weights(backbone):
             remedy = "Name weights either with each backbone or for all of them."
             raise RequestError("weights", backbone, "backbones that name no weights themselves", remedy)
@@ -314,6 +394,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "tuning": Tuning,
     "limits": Limits,
     "few_shot": FewShot,
+    "ranking": Ranking,
     "report": Report,
 }
 

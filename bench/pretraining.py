@@ -45,7 +45,7 @@ from bench.files import TEMPORARY_PREFIX, sha256_file, sync_folder, write_atomic
 from bench.forecast import Forecast
 from bench.plan import load_plan
 from bench.records import Cell, Record
-from bench.runs import keras_backend, prepare
+from bench.runs import prepare
 from bench.store import Store
 from reports import words
 from reports.statistics import difference_of_two, interval_of_one
@@ -127,7 +127,7 @@ def pretrain(
             Store(Path(scratch)),
             1,
             plan.threads,
-            keras_backend(),
+            plan.backend,
             plan.limits.cell_seconds if "limits" in settings else math.inf,
             provenance.of_here(),
             notify=notify,
@@ -263,7 +263,7 @@ def _source(
         low=low,
         high=high,
         baselines=tuple(baselines),
-        learned=all(baseline.low > 0 for baseline in baselines if baseline.name != PIXELS),
+        learned=all(b.high >= 0 if b.name == PIXELS else b.low > 0 for b in baselines),
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         record=record.to_json(),
         directory=folder,
@@ -292,7 +292,7 @@ def verdict(source: WeightSource) -> str:
     )
     if source.learned:
         easy = f" But {PIXELS} is about as good: this dataset asks little of a backbone, and may teach it little."
-        return f"It classifies {quality}, more than {lead}.{easy if source.easy else ''}"
+        return f"It classifies {quality}, more than {lead}.{easy if source.pixels.low <= 0 else ''}"
     return (
         f"Nothing was learned: it classifies {quality}, which is not beyond noise more than {lead}. Do not "
         "transfer from it. More images, more epochs or a larger image_size may help."

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.backbones import titled
+from bench.backbones import short_backbone, titled
 from bench.datasets.source import shown
 from bench.datasets.splits import subset_size
 from bench.forecast import Forecast
@@ -20,9 +20,11 @@ from bench.runs import Prepared, Reporter, Run, default_workers
 from bench.store import Store
 
 if TYPE_CHECKING:
+    from bench.agreement import Agreement
     from bench.backbones.sources import WeightSource
     from bench.execution.local import Event
     from bench.export import Exported
+    from bench.ranking import Ranking
     from bench.repeat import Repetition
 
 TICK_SECONDS = 30
@@ -284,6 +286,12 @@ def print_plan(prepared: Prepared, out: Path) -> None:
                 f"  source {shown(domain.dataset.name)}: {len(domain.rows):,} labelled images, {domain.left_out:,} "
                 "more left out for images of the dataset that they share a group with"
             )
+        for task in prepared.auxiliary.get(dataset.fingerprint, ()):
+            about = task.summary()
+            print(
+                f"  auxiliary {shown(task.name)}: {about['known']:,} of {about['n']:,} images labelled, "
+                f"{len(task.class_names)} classes"
+            )
     for note in prepared.notes:
         print(f"Note: {shown(note)}")
     for warning in prepared.warnings:
@@ -324,3 +332,127 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     else:
         print("No forecast: nothing like it has run on this machine yet. --calibrate measures it.")
     print(f"Run directory: {shown(str(out))}")
+
+
+_HEADINGS = {
+    "probe": "probe %",
+    "knn": "kNN %",
+    "nearest_mean": "mean %",
+    "logme": "LogME",
+    "h_score": "H-score",
+    "leep": "LEEP",
+    "nce": "NCE",
+    "imagenet_top1": "ImageNet %",
+    "params": "params",
+    "ms_per_image": "ms/image",
+}
+
+
+def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
+    """Relevance, accuracy and size side by side; what decides, what the columns mean, who was left out and why."""
+    from bench.ranking import COLUMNS, DECIDES, SCORES, WHY
+
+    print(
+        f"{shown(ranking.name)}: {ranking.images:,} of {ranking.pool:,} labelled images, {ranking.image_size} px, "
+        f"{ranking.classes} classes of which the commonest makes up {ranking.majority:.1%}; no test image was seen"
+    )
+    rows = [
+        [
+            str(place),
+            _backbone(ranked.backbone),
+            *(_score(ranking, ranked.value(c), c) for c in COLUMNS),
+        ]
+        for place, ranked in enumerate(ranking.backbones, start=1)
+    ]
+    _print_table(["", "backbone", *(_HEADINGS[column] for column in COLUMNS)], rows, left=(1,))
+    print(f"\nOrder: {WHY}.\n")
+    for column, meaning in COLUMNS.items():
+        more = "; ± half the width of its 95% interval" if column == DECIDES else ""
+        print(f"  {_HEADINGS[column]:10} {meaning}{more}")
+    absent: dict[str, list[str]] = defaultdict(list)
+    for ranked in ranking.backbones:
+        for reason in {ranked.missing[name] for name in SCORES if name in ranked.missing}:
+            names = ", ".join(_HEADINGS[name] for name in SCORES if ranked.missing.get(name) == reason)
+            absent[f"No {names}: {reason}"].append(ranked.backbone)
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for backbone, reason in ranking.left_out:
+        left_out[reason].append(backbone)
+    if absent or left_out:
+        print()
+    for reason, backbones in absent.items():
+        print(f"{shown(reason)}: {', '.join(map(_backbone, backbones))}")
+    for reason, backbones in left_out.items():
+        print(f"Left out, {shown(reason)}: {', '.join(map(_backbone, backbones))}")
+    if agrees is not None:
+        _print_agreement(agrees)
+
+
+def _backbone(text: str) -> str:
+    return shown(short_backbone(text))
+
+
+def _score(ranking: Ranking, value: float | None, column: str) -> str:
+    if value is None:
+        return "-"
+    if column == "probe":
+        return f"{value * 100:.1f} ± {ranking.margin(value) * 100:.1f}"
+    if column in ("knn", "nearest_mean"):
+        return f"{value * 100:.1f}"
+    return {
+        "params": f"{value / 1e6:.2f} M",
+        "imagenet_top1": f"{value:.1f}",
+        "ms_per_image": f"{value:.1f}",
+    }.get(column, f"{value:.3f}")
+
+
+def _print_agreement(agrees: Agreement) -> None:
+    """Measured accuracies, and how each column orders them."""
+    print(f"\nMeasured in {shown(agrees.run)}, mean over seeds with the most labels:")
+    for remark in agrees.remarks:
+        print(f"  {shown(remark)}")
+    strategies, measured = list(agrees.accuracies), list(agrees.accuracies.values())
+    backbones = list(dict.fromkeys(name for of in measured for name in of))
+    rows = [
+        [_backbone(name), *(f"{of[name] * 100:.1f}" if name in of else "-" for of in measured)]
+        for name in backbones
+    ]
+    _print_table(["backbone", *map(shown, strategies)], rows, left=(0,))
+    if agrees.probe_error is not None:
+        print(f"The predicted probe is off by {agrees.probe_error * 100:.1f} points on average.")
+    usable = [c for c in agrees.correlations if c.weighted_tau is not None or c.spearman is not None]
+    if not usable:
+        print(f"No rank correlation: {len(backbones)} of these backbones were measured, and that is too few.")
+        return
+    print("\nRank correlation with it (Kendall's weighted tau / Spearman; number of backbones):")
+    by_place = {(c.column, c.strategy): c for c in usable}
+    rows = []
+    for column in dict.fromkeys(c.column for c in usable):
+        cells = [by_place.get((column, strategy)) for strategy in strategies]
+        rows.append(
+            [
+                _HEADINGS[column],
+                *(
+                    "-" if c is None else f"{_signed(c.weighted_tau)} / {_signed(c.spearman)} ({c.backbones})"
+                    for c in cells
+                ),
+            ]
+        )
+    _print_table(["", *map(shown, strategies)], rows, left=(0,))
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i in left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(table)

@@ -19,6 +19,7 @@ PACKAGES = (
     "scikit-learn",
     "torch",
     "jax",
+    "jaxlib",
 )
 
 

@@ -11,7 +11,7 @@ from bench.backbones import titled
 from bench.errors import NewerRecord, RecordError
 from bench.files import digest
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever the same cell would give other numbers than before."""
 
 SCHEMA_VERSION = 5
@@ -59,6 +59,8 @@ class Cell:
     backend: str = "tensorflow"
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
+    plugins: dict[str, str] = field(default_factory=dict)
+    """What of it other packages give, see ``bench.plugins.used``: another version of their code is another cell."""
     source_dataset: str = ""
     """The labelled dataset of another domain that is learned from too; empty if none is."""
     source_name: str = ""
@@ -67,6 +69,13 @@ class Cell:
     """What makes images of both one group, see ``bench.domains.SourceDomain``."""
     few_shot: dict[str, Any] = field(default_factory=dict)
     """In the few-shot protocol: ways, shots, episodes, queries; see ``bench.plan.FewShot``. Else empty."""
+    auxiliary_columns: dict[str, str] = field(default_factory=dict)
+    """Columns of the manifest that are learned beside the label, with their fingerprints."""
+    auxiliary_dataset: str = ""
+    """The dataset with classes of its own that is learned beside it; empty if none is."""
+    auxiliary_name: str = ""
+    auxiliary_fingerprint: str = ""
+    auxiliary_groups: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -76,6 +85,13 @@ class Cell:
         for name in ("source_fingerprint", "source_groups", "few_shot"):
             if not content[name]:
                 del content[name]  # a cell without them is what it was before there were any
+        for name in ("auxiliary_dataset", "auxiliary_name"):
+            del content[name]
+        for name in ("auxiliary_columns", "auxiliary_fingerprint", "auxiliary_groups"):
+            if not content[name]:
+                del content[name]
+        if not self.plugins:
+            del content["plugins"]
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content
@@ -108,6 +124,8 @@ class Record:
     n_test: int | None = None
     n_source: int | None = None
     """Labelled images of the source dataset that the refit had. Since schema 4."""
+    n_auxiliary: int | None = None
+    """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
     metrics: dict[str, float] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set. In the few-shot protocol:
     verification_auc."""

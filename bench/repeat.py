@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from bench import provenance
+from bench import backend, provenance
+from bench.auxiliary import of_column
 from bench.datasets import open_dataset
 from bench.errors import RequestError, did_you_mean
 from bench.execution.local import Event, LocalExecutor
 from bench.plan import load_plan
+from bench.plugins import check_unchanged
 from bench.records import Cell, Record
 from bench.runs import load
 from bench.store import Store
@@ -48,7 +50,8 @@ def repeat(
         notify: called with events.
 
     Raises:
-        RequestError: there is no such cell, it is of another protocol version, or its data have changed.
+        RequestError: there is no such cell, it is of another protocol version, its data or the code of a plug-in
+            have changed, or its backend is not installed.
     """
     run = load(directory)
     ids = [record.cell_id for record in run.records]
@@ -62,12 +65,19 @@ def repeat(
         raise RequestError(
             "cell", cell_id, "a cell of this version's protocol", "Repeat it with the version that made it."
         )
+    backend.check(cell.backend)
+    check_unchanged(cell)
     for field, spec, fingerprint in (
         ("dataset", cell.dataset, cell.fingerprint),
         ("source_dataset", cell.source_dataset, cell.source_fingerprint),
+        ("auxiliary_dataset", cell.auxiliary_dataset, cell.auxiliary_fingerprint),
     ):
         if spec and open_dataset(spec, cell.image_size, cell.resizing).fingerprint != fingerprint:
             raise RequestError(field, spec, "the data of the run; images or labels have changed")
+    for name, fingerprint in cell.auxiliary_columns.items():
+        column = of_column(open_dataset(cell.dataset, cell.image_size, cell.resizing), name)
+        if column is None or column.fingerprint != fingerprint:
+            raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
     store = Store(Path(directory))
     limit = load_plan(store.plan_path).limits.cell_seconds
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import threading
@@ -16,23 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import cache, provenance
+from bench import backend, cache, plugins, provenance
+from bench.auxiliary import ALL, Auxiliary, auxiliaries, chosen, with_auxiliary
+from bench.auxiliary import description as auxiliary_description
 from bench.backbones import BackboneSpec, check_size, parse_backbone, titled
 from bench.backbones.sources import LEARNED_NOTHING, PREFIX, WeightSource, read_source
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
+from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair, relation
 from bench.episodes import check_episodes
-from bench.errors import BenchError, RequestError
+from bench.errors import BenchError, RequestError, did_you_mean
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
-from bench.plan import NUMBERLESS, Plan, load_plan, read_toml
+from bench.plan import AUTO, NUMBERLESS, Plan, load_plan, read_stored_plan
 from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
-from strategies import STRATEGIES, get_strategy
+from strategies import STRATEGIES, get_strategy, spelled
+from strategies.fixed import Declared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +63,8 @@ class Prepared:
     sources: tuple[WeightSource, ...] = ()
     domains: Mapping[str, SourceDomain] = field(default_factory=dict)
     """The source dataset as it stands to each dataset, by fingerprint; empty if there is none."""
+    auxiliary: Mapping[str, tuple[Auxiliary, ...]] = field(default_factory=dict)
+    """The auxiliary tasks of each dataset, by its fingerprint."""
 
     @property
     def source_dataset(self) -> Dataset | None:
@@ -74,7 +79,8 @@ class Prepared:
     @property
     def warnings(self) -> list[str]:
         """What speaks against the datasets and the sources, a sentence each."""
-        data = [*self.datasets, *filter(None, [self.source_dataset])]
+        beside = {t.name: t.domain.dataset for tasks in self.auxiliary.values() for t in tasks if t.domain}
+        data = [*self.datasets, *filter(None, [self.source_dataset]), *beside.values()]
         of_data = [f"{dataset.name}: {found}" for dataset in data for found in dataset.warnings]
         return of_data + [LEARNED_NOTHING.format(s.name) for s in self.sources if not s.learned]
 
@@ -83,7 +89,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     """Checks a plan, opens its datasets (decoding them the first time) and lists its cells.
 
     Args:
-        plan: what to run.
+        plan: what to run; all of its backbones are named.
         say: called with what is being done, when that takes long.
         ask: asks Keras for weights; default: a child process.
 
@@ -94,6 +100,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     strategies = {name: get_strategy(name) for name in plan.strategies}
     specs = [parse_backbone(text) for text in plan.backbones]
     _check_source(plan, strategies)
+    _check_auxiliary(plan, strategies)
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
@@ -119,6 +126,11 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for domain in domains.values():
             for seed in range(plan.seeds if 0 in fractions and not few_shot else 0):
                 domain.divided(seed)
+    other = None
+    if plan.auxiliary_dataset:
+        other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
+    tasks = auxiliaries(datasets, plan.auxiliary, other, plan.auxiliary_groups)
+    _check_chosen(strategies, tasks)
     weights = {spec: Weights("none", "", None) for spec in specs}
     weights |= resolving.result()
     texts = [spec.weights for spec in specs if uses_weights and spec.weights.startswith(PREFIX)]
@@ -138,8 +150,13 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                         cell = replace(cell, few_shot=few_shot)
                         if uses_source and domains:
                             cell = _with_source(cell, domains[dataset.fingerprint])
+                        if strategy.needs_auxiliary:
+                            mine = chosen(tasks[dataset.fingerprint], _auxiliary_of(strategy))
+                            cell = with_auxiliary(cell, mine)
                         cells.setdefault(cell.id, cell)
     notes = [line for d in datasets if domains for line in description(domains[d.fingerprint], d)]
+    notes += [line for d in datasets for line in auxiliary_description(tasks[d.fingerprint], d)]
+    notes += _without_counterpart(strategies)
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
     notes += [
@@ -148,7 +165,9 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for source in sources
         if (source.image_size, source.resizing) != (plan.image_size, plan.resizing)
     ]
-    return Prepared(plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), domains)
+    return Prepared(
+        plan, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), domains, tasks
+    )
 
 
 def _check_source(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
@@ -177,6 +196,52 @@ def _check_source(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
         )
 
 
+def _check_auxiliary(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
+    """Refuses auxiliary labels that nothing uses."""
+    given = {"auxiliary": plan.auxiliary, "auxiliary_dataset": plan.auxiliary_dataset}
+    for field_name, value in given.items():
+        if value and not any(strategy.needs_auxiliary for strategy in strategies.values()):
+            able = [name for name in STRATEGIES if get_strategy(name).needs_auxiliary]
+            raise RequestError(field_name, value, f"a strategy that uses it: {', '.join(able)}")
+
+
+def _check_chosen(strategies: Mapping[str, Strategy], tasks: Mapping[str, tuple[Auxiliary, ...]]) -> None:
+    """Refuses a strategy that names an auxiliary task that there is not."""
+    names = dict.fromkeys(task.name for mine in tasks.values() for task in mine)
+    for text, strategy in strategies.items():
+        name = _auxiliary_of(strategy)
+        if strategy.needs_auxiliary and name != ALL and name not in names:
+            expected = f"auxiliary as one of {', '.join([ALL, *map(shown, names)])}"
+            remedy = did_you_mean(name, names) or "Columns are named by --auxiliary COLUMN."
+            raise RequestError("strategy", text, expected, remedy)
+
+
+def _auxiliary_of(strategy: Strategy) -> str:
+    """Which auxiliary tasks a strategy is to learn: the name of one, or all."""
+    return str(strategy.fixed.get("auxiliary", ALL))
+
+
+def _counterparts(strategies: Mapping[str, Strategy]) -> dict[str, str]:
+    """By strategy, the one that it is without auxiliary labels, with the same given hyperparameters."""
+    found = {}
+    for text, strategy in strategies.items():
+        if strategy.counterpart:
+            declared = Declared()
+            get_strategy(strategy.counterpart).space(declared)
+            fixed = {name: value for name, value in strategy.fixed.items() if name in declared.values}
+            found[text] = ":".join([strategy.counterpart, *([spelled(fixed)] if fixed else [])])
+    return found
+
+
+def _without_counterpart(strategies: Mapping[str, Strategy]) -> list[str]:
+    """Says which strategies have nothing in this plan to be compared with."""
+    return [
+        f"Without {other} beside it, the report cannot say what auxiliary labels brought to {text}."
+        for text, other in _counterparts(strategies).items()
+        if other not in strategies
+    ]
+
+
 class _Resolving(threading.Thread):
     """Resolves weights, which may take a process that loads Keras, while datasets are decoded."""
 
@@ -203,16 +268,18 @@ class _Resolving(threading.Thread):
 
 
 def canonical(plan: Plan) -> Plan:
-    """The plan with datasets and backbones spelled in the one way that run directories hold.
+    """The plan with datasets and backbones spelled in the one way that run directories hold; ``auto:K`` stays.
 
     Raises:
-        RequestError: a strategy, backbone or dataset does not exist, or a size does not fit.
+        RequestError: a strategy, backbone or dataset does not exist, a size does not fit, or the backend cannot
+            be used.
     """
+    backend.check(plan.backend)
     strategies = [get_strategy(text).text for text in plan.strategies]
     for text in strategies:
         if strategies.count(text) > 1:
             raise RequestError("strategies", text, "every strategy once, however it is written")
-    specs = [parse_backbone(text) for text in plan.backbones]
+    specs = [parse_backbone(text) for text in plan.named]
     for spec in specs:
         check_size(spec, plan.image_size)
         if specs.count(spec) > 1:
@@ -222,12 +289,15 @@ def canonical(plan: Plan) -> Plan:
             if other != spec and titled(other.architecture, other.weights) == title:
                 expected = f"names that tell weights apart; {other.text} would be called {title} too"
                 raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
+    auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
     return plan.model_copy(
         update={
             "datasets": [canonical_spec(spec) for spec in plan.datasets],
-            "backbones": [spec.text for spec in specs],
+            "backbones": [*auto, *(spec.text for spec in specs)],
             "strategies": strategies,
             "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
+            "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
+            "auxiliary_dataset": canonical_spec(plan.auxiliary_dataset) if plan.auxiliary_dataset else "",
         }
     )
 
@@ -264,7 +334,9 @@ def _cell(
         threads=plan.threads,
         head=plan.head.model_dump(),
         tuning=plan.tuning.model_dump(),
-        backend=keras_backend(),
+        backend=plan.backend,
+        precision=plan.precision,
+        plugins=plugins.used(name, spec.architecture if strategy.uses_backbone else ""),
     )
 
 
@@ -353,6 +425,7 @@ class Run:
                 settings.region,
                 settings.price_per_hour,
                 images,
+                store.read_ranking(),
             )
 
     def recommend(
@@ -513,6 +586,7 @@ def run(
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
     with _executor(executor, ray_address, plan, store, workers, reporter) as runs:
+        plan, chosen = _resolve(plan, store, runs, part, reporter.say)
         prepared = prepare(plan, reporter.say, runs.fetch)
         _check_same(store, prepared)
         try:
@@ -521,6 +595,8 @@ def run(
             expected = f"a directory that can be written ({error.strerror})"
             raise RequestError("out", str(directory), expected) from None
         try:
+            if chosen is not None and store.read_ranking() != chosen:
+                store.write_ranking(chosen)
             ids = [cell.id for cell in prepared.cells]
             stored = {record.cell_id: record for record in store.records(ids)}
             again = AGAIN | set(retry)
@@ -571,13 +647,32 @@ def run(
             store.unlock()
 
 
+def _resolve(
+    plan: Plan, store: Store, runs: Executor, part: Shard | None, say: Callable[[str], None]
+) -> tuple[Plan, dict[str, Any] | None]:
+    """See ``bench.ranking.resolve``. Of several shards the first to come chooses for all."""
+    if plan.auto is None:
+        return plan, None
+    from bench.ranking import resolve
+
+    if part is None:
+        return resolve(plan, store, runs, say)
+    with contextlib.ExitStack() as stack:
+        with store.writing():
+            stack.enter_context(locked(store.directory / ".lock-ranking"))
+        plan, chosen = resolve(plan, store, runs, say)
+        if chosen is not None and store.read_ranking() != chosen:
+            store.write_ranking(chosen)
+        return plan, chosen
+
+
 def _executor(
     kind: str, ray_address: str | None, plan: Plan, store: Store, workers: int | None, reporter: Reporter
 ) -> Executor:
     options: dict[str, Any] = {
         "store": store,
         "threads": plan.threads,
-        "backend": keras_backend(),
+        "backend": plan.backend,
         "cell_seconds": plan.limits.cell_seconds,
         "notify": reporter.event,
     }
@@ -594,11 +689,6 @@ def _executor(
     return LocalExecutor(**options, workers=workers or default_workers())
 
 
-def keras_backend() -> str:
-    """The Keras backend that cells are run with."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
-
-
 def _latencies(
     prepared: Prepared, todo: Sequence[Cell], executor: Any, info: dict[str, Any]
 ) -> dict[str, float | None]:
@@ -612,8 +702,15 @@ def _latencies(
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
         }
-        job = {"backbone": cell.backbone, "weights": "none", "image_size": cell.image_size, "head": head}
-        key = digest([job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads])
+        job = {
+            "backbone": cell.backbone,
+            "weights": "none",
+            "image_size": cell.image_size,
+            "precision": cell.precision,
+            "head": head,
+        }
+        what = [job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
+        key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}
     for key, job in jobs.items():
@@ -634,7 +731,7 @@ def _latencies(
 def _check_same(store: Store, prepared: Prepared) -> None:
     """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
     if store.plan_path.exists():
-        old = read_toml(store.plan_path)
+        old = read_stored_plan(store.plan_path)
         new = prepared.plan.model_dump(mode="json")
         changed = [key for key in sorted({*old, *new} - {*NUMBERLESS}) if old.get(key) != new.get(key)]
         if changed:
@@ -678,7 +775,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
                 str(store.directory),
                 f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
                 "would no longer belong to it",
-                "Choose another --out, or restore what has changed (Keras backend, weights file, strategy).",
+                "Choose another --out, or restore what has changed (weights, strategy, plug-in).",
             )
 
 
@@ -709,9 +806,17 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git": provenance.git_state(),
         "hardware": provenance.hardware(),
+        "backend": prepared.plan.backend,
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
         "source_dataset": _source_info(prepared),
+        "auxiliary": {
+            key: [task.summary() for task in tasks] for key, tasks in prepared.auxiliary.items() if tasks
+        },
+        "counterparts": _counterparts({text: get_strategy(text) for text in prepared.plan.strategies}),
+        "plugins": {
+            getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
+        },
         "cells": [cell.id for cell in prepared.cells],
         "notes": list(prepared.notes),
     }

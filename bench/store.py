@@ -58,6 +58,7 @@ class Store:
         self.directory = directory
         self.plan_path = directory / "plan.toml"
         self.run_path = directory / "run.json"
+        self.ranking_path = directory / "ranking.json"
         self.damaged: list[str] = []
         """Files that were no records when ``records`` last read them; they were renamed out of the way."""
         self._locks: list[IO[str]] = []
@@ -232,8 +233,23 @@ class Store:
 
     def read_run(self) -> dict[str, Any]:
         """The content of run.json; empty if there is none or it cannot be read."""
-        try:
-            content = json.loads(self.run_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return _read(self.run_path)
+
+    def write_ranking(self, content: dict[str, Any]) -> None:
+        with self.writing():
+            write_atomic(self.ranking_path, json.dumps(content, indent=1, allow_nan=False))
+
+    def read_ranking(self) -> dict[str, Any]:
+        """How ``auto:K`` was resolved, see ``bench.ranking.resolve``; empty if that is not there or not sound."""
+        content = _read(self.ranking_path)
+        chosen = content.get("chosen")
+        sound = isinstance(chosen, list) and chosen and all(isinstance(name, str) for name in chosen)
+        return content if sound else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -100,12 +100,11 @@ def standings(runs: pd.DataFrame, what: str) -> Standings | None:
         return None
     ranks = table.rank(axis=1, ascending=False)
     best = table.eq(table.max(axis=1), axis=0).sum()
-    runs = runs.set_index(context)
+    measured = {key: cells.to_numpy(float) for key, cells in runs.groupby([*context, what])["accuracy"]}
     rows = []
     rng = np.random.default_rng(0)
     for name in table.columns:
-        mine = runs[runs[what] == name]
-        scores = [mine.loc[[place], "accuracy"].to_numpy(float) for place in table.index]
+        scores = [measured[(*place, name)] for place in table.index]
         rows.append(Standing(str(name), float(ranks[name].mean()), int(best[name]), *_iqm(scores, rng)))
     return Standings(what, len(table), tuple(sorted(rows, key=lambda row: row.rank)))
 

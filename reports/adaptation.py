@@ -16,7 +16,7 @@ import pandas as pd
 from bench.records import Record
 from reports import words
 from reports.sections import Section
-from reports.statistics import Comparison, Measured, compare_pairs
+from reports.statistics import Comparison, Measured, compare_pairs, succeeded
 from reports.tables import backbone_title, dataset_names, several_backbones
 
 BASELINE = "source_only"
@@ -66,9 +66,8 @@ def adaptations(results: pd.DataFrame, directory: Path | None, region: float) ->
         directory: the run directory, for predictions.
         region: differences within plus or minus this are equivalent.
     """
-    ok = results[
-        (results["status"] == "ok") & results["accuracy"].notna() & (results["source_dataset"] != "")
-    ]
+    ok = succeeded(results)
+    ok = ok[ok["source_dataset"] != ""]
     found = []
     keys = ["dataset", "backbone", "weights", "fraction"]
     for (dataset, backbone, weights, _), cells in ok.groupby(keys, sort=True):

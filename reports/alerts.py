@@ -40,6 +40,7 @@ def alerts(
 ) -> Iterator[Alert]:
     """What a reader should know before believing the answer; within a level, the data come first."""
     data = [*run_info.get("datasets", {}).values(), *filter(None, [run_info.get("source_dataset")])]
+    data += {t["name"]: t for tasks in run_info.get("auxiliary", {}).values() for t in tasks}.values()
     for content in data:
         name = words.clean(content.get("name", "dataset"), 40)
         for finding in content.get("findings", []):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports import words
 from reports.recommend import who
-from reports.statistics import EQUIVALENCE, MINIMUM_SEEDS, Comparison, Measured, compare_pairs
+from reports.statistics import EQUIVALENCE, MINIMUM_SEEDS, Comparison, Measured, compare_pairs, succeeded
 from reports.tables import CONFIGURATION, backbone_title
 
 KEYS = [*CONFIGURATION, "fraction"]
@@ -94,8 +94,8 @@ def compare(
     """
     groups: list[dict[tuple[Any, ...], pd.DataFrame]] = []
     for frame in results:
-        ok = frame[(frame["status"] == "ok") & frame["accuracy"].notna()]
-        groups.append({key: cells.set_index("seed") for key, cells in ok.groupby(KEYS, sort=False)})
+        cells_of = succeeded(frame).groupby(KEYS, sort=False)
+        groups.append({key: cells.set_index("seed") for key, cells in cells_of})
     first, second = groups
     common = [key for key in second if key in first]
     runs = [(Measured(second[key], directories[1]), Measured(first[key], directories[0])) for key in common]

@@ -32,7 +32,7 @@ from reports.drawing import (
     ticks,
 )
 from reports.sections import Section
-from reports.statistics import Comparison, Measured, compare_pairs, t_half_width
+from reports.statistics import Comparison, Measured, compare_pairs, rank_correlation, succeeded, t_half_width
 from reports.tables import CONFIGURATION, backbone_title, dataset_names, ordered
 
 BY_SHARE, BY_BLOCK = "partial_finetune", "surgical"
@@ -108,9 +108,9 @@ def settings(
         directory: the run directory, for predictions.
         region: differences within plus or minus this are equivalent.
     """
-    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
     found = []
-    for (dataset, backbone, weights), cells in ok.groupby(["dataset", "backbone", "weights"], sort=False):
+    keys = ["dataset", "backbone", "weights"]
+    for (dataset, backbone, weights), cells in succeeded(results).groupby(keys, sort=False):
         cells = cells[cells["fraction"] == cells["fraction"].max()]
         measured = {
             str(strategy): Measured(mine.set_index("seed"), directory)
@@ -251,8 +251,6 @@ def _conclusions(s: Setting, where: str) -> Iterator[str]:
 
 def _rule(found: Sequence[Setting]) -> list[str]:
     """Over several settings: does training more bring more where the backbone changes more?"""
-    from scipy.stats import spearmanr
-
     known = [
         (s.change, s.deeper.difference) for s in found if s.deeper is not None and math.isfinite(s.change)
     ]
@@ -263,7 +261,7 @@ def _rule(found: Sequence[Setting]) -> list[str]:
     change, gain = np.array(known).T
     if np.ptp(change) == 0 or np.ptp(gain) == 0:
         return []
-    correlation, p = spearmanr(change, gain)
+    correlation, p = rank_correlation(change, gain)
     verdict = "holds" if correlation > 0 else "is reversed"
     said = (
         f"the rule {verdict} over these settings"

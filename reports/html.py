@@ -29,6 +29,7 @@ from reports.across import critical_difference, draw_difference, runs_frame
 from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.alerts import LEVELS, alerts
 from reports.answer import Answer, answers, has_several, who
+from reports.backbones import ranking_sections
 from reports.depth import depth_section, draw_depth, settings, similarity_frame
 from reports.drawing import FigureInfo
 from reports.few_shot import (
@@ -42,6 +43,7 @@ from reports.few_shot import (
 from reports.figures import draw_all, draw_labels
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
+from reports.multitask import brought, method_lines, multitask_section
 from reports.sections import (
     cost_table,
     gaps_table,
@@ -98,6 +100,7 @@ def render(
     region: float = EQUIVALENCE,
     price_per_hour: float = 0.0,
     images: Images | None = None,
+    ranking: dict[str, Any] | None = None,
 ) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
 
@@ -109,6 +112,7 @@ def render(
         region: a difference in accuracy within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         images: gives test images to be shown; None: none is.
+        ranking: the content of ranking.json, if backbones were chosen by it.
 
     Returns:
         The path of the page. The same input gives the same bytes.
@@ -138,6 +142,9 @@ def render(
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
         adaptation=adaptation_section(adaptations(results, directory, region), results, several),
+        multitask=multitask_section(
+            brought(results, curves, run_info.get("counterparts", {}), directory, region), several
+        ),
         pictures=[] if images is None else pictures(records, directory),
         depth=depth_section(depths),
         depth_figures=[
@@ -152,6 +159,7 @@ def render(
         mistakes=_mistakes(records, decisions, datasets, run_info, directory, images),
         summaries=[summary_table(panel) for panel in panels(results)],
         full=full_table(results),
+        ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
         **_common(records, datasets, run_info, plan_toml, directory),
     )
@@ -435,15 +443,18 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         "whose interval excludes zero is a difference; all else is undecided.",
     ]
     lines += _source_method(run_info)
+    lines += method_lines(run_info)
     if records:
-        gpus = run_info.get("hardware", {}).get("gpu") or []
+        hardware = run_info.get("hardware", {})
         backends = sorted({record.cell["backend"] for record in records})
+        # Of a Mac, PyTorch uses the GPU by itself.
+        on_gpu = hardware.get("gpu") or ("torch" in backends and "macOS" in hardware.get("os", ""))
         lines.append(
             "The same plan on the same machine gives the same numbers to the last bit, with any number of workers, "
             "resumed or not."
-            if backends == ["tensorflow"] and not gpus
+            if not on_gpu
             else "The same plan again may give numbers that differ in their last digits, and now and then in a "
-            f"choice that hangs on them: {words.listed(backends)}{' on a GPU' if gpus else ''} does not promise "
+            f"choice that hangs on them: {words.listed(backends)} on a GPU does not promise "
             "the order in which sums are taken."
         )
         cell = records[0].cell
@@ -520,10 +531,13 @@ def _provenance(run_info: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{source['name']}, {source['spec']}, fingerprint {source['fingerprint'][:12]}",
             )
         )
+    if run_info.get("backend"):
+        rows.append(("Keras backend", run_info["backend"]))
     for key, value in hardware.items():
         if value not in (None, "", []):
             rows.append((key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)))
     if git.get("commit"):
         rows.append(("code", f"{git['commit']}{' with uncommitted changes' if git.get('dirty') else ''}"))
     rows += sorted((run_info.get("versions") or {}).items())
+    rows += sorted((run_info.get("plugins") or {}).items())
     return [(words.clean(key, 60), words.clean(value, 400)) for key, value in rows]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics import LEVEL, MINIMUM_SEEDS, Floats, Measured, draws
+from reports.statistics import LEVEL, MINIMUM_SEEDS, Floats, Measured, draws, succeeded
 from reports.tables import CONFIGURATION
 
 MINIMUM_COUNTS = 4
@@ -173,12 +173,8 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
     Returns:
         The curves, and why there are none (or an empty string).
     """
-    ok = results[
-        (results["status"] == "ok")
-        & (results["strategy"] != "majority")
-        & results["accuracy"].notna()
-        & (results["n"] > 0)  # the curves have none there
-    ]
+    ok = succeeded(results)
+    ok = ok[(ok["strategy"] != "majority") & (ok["n"] > 0)]  # the curves have no zero
     curves = []
     most_counts = most_seeds = 0
     for key, cells in ok.groupby(CONFIGURATION, sort=False):

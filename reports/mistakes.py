@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from bench.records import Record
 from reports import words
 from reports.drawing import GRID, INK, MUTED, PAPER, FigureInfo, Frame, Plan, save, slug
-from reports.statistics import Decision, wilson
+from reports.statistics import Decision, rank_correlation, wilson
 
 BINS = 15
 """Of confidence, equally wide, as in the ECE of the records."""
@@ -249,18 +249,6 @@ def draw_mistakes(answers: Answers, several: bool, place: int, out: Path) -> lis
     return [save(plan, suffix, answers.dataset, out) for plan in plans if plan is not None]
 
 
-def _rank_correlation(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Spearman's, and its two-sided p by Student's t with n - 2 degrees of freedom."""
-    from scipy import special
-
-    ranks = pd.DataFrame({"first": first, "second": second}).rank()
-    related = float(ranks.corr().to_numpy()[0, 1])
-    if not math.isfinite(related) or abs(related) >= 1:
-        return related, 0.0
-    t = related * math.sqrt((len(first) - 2) / (1 - related**2))
-    return related, float(2 * special.stdtr(len(first) - 2, -abs(t)))
-
-
 def _confusion_figure(answers: Answers) -> Plan:
     numbers = confusion_numbers(answers)
     wrong = numbers[(numbers["true"] != numbers["predicted"]) & (numbers["images"] > 0)]
@@ -338,7 +326,7 @@ def _class_figure(answers: Answers) -> Plan | None:
 
     conclusion = f"Best at {with_size(best)}, worst at {with_size(worst)}."
     if len(known) >= 6 and known["labelled"].nunique() > 2:
-        related, p = _rank_correlation(known["labelled"].to_numpy(float), known["accuracy"].to_numpy(float))
+        related, p = rank_correlation(known["labelled"].to_numpy(float), known["accuracy"].to_numpy(float))
         if math.isfinite(related):
             conclusion += (
                 f" Classes with fewer labels do worse (rank correlation {related:.2f}, p = {p:.2g})."

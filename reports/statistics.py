@@ -6,10 +6,10 @@ configurations are compared on the same seeds and the same test images, so what 
 Seeds and test images are crossed random effects. An interval has two sources of error: few seeds (t, seeds - 1
 degrees of freedom) and many test images (normal). Two half-widths are known for such a sum: each source with its
 own quantile, added in quadrature (Zou & Donner 2008, Stat. Med. 27:1693), and one t quantile with Satterthwaite's
-degrees of freedom (1946, Biometrics 2:110). With three seeds the former covers up to .976 at 95%, the latter
-down to .922; their quadratic mean, taken here, .946 to .967 whatever the shares. The noise of a seed on an image is
-part of what is seen of either; an analysis of variance finds it, so that it counts once. Simulated coverage:
-``tests/benchmarks/truth.py``.
+degrees of freedom (1946, Biometrics 2:110). With three seeds the former covers up to .977 at 95%, the latter
+down to .921; their weighted quadratic mean, taken here, .937 to .961 whatever the shares. The noise of a seed on an
+image is part of what is seen of either; an analysis of variance finds it, so that it counts once. Simulated
+coverage: ``tests/benchmarks/truth.py``.
 With all labels in use (fraction 1) seeds differ in the validation part and in initialisation only.
 """
 
@@ -44,6 +44,9 @@ does (Bonett & Price 2012, J. Educ. Behav. Stat. 37:479)."""
 
 MOST_SEEDS, MOST_IMAGES = 50, 1_000_000
 """Nobody runs more seeds or labels more test images to settle a question."""
+
+SATTERTHWAITE = 0.7
+"""The weight of the second of the two in their mean."""
 
 MOST_DEGREES = 1e6
 """Of freedom: beyond them t is normal."""
@@ -206,6 +209,21 @@ class Decision:
         return [c.candidate for c in self.comparisons if c.verdict in verdicts]
 
 
+_NEEDED = [
+    "dataset", "backbone", "weights", "strategy", "fraction", "seed", "source_dataset", "cell_id", "n", "n_test",
+    "accuracy", "total_seconds", "inference_ms_per_image", "params",
+]  # fmt: skip
+
+
+def succeeded(results: pd.DataFrame) -> pd.DataFrame:
+    """The cells that have an accuracy, with the columns that statistics need: a wide frame takes long to divide.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+    """
+    return results.loc[(results["status"] == "ok") & results["accuracy"].notna(), _NEEDED]
+
+
 def decide(
     results: pd.DataFrame, directory: Path | None = None, region: float = EQUIVALENCE
 ) -> list[Decision]:
@@ -217,9 +235,8 @@ def decide(
             images is replaced by its upper bound.
         region: differences within plus or minus this are equivalent.
     """
-    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
     decisions = []
-    for key, cells in ok.groupby(["dataset", "fraction"], sort=True):
+    for key, cells in succeeded(results).groupby(["dataset", "fraction"], sort=True):
         dataset, fraction = str(key[0]), float(str(key[1]))
         floor = cells.loc[cells["strategy"] == "majority", "accuracy"].mean()
         trained = cells[cells["strategy"] != "majority"]
@@ -454,7 +471,7 @@ class Spread:
         each = t**2 * of_seeds + z**2 * of_images
         degrees = (seeds - 1) * (total / of_seeds) ** 2 if of_seeds else MOST_DEGREES
         both = _t_quantile(level, min(degrees, MOST_DEGREES)) ** 2 * total
-        return math.sqrt((each + both) / 2)
+        return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
 
     def p_value(self, mean: float) -> float:
         """Two-sided: one minus the level at which the interval just reaches zero."""
@@ -483,6 +500,18 @@ class Spread:
             middle = (few + many) // 2
             few, many = (few, middle) if settles(self.seeds, middle) else (middle, many)
         return seeds, many
+
+
+def rank_correlation(first: Floats, second: Floats) -> tuple[float, float]:
+    """Spearman's, and its two-sided p by Student's t with n - 2 degrees of freedom."""
+    from scipy import special
+
+    ranks = pd.DataFrame({"first": first, "second": second}).rank()
+    related = float(ranks.corr().to_numpy()[0, 1])
+    if not math.isfinite(related) or abs(related) >= 1:
+        return related, 0.0
+    t = related * math.sqrt((len(first) - 2) / (1 - related**2))
+    return related, float(2 * special.stdtr(len(first) - 2, -abs(t)))
 
 
 def _t_quantile(level: float, degrees: float) -> float:

@@ -26,6 +26,7 @@ COLUMNS = (
     "n_test", "seed", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "trials", "epochs",
     "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
     "trainable_params", "peak_memory_mb", "hyperparameters", "error", "total_seconds", "source_dataset", "n_source",
+    "auxiliary", "n_auxiliary",
 )  # fmt: skip
 """The columns of ``results.csv``, in order. They are a promise to users: only ever append."""
 
@@ -37,10 +38,12 @@ STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_fin
 CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
 """What distinguishes the curves of a figure; with the fraction, the rows of the summary."""
 
-_TEXT = frozenset({*CONFIGURATION, "cell_id", "status", "hyperparameters", "error", "source_dataset"})
+_TEXT = frozenset(
+    {*CONFIGURATION, "cell_id", "status", "hyperparameters", "error", "source_dataset", "auxiliary"}
+)
 _WHOLE = frozenset(
     {"n", "n_train", "n_val", "n_test", "seed", "trials", "epochs", "epoch", "images", "params"}
-    | {"trainable_params", "cells", "seeds", "n_source"}
+    | {"trainable_params", "cells", "seeds", "n_source", "n_auxiliary"}
 )
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 _COSTS = (
@@ -264,6 +267,10 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "error": (record.error or {}).get("message", np.nan),
         "source_dataset": cell.get("source_name", ""),
         "n_source": record.n_source,
+        "auxiliary": ", ".join(
+            [*cell.get("auxiliary_columns", {}), *filter(None, [cell.get("auxiliary_name")])]
+        ),
+        "n_auxiliary": record.n_auxiliary,
     }
     # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.
     return {

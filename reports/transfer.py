@@ -22,6 +22,7 @@ from reports.statistics import (
     Measured,
     compare_pairs,
     draws,
+    succeeded,
     t_half_width,
 )
 
@@ -128,34 +129,33 @@ def benefits(
         directory: the run directory, for predictions.
         region: differences within plus or minus this are equivalent.
     """
-    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
+    ok = succeeded(results)
     validated = curves[curves["metric"] == "val_accuracy"]
     by_cell = {str(cell_id): points for cell_id, points in validated.groupby("cell_id")}
     found = []
     for (dataset, backbone), cells in ok[ok["backbone"] != ""].groupby(["dataset", "backbone"], sort=False):
-        scratch = cells[cells["strategy"] == "scratch"]
-        for (strategy, weights), mine in cells.groupby(["strategy", "weights"], sort=False):
-            common = sorted(set(mine["fraction"]) & set(scratch["fraction"]) - {0})
-            if strategy == "scratch" or not common:
+        scratch = _by_fraction(cells[cells["strategy"] == "scratch"], directory)
+        for (strategy, weights), of_strategy in cells.groupby(["strategy", "weights"], sort=False):
+            mine = {} if strategy == "scratch" else _by_fraction(of_strategy, directory)
+            pairs = [(mine[fraction], scratch[fraction]) for fraction in mine if fraction in scratch]
+            if not pairs:
                 continue
-            pairs = [
-                tuple(
-                    Measured(frame[frame["fraction"] == fraction].set_index("seed"), directory)
-                    for frame in (mine, scratch)
-                )
-                for fraction in common
-            ]
             n = [float(first.cells["n"].median()) for first, _ in pairs]
             last = pairs[-1]
             over_training = _over_training(last[0].cells, last[1].cells, by_cell)
             found.append(
                 Benefit(
                     str(dataset), str(backbone), str(weights), str(strategy), n[0], n[-1],
-                    _over_labels(n, [(a, b) for a, b in pairs], region), over_training,
-                    region,
+                    _over_labels(n, pairs, region), over_training, region,
                 )
             )  # fmt: skip
     return found
+
+
+def _by_fraction(cells: pd.DataFrame, directory: Path | None) -> dict[float, Measured]:
+    """One configuration by rising label count, without 0, where there is nothing to train from scratch on."""
+    groups = cells[cells["fraction"] > 0].set_index("seed").groupby("fraction")
+    return {float(str(fraction)): Measured(frame, directory) for fraction, frame in groups}
 
 
 def _over_labels(n: list[float], pairs: list[tuple[Measured, Measured]], region: float) -> OverLabels:

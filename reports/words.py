@@ -39,18 +39,19 @@ STRATEGY_NAMES = {
     "prototypical": "prototypical networks",
     "siamese": "siamese networks",
     "nearest_pixel": "nearest pixels",
+    "multi_task": "multi-task learning",
     "majority": "majority class",
 }
 
 
 def strategy_name(strategy: str) -> str:
-    """What a strategy is called in a sentence or a figure."""
-    name, _, fixed = strategy.partition(":")
-    if "=" not in fixed:
-        return STRATEGY_NAMES.get(strategy) or clean(strategy.replace("_", " "))
-    name, fixed = strategy.rsplit(":", 1)
-    values = listed([clean(value.replace("=", " ").replace("_", " ")) for value in fixed.split(",")])
-    return f"{strategy_name(name)} ({values})"
+    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class."""
+    name, _, given = strategy.rpartition(":")
+    values = given.split(",")
+    if not name or not all("=" in value for value in values):
+        return STRATEGY_NAMES.get(strategy) or clean(given.replace("_", " "))
+    said = listed([clean(value.replace("=", " ").replace("_", " ")) for value in values])
+    return f"{strategy_name(name)} ({said})"
 
 
 def weights_name(weights: str) -> str:

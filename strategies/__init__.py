@@ -5,7 +5,6 @@ Nothing is imported until it is asked for, and no strategy imports Keras at modu
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ STRATEGIES: dict[str, str] = {
     "prototypical": "strategies.prototypical:Prototypical",
     "siamese": "strategies.siamese:Siamese",
     "nearest_pixel": "strategies.nearest_pixel:NearestPixel",
+    "multi_task": "strategies.multi_task:MultiTask",
     "majority": "strategies.majority:Majority",
 }
 """Name to ``module:class``."""
@@ -50,33 +50,15 @@ def get_strategy(text: str) -> Strategy:
     """The strategy that a text names: ``name``, or ``name:hyperparameter=value,...`` for values not to be searched.
 
     Args:
-        text: the name is one in ``STRATEGIES`` or ``package.module:Class``.
+        text: the name is one of ``STRATEGIES``, of another package's plug-in, or ``package.module:Class``.
 
     Raises:
-        RequestError: there is none of this name, it cannot be imported, or it has no such hyperparameter or value.
+        RequestError: there is none of this name, it cannot be used, or it has no such hyperparameter or value.
     """
-    from bench.errors import RequestError, did_you_mean
     from strategies.fixed import parse_fixed
 
-    name, _, options = text.partition(":")
-    path = STRATEGIES.get(name)
-    if path is None:
-        attribute, _, options = options.partition(":")
-        name = path = f"{name}:{attribute}"
-        if not attribute:
-            raise RequestError(
-                "strategy",
-                text,
-                f"one of {', '.join(STRATEGIES)}, or package.module:Class",
-                did_you_mean(text, STRATEGIES),
-            )
-    module, _, attribute = path.partition(":")
-    try:
-        strategy: Strategy = getattr(import_module(module), attribute)()
-    except Exception as error:  # the code of others
-        raise RequestError(
-            "strategy", text, "a class that can be imported", f"{type(error).__name__}: {error}."
-        ) from error
+    name, options = _divided(text)
+    strategy, _ = _made(name)
     strategy.fixed = parse_fixed(text, strategy, options)
     strategy.text = ":".join([name, *([spelled(strategy.fixed)] if strategy.fixed else [])])
     return strategy
@@ -85,3 +67,65 @@ def get_strategy(text: str) -> Strategy:
 def spelled(fixed: dict[str, Any]) -> str:
     """Hyperparameters with their values in the one way that records hold: ``learning_rate=0.003,unfreeze=0.5``."""
     return ",".join(f"{name}={value}" for name, value in sorted(fixed.items()))
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """A strategy's name, and the hyperparameters that are given with it."""
+    name, _, rest = text.partition(":")
+    if name in STRATEGIES or "=" in rest.partition(":")[0]:
+        return name, rest
+    attribute, _, options = rest.partition(":")
+    return (f"{name}:{attribute}" if attribute else name), options
+
+
+def strategy_origin(text: str) -> str:
+    """What names the code of a strategy (see ``bench.plugins.origin``); empty if it is built in.
+
+    Raises:
+        RequestError: see ``get_strategy``.
+    """
+    name, _ = _divided(text)
+    if name in STRATEGIES or name.startswith("strategies."):
+        return ""
+    from bench.plugins import origin
+
+    strategy, package = _made(name)
+    return origin(type(strategy), package)
+
+
+def load_strategy(name: str) -> tuple[type[Strategy], str]:
+    """The class of a strategy, and the package that declares it if one does.
+
+    Raises:
+        RequestError: there is none of this name.
+        bench.plugins.Unusable: it cannot be used.
+    """
+    from bench.errors import RequestError, did_you_mean
+    from bench.plugins import find, load, plugins
+    from strategies.base import Strategy
+
+    target = STRATEGIES.get(name, name)
+    if ":" in target:
+        return load(target, Strategy), ""
+    plugin = find("strategies", name)
+    if plugin is None:
+        names = [*STRATEGIES, *(plugin.name for plugin in plugins("strategies", STRATEGIES))]
+        expected = f"one of {', '.join(dict.fromkeys(names))}, or package.module:Class"
+        raise RequestError("strategy", name, expected, did_you_mean(name, names))
+    return plugin.load(Strategy), plugin.package
+
+
+def _made(name: str) -> tuple[Strategy, str]:
+    from bench.errors import RequestError
+    from bench.plugins import Unusable
+
+    try:
+        kind, package = load_strategy(name)
+    except Unusable as error:
+        expected = "a class that can be imported" if ":" in name else "a plug-in that works"
+        raise RequestError("strategy", name, expected, f"{error}.") from error
+    try:
+        return kind(), package
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}."
+        raise RequestError("strategy", name, "a class that is made without arguments", reason) from error

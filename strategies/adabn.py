@@ -12,6 +12,8 @@ from strategies.hyperrule import body_stage
 class AdaptiveBatchNorm(Adapting):
     name = "adabn"
     summary = "Trained on the source; batch normalisation then takes the statistics of the target: cheap."
+    when = "First of all when images look different and have no labels: there is nothing to set."
+    cost = "Like source_only, plus one pass over the target's images."
     reference = "Li et al. 2016, Revisiting batch normalization (AdaBN), arXiv:1603.04779"
     data = "source"
 

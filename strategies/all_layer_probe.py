@@ -12,6 +12,8 @@ from strategies.on_features import Classify, OnFeatures, linear, logistic_regres
 class AllLayerProbe(OnFeatures):
     name = "all_layer_probe"
     summary = "A linear head on the best features of all layers, for tasks far from the source."
+    when = "Images or labels unlike those of the source, and too few of them to fine-tune."
+    cost = "As cheap for a small network, a few times as much for a deep one: all its layers are stored."
     reference = "Evci et al. 2022, Head2Toe, arXiv:2201.03529"
     layers = "all"
 

@@ -6,6 +6,8 @@ strategy declares its hyperparameters and returns its stages, and the harness do
     class FeatureExtraction(Strategy):
         name = "feature_extraction"
         summary = "Only a new head is trained, on the features of the frozen backbone."
+        when = "There are few labels, or little time."
+        cost = "The measure of all others."
 
         def space(self, hp):
             hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
@@ -16,7 +18,9 @@ strategy declares its hyperparameters and returns its stages, and the harness do
 A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
 
 A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
-returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``.
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``; or a file
+anywhere else, given as ``--strategy package.module:Class`` or declared by a package of its own (CONTRIBUTING shows
+how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -54,6 +58,8 @@ class Info:
     """Whether there is a labelled dataset of another domain, the source."""
     few_shot: bool = False
     """Whether classes that are not learned from are told apart by a few labels each (protocol few-shot)."""
+    has_auxiliary: bool = False
+    """Whether there are labels to be learned beside the target's."""
 
     @property
     def classes(self) -> int:
@@ -70,7 +76,7 @@ class Stage:
     Args:
         name: as it stands in curves and reports: ``head``, ``finetune``, ``train``.
         cut: ``"top"``: only the head trains; ``"input"``: everything trains; a number in (0, 1):
-            the share of the backbone's blocks, counted from the top, that trains.
+            the share of the backbone's blocks, counted from the top, that trains. Not above that of a stage before.
         learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
             warm-up, then a cosine down to 0 over the stage's epochs.
@@ -95,11 +101,12 @@ class Stage:
             (covariances) or ``mmd`` (distributions); see ``bench.training.alignment``.
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
+        auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
+            uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115); 0: they are not learned.
+        auxiliary_images: which images of the target have them: the ``labelled`` ones that train, or all of the
+            ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
             ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation).
-
-    Raises:
-        ValueError: a value is none of these.
     """
 
     name: str
@@ -120,47 +127,8 @@ class Stage:
     align: Literal["none", "dann", "coral", "mmd"] = "none"
     align_weight: float = 1.0
     statistics: Literal["train", "target"] = "train"
-
-    def __post_init__(self) -> None:
-        named = self.cut in ("top", "input")
-        for name, holds, expected in (
-            ("cut", named or 0 < _number(self.cut) < 1, "'top', 'input' or a share above 0 and below 1"),
-            ("learning_rate", 0 < self.learning_rate < float("inf"), "above 0"),
-            ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
-            ("epochs", self.epochs is None or self.epochs >= 1, "None, or 1 or more"),
-            ("weights", self.weights in ("pretrained", "random"), "'pretrained' or 'random'"),
-            ("batch_norm", self.batch_norm in ("frozen", "trained"), "'frozen' or 'trained'"),
-            ("warmup", 0 <= self.warmup < 1, "a share, 0 or more and below 1"),
-            ("blocks", self.blocks >= 0, "0 or more"),
-            ("only", self.only in ("all", "norm", "bias"), "'all', 'norm' or 'bias'"),
-            ("rate_decay", 0 < self.rate_decay <= 1, "above 0 and at most 1"),
-            ("decay_to", self.decay_to in ("zero", "start"), "'zero' or 'start'"),
-            ("mix", 0 <= self.mix <= 1, "between 0 and 1"),
-            ("rank", self.rank >= 0, "0 or more"),
-            ("data", self.data in ("target", "source", "both"), "'target', 'source' or 'both'"),
-            ("align", self.align in ("none", "dann", "coral", "mmd"), "'none', 'dann', 'coral' or 'mmd'"),
-            ("align", self.align == "none" or self.data != "target", "'none' without the source in data"),
-            (
-                "align",
-                self.align == "none" or self.cut != "top",
-                "'none' where no layer of the backbone trains",
-            ),
-            ("align_weight", 0 <= self.align_weight < float("inf"), "0 or more"),
-            ("statistics", self.statistics in ("train", "target"), "'train' or 'target'"),
-            (
-                "statistics",
-                self.statistics == "train" or self.batch_norm == "trained",
-                "'train' unless batch_norm is 'trained'",
-            ),
-        ):
-            if not holds:
-                raise ValueError(
-                    f"stage {self.name!r}: {name} is {getattr(self, name)!r}; it has to be {expected}"
-                )
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else -1.0
+    auxiliary: float | Literal["learned"] = 0.0
+    auxiliary_images: Literal["labelled", "pool"] = "labelled"
 
 
 class Examples(Protocol):
@@ -210,6 +178,30 @@ class Fitted:
     """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
     samples: np.ndarray | None = None
     """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
+    auxiliary_labels: int = 0
+    """Labels of auxiliary tasks that it has learned from, of all tasks together."""
+
+
+class AuxiliaryLabels(Protocol):
+    """A task to be learned beside the target's, with classes of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def of_train(self) -> np.ndarray:
+        """Its labels of the images of ``Task.train``, int64 (N,); -1 where there is none."""
+
+    @property
+    def pool(self) -> Examples | None:
+        """The rest of the pool, labelled by this task; in a search without the groups of ``Task.val``."""
+
+    @property
+    def others(self) -> Examples | None:
+        """Images of another dataset, which this task comes from; None if it is of the target's own images."""
 
 
 Classify = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -264,6 +256,10 @@ class Task(Protocol):
 
         Without any label of the target ``train`` is empty, and ``val`` holds images of the source.
         """
+
+    @property
+    def auxiliary(self) -> Sequence[AuxiliaryLabels]:
+        """What may be learned beside the target's labels; nothing of it is known of images that validate."""
 
     @property
     def info(self) -> Info: ...
@@ -323,8 +319,12 @@ class Strategy:
     """Base of all strategies."""
 
     name: ClassVar[str]
-    summary: ClassVar[str]
-    """One line: what it does and when to use it."""
+    summary: ClassVar[str] = ""
+    """One line: what it does."""
+    when: ClassVar[str] = ""
+    """When to use it, one line."""
+    cost: ClassVar[str] = ""
+    """What it costs beside feature extraction with the same number of trials, one line."""
     reference: ClassVar[str] = ""
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1
@@ -332,6 +332,8 @@ class Strategy:
     uses_backbone: ClassVar[bool] = True
     uses_weights: ClassVar[bool] = True
     """False: runs once a backbone, whatever its weights."""
+    needs_weights: ClassVar[bool] = True
+    """False: it begins with the backbone's weights, and without any with random ones."""
     needs_source: ClassVar[bool] = False
     """Whether it learns from a labelled dataset of another domain: only then it is given one."""
     uses_source: ClassVar[bool] = False
@@ -340,6 +342,10 @@ class Strategy:
     """Whether it can tell new classes apart by a few labels each: then it has ``embed`` and ``classify``."""
     trains: ClassVar[bool] = True
     """In the few-shot protocol: False if it trains no network, and so is the same for all seeds."""
+    needs_auxiliary: ClassVar[bool] = False
+    """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
+    counterpart: ClassVar[str] = ""
+    """The strategy that it is without what it adds, by name: the report says what that has brought."""
     needs_labels: ClassVar[bool] = True
     """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""
@@ -349,10 +355,12 @@ class Strategy:
 
     def skip(self, info: Info) -> str | None:
         """Why this strategy cannot run here, as the end of "skipped: ...", or None."""
-        if self.uses_weights and not info.has_weights:
+        if self.uses_weights and self.needs_weights and not info.has_weights:
             return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"
         if self.needs_source and not info.has_source:
             return "there is no source dataset (--source-dataset) to adapt from"
+        if self.needs_auxiliary and not info.has_auxiliary:
+            return "there are no auxiliary labels (--auxiliary COLUMN, --auxiliary-dataset) to learn beside its own"
         return None
 
     def space(self, hp: Any) -> None:

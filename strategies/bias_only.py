@@ -14,6 +14,8 @@ class BiasOnly(Strategy):
     summary = (
         "Only biases and offsets train, and the head: the cheapest way to move a whole network a little."
     )
+    when = "Few labels, or many tasks that are to share one network."
+    cost = "Somewhat less than full fine-tuning: gradients still go through the whole network."
     reference = "Ben Zaken et al. 2022, BitFit, arXiv:2106.10199; Cai et al. 2020, TinyTL, arXiv:2007.11622"
 
     def skip(self, info: Info) -> str | None:

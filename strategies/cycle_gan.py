@@ -11,6 +11,8 @@ from strategies.base import Fitted, Task
 class CycleGan(Adapting):
     name = "cycle_gan"
     summary = "Source images are translated to the target's style by a small GAN and added to training: dear."
+    when = "Images differ in style and not in content, and a look at the translations is wanted."
+    cost = "The dearest: a GAN is trained first, then source_only on twice as many images."
     reference = "Zhu et al. 2017, CycleGAN, arXiv:1703.10593; Hoffman et al. 2018, CyCADA, arXiv:1711.03213"
 
     def fit(self, task: Task, hp: Any) -> Fitted:

@@ -12,6 +12,8 @@ from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 class DiscriminativeRates(Strategy):
     name = "discriminative_lr"
     summary = "Full fine-tuning whose learning rate falls from block to block downward."
+    when = "Full fine-tuning overfits, and low layers should hardly move."
+    cost = "Like full fine-tuning."
     reference = "Howard & Ruder 2018, ULMFiT, arXiv:1801.06146"
 
     def space(self, hp: Any) -> None:

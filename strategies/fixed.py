@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.errors import RequestError, did_you_mean
 from strategies.base import Info, Strategy
+from strategies.refuse import stage_problems
 
 
 class Declared:
@@ -61,6 +62,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
     strategy.space(declared)
     if strategy.few_shot:
         strategy.few_shot_space(declared)
+    if strategy.needs_auxiliary:
+        declared.Fixed("auxiliary", "all")  # which of the plan's; what learns them is not told
     for option in options.split(","):
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals or name not in declared.values or name in fixed:
@@ -70,12 +73,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
                 expected = f"name=value,... with names among {', '.join(declared.values)}, each once"
             raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
         fixed[name] = declared.values[name] = _value(text, name, value, declared)
-    try:
-        strategy.stages(declared, _EXAMPLE)
-    except NotImplementedError:  # it is no schedule of stages
-        pass
-    except ValueError as error:
-        raise RequestError("strategy", text, f"values that it can use ({error})") from None
+    if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, _EXAMPLE))):
+        raise RequestError("strategy", text, "values that it can use", wrong[0])
     return fixed
 
 
@@ -85,10 +84,14 @@ _EXAMPLE = Info("image", ("a", "b"), n=100, has_weights=True, image_size=96, bat
 def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     if name in declared.choices:
         found = {str(choice).lower(): choice for choice in declared.choices[name]}
+        if value.lower() not in found and _is_number(value) and any(map(_is_number, found)):
+            return value
         if value.lower() not in found:
             raise RequestError("strategy", text, f"{name} as one of {', '.join(found)}")
         return found[value.lower()]
     kind = type(declared.values[name])
+    if kind is str:
+        return value
     try:
         number = kind(value)
     except ValueError:
@@ -96,3 +99,10 @@ def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     if number is None or not abs(number) < float("inf"):
         raise RequestError("strategy", text, f"{name} as {'a whole number' if kind is int else 'a number'}")
     return number
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return abs(float(text)) < float("inf")
+    except ValueError:
+        return False

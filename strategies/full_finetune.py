@@ -14,6 +14,8 @@ class FullFinetune(Strategy):
     summary = (
         "Head first, then the whole network at a low rate: the dearest, often the best with many labels."
     )
+    when = "Many labels, or images unlike those of the source."
+    cost = "Tens of times as much: every step goes through the whole network."
     reference = "Girshick et al. 2014, R-CNN, arXiv:1311.2524; Kumar et al. 2022, LP-FT, arXiv:2202.10054"
 
     def space(self, hp: Any) -> None:

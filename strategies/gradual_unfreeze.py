@@ -12,6 +12,8 @@ from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 class GradualUnfreeze(Strategy):
     name = "gradual_unfreeze"
     summary = "More and more of the network trains, from the top down: gentle where labels are few."
+    when = "Full fine-tuning overfits or forgets."
+    cost = "Somewhat more than full fine-tuning: three short stages before it."
     reference = "Howard & Ruder 2018, ULMFiT, arXiv:1801.06146"
 
     def space(self, hp: Any) -> None:

@@ -28,6 +28,8 @@ def body_stage(hp: Any, **changes: Any) -> Stage:
 class HyperRule(Strategy):
     name = "hyperrule"
     summary = "Full fine-tuning by a fixed rule, one trial and no search: shows what tuning is worth."
+    when = "To know what the search is worth, or there is no time for one."
+    cost = "One training and its refit: with 4 trials two fifths of full fine-tuning."
     reference = "Kolesnikov et al. 2020, Big Transfer (its BiT-HyperRule), arXiv:1912.11370"
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:

@@ -14,6 +14,8 @@ class PullToStart(Strategy):
     summary = (
         "Full fine-tuning with weight decay towards the pretrained weights: a leash whose length is searched."
     )
+    when = "Few labels for full fine-tuning, and images like those of the source."
+    cost = "Like full fine-tuning."
     reference = "Li, Grandvalet & Davoine 2018, Explicit inductive bias (L2-SP), arXiv:1802.01483"
 
     def space(self, hp: Any) -> None:

@@ -12,6 +12,8 @@ from strategies.on_features import Classify, OnFeatures, linear, logistic_regres
 class Logistic(OnFeatures):
     name = "logistic"
     summary = "The linear head of feature extraction, solved exactly: no epochs, no learning rate."
+    when = "In place of feature extraction wherever its exact head is no worse."
+    cost = "As cheap: the same features, a head that is solved instead of trained."
     reference = "Kornblith et al. 2019, Do better ImageNet models transfer better?, arXiv:1805.08974"
 
     def space(self, hp: Any) -> None:

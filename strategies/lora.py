@@ -12,7 +12,10 @@ from strategies.hyperrule import HEAD_EPOCHS
 class LowRank(Strategy):
     name = "lora"
     summary = "Low-rank updates of linear layers train, the network stays: small, for large backbones."
+    when = "Many tasks that are to share one large backbone: each stores little."
+    cost = "In time like full fine-tuning or more; what is stored is small."
     reference = "Hu et al. 2021, LoRA, arXiv:2106.09685"
+    version = 2
 
     def skip(self, info: Info) -> str | None:
         none = "the backbone has no dense layers or 1 x 1 convolutions for low-rank updates"

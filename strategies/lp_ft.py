@@ -12,6 +12,8 @@ from strategies.hyperrule import body_space, body_stage
 class LinearProbeFinetune(Strategy):
     name = "lp_ft"
     summary = "The head is trained to its end first, then all: good features are not torn up."
+    when = "Full fine-tuning is to be safe against images that differ from the training images."
+    cost = "Like full fine-tuning; the longer first stage runs on stored features."
     reference = "Kumar et al. 2022, Fine-tuning can distort pretrained features (LP-FT), arXiv:2202.10054"
 
     def space(self, hp: Any) -> None:

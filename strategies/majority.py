@@ -20,6 +20,8 @@ class _Constant:
 class Majority(Strategy):
     name = "majority"
     summary = "Predicts class frequencies and looks at no image: what any strategy has to beat."
+    when = "Always: a result that does not beat it is none."
+    cost = "Nothing."
     uses_backbone = False
     uses_weights = False
 

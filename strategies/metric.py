@@ -17,6 +17,7 @@ class Metric(Strategy):
     Without a source the embedding is learned from the labels of the target itself.
     """
 
+    needs_weights = False
     uses_source = True
     few_shot = True
 

@@ -12,6 +12,8 @@ from strategies.on_features import Classify, OnFeatures, normalised, softmax
 class NearestMean(OnFeatures):
     name = "nearest_mean"
     summary = "The class whose mean is nearest, on stored features: strong with a few labels a class."
+    when = "A few labels a class."
+    cost = "Less: the same features, no training."
     reference = "Mensink et al. 2013, Distance-based image classification, doi:10.1109/TPAMI.2013.83"
 
     def space(self, hp: Any) -> None:

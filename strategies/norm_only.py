@@ -12,6 +12,8 @@ from strategies.hyperrule import HEAD_EPOCHS
 class NormOnly(Strategy):
     name = "norm_only"
     summary = "Only scales and offsets of normalisation layers train, and the head: hard to overfit."
+    when = "Few labels and images of another look: colours, light, sharpness."
+    cost = "Somewhat less than full fine-tuning: gradients still go through the whole network."
     reference = "Frankle, Schwab & Morcos 2020, Training BatchNorm and only BatchNorm, arXiv:2003.00152"
 
     def skip(self, info: Info) -> str | None:

@@ -11,6 +11,9 @@ import numpy as np
 
 from strategies.base import Embedding, Examples, Fitted, Strategy, Task
 
+SMALLEST_DEVIATION = 1e-5
+"""Of a feature; what varies less is taken to vary as much."""
+
 Classify = Callable[[np.ndarray], np.ndarray]
 """From features (N, D) to class probabilities (N, classes)."""
 
@@ -42,7 +45,7 @@ class OnFeatures(Strategy):
             task.features(task.val, self.layers)
         start = time.perf_counter()
         mean, deviation = features.mean(axis=0), features.std(axis=0)
-        scale = 1 / np.maximum(deviation, 1e-5)
+        scale = 1 / np.maximum(deviation, SMALLEST_DEVIATION)
         classify, learnt = self.learn((features - mean) * scale, task.train.labels, task.info.classes, hp)
         seconds = time.perf_counter() - start
         predictor = _Predictor(task, self.layers, lambda x: classify((x - mean) * scale))

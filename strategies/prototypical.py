@@ -10,6 +10,8 @@ from strategies.metric import Metric
 class Prototypical(Metric):
     name = "prototypical"
     summary = "An embedding trained on many small problems; new classes are the means of a few images each."
+    when = "New classes keep coming with a few labels each, and there are many labelled images of others."
+    cost = "Training on the other classes once; a new class then costs nothing."
     reference = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv:1703.05175"
 
     def loss(self, hp: Any) -> str:

@@ -10,6 +10,8 @@ from strategies.base import Info, Stage, Strategy
 class Scratch(Strategy):
     name = "scratch"
     summary = "Random initial weights, everything trains: what the others have to beat to show a transfer."
+    when = "To know what the transfer brings; to use it, only with many labels unlike any photograph."
+    cost = "Like full fine-tuning, tens of times as much; often more epochs."
     uses_weights = False
 
     def space(self, hp: Any) -> None:

@@ -10,6 +10,8 @@ from strategies.metric import Metric
 class Siamese(Metric):
     name = "siamese"
     summary = "An embedding trained on pairs or triplets of images: the same class near, others apart."
+    when = "The same or not the same is the question, or new classes come with a few labels each."
+    cost = "Training on the other classes once; a new class then costs nothing."
     reference = "Bromley et al. 1993; Hadsell et al. 2006 (contrastive); Schroff et al. 2015 (triplet)"
 
     def space(self, hp: Any) -> None:

@@ -12,6 +12,8 @@ from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 class Surgical(Strategy):
     name = "surgical"
     summary = "One block trains, wherever it lies: early where images differ, late where labels do."
+    when = "Images differ from those of the source in one way: in how they look, or in what is asked of them."
+    cost = "Like partial fine-tuning: more the lower the block lies."
     reference = "Lee et al. 2023, Surgical fine-tuning, arXiv:2210.11466"
 
     def space(self, hp: Any) -> None:

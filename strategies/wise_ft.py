@@ -12,6 +12,8 @@ from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 class WeightSpaceEnsemble(Strategy):
     name = "wise_ft"
     summary = "Weights between those of the trained head alone and those of full fine-tuning."
+    when = "The model will meet images that differ from the training images."
+    cost = "Like full fine-tuning."
     reference = "Wortsman et al. 2022, Robust fine-tuning (WiSE-FT), arXiv:2109.01903"
 
     def space(self, hp: Any) -> None:

@@ -31,6 +31,9 @@ class BackboneInfo:
         minimum_size: side in pixels of the smallest square input that the architecture accepts.
         options: name and type of each option (``MobileNet:alpha=0.25``).
         summary: one line for ``ls backbones``.
+        defaults: value of each option that is not given.
+        own_weights: what it starts from unless ``weights=`` says otherwise: ``"imagenet"``, of another package's
+            plug-in ``"pretrained"``, or ``"none"`` if it has none.
     """
 
     name: str
@@ -40,6 +43,10 @@ class BackboneInfo:
     minimum_size: int
     options: dict[str, type] = field(hash=False)
     summary: str
+    defaults: dict[str, object] = field(
+        default_factory=lambda: {"alpha": 1.0, "depth_multiplier": 1, "minimalistic": False}, hash=False
+    )
+    own_weights: str = "imagenet"
 
 
 # Size and accuracy: the table of https://keras.io/api/applications, for MobileNetV3 the docstring of
@@ -171,18 +178,33 @@ BACKBONES["Conv4"] = BackboneInfo(
     None,
     16,
     {"filters": int},
-    "four small convolutions, no ImageNet weights; few-shot learning of small images trains it in minutes",
+    "four small convolutions, without weights; few-shot learning of small images trains it in minutes",
+    {"filters": 64},
+    "none",
 )
-
-# An option at its default is left out of a specification: what is the same network has the same text.
-_DEFAULTS: dict[str, object] = {"alpha": 1.0, "depth_multiplier": 1, "minimalistic": False, "filters": 64}
 
 # The widths for which Keras Applications has ImageNet weights.
 _IMAGENET_ALPHAS: dict[str, tuple[float, ...]] = {
     "mobilenet": (0.25, 0.5, 0.75, 1.0),
     "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
     "mobilenet_v3": (0.75, 1.0),
-    "conv4": (),
+}
+
+# Published accuracy of the other widths: Howard et al. 2017 (arXiv:1704.04861, table 6), the table beside the
+# weights of MobileNetV2 (github.com/tensorflow/models, slim), and for MobileNetV3 as above.
+_NARROW_TOP1 = {
+    "MobileNet:alpha=0.25": 50.6,
+    "MobileNet:alpha=0.5": 63.7,
+    "MobileNet:alpha=0.75": 68.4,
+    "MobileNetV2:alpha=0.35": 60.3,
+    "MobileNetV2:alpha=0.5": 65.4,
+    "MobileNetV2:alpha=0.75": 69.8,
+    "MobileNetV2:alpha=1.3": 74.4,
+    "MobileNetV2:alpha=1.4": 75.0,
+    "MobileNetV3Large:alpha=0.75": 73.3,
+    "MobileNetV3Large:minimalistic=true": 72.3,
+    "MobileNetV3Small:alpha=0.75": 65.4,
+    "MobileNetV3Small:minimalistic=true": 61.9,
 }
 
 
@@ -191,10 +213,12 @@ class BackboneSpec:
     """One backbone as a plan asks for it. Equal specifications are the same network and weights.
 
     Attributes:
-        name: a key of :data:`BACKBONES`.
-        options: sorted pairs of the options that are not at their default, without the weights.
-        weights: ``"imagenet"``, ``"none"``, the absolute path of a ``.weights.h5`` file, or ``"source:"`` and the
-            absolute path of a folder that ``bench pretrain`` has written.
+        name: a key of :data:`BACKBONES`, or of another package's plug-in.
+        options: sorted pairs of the options that are not at their default, without the weights: what is the same
+            network has the same text.
+        weights: ``"imagenet"``, of a plug-in ``"pretrained"``, ``"none"``, the absolute path of a
+            ``.weights.h5`` file, or ``"source:"`` and the absolute path of a folder that ``bench pretrain`` has
+            written.
     """
 
     name: str
@@ -204,12 +228,21 @@ class BackboneSpec:
     @property
     def info(self) -> BackboneInfo:
         """What is known about the architecture."""
-        return BACKBONES[self.name]
+        info = backbone_info(self.name)
+        assert info is not None, self.name
+        return info
+
+    @property
+    def imagenet_top1(self) -> float | None:
+        """Published ImageNet accuracy in percent of these very weights; None where there is none."""
+        if self.weights != "imagenet":
+            return None
+        return _NARROW_TOP1.get(self.architecture) if self.options else self.info.imagenet_top1
 
     @property
     def text(self) -> str:
         """The canonical text: ``parse_backbone(spec.text) == spec``."""
-        return self._text([] if self.weights == "imagenet" else [("weights", self.weights)])
+        return self._text([] if self.weights == self.info.own_weights else [("weights", self.weights)])
 
     @property
     def architecture(self) -> str:
@@ -219,6 +252,19 @@ class BackboneSpec:
     def _text(self, more: list[tuple[str, object]]) -> str:
         pairs = ",".join(f"{key}={_show(value)}" for key, value in [*self.options, *more])
         return f"{self.name}:{pairs}" if pairs else self.name
+
+
+def backbone_info(name: str) -> BackboneInfo | None:
+    """What is known about a backbone, built in or another package's; None if there is none of this name.
+
+    Raises:
+        RequestError: of field ``backbone``, if it is another package's and cannot be used.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    from bench.backbones.plugin import plugin_info
+
+    return plugin_info(name)
 
 
 def parse_backbone(text: str) -> BackboneSpec:
@@ -233,14 +279,17 @@ def parse_backbone(text: str) -> BackboneSpec:
             damaged, or of another backbone.
     """
     name, _, rest = text.strip().partition(":")
-    info = BACKBONES.get(name)
+    info = backbone_info(name)
     if info is None:
-        remedy = did_you_mean(name, BACKBONES) or "`ls backbones` shows them."
+        from bench.plugins import plugins
+
+        names = [*BACKBONES, *(plugin.name for plugin in plugins("backbones"))]
+        remedy = did_you_mean(name, names) or "`ls backbones` shows them."
         raise RequestError(
             "backbone", text, "the name of a Keras Applications model or EfficientNetLite0", remedy
         )
     options: dict[str, object] = {}
-    weights = "imagenet"
+    weights = info.own_weights
     for part in OPTION.split(rest) if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         valid = [*info.options, "weights"]
@@ -252,10 +301,10 @@ def parse_backbone(text: str) -> BackboneSpec:
                 did_you_mean(key, valid),
             )
         if key == "weights":
-            weights = _weights(text, value)
+            weights = _weights(text, value, info.own_weights)
         else:
             options[key] = _option(text, key, value, info.options[key])
-    kept = tuple(sorted((key, value) for key, value in options.items() if value != _DEFAULTS[key]))
+    kept = tuple(sorted((key, value) for key, value in options.items() if value != info.defaults[key]))
     spec = BackboneSpec(name, kept, weights)
     if weights == "imagenet":
         _check_imagenet(text, spec)
@@ -281,6 +330,12 @@ def titled(architecture: str, weights: str) -> str:
     if weights.startswith(PREFIX):
         return f"{architecture} (source: {Path(weights.removeprefix(PREFIX)).name})"
     return f"{architecture} (weights: {Path(weights).name})"
+
+
+def short_backbone(text: str) -> str:
+    """The text of a specification as people read it, see ``titled``."""
+    before, key, weights = text.partition("weights=")
+    return titled(before.rstrip(",:"), weights) if key else text
 
 
 def check_size(spec: BackboneSpec, image_size: int) -> None:
@@ -317,15 +372,16 @@ def _option(text: str, key: str, value: str, kind: type) -> object:
     raise RequestError("backbone", text, f"{key} to be {expected}")
 
 
-def _weights(text: str, value: str) -> str:
-    if value in ("imagenet", "none"):
+def _weights(text: str, value: str, own: str) -> str:
+    names = list(dict.fromkeys([own, "none"]))
+    if value in names:
         return value
     if value.startswith(PREFIX):
         return PREFIX + str(Path(value.removeprefix(PREFIX)).expanduser().resolve())
     path = Path(value).expanduser()
     if not value.endswith(WEIGHTS_SUFFIX):
-        expected = f"weights to be imagenet, none, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
-        raise RequestError("backbone", text, expected, did_you_mean(value, ["imagenet", "none"]))
+        expected = f"weights to be {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
+        raise RequestError("backbone", text, expected, did_you_mean(value, names))
     if not path.is_file():
         raise RequestError(
             "backbone", text, f"the weights file to exist, but there is no file {path.absolute()}"
@@ -335,7 +391,7 @@ def _weights(text: str, value: str) -> str:
 
 def _check_imagenet(text: str, spec: BackboneSpec) -> None:
     """Keras has ImageNet weights for some widths only; said here, before anything is built."""
-    chosen = _DEFAULTS | dict(spec.options)
+    chosen = spec.info.defaults | dict(spec.options)
     alphas = _IMAGENET_ALPHAS.get(spec.info.module, (1.0,))
     if chosen["minimalistic"]:
         alphas = (1.0,)

@@ -15,7 +15,7 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
-from bench.backbones import BackboneSpec, check_size
+from bench.backbones import BackboneSpec, check_size, plugin
 from bench.backbones.weights import Weights, verify
 from bench.errors import RequestError
 
@@ -92,6 +92,11 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
     # All that we feed is (height, width, channel), whatever the user's keras.json says.
     keras.config.set_image_data_format("channels_last")
     image = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
+    if spec.info.module == plugin.MODULE:
+        model = keras.Model(image, plugin.build_plugin(spec, image), name=spec.name.lower())
+        if weights.kind == "file":
+            _load_file(model, spec, _path(weights))
+        return model
     front = FRONTS[spec.info.module](image)
     if spec.info.module == "efficientnet_lite":
         from bench.backbones import efficientnet_lite

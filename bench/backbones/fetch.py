@@ -13,6 +13,8 @@ import os
 import socket
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +23,43 @@ from typing import Any
 STALLED_SECONDS = 20
 
 
-def fetch(text: str, image_size: int) -> dict[str, str]:
+def fetch(text: str, image_size: int, download: bool = True) -> dict[str, str]:
     """Builds the application with ``weights="imagenet"`` and tells which file Keras used.
 
     Args:
         text: the backbone, an application of Keras.
         image_size: side of the square input in pixels.
+        download: False: a file that is not there stays away, which is an ``error``.
     """
     import keras
-    from keras.src.utils import file_utils
 
     from bench.backbones import parse_backbone
 
     socket.setdefaulttimeout(STALLED_SECONDS)
     keras.config.set_image_data_format("channels_last")
+    spec = parse_backbone(text)
+    with watching(download) as seen:
+        try:
+            # Keras tells of sizes for which it takes the weights of 224 px: as intended, and no news to the user.
+            with warnings.catch_warnings(action="ignore"):
+                getattr(keras.applications, spec.name)(
+                    include_top=False,
+                    weights="imagenet",
+                    input_shape=(image_size, image_size, 3),
+                    **dict(spec.options),
+                )
+        except Exception as error:
+            if "file" not in seen:
+                raise  # not about the file at all: the parent shows how the traceback ends
+            return {**seen, "error": _reason(error, seen)}
+    return seen
+
+
+@contextmanager
+def watching(download: bool) -> Iterator[dict[str, str]]:
+    """Watches Keras look for a file: gives ``path``, ``file``, ``folder`` and ``origin``, as far as it gets."""
+    from keras.src.utils import file_utils
+
     keras_get_file, keras_retrieve = file_utils.get_file, file_utils.urlretrieve
     seen: dict[str, str] = {}
 
@@ -47,6 +72,8 @@ def fetch(text: str, image_size: int) -> dict[str, str]:
         # Not to its final name: Keras would take the half file that a killed download leaves for a whole one.
         path, part = Path(target), Path(f"{target}.{os.getpid()}.part")
         seen.update(file=path.name, folder=str(path.parent), origin=origin)
+        if not download:
+            raise FileNotFoundError(f"{path} is not there")
         try:
             keras_retrieve(origin, str(part), *args)
             part.replace(path)
@@ -55,23 +82,10 @@ def fetch(text: str, image_size: int) -> dict[str, str]:
 
     # The applications call get_file through this module, and it calls urlretrieve.
     file_utils.get_file, file_utils.urlretrieve = get_file, retrieve
-    spec = parse_backbone(text)
     try:
-        # Keras tells of sizes for which it takes the weights of 224 px: as intended, and no news to the user.
-        with warnings.catch_warnings(action="ignore"):
-            getattr(keras.applications, spec.name)(
-                include_top=False,
-                weights="imagenet",
-                input_shape=(image_size, image_size, 3),
-                **dict(spec.options),
-            )
-    except Exception as error:
-        if "file" not in seen:
-            raise  # not about the file at all: the parent shows how the traceback ends
-        return {**seen, "error": _reason(error, seen)}
+        yield seen
     finally:
         file_utils.get_file, file_utils.urlretrieve = keras_get_file, keras_retrieve
-    return seen
 
 
 def _reason(error: Exception, seen: dict[str, str]) -> str:

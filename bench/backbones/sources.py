@@ -76,8 +76,8 @@ class WeightSource:
         data: what it was trained on.
         accuracy: on the held-out images, of the backbone with its head; ``low`` and ``high`` are its 95% interval.
         baselines: what it was measured against there.
-        learned: whether it is better beyond noise than the most frequent class, and than a linear model on what the
-            backbone gave before.
+        learned: whether it is better beyond noise than the most frequent class and than a linear model on what the
+            backbone gave before, and not worse beyond noise than a linear model on small images.
         created: local time.
         record: of the cell that the training was: recipe, curves, costs, versions, hardware (``bench.records``).
     """
@@ -112,13 +112,16 @@ class WeightSource:
 
     @property
     def rival(self) -> Baseline:
-        """Of the baselines that decide whether it has learned, the one that it is the least surely better than."""
-        return min((b for b in self.baselines if b.name != PIXELS), key=lambda baseline: baseline.low)
+        """The baseline that decides whether it has learned: small images if these are better than it, else of the
+        others the one that it is the least surely better than."""
+        if self.pixels.high < 0:
+            return self.pixels
+        return min((b for b in self.baselines if b is not self.pixels), key=lambda baseline: baseline.low)
 
     @property
-    def easy(self) -> bool:
-        """Whether a linear model on pixels is not surely worse: then the dataset asks little of a backbone."""
-        return any(b.low <= 0 for b in self.baselines if b.name == PIXELS)
+    def pixels(self) -> Baseline:
+        """A linear model on small images. Where it is about as good, the dataset asks little of a backbone."""
+        return next(b for b in self.baselines if b.name == PIXELS)
 
     def to_json(self) -> dict[str, Any]:
         content = asdict(self)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.backbones import BackboneSpec, check_size, with_weights
+from bench.backbones import BACKBONES, BackboneSpec, check_size, parse_backbone, with_weights
 from bench.backbones.sources import PREFIX, read_source
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, sha256_file, write_atomic
@@ -68,6 +70,11 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
         return Weights("none", "", None)
     if spec.weights.startswith(PREFIX):
         return _of_source(spec)
+    if spec.weights == "pretrained":
+        from bench.backbones.plugin import weights_file
+
+        path = weights_file(spec)
+        return Weights("file", sha256_file(path), str(path))
     if spec.weights != "imagenet":
         path = Path(spec.weights)
         if not path.is_file():
@@ -76,6 +83,52 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
     if spec.info.module == "efficientnet_lite":
         return _lite0()
     return _keras_imagenet(spec, image_size, ask or _ask_child)
+
+
+def present(classifier: bool = False) -> list[BackboneSpec]:
+    """The networks of Keras Applications whose ImageNet weights seem to lie in Keras's folder, in order of size.
+
+    By the names of the files, at once and without Keras; ``resolve_weights`` tells whether a file is the right one.
+
+    Args:
+        classifier: those whose weights with the ImageNet classifier are there, rather than those without.
+    """
+    found = set()
+    for folder in _keras_folders():
+        for path in folder.glob("*.h5"):
+            if ("notop" not in _plain(path.name)) == classifier and (spec := _spec_of(path.name)):
+                found.add(spec)
+    return sorted(found, key=lambda spec: (spec.info.params_millions or 0.0, spec.text))
+
+
+def _keras_folders() -> list[Path]:
+    """Where Keras keeps weights; the second where it may not write into the first."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return [home / "models", Path(tempfile.gettempdir()) / ".keras" / "models"]
+
+
+def _spec_of(file: str) -> BackboneSpec | None:
+    """The network that a file of Keras Applications belongs to: its name is in that of the file, and its width."""
+    plain = _plain(file)
+    names = [name for name, info in BACKBONES.items() if info.module not in ("conv4", "efficientnet_lite")]
+    name = max((name for name in names if name.lower() in plain), key=len, default="")
+    options = BACKBONES[name].options if name else {}
+    settings = []
+    if "alpha" in options:  # mobilenet_2_5_224_..., but ..._0.35_96_... in the later ones
+        width = re.search(r"_(\d+\.\d+)_|_(\d)_(\d)_\d{3}_", file)
+        if width is None:
+            return None
+        settings = [f"alpha={width[1] or ('1.0' if width[2] == '1' else f'0.{width[2]}{width[3]}')}"]
+    if "minimalistic" in options and "minimalistic" in plain:
+        settings.append("minimalistic=true")
+    try:
+        return parse_backbone(f"{name}:{','.join(settings)}") if name else None
+    except RequestError:
+        return None
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def verify(weights: Weights) -> None:

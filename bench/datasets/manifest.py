@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ class Manifest:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.stem
-        self._rows = list(self._read())
+        self._names: list[str] = []
+        self._rows: list[Row] = list(self._read(COLUMNS))  # type: ignore[arg-type]
 
     def stamp(self) -> list[Any]:
         files: list[Any] = [stamp_of(Path(), self.path.stat())]
@@ -66,6 +67,14 @@ class Manifest:
             group_texts=None if groups is None else [printable(group) for *_, group in self._rows],
         )
 
+    def further_columns(self) -> list[str]:
+        """The names of its columns beyond ``COLUMNS``."""
+        return [name for name in self._names if name not in COLUMNS]
+
+    def column(self, name: str) -> dict[str, str]:
+        """What stands in one of ``further_columns``, as written, by example id; empty where nothing does."""
+        return {printable(path): value for _, path, value in self._read((COLUMNS[0], name))}
+
     def _groups(self) -> tuple[list[int] | None, list[str]]:
         """Numbers the groups; a row without one stands alone."""
         if not any(group for *_, group in self._rows):
@@ -75,50 +84,52 @@ class Manifest:
         )
         return groups, [name.replace("\0", "row ") for name in names]
 
-    def _read(self) -> Iterator[Row]:
+    def _read(self, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """Where each row stands in the file, and its values in these columns."""
+        read = self._read_parquet if self.path.suffix.lower() == ".parquet" else self._read_text
         try:
-            yield from self._read_parquet() if self.path.suffix.lower() == ".parquet" else self._read_text()
+            yield from read(columns)
         except (OSError, csv.Error) as error:  # pyarrow's errors on damaged files are OSError or ValueError
             raise self._error("a manifest that can be read", f"The reader says: {error}.") from None
 
-    def _read_text(self) -> Iterator[Row]:
+    def _read_text(self, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             header = file.readline()
             delimiter = max("\t;,", key=header.count)  # spreadsheets write what their country uses
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
-            at = self._columns(next(reader, []))
+            at = self._places(next(reader, []), columns)
             for cells in reader:
                 if cells:
                     values = [cells[i] if i is not None and i < len(cells) else "" for i in at]
-                    yield (f"Line {reader.line_num}", *values)  # type: ignore[misc]
+                    yield (f"Line {reader.line_num}", *values)
 
-    def _read_parquet(self) -> Iterator[Row]:
+    def _read_parquet(self, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         import pyarrow
         from pyarrow import parquet
 
         try:
             file = parquet.ParquetFile(self.path)
             names = file.schema_arrow.names
-            at = self._columns(names)
+            at = self._places(names, columns)
             table = file.read(columns=[names[i] for i in at if i is not None])
         except pyarrow.ArrowException as error:
             raise self._error("a Parquet file that can be read", f"The reader says: {error}.") from None
-        columns = [[] if i is None else table.column(names[i]).to_pylist() for i in at]
+        found = [[] if i is None else table.column(names[i]).to_pylist() for i in at]
         for row in range(table.num_rows):
-            values = ["" if not column or column[row] is None else str(column[row]) for column in columns]
-            yield (f"Row {row + 1}", *values)  # type: ignore[misc]
+            values = ["" if not column or column[row] is None else str(column[row]) for column in found]
+            yield (f"Row {row + 1}", *values)
 
-    def _columns(self, header: list[str]) -> list[int | None]:
-        """Positions of our columns; others are ignored."""
-        names = [name.strip().lower() for name in header]
+    def _places(self, header: list[str], columns: Sequence[str]) -> list[int | None]:
+        """Positions of these columns; others are ignored."""
+        names = self._names = [name.strip().lower() for name in header]
         missing = [name for name in COLUMNS[:2] if name not in names]
         if missing:
             raise self._error(
                 "a manifest with the columns path,label[,split][,group]",
                 f"It lacks {' and '.join(missing)}; it has {', '.join(map(repr, header[:9])) or 'none'}.",
             )
-        return [names.index(name) if name in names else None for name in COLUMNS]
+        return [names.index(name) if name in names else None for name in columns]
 
     def _error(self, expected: str, remedy: str) -> RequestError:
         return RequestError("dataset", str(self.path), expected, printable(remedy))

@@ -15,6 +15,7 @@ import numpy as np
 from bench.datasets.findings import Finding
 from bench.errors import RequestError, did_you_mean
 from bench.files import sha256_file
+from bench.plugins import find, plugins
 
 if TYPE_CHECKING:
     from bench.datasets.decode import Facts
@@ -25,6 +26,9 @@ KERAS_SUMMARIES = {
     "cifar10": "60,000 photographs, 32 px, 10 classes",
     "cifar100": "60,000 photographs, 32 px, 100 classes",
 }
+
+PLUGIN = "plugin:"
+"""What the spec of another package's dataset begins with; NAME or NAME:ARGUMENT follows."""
 
 MANIFESTS = (".csv", ".tsv", ".parquet")
 
@@ -150,8 +154,8 @@ def canonical_spec(spec: str) -> str:
     """Resolves a dataset as the user wrote it to the form that plans store. Reads no data.
 
     Args:
-        spec: a known name, ``keras:NAME``, ``tfds:NAME`` or the path of a folder or file. A word without a
-            slash is a path only if something of that name lies in the current folder.
+        spec: a known name, ``keras:NAME``, ``tfds:NAME``, ``plugin:NAME[:ARGUMENT]``, or the path of a folder or
+            file. A word without a slash is a path only if something of that name lies in the current folder.
 
     Returns:
         The name, or the absolute path (which need not exist).
@@ -159,6 +163,8 @@ def canonical_spec(spec: str) -> str:
     Raises:
         RequestError: the name is not known.
     """
+    if spec.startswith(PLUGIN):
+        return spec
     names = ["digits", *(f"keras:{name}" for name in KERAS_SUMMARIES)]
     kind, colon, rest = spec.partition(":")
     if spec == "digits" or (colon and kind == "tfds" and re.fullmatch(r"[\w./:+-]+", rest)):
@@ -171,11 +177,12 @@ def canonical_spec(spec: str) -> str:
         path = Path(spec).expanduser()
         if "/" in spec or spec in (".", "..") or path.suffix.lower() in (*MANIFESTS, ".npz") or path.exists():
             return os.path.abspath(path)
+    names += [f"{PLUGIN}{plugin.name}" for plugin in plugins("datasets")]
     raise RequestError(
         "dataset",
         spec,
-        "digits, keras:NAME, tfds:NAME, a folder, a manifest (.csv, .tsv, .parquet) or an .npz file",
-        did_you_mean(spec, names),
+        "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet) or an .npz file",
+        did_you_mean(f"{PLUGIN}{spec}" if find("datasets", spec) else spec, names),
     )
 
 
@@ -194,6 +201,10 @@ def open_source(spec: str) -> Source:
         return Digits()
     if spec.startswith(("keras:", "tfds:")):
         return Fetched(spec)
+    if spec.startswith(PLUGIN):
+        from bench.datasets.plugin import Checked
+
+        return Checked(spec)
     path = Path(spec)
     try:
         if path.is_dir():

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +39,7 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
-ANSWERS = ("done", "latency", "ready", "fetched", "unstored")
+ANSWERS = ("done", "latency", "ready", "fetched", "ranked", "unstored")
 """Messages with which a worker has finished a job."""
 WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
@@ -164,15 +164,52 @@ class LocalExecutor:
         self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
         return self._ask({0}, {"job": "latency", **job}).get("milliseconds")
 
-    def fetch(self, spec: BackboneSpec, image_size: int) -> dict[str, Any]:
-        """See ``bench.backbones.weights.Ask``.
+    def rank(self, jobs: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Scores backbones, ``workers`` at a time.
+
+        Args:
+            jobs: see ``bench.training.rank.rank``, with ``dataset`` and ``fingerprint``.
+
+        Yields:
+            The place of a job and what came of it, as it ends: what ``rank`` returns, or ``failed`` with a reason.
+        """
+        waiting = deque(enumerate(jobs))
+        busy: dict[int, int] = {}
+        for number in range(min(self.workers, len(jobs))):
+            if number not in self.pool:
+                self.pool[number] = self._start(number)
+        while waiting or busy:
+            for number in self.pool:
+                if number in busy or not waiting:
+                    continue
+                if self.pool[number].process.poll() is not None:
+                    self._replace(number)
+                busy[number], job = waiting.popleft()
+                self.notify(Event("tick", number, f"ranking: {job['backbone']}"))
+                self.pool[number].begin({"job": "rank", **job})
+            for number, message in self._wait(busy):
+                job = jobs[busy[number]]
+                if message["event"] == "tick":
+                    self.notify(Event("tick", number, f"ranking: {job['backbone']}, {message['text']}"))
+                    continue
+                place = busy.pop(number)
+                if message["event"] == "gone":
+                    message = {"failed": message["fields"]["error"]["message"]}
+                    self._replace(number)
+                elif self._is_too_large(self.pool[number]):
+                    self._replace(number)
+                yield place, {key: value for key, value in message.items() if key != "event"}
+
+    def fetch(self, spec: BackboneSpec, image_size: int, download: bool = True) -> dict[str, Any]:
+        """See ``bench.backbones.weights.Ask``; without ``download`` a file that is not there is an ``error``.
 
         Raises:
             BenchError: Keras failed with something other than that the weights are not there.
         """
         if not self.pool:
             self.start()
-        answer = self._ask({0}, {"job": "fetch", "backbone": spec.text, "image_size": image_size})
+        job = {"job": "fetch", "backbone": spec.text, "image_size": image_size, "download": download}
+        answer = self._ask({0}, job)
         if "failed" in answer or answer["event"] == "gone":
             reason = answer.get("failed") or answer["fields"]["error"]["message"]
             raise BenchError(f"weights: asking Keras for the weights of {spec.text} failed: {reason}")

@@ -17,6 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from bench import backend
+
 TRACEBACK_LINES = 12
 
 
@@ -46,7 +48,7 @@ def main() -> None:
             from bench.backbones.fetch import fetch
 
             try:
-                send("fetched", **fetch(job["backbone"], job["image_size"]))
+                send("fetched", **fetch(job["backbone"], job["image_size"], job["download"]))
             except Exception as error:
                 send("fetched", failed=f"{type(error).__name__}: {error}")
         elif job["job"] == "latency":
@@ -54,6 +56,11 @@ def main() -> None:
                 send("latency", milliseconds=runner.latency(job))
             except Exception as error:
                 send("latency", milliseconds=None, error=f"{type(error).__name__}: {error}")
+        elif job["job"] == "rank":
+            try:
+                send("ranked", **runner.rank(job, lambda text: send("tick", text=text)))
+            except Exception as error:
+                send("ranked", failed=f"{type(error).__name__}: {error}"[:2000])
         else:
             try:
                 send("done", fields=runner.cell(job, lambda text: send("tick", text=text)))
@@ -68,40 +75,54 @@ class Unstored(Exception):
 class _Runner:
     def __init__(self) -> None:
         threads = int(os.environ["TRANSFER_BENCH_THREADS"])
-        _set_up_keras(threads)
+        backend.load(threads)
         from bench.training.engine import Engine
 
         self.engine = Engine(threads)
         self.datasets: dict[tuple[str, int, str], Any] = {}
         self.domains: dict[tuple[str, ...], Any] = {}
+        self.auxiliaries: dict[tuple[str, ...], Any] = {}
 
-    def dataset(self, cell: Any) -> Any:
-        return self._opened(cell, cell.dataset, cell.fingerprint)
-
-    def domain(self, cell: Any) -> Any:
-        """The source of a cell as it stands to its dataset; None if it has none."""
-        from bench.domains import pair, relation
-        from strategies import get_strategy
-
-        if not cell.source_fingerprint:
-            return None
-        source = self._opened(cell, cell.source_dataset, cell.source_fingerprint)
-        classes = relation(get_strategy(cell.strategy), bool(cell.few_shot))
-        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups, classes)
-        if key not in self.domains:
-            self.domains[key] = pair(source, self.dataset(cell), cell.source_groups, classes)
-        return self.domains[key]
-
-    def _opened(self, cell: Any, spec: str, fingerprint: str) -> Any:
+    def dataset(self, spec: str, image_size: int, resizing: str, fingerprint: str) -> Any:
         from bench.datasets import open_dataset
 
-        key = (spec, cell.image_size, cell.resizing)
+        key = (spec, image_size, resizing)
         if key not in self.datasets:
             self.datasets[key] = open_dataset(*key)
         dataset = self.datasets[key]
         if dataset.fingerprint != fingerprint:
             raise RuntimeError(f"the dataset {spec} has changed since this run was planned")
         return dataset
+
+    def domain(self, cell: Any, dataset: Any) -> Any:
+        """The source of a cell as it stands to its dataset; None if it has none."""
+        from bench.domains import pair, relation
+        from strategies import get_strategy
+
+        if not cell.source_fingerprint:
+            return None
+        source = self.dataset(cell.source_dataset, cell.image_size, cell.resizing, cell.source_fingerprint)
+        classes = relation(get_strategy(cell.strategy), bool(cell.few_shot))
+        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups, classes)
+        if key not in self.domains:
+            self.domains[key] = pair(source, dataset, cell.source_groups, classes)
+        return self.domains[key]
+
+    def auxiliary(self, cell: Any, dataset: Any) -> Any:
+        """The auxiliary tasks of a cell."""
+        from bench.auxiliary import of_cell
+
+        marks = (*cell.auxiliary_columns.values(), cell.auxiliary_fingerprint, cell.auxiliary_groups)
+        if not any(marks):
+            return ()
+        key = (cell.fingerprint, *marks)
+        if key not in self.auxiliaries:
+            other = None
+            if cell.auxiliary_fingerprint:
+                where = (cell.auxiliary_dataset, cell.image_size, cell.resizing)
+                other = self.dataset(*where, cell.auxiliary_fingerprint)
+            self.auxiliaries[key] = of_cell(cell, dataset, other)
+        return self.auxiliaries[key]
 
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
         """The fields of the record of a cell; predictions are left in the file that the job names, and in a
@@ -112,11 +133,20 @@ class _Runner:
 
         try:
             cell = Cell(**job["cell"])
-            dataset = self.dataset(cell)
+            dataset = self.dataset(cell.dataset, cell.image_size, cell.resizing, cell.fingerprint)
+            domain = self.domain(cell, dataset)
             if cell.few_shot:
-                outcome = run_few_shot(cell, dataset, self.engine, tick, self.domain(cell))
+                outcome = run_few_shot(cell, dataset, self.engine, tick, domain)
             else:
-                outcome = run_cell(cell, dataset, self.engine, job["inference_ms"], tick, self.domain(cell))
+                outcome = run_cell(
+                    cell,
+                    dataset,
+                    self.engine,
+                    job["inference_ms"],
+                    tick,
+                    domain=domain,
+                    auxiliary=self.auxiliary(cell, dataset),
+                )
             if outcome.episodes is not None:
                 self._write_arrays(Path(job["predictions"]), {"accuracies": outcome.episodes})
             if outcome.probabilities is not None:
@@ -185,6 +215,13 @@ class _Runner:
         answers = baselines(cell, dataset, outcome.network)
         np.savez(folder / BASELINES, names=list(answers), answers=np.stack(list(answers.values())))
 
+    def rank(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
+        """See ``bench.training.rank``."""
+        from bench.training.rank import rank
+
+        dataset = self.dataset(*(job[name] for name in ("dataset", "image_size", "resizing", "fingerprint")))
+        return rank(job, dataset, self.engine, tick)
+
     def latency(self, job: dict[str, Any]) -> float:
         """Milliseconds of one prediction of a whole network: batch 1, warm.
 
@@ -195,7 +232,7 @@ class _Runner:
 
         from bench.training.programs import HeadConfig, Trained
 
-        network = self.engine.network(job["backbone"], job["weights"], job["image_size"])
+        network = self.engine.network(job["backbone"], job["weights"], job["image_size"], job["precision"])
         program = network.program(network.cut("input"), HeadConfig(**job["head"]), Trained(), 0.0)
         image = np.zeros((1, job["image_size"], job["image_size"], 3), np.float32)
         times = []
@@ -206,34 +243,12 @@ class _Runner:
         return float(np.median(np.reshape(times[10:], (3, 20)), axis=1).min() * 1000)
 
 
-def _set_up_keras(threads: int) -> None:
-    """Threads and determinism, before anything is computed."""
-    # Keras imports these if it finds them, for plots and wrappers that are not used here: 2 s of 5.
-    unused = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
-    import keras
-
-    for name in unused:
-        del sys.modules[name]
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-    elif backend == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    keras.utils.set_random_seed(0)
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+OUT_OF_MEMORY_WORDS = ("RESOURCE_EXHAUSTED", "not enough memory", "can't allocate memory", "out of memory")
+"""Of JAX, and of PyTorch on a CPU, which raise errors of a general kind."""
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ in (
-        "ResourceExhaustedError",
-        "OutOfMemoryError",
-    )
+    if isinstance(error, MemoryError) or type(error).__name__ in OUT_OF_MEMORY:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
-from bench.datasets import Dataset, Part, decoding_versions
+from bench.auxiliary import Auxiliary
+from bench.datasets import Dataset
 from bench.datasets.splits import split_validation, subset
 from bench.domains import SourceDomain
 from bench.errors import BenchError
-from bench.files import digest
-from bench.records import PROTOCOL_VERSION, Cell
+from bench.plugins import check_unchanged
+from bench.records import Cell
 from bench.training.augmentation import Augmentation
 from bench.training.engine import Engine, Network
-from bench.training.examples import PartExamples
+from bench.training.examples import PartExamples, content_key
 from bench.training.fit import CellTask, NotFinite, selection_score
 from bench.training.metrics import accuracy, log_loss, score
+from bench.training.multitask import AuxiliaryLabels, labels_of
 from bench.training.programs import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
 from strategies import get_strategy
 from strategies.base import Fitted, Info, Strategy
+from strategies.refuse import prediction_problem
 
 
 @dataclass
@@ -48,7 +51,9 @@ def run_cell(
     engine: Engine,
     inference_ms: float | None,
     tick: Callable[[str], None],
+    strategy: Strategy | None = None,
     domain: SourceDomain | None = None,
+    auxiliary: Sequence[Auxiliary] = (),
 ) -> Outcome:
     """Runs one cell by the protocol.
 
@@ -58,12 +63,16 @@ def run_cell(
         engine: the worker's networks; unused by strategies without a backbone.
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
+        strategy: stands in for the one that the cell names.
         domain: the cell's source dataset, if it has one.
+        auxiliary: the tasks that it is to learn beside its own.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
-    strategy = get_strategy(cell.strategy)
+    if strategy is None:
+        strategy = get_strategy(cell.strategy)
+        check_unchanged(cell)
     pool, test = dataset.pool, dataset.test
     rows = train = val = np.empty(0, np.int64)
     if cell.fraction:
@@ -78,11 +87,12 @@ def run_cell(
         image_size=cell.image_size,
         batch_size=cell.batch_size,
         has_source=domain is not None,
+        has_auxiliary=bool(auxiliary),
     )
     reason = strategy.skip(info)
     network = None
     if reason is None and strategy.uses_backbone:
-        network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
         if cell.weights and network.weights.sha256 != cell.weights_sha256:
             raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
         info = replace(info, **network.traits)
@@ -92,14 +102,15 @@ def run_cell(
 
     if domain is not None:
         sizes["n_source"] = len(domain.rows)
-    tuned = Search(cell, dataset, network, strategy, info, train, val, tick, domain)
+    tuned = Search(cell, dataset, network, strategy, info, train, val, tick, domain, auxiliary)
     try:
         tuned.run()
         tick("refit on all labels")
         final = tuned.refit(rows)
         probabilities = final.predictor.predict(
-            tuned.examples(test, "test", np.arange(len(test.ids)), labelled=False)
+            tuned.examples("test", np.arange(len(test.ids)), labelled=False)
         )
+        _check(probabilities, len(test.ids), info)
         if not np.isfinite(probabilities).all():
             raise NotFinite("the predictions of the refit are not finite")
     except NotFinite as error:
@@ -111,6 +122,8 @@ def run_cell(
     fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
     fields["warnings"] = list(final.notes)
     fields["similarity"] = final.similarity
+    if auxiliary:
+        fields["n_auxiliary"] = final.auxiliary_labels
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)  # what search and refit share is computed once
     prefix_seconds = sum(tuned.prefixes.values())
@@ -124,6 +137,12 @@ def run_cell(
     }
     state = getattr(final.predictor, "state", None)
     return Outcome(fields, probabilities.astype(np.float32), network, state, final.samples)
+
+
+def _check(probabilities: object, count: int, info: Info) -> None:
+    """Refuses what would be scored as something else than it is."""
+    if problem := prediction_problem(probabilities, count, info.classes):
+        raise ValueError(problem)
 
 
 class Search:
@@ -140,9 +159,10 @@ class Search:
         val: np.ndarray,
         tick: Callable[[str], None],
         domain: SourceDomain | None,
+        auxiliary: Sequence[Auxiliary],
     ) -> None:
         self.cell, self.dataset, self.strategy, self.info, self.tick = cell, dataset, strategy, info, tick
-        self.train, self.val, self.domain = train, val, domain
+        self.train, self.val, self.domain, self.auxiliary = train, val, domain, auxiliary
         self.trials: list[dict[str, Any]] = []
         self.best: tuple[float, dict[str, Any], Fitted] | None = None
         self.best_hp = HyperParameters()
@@ -230,6 +250,7 @@ class Search:
         val = task.val
         assert val is not None
         probabilities = fitted.predictor.predict(val)
+        _check(probabilities, len(val), self.info)
         if not np.isfinite(probabilities).all():
             error = NotFinite("the predictions are not finite")
             error.seconds, error.prefixes = fitted.seconds, fitted.prefixes
@@ -263,12 +284,12 @@ class Search:
         rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([self.train, self.val]))
         source, validation = self._source(val)
         if val is not None and validation is None:
-            validation = self.examples(pool, "pool", val)
+            validation = self.examples("pool", val)
         return CellTask(
             network=self.network,
-            train=self.examples(pool, "pool", train),
+            train=self.examples("pool", train),
             val=validation,
-            unlabelled=self.examples(pool, "pool", rest, labelled=False),
+            unlabelled=self.examples("pool", rest, labelled=False),
             info=self.info,
             head=self.head(None),
             augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
@@ -278,7 +299,20 @@ class Search:
             tick=self.tick,
             source=source,
             n_source=0 if self.domain is None else len(self.domain.rows),
+            auxiliary=tuple(self._labels_of(task, np.sort(train), val) for task in self.auxiliary),
         )
+
+    def _labels_of(self, task: Auxiliary, train: np.ndarray, val: np.ndarray | None) -> AuxiliaryLabels:
+        def of_pool(rows: np.ndarray) -> PartExamples:
+            assert task.labels is not None
+            return replace(self.examples("pool", rows, labelled=False), known=task.labels[rows])
+
+        def of_others(rows: np.ndarray) -> PartExamples:
+            assert task.domain is not None
+            cell, other = self.cell, task.domain.dataset
+            return PartExamples.in_dataset(other, "pool", cell.image_size, cell.resizing, rows)
+
+        return labels_of(task, train, val, self.dataset.pool.groups, of_pool, of_others)
 
     def _source(self, val: np.ndarray | None) -> tuple[PartExamples | None, PartExamples | None]:
         """Examples of the source to learn from, and those that validate where no label of the target is known.
@@ -291,7 +325,8 @@ class Search:
             return None, None
 
         def examples(rows: np.ndarray) -> PartExamples:
-            return self.examples(domain.part, "pool", rows, fingerprint=domain.dataset.fingerprint)
+            key = content_key(domain.dataset, "pool", self.cell.image_size, self.cell.resizing)
+            return PartExamples.of(domain.part, key, rows, labelled=True)
 
         if val is None:
             return examples(domain.rows), None
@@ -300,14 +335,9 @@ class Search:
         train, held_out = domain.divided(self.cell.seed)
         return examples(train), examples(held_out)
 
-    def examples(
-        self, part: Part, name: str, rows: np.ndarray, labelled: bool = True, fingerprint: str = ""
-    ) -> PartExamples:
-        key = digest(
-            [fingerprint or self.dataset.fingerprint, name, self.cell.image_size, self.cell.resizing]
-            + [PROTOCOL_VERSION, *decoding_versions()]
-        )
-        return PartExamples.of(part, key, rows, labelled)
+    def examples(self, part: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
+        cell = self.cell
+        return PartExamples.in_dataset(self.dataset, part, cell.image_size, cell.resizing, rows, labelled)
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:
         def value(key: str) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,7 @@ from bench.training.programs import (
     Program,
     State,
     Trained,
-    merged,
+    parts,
     pool,
     takes_adapter,
 )
@@ -37,11 +38,12 @@ PROGRAMS_KEPT = 8
 
 @dataclass(frozen=True)
 class NetworkKey:
-    """A backbone with its weights at one image size."""
+    """A backbone with its weights at one image size and precision."""
 
     backbone: str
     weights: str
     image_size: int
+    precision: str
 
 
 class Network:
@@ -50,9 +52,17 @@ class Network:
     The model held here is never trained: prefixes are computed with it. Programs get models of their own.
     """
 
-    def __init__(self, spec: BackboneSpec, image_size: int, weights: Weights, threads: int) -> None:
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        image_size: int,
+        weights: Weights,
+        threads: int,
+        build: Callable[[BackboneSpec, int, Weights], keras.Model] = build_backbone,
+    ) -> None:
         self.spec, self.image_size, self.weights, self.threads = spec, image_size, weights, threads
-        self.model = build_backbone(spec, image_size, weights)
+        self.build = build
+        self.model = build(spec, image_size, weights)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
@@ -69,14 +79,14 @@ class Network:
     @cached_property
     def traits(self) -> dict[str, Any]:
         """What of it some strategies need: the fields ``backbone_params`` and ``has_...`` of ``Info``."""
-        layers = self.model.layers
+        layers = parts(self.model.layers)
         norms = [layer for layer in layers if isinstance(layer, NORMALISATIONS)]
         return {
             "backbone_params": self.params,
             "has_norm": any(layer.gamma is not None or layer.beta is not None for layer in norms),
             "has_bias": any(layer.beta is not None for layer in norms)
             or any(getattr(layer, "bias", None) is not None for layer in layers),
-            "has_pointwise": any(takes_adapter(layer) for layer in layers),
+            "has_pointwise": any(takes_adapter(layer) for layer in self.model.layers),
             "has_batch_norm": any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers),
         }
 
@@ -89,7 +99,7 @@ class Network:
         """Random initial weights for a seed: the same for every fraction and trial."""
         if seed not in self._random:
             keras.utils.set_random_seed(seed)
-            self._random[seed] = _state(build_backbone(self.spec, self.image_size, Weights("none", "", None)))
+            self._random[seed] = _state(self.build(self.spec, self.image_size, Weights("none", "", None)))
         return self._random[seed]
 
     def program(self, cut: Cut | None, head: HeadConfig, trained: Trained, smoothing: float) -> Program:
@@ -98,7 +108,7 @@ class Network:
         if key not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
-            backbone = build_backbone(self.spec, self.image_size, Weights("none", "", None))
+            backbone = self.build(self.spec, self.image_size, Weights("none", "", None))
             cuts = find_cuts(backbone)
             own = next(c for c in cuts if c.name == cut.name) if cut else None
             self._programs[key] = Program(backbone, cuts, own, head, trained, smoothing)
@@ -109,7 +119,7 @@ class Network:
         """How alike the ends of all blocks are under the backbone's own weights and under ``state``.
 
         Args:
-            state: weights of the backbone, and low-rank updates of them where these were trained.
+            state: weights of the backbone.
             images: uint8 (N, S, S, 3).
 
         Returns:
@@ -120,7 +130,7 @@ class Network:
         def features() -> list[np.ndarray]:
             batches = [
                 # Not compiled: that takes longer than these few.
-                network([images[i : i + EVALUATION_BATCH].astype(np.float32)], training=False)
+                network(images[i : i + EVALUATION_BATCH].astype(np.float32), training=False)
                 for i in range(0, len(images), EVALUATION_BATCH)
             ]
             return [
@@ -130,7 +140,7 @@ class Network:
 
         before = features()
         try:
-            _assign(self.model, merged(self.model, state))
+            _assign(self.model, state)
             after = features()
         finally:
             _assign(self.model, own)
@@ -146,7 +156,7 @@ class Network:
         if pooling not in self._to_ends:
             ends = [tensor for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
             outputs = [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
-            self._to_ends[pooling] = keras.Model(self.model.inputs, outputs)
+            self._to_ends[pooling] = keras.Model(self.model.input, outputs)
         return self._to_ends[pooling]
 
     def prefixes(self, cut: Cut | None, pooling: str, every: bool = False) -> PrefixStore:
@@ -156,7 +166,7 @@ class Network:
             if every:
                 below = self._ends(pooling)
             elif cut is None:
-                below = keras.Model(self.model.inputs, pool(self.model.output, pooling))
+                below = keras.Model(self.model.input, pool(self.model.output, pooling))
             else:
                 below = split(self.model, cut)[0]
                 assert below is not None, "nothing lies below the input"
@@ -193,15 +203,17 @@ class Engine:
         self._key: NetworkKey | None = None
         self._network: Network | None = None
 
-    def network(self, backbone: str, weights: str, image_size: int) -> Network:
+    def network(self, backbone: str, weights: str, image_size: int, precision: str = "float32") -> Network:
         """The network of a cell.
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
             weights: ``imagenet``, ``none``, a path or ``source:`` and a path; empty (no weights used) is ``none``.
             image_size: side of the square input, in pixels.
+            precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: Keras's policy for all layers.
         """
-        key = NetworkKey(backbone, weights or "none", image_size)
+        key = NetworkKey(backbone, weights or "none", image_size, precision)
+        keras.config.set_dtype_policy(precision)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()

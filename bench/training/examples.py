@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.datasets import Part
+from bench.datasets import Dataset, Part, decoding_versions
 from bench.files import digest, rows_of
+from bench.records import PROTOCOL_VERSION
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class PartExamples:
         rows = np.sort(rows)
         return PartExamples(part.images, part.ids, key, rows, part.labels[rows] if labelled else None)
 
+    @staticmethod
+    def in_dataset(
+        dataset: Dataset, name: str, image_size: int, resizing: str, rows: np.ndarray, labelled: bool = True
+    ) -> PartExamples:
+        """Some rows of the ``pool`` or ``test`` part (``name``) of a dataset that is decoded to this size."""
+        part = {"pool": dataset.pool, "test": dataset.test}[name]
+        return PartExamples.of(part, content_key(dataset, name, image_size, resizing), rows, labelled)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -56,3 +65,8 @@ class PartExamples:
 
     def images(self) -> np.ndarray:
         return rows_of(self.pixels, self.rows)
+
+
+def content_key(dataset: Dataset, name: str, image_size: int, resizing: str) -> str:
+    """Names the decoded images of a part of a dataset."""
+    return digest([dataset.fingerprint, name, image_size, resizing, PROTOCOL_VERSION, *decoding_versions()])

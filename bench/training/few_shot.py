@@ -21,10 +21,12 @@ from bench.datasets.splits import SHARE
 from bench.domains import SourceDomain
 from bench.episodes import Classes, Setting, accuracies, new_classes, verification_auc
 from bench.errors import BenchError, RequestError
+from bench.plugins import check_unchanged
 from bench.records import Cell
 from bench.training.augmentation import Augmentation
 from bench.training.cell import Outcome, Search
 from bench.training.engine import Engine
+from bench.training.examples import PartExamples, content_key
 from bench.training.fit import CellTask, NotFinite
 from bench.training.seeds import generator
 from strategies import get_strategy
@@ -54,6 +56,7 @@ def run_few_shot(
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
     """
     strategy = get_strategy(cell.strategy)
+    check_unchanged(cell)
     classes = new_classes(dataset)
     sizes: dict[str, Any] = {"n_test": len(classes.labels)}
     info = Info(
@@ -69,7 +72,7 @@ def run_few_shot(
     reason = strategy.skip(info)
     network = None
     if reason is None and strategy.uses_backbone:
-        network = engine.network(cell.backbone, cell.weights, cell.image_size)
+        network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
         if cell.weights and network.weights.sha256 != cell.weights_sha256:
             raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
         info = replace(info, **network.traits)
@@ -88,12 +91,12 @@ def run_few_shot(
         tick("refit on all classes of the source")
         final = tuned.embedding(rows)
         tick("embedding the new classes")
-        parts = (dataset.pool, "pool"), (dataset.test, "test")
+        parts = {"pool": len(dataset.pool.ids), "test": len(dataset.test.ids)}
         embedded = np.concatenate(
             [
-                final.embed(tuned.examples(part, name, np.arange(len(part.ids)), labelled=False))
-                for part, name in parts
-                if len(part.ids)
+                final.embed(tuned.examples(part, np.arange(count), labelled=False))
+                for part, count in parts.items()
+                if count
             ]
         )
         if not np.isfinite(embedded).all():
@@ -187,13 +190,13 @@ class _FewShotSearch(Search):
         return self.strategy.classify(support, labels, queries, ways, self.best_hp)
 
     def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
-        pool, domain = self.dataset.pool, self.domain
-        nothing = self.examples(pool, "pool", np.empty(0, np.int64))
+        domain, nothing = self.domain, self.examples("pool", np.empty(0, np.int64))
 
-        def examples(rows: np.ndarray) -> Any:
+        def examples(rows: np.ndarray) -> PartExamples:
             if domain is None:
                 return nothing
-            return self.examples(domain.part, "pool", rows, fingerprint=domain.dataset.fingerprint)
+            key = content_key(domain.dataset, "pool", self.cell.image_size, self.cell.resizing)
+            return PartExamples.of(domain.part, key, rows, labelled=True)
 
         return CellTask(
             network=self.network,

@@ -17,10 +17,12 @@ from bench.training.augmentation import Augmentation
 from bench.training.engine import Network
 from bench.training.examples import PartExamples
 from bench.training.metrics import accuracy, log_loss
+from bench.training.multitask import AuxiliaryLabels, Beside, learned_weights
 from bench.training.prefixes import VIEWS
-from bench.training.programs import HeadConfig, Program, State, Trained
+from bench.training.programs import LOG_VARIANCES, HeadConfig, Program, State, Trained
 from bench.training.seeds import generator
 from strategies.base import Classify, Embedding, Examples, Fitted, Info, Stage
+from strategies.refuse import stage_problems
 
 STATISTICS_IMAGES = 256
 """Training images on which batch statistics are re-estimated before an evaluation during training."""
@@ -115,6 +117,7 @@ class CellTask:
         tick: called now and then with what is being done, for progress.
         source: see ``Task``.
         n_source: labelled examples of the source in the refit, which a search may have fewer of.
+        auxiliary: see ``Task``.
         memory: see ``Task``.
         judge: in the few-shot protocol: the mean accuracy of episodes, from the features of ``val`` and how they
             are to be classified.
@@ -134,6 +137,7 @@ class CellTask:
     tick: Callable[[str], None] = lambda text: None
     source: PartExamples | None = None
     n_source: int = 0
+    auxiliary: tuple[AuxiliaryLabels, ...] = ()
     memory: dict[str, Any] = field(default_factory=dict)
     judge: Callable[[np.ndarray, Classify], float] | None = None
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
@@ -144,9 +148,11 @@ class CellTask:
 
         Raises:
             NotFinite: a loss was infinite or not a number.
+            ValueError: this is no schedule that can be trained.
         """
-        assert self.network is not None
-        network = self.network
+        if problems := stage_problems(stages):
+            raise ValueError(" ".join(problems))
+        network = self._network()
         start = network.random(self.seed) if stages[0].weights == "random" else network.pretrained
         progress = _Progress(start)
         epochs = [self.epochs if stage.epochs is None else stage.epochs for stage in stages]
@@ -181,6 +187,7 @@ class CellTask:
             prefixes=progress.prefixes,
             notes=notes,
             similarity=self._similarity(stages, progress.state),
+            auxiliary_labels=self._auxiliary_labels(stages),
         )
 
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
@@ -227,6 +234,35 @@ class CellTask:
             found.append(self.train)
         return found
 
+    def _auxiliary(self, stage: Stage) -> tuple[AuxiliaryLabels, ...]:
+        """The auxiliary tasks that a stage learns."""
+        if not stage.auxiliary:
+            return ()
+        if not self.auxiliary:
+            raise ValueError(f"stage {stage.name!r} learns auxiliary labels, and there are none")
+        return self.auxiliary
+
+    def _auxiliary_labels(self, stages: list[Stage]) -> int:
+        """How many auxiliary labels stages learn from."""
+        counts = [sum(a.count(stage.auxiliary_images) for a in self._auxiliary(stage)) for stage in stages]
+        return max(counts)
+
+    def _beside(self, stage: Stage, index: int, size: int) -> tuple[Beside | None, float]:
+        """What adds images with auxiliary labels alone to batches, if there are any; seconds of their prefixes."""
+        parts, spent = [], 0.0
+        for place, task in enumerate(self._auxiliary(stage)):
+            images = task.beside(stage.auxiliary_images)
+            if images is None:
+                continue
+            inputs, seconds = self.inputs(stage, images, augmented=True)
+            known = np.full((len(images), 1 + len(self.auxiliary)), -1, np.int64)
+            known[:, 1 + place] = images.labels
+            rng = generator(self.seed, "auxiliary", index, place, self.refit_epochs is None)
+            parts.append((inputs, known, _Order(len(images), rng).next))
+            spent += seconds
+        rng = generator(self.seed, "auxiliary", index, self.refit_epochs is None)
+        return (Beside(parts, size, rng) if parts else None), spent
+
     def _similarity(self, stages: list[Stage], state: State) -> list[dict[str, Any]]:
         """How far a refit has led a pretrained backbone away, on a sample of its own training images."""
         adapts = any(stage.cut != "top" for stage in stages) and stages[0].weights == "pretrained"
@@ -240,14 +276,18 @@ class CellTask:
 
     def features(self, examples: Examples, layers: str = "last") -> np.ndarray:
         """See ``Task.features``."""
-        assert self.network is not None
         assert isinstance(examples, PartExamples)
-        store = self.network.prefixes(None, self.head.pooling, every=layers == "all")
+        store = self._network().prefixes(None, self.head.pooling, every=layers == "all")
         prefix = store.get(examples, Augmentation(), 1)
         if examples is self.train or examples is self.val:
             cut = "top" if layers == "last" else "every"
             self._spent[cut, examples is self.val] = prefix.seconds_per_image * len(examples)
         return np.concatenate(prefix.batch(np.arange(len(examples)), None), axis=1)
+
+    def _network(self) -> Network:
+        if self.network is None:
+            raise ValueError("This strategy says uses_backbone = False, so there is no network for it.")
+        return self.network
 
     @property
     def prefixes(self) -> dict[str, float]:
@@ -271,17 +311,21 @@ class CellTask:
         cut = self.network.cut(stage.cut)
         batch_size = batch_size_of(stage, self.info.n, self.batch_size, self.n_source)
         labelled = self._labelled(stage)
-        trained = Trained.of(stage, mixed=len(labelled) > 1)
+        auxiliary = self._auxiliary(stage)
+        trained = Trained.of(stage, len(labelled) > 1, tuple(task.classes for task in auxiliary))
         program = self.network.program(cut, self.head, trained, LABEL_SMOOTHING)
         shares = [batch_size] if len(labelled) == 1 else [batch_size - batch_size // 2, batch_size // 2]
         aligned = [self.target] if stage.align != "none" else []
         parts = [*labelled, *aligned]
         counts = [*shares, *(batch_size for _ in aligned)]
-        program.warm(sum(counts))
+        beside, of_beside = self._beside(stage, index, batch_size)
+        program.warm(sum(counts) + (batch_size * len(beside.parts) if beside else 0))
         found = [self.inputs(stage, part, augmented=True) for part in parts]
         train = joined([inputs for inputs, _ in found], [len(part) for part in parts])
-        spent = sum(seconds for _, seconds in found)
+        spent = of_beside + sum(seconds for _, seconds in found)
         known = np.concatenate([*(part.labels for part in labelled), *(np.full(len(t), -1) for t in aligned)])
+        if auxiliary:
+            known = np.column_stack([known, *(task.of_train for task in auxiliary)])
         count = sum(map(len, labelled))
         val = None
         if self.val is not None:
@@ -292,6 +336,7 @@ class CellTask:
         program.reset(progress.state, self.seed, stage.weight_decay, stage.rate_decay)
         if cut is None and "head_standardise:0" not in progress.state:
             program.standardise(lambda rows: train(rows, None), count)
+        start = program.state() if stage.mix != 1 else {}
         statistics, images = self._statistics(stage, train, count)
 
         # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
@@ -346,10 +391,12 @@ class CellTask:
                     steps = min(program.steps_a_call, end - step)
                     over = (np.arange(step, step + steps) + 0.5) / horizon
                     rates = np.array([stage.learning_rate * schedule(s, stage.warmup) for s in over])
-                    strengths = np.array([stage.align_weight * strength(s) for s in over])
+                    strengths = _strengths(stage, over)
                     rows = np.concatenate([order.next() for _ in range(steps)])
                     tensors = [x.reshape(steps, -1, *x.shape[1:]) for x in train(rows, rng)]
-                    labels = known[rows].reshape(steps, -1)
+                    labels = known[rows].reshape(steps, -1, *known.shape[1:])
+                    if beside is not None:
+                        tensors, labels = beside.added(tensors, labels, steps)
                     both = np.stack(program.train_steps(tensors, labels, rates, strengths))
                     if not np.isfinite(both[0]).all():
                         bad = int(np.flatnonzero(~np.isfinite(both[0]))[0])
@@ -362,21 +409,23 @@ class CellTask:
                 train_loss, train_accuracy = np.concatenate(measured, axis=1).mean(axis=1)
                 epoch += 1
                 point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
+                if trained.learned:
+                    weights = learned_weights(np.array(program.variables[LOG_VARIANCES]))
+                    point |= {f"weight of {t.name}": w for t, w in zip(auxiliary, weights, strict=True)}
                 self.tick(f"{stage.name} epoch {epoch}/{epochs}")
             if best_state is None:  # the refit: the last weights, with statistics of all its images
                 program.reestimate(statistics, images)
                 best_state, best_epoch = program.state(), epoch
             if stage.mix != 1:
                 best_state = {
-                    place: value + (1 - stage.mix) * (progress.state.get(place, value) - value)
-                    for place, value in best_state.items()
+                    place: mixed(start[place], value, stage.mix, place) for place, value in best_state.items()
                 }
             program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock
         progress.images += step * batch_size
         progress.epochs.append(best_epoch)
-        progress.state = {**progress.state, **best_state}
+        progress.state = {**progress.state, **program.merged(best_state)}
         return program
 
     def _statistics(
@@ -388,17 +437,18 @@ class CellTask:
             train: gives the inputs of its training images.
             count: how many of these are labelled.
         """
+        inputs = train
         if stage.statistics == "target" and not self._validates_source:
-            images = self.target
-            inputs, _ = self.inputs(stage, images, augmented=False)
-            count = len(images)
-        elif stage.data == "target":
-            return lambda rows: train(rows, None), count
-        else:
-            inputs = train
+            inputs, _ = self.inputs(stage, self.target, augmented=False)
+            count = len(self.target)
         # Not in their order, which in a folder is by class: the first few are to be like all.
-        mixed = generator(self.seed, "statistics").permutation(count)
-        return lambda rows: inputs(mixed[rows], None), count
+        order = generator(self.seed, "statistics").permutation(count)
+        return lambda rows: inputs(order[rows], None), count
+
+
+def mixed(start: np.ndarray, end: np.ndarray, share: float, place: str) -> np.ndarray:
+    """Weights so far on the way from ``start`` to ``end``; of a low-rank product, one factor goes back alone."""
+    return end if place.endswith("_down:0") else end + (1 - share) * (start - end)
 
 
 Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]
@@ -471,6 +521,13 @@ class _Order:
             self.queue = np.concatenate([self.queue, self.rng.permutation(self.count)])
         rows, self.queue = self.queue[:size], self.queue[size:]
         return rows
+
+
+def _strengths(stage: Stage, over: np.ndarray) -> np.ndarray:
+    """How strong what stands beside a stage's own loss is at these shares of its steps; 0 where it is learned."""
+    if stage.auxiliary:
+        return np.full(len(over), 0.0 if stage.auxiliary == "learned" else stage.auxiliary)
+    return np.array([stage.align_weight * strength(s) for s in over])
 
 
 def schedule(progress: float, warmup: float) -> float:

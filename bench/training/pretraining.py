@@ -22,17 +22,15 @@ from bench.files import rows_of
 from bench.records import Cell
 from bench.training.engine import Network
 from bench.training.fit import STATISTICS_IMAGES
-from bench.training.metrics import log_loss
 from bench.training.programs import HeadConfig, State, Trained, in_batches
 from bench.training.seeds import generator
-from strategies.on_features import linear, logistic_regression
 
-PROBE_IMAGES = 5_000
-"""Labelled images that a linear model learns from at most; more take minutes and make it little better."""
+PROBE_IMAGES = 10_000
+"""Labelled images that a linear model learns from at most; more make it little better."""
 PROBE_SIDE = 16
 """Side in pixels that images are brought to for the linear model on pixels."""
-PENALTIES = (1e-2, 1e-1, 1.0)
-"""Of the linear models; which one is chosen on a fifth of what they learn from."""
+PENALTIES = np.geomspace(1e-3, 10, 9)
+"""Of the linear models, for each example that they learn from; the best is taken."""
 
 
 def save_backbone(network: Network, state: State, path: Path) -> None:
@@ -91,7 +89,7 @@ def _untrained(cell: Cell, dataset: Dataset, network: Network) -> keras.Model:
         count = min(len(images), STATISTICS_IMAGES)
         shuffled = generator(cell.seed, "statistics").permutation(len(images))
         program.reestimate(lambda index: [images[np.sort(shuffled[index])].astype(np.float32)], count)
-    return keras.Model(program.model.inputs, program.model.get_layer(f"head_{head.pooling}_pool").output)
+    return keras.Model(program.model.input, program.model.get_layer(f"head_{head.pooling}_pool").output)
 
 
 def _features(model: keras.Model, part: Part, rows: np.ndarray) -> np.ndarray:
@@ -102,13 +100,22 @@ def _features(model: keras.Model, part: Part, rows: np.ndarray) -> np.ndarray:
 
 
 def _probe(learned: np.ndarray, asked: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The answers of logistic regression on features that are standardised."""
+    """The answers of a ridge classifier on standardised features: exact, in seconds, and with the penalty that is
+    best when each example is left out in turn (Allen 1974, PRESS)."""
     mean, scale = learned.mean(axis=0), 1 / np.maximum(learned.std(axis=0), 1e-5)
-    x, rest = (learned - mean) * scale, max(1, len(labels) // 5)
-
-    def loss(penalty: float) -> float:
-        classify = linear(logistic_regression(x[rest:], labels[rest:], classes, penalty))
-        return log_loss(classify(x[:rest]), labels[:rest])
-
-    weights = logistic_regression(x, labels, classes, min(PENALTIES, key=loss))
-    return np.asarray(linear(weights)((asked - mean) * scale).argmax(axis=1))
+    x = ((learned - mean) * scale).astype(np.float64)
+    shares = np.bincount(labels, minlength=classes) / len(labels)
+    targets = np.eye(classes)[labels] - shares
+    values, vectors = np.linalg.eigh(x.T @ x)
+    rotated = x @ vectors
+    projected = rotated.T @ targets
+    best, coefficients = -1.0, projected
+    for penalty in PENALTIES * len(x):
+        shrink = 1 / (np.maximum(values, 0) + penalty)
+        found = shrink[:, None] * projected
+        leverage = (rotated**2 * shrink).sum(axis=1) + 1 / len(x)
+        left_out = targets - (targets - rotated @ found) / np.maximum(1 - leverage, 1e-9)[:, None]
+        right = float(((left_out + shares).argmax(axis=1) == labels).mean())
+        if right > best:
+            best, coefficients = right, found
+    return np.asarray(((asked - mean) * scale @ vectors @ coefficients + shares).argmax(axis=1))

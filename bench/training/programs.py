@@ -17,6 +17,7 @@ import numpy as np
 from bench.backbones.cuts import Cut, block_of, split
 from bench.training.alignment import Alignment, ReverseGradient
 from bench.training.metric_losses import BATCH_IMAGES, LOSSES, ON_SPHERE, Unit, prototype_logits
+from bench.training.multitask import LogVariances, MultiTask
 from bench.training.seeds import derived_seed, generator
 from strategies.base import Stage
 
@@ -34,11 +35,15 @@ CLIP_NORM = 1.0
 TYPICAL_RMS = 0.1
 """Root mean square of a typical kernel; stands in where there is none."""
 SMALLEST_RMS = 1e-3
-FUSED_STEPS = 16
+STEPS_A_CALL = 16
+"""How many steps of a head alone are done together; their images are drawn together, with any backend."""
 DOMAIN_UNITS = 64
 """Of the hidden layer of the classifier of domains."""
-NEW = ("head_", "lora_", "domain_")
+NEW = ("head_", "lora_", "domain_", "auxiliary_")
 """How the names of layers begin that no backbone has."""
+APART = ("domain_", "auxiliary_")
+"""How the names of those begin that are no part of the classifier."""
+LOG_VARIANCES = "auxiliary_log_variances:0"
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,13 @@ class Trained:
     metric: str = ""
     """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a
     batch is one image of each class after the other."""
+    auxiliary: tuple[int, ...] = ()
+    """The classes of each auxiliary task."""
+    learned: bool = False
+    """Whether the weights of their losses are learned."""
 
     @classmethod
-    def of(cls, stage: Stage, mixed: bool = False) -> Trained:
+    def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:
         return cls(
             stage.batch_norm == "trained",
             stage.blocks,
@@ -78,36 +87,12 @@ class Trained:
             stage.rank,
             stage.align,
             mixed and stage.align != "none",
+            auxiliary,
+            bool(auxiliary) and stage.auxiliary == "learned",
         )
 
 
-class Selected(keras.Model):
-    """A model of whose variables only those that were chosen train, whatever their layers say.
-
-    Batch normalisation that is not trainable uses its moving statistics and leaves them alone; here its scale
-    and offset may train all the same, which Keras ties together.
-    """
-
-    chosen: frozenset[int] = frozenset()
-
-    @property
-    def trainable_variables(self) -> list[keras.Variable]:
-        return [v for v in self.variables if id(v) in self.chosen]
-
-    @property
-    def non_trainable_variables(self) -> list[keras.Variable]:
-        return [v for v in self.variables if id(v) not in self.chosen]
-
-    @property
-    def trainable_weights(self) -> list[keras.Variable]:
-        return [v for v in self.weights if id(v) in self.chosen]
-
-    @property
-    def non_trainable_weights(self) -> list[keras.Variable]:
-        return [v for v in self.weights if id(v) not in self.chosen]
-
-
-class _Aligned(Selected):
+class _Aligned(keras.Model):
     """A classifier that is trained on two domains at once, and is to see no difference between them.
 
     Outputs are logits (N, classes), and features (N, D) or the logit of being of the target (N, 1). A batch is in
@@ -148,7 +133,9 @@ class _Metric(keras.Model):
 
     def __init__(self, inputs: Any, features: Any, loss: str, classes: int) -> None:
         super().__init__(
-            inputs, Unit(name="head_unit")(features) if loss in ON_SPHERE else features, name="network"
+            inputs,
+            Unit(dtype="float32", name="head_unit")(features) if loss in ON_SPHERE else features,
+            name="network",
         )
         self.of_features = LOSSES[loss]
         self.classes = classes
@@ -186,7 +173,6 @@ class AdamW(keras.optimizers.AdamW):
 
     def __init__(self) -> None:
         super().__init__(learning_rate=1e-3, weight_decay=0.0, global_clipnorm=CLIP_NORM, name="adamw")
-        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.decay = self.add_variable(shape=(), name="decay", initializer="zeros")
         self.scales: list[keras.Variable] = []
         self.anchors: dict[int, keras.Variable] = {}
@@ -228,9 +214,35 @@ class AdamW(keras.optimizers.AdamW):
             grad=gradient,
         )
 
+    def _backend_update_step(
+        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable], learning_rate: Any
+    ) -> None:
+        if keras.backend.backend() != "torch":
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        # The same arithmetic for all variables together: one by one they are 40% of a training step.
+        import torch
+
+        places = [self._get_variable_index(variable) for variable in trainable_variables]
+        momentums, velocities, scales = (
+            [kept[i].value for i in places] for kept in (self._momentums, self._velocities, self.scales)
+        )
+        torch._foreach_lerp_(momentums, grads, 1 - self.beta_1)
+        torch._foreach_mul_(velocities, self.beta_2)
+        torch._foreach_addcmul_(velocities, grads, grads, 1 - self.beta_2)
+        step = self.iterations.value + 1
+        rate = learning_rate * torch.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        changes = torch._foreach_div(
+            momentums, torch._foreach_add(torch._foreach_sqrt(velocities), self.epsilon)
+        )
+        torch._foreach_mul_(changes, torch._foreach_mul(scales, rate))
+        torch._foreach_sub_([variable.value for variable in trainable_variables], changes)
+
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
-            if self._use_weight_decay(variable):
+            if (
+                len(variable.shape) > 1
+            ):  # kernels, whatever vectors are called: ConvNeXt's scales have no name
                 factor = keras.ops.cast(self.learning_rate * self.decay, variable.dtype)
                 anchor = self.anchors.get(self._get_variable_index(variable))
                 away = variable if anchor is None else variable - anchor
@@ -265,6 +277,8 @@ class Program:
         label_smoothing: float,
     ) -> None:
         self.head = head
+        self.classes = (head.classes, *trained.auxiliary)
+        """Of the target, and of each auxiliary task."""
         self._adapters: list[Adapter] = []
         if cut is None:
             inputs = [keras.Input((backbone.output.shape[-1],))]
@@ -272,24 +286,27 @@ class Program:
         else:
             _, above = split(backbone, cut)
             if trained.rank:
-                above, self._adapters = with_adapters(above, trained.rank)
+                above, self._adapters = with_adapters(above, trained.rank, backbone.layers)
             inputs, body = above.inputs, above.layers
             features = pool(above.output, head.pooling)
+        # The head computes in float32 whatever the precision of the backbone: it costs nothing.
         # Features of a frozen backbone differ in scale by orders of magnitude; one learning rate for all of
         # them needs them standardised. Mean and variance are set once, from training images.
         features = keras.layers.BatchNormalization(
-            center=False, scale=False, epsilon=1e-5, trainable=False, name="head_standardise"
+            center=False, scale=False, epsilon=1e-5, trainable=False, dtype="float32", name="head_standardise"
         )(features)
+        shared = features
         if head.hidden_units:
-            features = keras.layers.Dense(head.hidden_units, activation="relu", name="head_hidden")(features)
+            features = keras.layers.Dense(
+                head.hidden_units, activation="relu", dtype="float32", name="head_hidden"
+            )(features)
         aligned = features
         if head.dropout and not trained.metric:
-            features = keras.layers.Dropout(head.dropout, name="head_dropout")(features)
+            features = keras.layers.Dropout(head.dropout, dtype="float32", name="head_dropout")(features)
         if not trained.metric:
             logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
         align = trained.align != "none"
-        some = trained.blocks or trained.only != "all" or trained.rank or align
         ends = inputs if len(inputs) > 1 else inputs[0]
         self._reverse: keras.Variable | None = None
         if align:
@@ -298,8 +315,11 @@ class Program:
             self.model = _Aligned(ends, [logits, aligned], trained, loss)
         elif trained.metric:
             self.model = _Metric(ends, features, trained.metric, head.classes)
+        elif trained.auxiliary:
+            outputs = [logits, *_auxiliary_heads(shared, trained)]
+            self.model = MultiTask(ends, outputs, 1 + len(trained.auxiliary), label_smoothing)
         else:
-            self.model = (Selected if some else keras.Model)(ends, logits, name="network")
+            self.model = keras.Model(ends, logits, name="network")
 
         places = {id(layer): str(i) for i, layer in enumerate(backbone.layers)}
         own = {id(layer) for layer in body} & places.keys()  # but for the inputs of a part
@@ -308,12 +328,13 @@ class Program:
         for layer in self.model.layers:
             place = places[id(layer)] if id(layer) in own else layer.name
             self.variables |= {f"{place}:{k}": variable for k, variable in enumerate(layer.weights)}
-            if isinstance(layer, keras.layers.BatchNormalization) and id(layer) in own:
-                layer.trainable = trained.batch_norm
-                if trained.batch_norm:
-                    self._batch_norms.append(layer)
+            for part in parts([layer]) if id(layer) in own else []:
+                if isinstance(part, keras.layers.BatchNormalization):
+                    part.trainable = trained.batch_norm
+                    if trained.batch_norm:
+                        self._batch_norms.append(part)
         self._head_variables = {
-            id(v) for place, v in self.variables.items() if place.startswith(("head_", "domain_"))
+            id(v) for place, v in self.variables.items() if place.startswith(("head_", *APART))
         }
         blocks = block_of(list(cuts))
         self._depths = {
@@ -323,7 +344,7 @@ class Program:
             for v in layer.weights
         }
         """How many blocks lie above a variable's own."""
-        if some:
+        if trained.blocks or trained.only != "all" or trained.rank:
             chosen = {
                 id(v)
                 for layer in self.model.layers
@@ -334,14 +355,29 @@ class Program:
                 above_cut = blocks[layer.name] - list(cuts).index(cut) if cut is not None else 0
                 if not trained.blocks or 0 < above_cut <= trained.blocks:
                     chosen |= {id(v) for v in _trainable(layer, trained.only)}
-            self.model.chosen = frozenset(chosen)
+            # Of the variables, not of their layers: batch normalisation that is not trainable uses its moving
+            # statistics and leaves them alone, and its scale and offset may train all the same.
+            for variable in self.model.variables:
+                variable.trainable = id(variable) in chosen
+        for layer in self.model._flatten_layers():
+            if hasattr(layer, "seed_generator"):
+                # Keras on PyTorch drops by PyTorch's own generator, which ``reset`` cannot set, unless this says
+                # that there was a seed.
+                layer.seed_generator._initial_seed = 0
         self.optimizer = AdamW()
         self.model.compile(
             optimizer=self.optimizer,
-            jit_compile=False,
-            **({} if align or trained.metric else {"loss": loss, "metrics": ["accuracy"]}),
+            # JAX compiles with XLA or not at all; with TensorFlow, XLA is five times slower on a CPU.
+            jit_compile=keras.backend.backend() == "jax",
+            **(
+                {}
+                if align or trained.auxiliary or trained.metric
+                else {"loss": loss, "metrics": ["accuracy"]}
+            ),
         )
-        self.optimizer.build(self.model.trainable_variables)
+        # With float16 Keras wraps the optimizer in one that scales the loss (Micikevicius et al. 2018,
+        # arXiv:1710.03740), by a factor that it adapts.
+        self.model.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
             self.optimizer.anchor(
                 [
@@ -352,16 +388,18 @@ class Program:
             )
         self._statistics = TrainingForward(above) if self._batch_norms else None
         self._fused = (
-            _fused_steps(self.model) if cut is None and keras.backend.backend() == "tensorflow" else None
+            _fused_steps(self.model)
+            if cut is None and keras.backend.backend() == "tensorflow" and not trained.auxiliary
+            else None
         )
-        self.steps_a_call = 1 if self._fused is None else FUSED_STEPS
+        self.steps_a_call = STEPS_A_CALL if cut is None else 1
         """How many steps ``train_steps`` is best given at once."""
         self._warm: set[int] = set()
 
     @property
     def trainable_params(self) -> int:
         """Of the classifier: what only tells domains apart is no part of it."""
-        apart = {id(v) for place, v in self.variables.items() if place.startswith("domain_")}
+        apart = {id(v) for place, v in self.variables.items() if place.startswith(APART)}
         return int(sum(np.prod(v.shape) for v in self.model.trainable_variables if id(v) not in apart))
 
     def warm(self, batch: int) -> None:
@@ -370,7 +408,7 @@ class Program:
             return
         shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
         steps = [np.zeros((1, batch, *s), np.float32) for s in shapes]
-        self.train_steps(steps, np.zeros((1, batch), np.int64), np.zeros(1))
+        self.train_steps(steps, np.zeros((1, batch, len(self.classes)), np.int64), np.zeros(1))
         if not self._warm:
             zeros = [np.zeros((EVALUATION_BATCH, *s), np.float32) for s in shapes]
             self.model.predict_on_batch(_one_or_list(zeros))
@@ -388,8 +426,11 @@ class Program:
             else:
                 raise KeyError(place)
         for variable in self.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
+            _zero(variable)
         self.optimizer.decay.assign(weight_decay)
+        if isinstance(scaling := self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            scaling.step_counter.assign(0)
+            scaling.dynamic_scale.assign(scaling.initial_scale)
         trained = self.model.trainable_variables
         for i, anchor in self.optimizer.anchors.items():
             anchor.assign(trained[i])
@@ -405,6 +446,8 @@ class Program:
 
     def _scale(self, variable: keras.Variable) -> float:
         """What the learning rate is relative to; for vectors and the head, which may start at zero, fixed."""
+        if variable is self.variables.get(LOG_VARIANCES):
+            return 1.0  # of logarithms: a learning rate is itself a relative change of the weights of losses
         if len(variable.shape) < 2 or id(variable) in self._head_variables:
             return TYPICAL_RMS
         return max(float(np.sqrt(np.mean(np.square(np.array(variable))))), SMALLEST_RMS)
@@ -423,6 +466,15 @@ class Program:
         """A copy of all weights."""
         return {place: np.array(variable) for place, variable in self.variables.items()}
 
+    def merged(self, state: State) -> State:
+        """The same network without adapters: their products are in the kernels."""
+        places = {id(variable): place for place, variable in self.variables.items()}
+        result = {place: value for place, value in state.items() if not place.startswith("lora_")}
+        for adapter in self._adapters:
+            kernel, down, up = (places[id(v)] for v in (adapter.kernel, adapter.down, adapter.up))
+            result[kernel] = state[kernel] + state[down] @ state[up]
+        return result
+
     def train_steps(
         self,
         inputs: list[np.ndarray],
@@ -434,26 +486,30 @@ class Program:
 
         Args:
             inputs: float32, (steps, batch, ...) each.
-            labels: integers, (steps, batch); -1 for an example that has none.
+            labels: integers, (steps, batch), with auxiliary tasks (steps, batch, tasks); -1 for an example that has
+                none.
             rates: the learning rate of each step, (steps,).
-            strengths: of what aligns the domains, in each step, (steps,); None: 0.
+            strengths: of what aligns the domains, or the weight of auxiliary losses, in each step, (steps,);
+                None: 0.
 
         Returns:
-            Mean loss and accuracy of each batch, (steps,) both.
+            Mean loss and accuracy of each batch, (steps,) both; with auxiliary tasks, of the target alone.
         """
-        targets = np.eye(self.head.classes, dtype=np.float32)[labels]
-        targets[labels < 0] = 0
+        of_tasks = labels if labels.ndim == 3 else labels[..., None]
+        targets = [_one_hot(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
         if self._fused is not None:
-            losses, accuracies = self._fused(inputs[0], targets, rates.astype(np.float32))
+            losses, accuracies = self._fused(inputs[0], targets[0], rates.astype(np.float32))
             return np.asarray(losses), np.asarray(accuracies)
         measured = []
         for i, rate in enumerate(rates):
             self.optimizer.learning_rate.assign(rate)
-            if isinstance(self.model, _Aligned):
+            if isinstance(self.model, (_Aligned, MultiTask)):
                 strength = 0.0 if strengths is None else float(strengths[i])
                 (self.model.strength if self._reverse is None else self._reverse).assign(strength)
             batch = _one_or_list([tensor[i] for tensor in inputs])
-            measured.append([float(m) for m in self.model.train_on_batch(batch, targets[i])])
+            labelled = _one_or_list([target[i] for target in targets])
+            told = self.model.train_on_batch(batch, labelled, return_dict=True)
+            measured.append([float(told["loss"]), float(told["accuracy"])])
         losses, accuracies = np.array(measured).T
         return losses, accuracies
 
@@ -489,8 +545,8 @@ class Program:
         variances: list[list[np.ndarray]] = [[] for _ in self._batch_norms]
         for first in range(0, count, EVALUATION_BATCH):
             for layer in self._batch_norms:
-                layer.moving_mean.assign(keras.ops.zeros_like(layer.moving_mean))
-                layer.moving_variance.assign(keras.ops.zeros_like(layer.moving_variance))
+                _zero(layer.moving_mean)
+                _zero(layer.moving_variance)
             # The last batch is filled up with the first images: batches of one size weigh the same.
             rows = np.arange(first, first + EVALUATION_BATCH) % count
             self._statistics.predict_on_batch(_one_or_list(batch(rows)))
@@ -504,26 +560,58 @@ class Program:
 
 def _domain_classifier(features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Variable]:
     """The logit of being of the target, with gradients reversed (Ganin et al. 2016), and by how much they are."""
-    reverse = ReverseGradient(name="domain_reverse")
-    hidden = keras.layers.Dense(DOMAIN_UNITS, activation="relu", name="domain_hidden")(reverse(features))
-    return keras.layers.Dense(1, dtype="float32", name="domain_logit")(hidden), reverse.strength
+    reverse = ReverseGradient(dtype="float32", name="domain_reverse")
+    hidden = keras.layers.Dense(DOMAIN_UNITS, activation="relu", dtype="float32", name="domain_hidden")
+    logit = keras.layers.Dense(1, dtype="float32", name="domain_logit")
+    return logit(hidden(reverse(features))), reverse.strength
+
+
+def _zero(variable: keras.Variable) -> None:
+    variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+
+
+def _auxiliary_heads(features: keras.KerasTensor, trained: Trained) -> list[keras.KerasTensor]:
+    """The logits of each auxiliary task, and log variances where the weights of losses are learned."""
+    found = [
+        keras.layers.Dense(classes, dtype="float32", name=f"auxiliary_logits_{i}")(features)
+        for i, classes in enumerate(trained.auxiliary)
+    ]
+    if trained.learned:
+        tasks = 1 + len(trained.auxiliary)
+        found.append(LogVariances(tasks, dtype="float32", name="auxiliary_log_variances")(features))
+    return found
+
+
+def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """float32 (..., classes); zeros where a label is -1."""
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    targets[labels < 0] = 0
+    return targets
 
 
 def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
     """Those variables of a layer that train."""
     if only == "all":
         return list(layer.trainable_variables)
-    normalises = isinstance(layer, NORMALISATIONS)
-    found = [layer.beta] if normalises else []
-    found += [layer.gamma] if normalises and only == "norm" else []
-    found += [getattr(layer, "bias", None)] if only == "bias" and not normalises else []
+    found = []
+    for part in parts([layer]):
+        normalises = isinstance(part, NORMALISATIONS)
+        found += [part.beta] if normalises else []
+        found += [part.gamma] if normalises and only == "norm" else []
+        found += [getattr(part, "bias", None)] if only == "bias" and not normalises else []
     return [v for v in found if v is not None]
+
+
+def parts(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """Layers and all that they are made of: ConvNeXt has small models among its layers."""
+    return [part for layer in layers for part in layer._flatten_layers()]
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A low-rank update of a layer: the weights of its second half, and the kernel that it updates."""
+    """A low-rank update of a layer: the kernels of its two halves, and the kernel that they update."""
 
+    down: keras.Variable
     up: keras.Variable
     kernel: keras.Variable
 
@@ -534,40 +622,41 @@ class Adapter:
         return max(rms, SMALLEST_RMS) * float(np.sqrt(inputs / rank))
 
 
-def with_adapters(network: keras.Model, rank: int) -> tuple[keras.Model, list[Adapter]]:
+def with_adapters(
+    network: keras.Model, rank: int, layers: Sequence[keras.layers.Layer]
+) -> tuple[keras.Model, list[Adapter]]:
     """The same layers with a low-rank update beside every dense layer and 1 x 1 convolution (Hu et al. 2021,
-    arXiv:2106.09685), which begins at zero."""
-    made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+    arXiv:2106.09685), which begins at zero.
+
+    Args:
+        network: a part of the backbone.
+        rank: of the updates.
+        layers: of the whole backbone. An update is named by its layer's place among them: names that Keras gives
+            depend on what else the process has built.
+    """
+    places = {id(layer): i for i, layer in enumerate(layers)}
+    made: list[tuple[keras.layers.Layer, keras.layers.Layer, keras.layers.Layer]] = []
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         output = layer(*arguments, **options)
         if not takes_adapter(layer):
             return output
+        name = f"lora_{places[id(layer)]}"
         if isinstance(layer, keras.layers.Dense):
-            down = keras.layers.Dense(rank, use_bias=False, name=f"lora_{layer.name}_down")
+            down = keras.layers.Dense(rank, use_bias=False, name=f"{name}_down")
             up = keras.layers.Dense(
-                layer.units, use_bias=False, kernel_initializer="zeros", name=f"lora_{layer.name}_up"
+                layer.units, use_bias=False, kernel_initializer="zeros", name=f"{name}_up"
             )
         else:
-            down = keras.layers.Conv2D(rank, 1, layer.strides, use_bias=False, name=f"lora_{layer.name}_down")
+            down = keras.layers.Conv2D(rank, 1, layer.strides, use_bias=False, name=f"{name}_down")
             up = keras.layers.Conv2D(
-                layer.filters, 1, use_bias=False, kernel_initializer="zeros", name=f"lora_{layer.name}_up"
+                layer.filters, 1, use_bias=False, kernel_initializer="zeros", name=f"{name}_up"
             )
-        made.append((layer, up))
-        return keras.layers.Add(name=f"lora_{layer.name}_sum")([output, up(down(arguments[0]))])
+        made.append((layer, down, up))
+        return keras.layers.Add(name=f"{name}_sum")([output, up(down(arguments[0]))])
 
     adapted = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
-    return adapted, [Adapter(up.kernel, layer.kernel) for layer, up in made]
-
-
-def merged(backbone: keras.Model, state: State) -> State:
-    """The state of a backbone's layers alone, with low-rank updates added to the kernels that they update."""
-    result = {place: value for place, value in state.items() if place.partition(":")[0].isdigit()}
-    for i, layer in enumerate(backbone.layers):
-        down = state.get(f"lora_{layer.name}_down:0")
-        if down is not None:
-            result[f"{i}:0"] = result[f"{i}:0"] + down @ state[f"lora_{layer.name}_up:0"]
-    return result
+    return adapted, [Adapter(down.kernel, up.kernel, layer.kernel) for layer, down, up in made]
 
 
 def takes_adapter(layer: Any) -> bool:
@@ -590,8 +679,9 @@ def _fused_steps(model: keras.Model) -> Callable[..., Any]:
             with tf.GradientTape() as tape:
                 logits = model(inputs[i], training=True)
                 loss = model.compute_loss(y=targets[i], y_pred=logits)
+                scaled = model.optimizer.scale_loss(loss)
             variables = model.trainable_variables
-            model.optimizer.apply(tape.gradient(loss, variables), variables)
+            model.optimizer.apply(tape.gradient(scaled, variables), variables)
             hits = tf.equal(tf.argmax(logits, axis=1), tf.argmax(targets[i], axis=1))
             accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
             return i + 1, losses.write(i, loss), accuracies.write(i, accuracy)
@@ -620,7 +710,7 @@ class TrainingForward(keras.Model):
         self.network = network
 
     def call(self, inputs: object, training: bool | None = None) -> object:
-        dropouts = [layer for layer in self.network.layers if hasattr(layer, "rate")]
+        dropouts = [layer for layer in parts(self.network.layers) if hasattr(layer, "rate")]
         rates = [layer.rate for layer in dropouts]
         for layer in dropouts:
             layer.rate = 0.0  # as this is traced; put back at once, so that no other graph sees it
@@ -633,9 +723,9 @@ class TrainingForward(keras.Model):
 
 
 def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras.KerasTensor:
-    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,)."""
+    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,), in float32."""
     layer = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
-    return layer(name=f"{name}_{pooling}_pool")(features)
+    return layer(dtype="float32", name=f"{name}_{pooling}_pool")(features)
 
 
 def in_batches(

@@ -23,7 +23,6 @@ import numpy as np
 from keras import layers, ops
 from PIL import Image
 
-from bench.training.programs import Selected
 from bench.training.seeds import generator
 from strategies.base import Task
 
@@ -88,7 +87,29 @@ def _tick(task: Task) -> Callable[[str], None]:
     return getattr(task, "tick", lambda text: None)
 
 
-class _Generators(Selected):
+class _Half(keras.Model):
+    """Of two models that share layers: only the variables that are its own train, whatever their layers say."""
+
+    chosen: frozenset[int] = frozenset()
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        return [v for v in self.variables if id(v) in self.chosen]
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        return [v for v in self.variables if id(v) not in self.chosen]
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        return [v for v in self.weights if id(v) in self.chosen]
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        return [v for v in self.weights if id(v) not in self.chosen]
+
+
+class _Generators(_Half):
     """From source and target images to all that the generators' loss is made of."""
 
     def compute_loss(
@@ -107,7 +128,7 @@ class _Generators(Selected):
         return loss
 
 
-class _Discriminators(Selected):
+class _Discriminators(_Half):
     """From real and made images of both styles to what the discriminators say of them: real first, then made."""
 
     def compute_loss(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench import machine
+from bench import backend, machine
 
 BATCH = 32
 STEPS = 60
@@ -84,7 +84,6 @@ def bare(options: argparse.Namespace, strategy: str) -> dict[str, float]:
 def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, float]:
     """Seconds of a real cell by what they went into."""
     from bench.datasets import open_dataset
-    from bench.execution.worker import _set_up_keras
     from bench.plan import load_plan
     from bench.runs import prepare
 
@@ -92,7 +91,7 @@ def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, flo
             "seeds": seed + 1, "image_size": options.image_size, "fractions": [1.0], "epochs": options.epochs,
             "tuning": {"trials": 1}}  # fmt: skip
     prepared = prepare(load_plan(plan))
-    _set_up_keras(1)
+    backend.load(1)
     from bench.training import fit
     from bench.training.cell import run_cell
     from bench.training.engine import Engine

@@ -97,7 +97,7 @@ def main() -> None:
     plans = {
         "small": {
             "strategies": ["nearest_pixel", *FROZEN, *LEARNING],
-            "backbones": ["Conv4:weights=none", options.backbone],
+            "backbones": ["Conv4", options.backbone],
             "image_size": options.image_size,
         },
         "large": {"strategies": list(FROZEN), "backbones": options.large, "image_size": options.large_size},

@@ -22,11 +22,11 @@ HEAD = {"pooling": "avg", "hidden_units": 0, "dropout": 0.5}
 def engine() -> Any:
     """The networks of all tests, as in a worker that runs one cell after the other."""
     import keras
-    import tensorflow as tf
 
+    from bench import backend
     from bench.training.engine import Engine
 
-    tf.config.experimental.enable_op_determinism()
+    backend.make_deterministic()
     keras.utils.set_random_seed(0)
     return Engine()
 
@@ -55,8 +55,18 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def auxiliary(digits: Any) -> Any:
+    """Whether a digit is odd, for all but every seventh image of the pool, as an auxiliary task."""
+    from bench.training.tiny import parity
+
+    return parity(digits)
+
+
+@pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
+    import keras
+
     from bench.files import sha256_file
     from bench.records import Cell
 
@@ -82,6 +92,7 @@ def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
             "threads": 1,
             "head": HEAD,
             "tuning": {"algorithm": "random", "trials": 2},
+            "backend": keras.backend.backend(),
         }
         return Cell(**{**fields, **changes})
 

@@ -21,9 +21,10 @@ from bench.training.metrics import score  # noqa: E402
 from strategies import STRATEGIES, get_strategy  # noqa: E402
 from strategies.base import Info, Stage, Strategy  # noqa: E402
 
-INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32, has_source=True)
+INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32, has_source=True, has_auxiliary=True)
 WITHOUT_WEIGHTS = replace(INFO, has_weights=False)
 WITHOUT_SOURCE = replace(INFO, has_source=False)
+WITHOUT_AUXILIARY = replace(INFO, has_auxiliary=False)
 
 each = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -34,10 +35,11 @@ def test_it_introduces_itself(name: str) -> None:
     assert isinstance(strategy, Strategy)
     assert strategy.name == name
     assert name.isidentifier()
-    assert strategy.summary.strip() == strategy.summary != ""
-    assert "\n" not in strategy.summary
-    assert len(strategy.summary) <= 120
-    assert strategy.summary.endswith(".")
+    for line in (strategy.summary, strategy.when, strategy.cost):
+        assert line.strip() == line != ""
+        assert "\n" not in line
+        assert len(line) <= 120
+        assert line.endswith(".")
     assert strategy.version >= 1
     assert "\n" not in strategy.reference
 
@@ -95,7 +97,7 @@ def test_without_weights_it_says_why_it_cannot_run_or_runs(
     strategy = get_strategy(name)
     assert strategy.skip(INFO) is None
     reason = strategy.skip(WITHOUT_WEIGHTS)
-    if not strategy.uses_weights:
+    if not strategy.uses_weights or not strategy.needs_weights:
         assert reason is None
         return
     assert reason
@@ -122,6 +124,33 @@ def test_without_a_source_it_says_so_or_needs_none(
         assert outcome.fields["error"]["message"] == reason
 
 
+@each
+def test_without_auxiliary_labels_it_says_so_or_needs_none(
+    name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]
+) -> None:
+    strategy = get_strategy(name)
+    reason = strategy.skip(WITHOUT_AUXILIARY)
+    assert bool(reason) == strategy.needs_auxiliary
+    if reason is not None:
+        assert "auxiliary labels" in reason
+        outcome = run_cell(make_cell(strategy=name), digits, engine, None, lambda text: None)
+        assert outcome.fields["status"] == "skipped"
+        assert outcome.fields["error"]["message"] == reason
+
+
+@each
+def test_its_counterpart_has_all_its_hyperparameters_but_those_of_auxiliary_labels(name: str) -> None:
+    strategy = get_strategy(name)
+    if not strategy.counterpart:
+        pytest.skip("it has none")
+    spaces = []
+    for of in (strategy, get_strategy(strategy.counterpart)):
+        hp = keras_tuner.HyperParameters()
+        of.space(hp)
+        spaces.append({parameter.name: parameter.get_config() for parameter in hp.space})
+    assert spaces[1].items() <= spaces[0].items()
+
+
 def test_what_needs_no_labels_needs_a_source() -> None:
     found = [get_strategy(name) for name in STRATEGIES]
     assert all(strategy.needs_source for strategy in found if not strategy.needs_labels)
@@ -145,13 +174,15 @@ Go = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
-def go(engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]) -> Go:
-    """Runs a cell of a strategy, with a source if it needs one."""
+def go(engine: Any, digits: Any, source: Any, auxiliary: Any, make_cell: Callable[..., Any]) -> Go:
+    """Runs a cell of a strategy, with a source or auxiliary labels if it needs some."""
 
     def run(name: str, dataset: Any = digits, engine: Any = engine, **changes: Any) -> Outcome:
-        needs = get_strategy(name).needs_source
+        strategy = get_strategy(name)
+        tasks = (auxiliary,) if strategy.needs_auxiliary else ()
+        domain = source if strategy.needs_source else None
         cell = cell_of(make_cell, name, **changes)
-        return run_cell(cell, dataset, engine, 1.5, lambda text: None, source if needs else None)
+        return run_cell(cell, dataset, engine, 1.5, lambda text: None, domain=domain, auxiliary=tasks)
 
     return run
 

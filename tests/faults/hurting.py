@@ -99,4 +99,4 @@ class Diverging(Strategy):
         return None
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("head", cut="top", learning_rate=float("nan"), epochs=2)]
+        return [Stage("head", cut="top", learning_rate=1e60, epochs=2)]

@@ -71,7 +71,7 @@ def test_settings_come_from_the_plan_and_can_be_overridden(tmp_path: Path, monke
     seen: list[tuple[float, float, Images | None]] = []
 
     def noted(*arguments: Any) -> Path:
-        seen.append(arguments[-3:])
+        seen.append(arguments[4:7])
         return render(*arguments)
 
     monkeypatch.setattr("reports.html.render", noted)

@@ -16,7 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.backbones import BACKBONES, BackboneSpec, check_size, parse_backbone, torch_reader, weights
+from bench.backbones import (
+    BACKBONES,
+    BackboneSpec,
+    check_size,
+    parse_backbone,
+    short_backbone,
+    torch_reader,
+    weights,
+)
 from bench.backbones.torch_reader import UnsafePickle, read_tensors
 from bench.backbones.weights import Weights, resolve_weights, verify
 from bench.errors import BenchError, RequestError
@@ -30,7 +38,7 @@ def test_imports_no_keras():
 
 
 def test_all_applications_and_ours():
-    assert len(BACKBONES) == 41
+    assert len(BACKBONES) == 42
     assert all(info.name == name and info.summary for name, info in BACKBONES.items())
 
 
@@ -48,6 +56,8 @@ def test_all_applications_and_ours():
         ("MobileNetV3Small:minimalistic=True", "MobileNetV3Small:minimalistic=true"),
         ("MobileNetV3Small:minimalistic=false", "MobileNetV3Small"),
         ("EfficientNetLite0:weights=none", "EfficientNetLite0:weights=none"),
+        ("Conv4:filters=32,weights=none", "Conv4:filters=32"),  # it has no other weights
+        ("Conv4:filters=64", "Conv4"),
     ],
 )
 def test_canonical_text(text, canonical):
@@ -60,6 +70,7 @@ def test_canonical_text(text, canonical):
 @given(st.sampled_from(sorted(BACKBONES)), st.floats(1e-3, 1e3), st.integers(1, 9), st.booleans())
 def test_every_specification_round_trips(name, alpha, depth_multiplier, minimalistic):
     values = {"alpha": alpha, "depth_multiplier": depth_multiplier, "minimalistic": minimalistic}
+    values["filters"] = depth_multiplier
     options = [f"{key}={values[key]}" for key in BACKBONES[name].options]
     spec = parse_backbone(f"{name}:{','.join([*options, 'weights=none'])}")
     assert parse_backbone(spec.text) == spec
@@ -103,6 +114,16 @@ def test_weights_path_is_absolute_and_may_hold_commas(tmp_path, monkeypatch):
     spec = parse_backbone(f"MobileNet:weights={file.name},alpha=0.3")
     assert spec == BackboneSpec("MobileNet", (("alpha", 0.3),), str(file))
     assert parse_backbone(spec.text) == spec
+
+
+def test_a_short_text_names_the_file_without_its_folders():
+    assert short_backbone("MobileNet:alpha=0.5,weights=/a b/c,d/x.weights.h5") == (
+        "MobileNet:alpha=0.5 (weights: x.weights.h5)"
+    )
+    assert short_backbone("MobileNet:weights=none") == "MobileNet (weights: none)"
+    assert short_backbone("MobileNet:weights=source:/a b/clothes") == "MobileNet (source: clothes)"
+    for text in ("MobileNet", "MobileNet:alpha=0.5", "auto:3"):
+        assert short_backbone(text) == text
 
 
 def test_check_size():

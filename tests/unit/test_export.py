@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench import export
+from bench import cards, export
+from bench.errors import RequestError
+from strategies import STRATEGIES, get_strategy
+from strategies.base import Fitted, Stage, Strategy, Task
+from strategies.logistic import Logistic
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,7 @@ HOSTILE = ['"""', "'", "\\", "\n", "{{ x }}", "é", "\udcff", "]", "\u2028"]
 
 def test_names_are_literals() -> None:
     for names in (HOSTILE, HOSTILE * 9):
-        assert ast.literal_eval(export._literal(names)) == names
+        assert ast.literal_eval(cards._literal(names)) == names
 
 
 def test_comments_cannot_end() -> None:
@@ -46,8 +52,60 @@ def test_comments_cannot_end() -> None:
 
 
 def test_markdown_stays_text() -> None:
-    escaped = export._md("| <b> [x](y) `code` # *a* _b_ &amp; $1$")
+    escaped = cards.markdown("| <b> [x](y) `code` # *a* _b_ &amp; $1$")
     assert escaped == r"\| \<b\> \[x\](y) \`code\` \# \*a\* \_b\_ \&amp; \$1\$"
+
+
+def test_every_field_of_a_stage_can_be_spelled_out() -> None:
+    of_two_domains = {"data", "align", "align_weight", "statistics"}
+    of_several_tasks = {"auxiliary", "auxiliary_images"}
+    assert {field.name for field in dataclasses.fields(Stage)} - of_two_domains - of_several_tasks == {
+        *export.SIMPLE_FIELDS,
+        *export._macros("train_fields.py.j2"),
+    }
+
+
+def test_only_fields_with_an_effect_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage("finetune", cut="input", learning_rate=0.1, warmup=0.3)
+    assert export._fields(stage, "x") == []
+    stage = dataclasses.replace(stage, blocks=2, only="bias", rate_decay=0.5, mix=0.5)
+    assert export._fields(stage, "x") == ["blocks", "only", "rate_decay", "mix"]
+    assert export._fields(dataclasses.replace(stage, cut="top", blocks=0, only="all"), "x") == ["mix"]
+    monkeypatch.setattr(export, "_macros", lambda name: ["blocks"])
+    with pytest.raises(RequestError, match="Its stage 'finetune' sets 'only'"):
+        export._fields(stage, "x")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_can_be_spelled_out_but_the_floor_and_those_with_other_labels(name: str) -> None:
+    strategy = get_strategy(name)
+    refusal = "source dataset" if strategy.uses_backbone else "uses no network"
+    refusal = "auxiliary labels" if strategy.needs_auxiliary else refusal
+    refusal = "code of its own" if strategy.uses_source else refusal
+    if refusal != "source dataset" or strategy.needs_source:
+        with pytest.raises(RequestError, match=refusal):
+            export._method(get_strategy(name), name)
+    else:
+        is_schedule = type(get_strategy(name)).fit is Strategy.fit
+        assert export._method(get_strategy(name), name) == ("" if is_schedule else name)
+
+
+def test_strategies_of_others_are_spelled_out_where_their_learning_is_known() -> None:
+    class Named(Logistic):
+        name = "named"
+
+    class Learning(Logistic):
+        def learn(self, *arguments: Any) -> Any:
+            return super().learn(*arguments)
+
+    class Fitting(Logistic):
+        def fit(self, task: Task, hp: Any) -> Fitted:
+            return super().fit(task, hp)
+
+    assert export._method(Named(), "package:Named") == "logistic"
+    for strategy in (Learning(), Fitting()):
+        with pytest.raises(RequestError, match="code of its own"):
+            export._method(strategy, "package:Other")
 
 
 def test_nothing_of_keras_is_loaded_before_it_is_needed() -> None:

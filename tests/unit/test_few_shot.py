@@ -23,7 +23,7 @@ Make = Callable[..., str]
 FLAGS: dict[str, Any] = {
     "protocol": "few-shot",
     "image_size": 16,
-    "backbones": ["Conv4:weights=none"],
+    "backbones": ["Conv4"],
     "seeds": 3,
 }
 EPISODES = {"ways": [2, 3], "shots": [1], "episodes": 10}

@@ -40,7 +40,7 @@ def test_a_class_of_ones_own() -> None:
         ("partial_finetune:unfreeze=0.5,unfreeze=0.75", "each once"),
         ("partial_finetune:unfreeze=half", "unfreeze as a number"),
         ("partial_finetune:unfreeze=nan", "unfreeze as a number"),
-        ("partial_finetune:unfreeze=5", "cut is 5.0"),
+        ("partial_finetune:unfreeze=5", "cut=5.0"),
         ("lora:rank=2.5", "rank as a whole number"),
         ("l2_sp:learning_rate=-1", "above 0"),
         ("majority:a=1", "no hyperparameters"),
@@ -66,4 +66,4 @@ def test_reports_say_what_is_given() -> None:
         words.strategy_name("partial_finetune:unfreeze=0.25,weight_decay=0.01")
         == "partial fine-tuning (unfreeze 0.25 and weight decay 0.01)"
     )
-    assert words.strategy_name("my.module:Class:x=1") == "my.module:Class (x 1)"
+    assert words.strategy_name("my.module:Class:x=1") == "Class (x 1)"

@@ -52,6 +52,8 @@ plans = st.fixed_dictionaries(
         "augmentation": st.sampled_from(["none", "light", "strong"]),
         "flip": st.sampled_from([True, False, "auto"]),
         "threads": st.integers(1, 64),
+        "backend": st.sampled_from(["tensorflow", "torch", "jax"]),
+        "precision": st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
         "head": st.fixed_dictionaries(
             {},
             optional={
@@ -166,6 +168,7 @@ def test_an_unknown_key_is_named_with_the_nearest(key: str, near: str) -> None:
         ("image_size", 10**6, "1000000"),
         ("batch_size", 0, "0"),
         ("threads", 0, "0"),
+        ("precision", "float16", "'float16'"),
         ("resizing", "squash", "'squash'"),
         ("augmentation", "lite", "'lite'"),
         ("flip", "yes", "'yes'"),
@@ -222,9 +225,11 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
     others: dict[str, Any] = {
         "datasets": ["other"], "backbones": ["other"], "strategies": ["other"], "fractions": [0.5], "seeds": 4,
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
-        "flip": True, "threads": 2, "head": {"pooling": "max"}, "tuning": {"trials": 5},
+        "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
+        "tuning": {"trials": 5}, "auxiliary": ["body"], "auxiliary_dataset": "other",
     }  # fmt: skip
-    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, "source_dataset", "source_groups"}
+    beside = {"source_dataset", "source_groups", "auxiliary_groups"}
+    assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}
     assert len(hashes | {plan.hash()}) == len(others) + 1
     assert all(re.fullmatch("[0-9a-f]{6}", text) for text in hashes)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import bench
+import bench.backend
 import bench.runs
 import bench.store
 from bench.errors import BenchError, RequestError
@@ -54,12 +55,21 @@ def test_a_finished_run_is_not_run_again(executor: dict[str, Any], tmp_path: Pat
     assert executor["cells"] == 4
 
 
+def test_the_precision_of_the_plan_is_that_of_its_cells(tmp_path: Path) -> None:
+    mixed = bench.run({**PLAN, "precision": "mixed_bfloat16"}, tmp_path / "mixed")
+    exact = bench.run(PLAN, tmp_path / "exact")
+    assert {record.cell["precision"] for record in mixed.records} == {"mixed_bfloat16"}
+    assert {record.cell["precision"] for record in exact.records} == {"float32"}
+    assert not {r.cell_id for r in mixed.records} & {r.cell_id for r in exact.records}
+
+
 def test_a_resume_under_another_backend_is_refused_and_hides_nothing(
     executor: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.run(PLAN, tmp_path / "out")
     before = (tmp_path / "out" / "run.json").read_bytes()
     with monkeypatch.context() as context:
+        context.setattr(bench.backend, "is_installed", lambda name: True)
         context.setenv("KERAS_BACKEND", "jax")
         with pytest.raises(RequestError, match="backend"):
             bench.run(PLAN, tmp_path / "out")
@@ -68,16 +78,16 @@ def test_a_resume_under_another_backend_is_refused_and_hides_nothing(
     assert executor["cells"] == 4
 
 
-def test_nothing_finished_nothing_hidden(executor: dict[str, Any], tmp_path: Path) -> None:
+def test_nothing_finished_nothing_hidden(
+    executor: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     executor["status"] = "crashed"
     assert bench.run(PLAN, tmp_path / "out").exit_code == 1
-    os.environ["KERAS_BACKEND"] = "jax"
-    try:
-        executor["status"] = "ok"
-        result = bench.run(PLAN, tmp_path / "out")
-    finally:
-        del os.environ["KERAS_BACKEND"]
-    assert [record.cell["backend"] for record in result.records] == ["jax"] * 4
+    monkeypatch.setattr("strategies.majority.Majority.version", 9)
+    monkeypatch.setattr("strategies.scratch.Scratch.version", 9)
+    executor["status"] = "ok"
+    result = bench.run(PLAN, tmp_path / "out")
+    assert [record.cell["strategy_version"] for record in result.records] == [9] * 4
 
 
 def test_a_full_disk_is_one_message_and_costs_no_earlier_result(

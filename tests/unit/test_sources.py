@@ -70,7 +70,6 @@ def test_a_relative_source_is_made_absolute_and_round_trips(
     source = read_source(spec.weights)
     assert (source.name, source.backbone, source.data.class_names) == ("a, b", BACKBONE, ("hat", "shoe"))
     assert source.rival.name == MAJORITY
-    assert not source.easy
 
 
 def test_its_name_is_its_folder_s_and_no_path_is_shown() -> None:

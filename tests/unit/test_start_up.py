@@ -54,6 +54,7 @@ def loaded(found: dict[str, Any], *names: str) -> list[str]:
     "arguments",
     [
         ["--help"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"],
+        ["rank", "--help"], ["pretrain", "--help"], ["check-strategy", "--help"],
         ["ls", "strategies"], ["ls", "backbones"], ["ls", "datasets"],
     ],
 )  # fmt: skip

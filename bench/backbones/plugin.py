@@ -1,0 +1,164 @@
+"""Backbones of other packages: what to derive one from, and how it is found by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.backbones import BACKBONES, BackboneInfo, BackboneSpec
+from bench.errors import RequestError
+from bench.plugins import Unusable, find, origin
+
+if TYPE_CHECKING:
+    import keras
+
+MODULE = "plugin"
+"""``BackboneInfo.module`` of all of them."""
+
+
+class BackbonePlugin:
+    """A network without its classifier. Derive from it, and declare it as ``transfer_bench.backbones``.
+
+    Its module imports Keras inside of its methods only: plans and listings import it too.
+    """
+
+    summary: ClassVar[str] = ""
+    """One line for ``ls backbones``."""
+    params_millions: ClassVar[float | None] = None
+    """Size in millions of parameters."""
+    imagenet_top1: ClassVar[float | None] = None
+    """Published ImageNet accuracy in percent."""
+    minimum_size: ClassVar[int] = 32
+    """Side in pixels of the smallest square input."""
+    options: ClassVar[dict[str, float | int | bool]] = {}
+    """Name and default of each option: ``{"width": 1.0}`` allows ``NAME:width=0.5``. Numbers are above 0."""
+    version: ClassVar[int] = 1
+    """Raised when the network would give other numbers: old cells are then not reused."""
+
+    def build(self, image: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
+        """The network, of standard Keras layers in one functional graph.
+
+        Args:
+            image: float32 (batch, S, S, 3), RGB, 0..255; preprocessing is part of the network.
+            options: a value for each of ``options``.
+
+        Returns:
+            The last feature map, (batch, h, w, c), not pooled.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no build()")
+
+    def weights(self, **options: Any) -> str | Path:
+        """The file with its pretrained weights; without this method it has none.
+
+        Args:
+            options: a value for each of ``options``.
+
+        Returns:
+            The path of a ``.weights.h5`` as ``save_weights`` of ``keras.Model(image, build(image))`` writes it.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def has_weights(cls) -> bool:
+        """Whether it brings pretrained weights."""
+        return cls.weights is not BackbonePlugin.weights
+
+
+def load_backbone(name: str) -> BackbonePlugin | None:
+    """The backbone that another package declares by this name; None if there is none.
+
+    Raises:
+        RequestError: it cannot be used.
+    """
+    plugin = find("backbones", name)
+    if plugin is None:
+        return None
+    try:
+        found: BackbonePlugin = plugin.load(BackbonePlugin)()
+        return found
+    except Unusable as error:
+        raise RequestError("backbone", name, "a plug-in that works", f"{error}.") from error
+    except Exception as error:
+        reason = f"{plugin.package}: {type(error).__name__}: {error}."
+        raise RequestError("backbone", name, "a class that is made without arguments", reason) from error
+
+
+def plugin_info(name: str) -> BackboneInfo | None:
+    """What is known of it before it is built; None if there is none of this name.
+
+    Raises:
+        RequestError: it cannot be used.
+    """
+    found = load_backbone(name)
+    return None if found is None else info_of(name, found)
+
+
+def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
+    """What is known of a plug-in before it is built."""
+    return BackboneInfo(
+        name,
+        MODULE,
+        found.params_millions,
+        found.imagenet_top1,
+        found.minimum_size,
+        {key: type(default) for key, default in found.options.items()},
+        found.summary,
+        dict(found.options),
+        "pretrained" if found.has_weights() else "none",
+    )
+
+
+def backbone_origin(name: str) -> str:
+    """What names its code (see ``bench.plugins.origin``); empty if it is built in.
+
+    Raises:
+        RequestError: it cannot be used.
+    """
+    if not name or name in BACKBONES:
+        return ""
+    found, plugin = load_backbone(name), find("backbones", name)
+    return "" if found is None or plugin is None else origin(type(found), plugin.package)
+
+
+def weights_file(spec: BackboneSpec) -> Path:
+    """The file with its own pretrained weights.
+
+    Raises:
+        RequestError: it names none that is there.
+    """
+    found = load_backbone(spec.name)
+    assert found is not None
+    try:
+        path = Path(found.weights(**values(spec)))
+    except Exception as error:  # the code of others
+        reason = f"{type(error).__name__}: {error}."
+        raise RequestError(
+            "weights", spec.text, f"weights() of {spec.name} to name a file", reason
+        ) from error
+    if not path.is_file():
+        raise RequestError(
+            "weights", spec.text, f"the file {path}, which {spec.name} names", "It is not there."
+        )
+    return path
+
+
+def build_plugin(spec: BackboneSpec, image: keras.KerasTensor) -> keras.KerasTensor:
+    """Its feature map on top of ``image``.
+
+    Raises:
+        RequestError: it does not give one.
+    """
+    found = load_backbone(spec.name)
+    assert found is not None
+    features = found.build(image, **values(spec))
+    shape = getattr(features, "shape", None)
+    if shape is None or len(shape) != 4 or shape[-1] is None:
+        received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+        expected = f"build() of {spec.name} to give a feature map, (batch, h, w, c)"
+        raise RequestError("backbone", spec.text, expected, f"It gives {received}.")
+    return features
+
+
+def values(spec: BackboneSpec) -> dict[str, object]:
+    """All options, with the defaults of those that were not given."""
+    return spec.info.defaults | dict(spec.options)

@@ -1,0 +1,96 @@
+"""Why these backbones: the ranking by which a run chose them, see ``bench.ranking``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from bench.backbones import short_backbone
+from reports import words
+from reports.sections import Section
+
+_COLUMNS = (
+    ("probe", "predicted probe", words.percent),
+    ("knn", "nearest neighbours", words.percent),
+    ("nearest_mean", "nearest mean", words.percent),
+    ("logme", "LogME", lambda value: f"{value:.3f}"),
+    ("h_score", "H-score", lambda value: f"{value:.2f}"),
+    ("leep", "LEEP", lambda value: f"{value:.3f}"),
+    ("nce", "NCE", lambda value: f"{value:.3f}"),
+)
+
+
+def ranking_sections(content: dict[str, Any]) -> list[Section]:
+    """One a dataset: relevance, accuracy and size of the candidates side by side, and why some were left out.
+
+    Args:
+        content: of ``ranking.json``; empty if the plan named its backbones.
+    """
+    try:
+        return [
+            _section(ranking, content, len(content["rankings"]) > 1)
+            for ranking in content.get("rankings", [])
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError):  # written by another version, or by hand
+        return []
+
+
+def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) -> Section:
+    chosen = content["chosen"]
+    ranked = ranking["backbones"]
+    asked = words.listed([_name(name) for name in content["asked"]["backbones"]])
+    taken = words.listed([_name(name) for name in chosen])
+    name = words.clean(ranking["name"], 40)
+    conclusions = [
+        f"{name}: {asked} was asked for; {taken} {'were' if len(chosen) > 1 else 'was'} taken"
+        f"{', by the mean place over all datasets' if several else ''}. Nothing was trained for that, and no test "
+        f"image was seen: features of {words.count(ranking['images'])} of {words.count(ranking['pool'])} labelled "
+        f"images decided.",
+        f"Why in this order: {words.clean(ranking['why'])}.",
+    ]
+    places = {entry["backbone"]: place for place, entry in enumerate(ranked, start=1)}
+    others = [entry for entry in ranked if entry["backbone"] not in chosen]
+    if others:
+        best = ranked[0]["scores"]["probe"]
+        behind = [
+            f"{_name(entry['backbone'])} (place {places[entry['backbone']]}, "
+            f"{words.points(best - entry['scores']['probe'])} points behind the first)"
+            for entry in others
+        ]
+        conclusions.append(f"Ranked and left out: {words.listed(behind)}.")
+    absent: dict[str, list[str]] = defaultdict(list)
+    for backbone, reason in ranking["left_out"]:
+        absent[words.clean(reason, 200)].append(_name(backbone))
+    conclusions += [f"Not ranked, {reason}: {words.listed(names)}." for reason, names in absent.items()]
+    scores = [
+        column for column in _COLUMNS if any(entry["scores"][column[0]] is not None for entry in ranked)
+    ]
+    rows = [
+        [
+            _name(entry["backbone"]),
+            "yes" if entry["backbone"] in chosen else "no",
+            *(_text(entry["scores"][key], text) for key, _, text in scores),
+            _text(entry["imagenet_top1"], lambda value: f"{value:.1f}%"),
+            words.magnitude(entry["params"]),
+        ]
+        for entry in ranked
+    ]
+    columns = ["backbone", "in this run", *(title for _, title, _ in scores), "ImageNet", "parameters"]
+    meanings = ranking["columns"]
+    note = "; ".join(
+        f"{title}: {words.clean(meanings[key])}"
+        for key, title in [
+            *((key, title) for key, title, _ in scores),
+            ("imagenet_top1", "ImageNet"),
+            ("params", "parameters"),
+        ]
+    )
+    return Section(conclusions, columns, rows, f"{words.capital(note)}.")
+
+
+def _name(backbone: str) -> str:
+    return words.clean(short_backbone(backbone), 60)
+
+
+def _text(value: float | None, text: Any) -> str:
+    return "–" if value is None else str(text(value))

@@ -1,0 +1,227 @@
+"""What did auxiliary labels bring? Every strategy that learns some, against the same strategy without them.
+
+The two have the same stages, budget, seeds, labels and test images of the target, and see its images in the same
+order and views. Learning another task beside one's own can do harm, negative transfer (Pan & Yang 2010, A survey on
+transfer learning, doi:10.1109/TKDE.2009.191), so that is named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports import words
+from reports.sections import Section
+from reports.statistics import Comparison, Measured, compare_pairs
+from reports.tables import backbone_title, several_backbones
+
+WEIGHT = "weight of "
+"""How the metrics of curves begin that are learned weights of losses."""
+_VERDICTS = {
+    "better": "helps",
+    "worse": "negative transfer",
+    "tied": "no difference",
+    "undecided": "not told",
+    "unknown": "too few seeds",
+}
+_SENTENCES = {
+    "helps": "auxiliary labels help, beyond noise",
+    "negative transfer": "auxiliary labels harm, beyond noise (negative transfer)",
+    "no difference": "auxiliary labels make no difference",
+    "not told": "not told from training without auxiliary labels",
+    "too few seeds": "nothing is claimed below three seeds",
+}
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What auxiliary labels brought to one strategy at one number of labels of the target.
+
+    Attributes:
+        counterpart: the same strategy without them.
+        auxiliary: the names of the auxiliary tasks.
+        labels: how many auxiliary labels the refit had, a median over seeds.
+        accuracy, without: with and without them, means over seeds.
+        comparison: the paired difference of the two; intervals are corrected for the strategies compared here.
+        weights: what the auxiliary losses weighed, by how many seeds chose so: ``{"0.3": 2, "learned": 1}``.
+        learned: by auxiliary task, its learned weight at the end, a mean over the seeds that learned it.
+    """
+
+    dataset: str
+    backbone: str
+    source: str
+    strategy: str
+    counterpart: str
+    auxiliary: str
+    n: float
+    labels: float
+    accuracy: float
+    without: float
+    comparison: Comparison
+    weights: Mapping[str, int]
+    learned: Mapping[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """``helps``, ``negative transfer``, ``no difference``, ``not told`` or ``too few seeds``."""
+        return _VERDICTS[self.comparison.verdict]
+
+
+def brought(
+    results: pd.DataFrame,
+    curves: pd.DataFrame,
+    counterparts: Mapping[str, str],
+    directory: Path | None,
+    region: float,
+) -> list[Brought]:
+    """Every strategy with auxiliary labels that was run beside its counterpart, by rising number of labels.
+
+    Args:
+        results, curves: the frames of ``tables``.
+        counterparts: by strategy, what it is without auxiliary labels; of run.json.
+        directory: the run directory, for predictions.
+        region: differences within plus or minus this are equivalent.
+    """
+    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
+    found = []
+    keys = ["dataset", "backbone", "weights", "fraction"]
+    for (dataset, backbone, source, _), cells in ok.groupby(keys, sort=True):
+        runs = {
+            str(strategy): Measured(mine.set_index("seed"), directory)
+            for strategy, mine in cells.groupby("strategy", sort=False)
+        }
+        pairs = [(s, c) for s, c in counterparts.items() if s in runs and c in runs]
+        compared = compare_pairs([(runs[s], runs[c]) for s, c in pairs], region)
+        for (strategy, counterpart), comparison in zip(pairs, compared, strict=True):
+            run = runs[strategy]
+            found.append(
+                Brought(
+                    str(dataset), str(backbone), str(source), strategy, counterpart,
+                    str(run.cells["auxiliary"].iloc[0]), float(run.cells["n"].median()),
+                    float(run.cells["n_auxiliary"].median()), run.accuracy, runs[counterpart].accuracy, comparison,
+                    dict(Counter(map(_weight, run.cells["hyperparameters"]))),
+                    _learned(run.cells["cell_id"], curves),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _weight(hyperparameters: str) -> str:
+    return str(json.loads(hyperparameters).get("auxiliary_weight", "–"))
+
+
+def _learned(cells: pd.Series[Any], curves: pd.DataFrame) -> dict[str, float]:
+    mine = curves[(curves["run"] == "refit") & curves["cell_id"].isin(cells)]
+    mine = mine[mine["metric"].str.startswith(WEIGHT)]
+    last = mine.sort_values("images").groupby(["cell_id", "metric"], sort=False)["value"].last()
+    means = last.groupby("metric").mean()
+    return {str(metric).removeprefix(WEIGHT): float(value) for metric, value in means.items()}
+
+
+def multitask_section(found: Sequence[Brought], several: bool) -> Section | None:
+    """What auxiliary labels brought, as a table with conclusions; None where nothing can be compared.
+
+    Args:
+        found: of ``brought``.
+        several: whether there is more than one dataset.
+    """
+    if not found:
+        return None
+    backbones = several_backbones((b.backbone, b.source) for b in found)
+
+    def name(b: Brought) -> str:
+        who = words.strategy_name(b.strategy)
+        who += f" on {backbone_title(b.backbone, b.source)}" if backbones else ""
+        return f"{words.clean(b.dataset, 40)}: {who}" if several else who
+
+    conclusions = []
+    for n in sorted({b.n for b in found}):
+        for verdict, said in _SENTENCES.items():
+            mine = [b for b in found if b.n == n and b.verdict == verdict]
+            if mine:
+                each = [f"{name(b)} ({_difference(b.comparison)})" for b in mine[:6]]
+                conclusions.append(f"With {words.count(n)} labels, {said}: {words.listed(each)}.")
+    for b in [b for b in found if b.learned][:6]:
+        ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
+        conclusions.append(
+            f"{words.capital(name(b))}, {words.count(b.n)} labels: where the weight of the auxiliary loss was "
+            f"learned, it ended at {words.listed(ends)}, with 1 for the target."
+        )
+    return Section(
+        conclusions,
+        [
+            "with auxiliary labels",
+            "labels",
+            "auxiliary labels",
+            "accuracy",
+            "without",
+            "difference",
+            "weight",
+            "says",
+        ],
+        [
+            [
+                name(b),
+                words.count(b.n),
+                f"{words.count(b.labels)} of {words.clean(b.auxiliary, 60)}",
+                words.percent(b.accuracy),
+                words.percent(b.without),
+                _difference(b.comparison),
+                _weights(b.weights),
+                b.verdict,
+            ]
+            for b in found
+        ],
+        "Test accuracy with auxiliary labels and, of the same strategy, without: the same stages, images, order of "
+        "images, seeds and number of trials. Points between the two, paired on seeds and test images, with "
+        "intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
+        "the search has chosen it by the target's validation images alone, with the number of seeds.",
+        [b.strategy for b in found],
+    )
+
+
+def _difference(comparison: Comparison) -> str:
+    text = words.points(comparison.difference, True)
+    if comparison.low == comparison.low:
+        text += f", {words.points(comparison.low, True)} to {words.points(comparison.high, True)}"
+    return text
+
+
+def _weights(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{words.clean(value, 20)} ({count})" for value, count in sorted(weights.items()))
+
+
+def method_lines(run_info: Mapping[str, Any]) -> list[str]:
+    """How auxiliary labels were used, a sentence or two each."""
+    lines = []
+    tasks = {task["fingerprint"]: task for tasks in run_info.get("auxiliary", {}).values() for task in tasks}
+    for task in tasks.values():
+        name, classes = (
+            words.clean(task["name"], 60),
+            words.plural(len(task["class_names"]), "class", "classes"),
+        )
+        known, n = words.count(task["known"]), words.count(task["n"])
+        if task["kind"] == "column":
+            lines.append(
+                f"Auxiliary labels {name}: a column of the manifest with {classes}, known for {known} of {n} "
+                "images of the pool. Learned are those of a cell's labelled images or, with images=pool, of all "
+                "images of the pool; in tuning never those of images that validate; those of test images never."
+            )
+        else:
+            lines.append(
+                f"Auxiliary dataset {name}: {known} of {n} images with {classes} of its own; the others share a "
+                "group with test images of the target and are left out. In tuning those that share one with images "
+                "that validate are left out too. Its own test part is not used."
+            )
+    if tasks:
+        lines.append(
+            "Hyperparameters and epochs are chosen by the target's validation labels alone. A learned weight "
+            "follows the uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115)."
+        )
+    return lines

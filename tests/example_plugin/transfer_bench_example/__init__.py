@@ -1,0 +1,1 @@
+"""A strategy, a backbone and a dataset for transfer-bench."""
