@@ -460,7 +460,7 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
     spec, cuts = network.spec, network.cuts
     module = spec.info.module
     random = bool(recipe.stages) and recipe.stages[0].stage.weights == "random"
-    plain = module not in ("efficientnet_lite", MODULE) and (
+    plain = module not in ("conv4", "efficientnet_lite", MODULE) and (
         network.weights.kind == "imagenet" or (random and module != "efficientnet")
     )
     if not plain:

@@ -34,8 +34,9 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
     """
     from bench.training.fit import MINIMUM_PATIENCE, STATISTICS_IMAGES, NotFinite, schedule
 
-    network, examples = task.network, task.source or task.train
+    network = task.network
     assert network is not None
+    examples = task.train if task.source is None else task.source
     batches = ClassBatches(examples, turns, task.batch_size)
     program = network.program(
         network.cut("input"),
