@@ -305,9 +305,7 @@ def few_shot_terminal(found: Sequence[Measurement]) -> Group:
     return Group(*tables)
 
 
-def few_shot_method(
-    records: Sequence[Record], run_info: dict[str, Any], found: Sequence[Measurement]
-) -> list[str]:
+def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
     """The protocol in plain words, with the settings of this run."""
     lines = [
         "New classes: all classes of the dataset. Nothing is learned or tuned on any of its images, of the pool or "

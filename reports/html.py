@@ -120,7 +120,7 @@ def render(
     results, curves = results_frame(records), curves_frame(records)
     write_csv(results, directory / "results.csv")
     if is_few_shot(records):
-        return _render_few_shot(records, results, run_info, plan_toml, directory, region)
+        return _render_few_shot(records, results, run_info, plan_toml, directory, region, ranking)
     figures = draw_all(results, curves, directory / "figures")
     decisions = decide(results, directory, region)
     datasets = list(dict.fromkeys(results["dataset"]))
@@ -172,6 +172,7 @@ def _render_few_shot(
     plan_toml: str,
     directory: Path,
     region: float,
+    ranking: dict[str, Any] | None,
 ) -> Path:
     """The page of a run of the few-shot protocol, and few_shot.csv."""
     write_csv(few_shot_frame(records), directory / "few_shot.csv")
@@ -188,7 +189,8 @@ def _render_few_shot(
         ),
         several=len(found) > 1,
         summaries=few_shot_tables(measured),
-        method=few_shot_method(records, run_info, measured),
+        ranking=ranking_sections(ranking or {}),
+        method=few_shot_method(records, run_info),
         **_common(records, datasets, run_info, plan_toml, directory),
     )
 

@@ -85,7 +85,7 @@ def run_few_shot(
         rows = domain.rows
         train, held_out = divided_classes(domain, cell.seed)
         sizes |= {"n_source": len(rows)}
-    tuned = _FewShotSearch(cell, dataset, network, strategy, info, train, held_out, tick, domain)
+    tuned = _FewShotSearch(cell, dataset, network, strategy, info, train, held_out, tick, domain, ())
     try:
         tuned.run()
         tick("refit on all classes of the source")

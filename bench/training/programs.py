@@ -69,13 +69,13 @@ class Trained:
     align: str = "none"
     mixed: bool = False
     """Whether half of the labelled examples of an aligned batch are of the target."""
-    metric: str = ""
-    """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a
-    batch is one image of each class after the other."""
     auxiliary: tuple[int, ...] = ()
     """The classes of each auxiliary task."""
     learned: bool = False
     """Whether the weights of their losses are learned."""
+    metric: str = ""
+    """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a
+    batch is one image of each class after the other."""
 
     @classmethod
     def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:

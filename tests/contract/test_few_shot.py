@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,14 @@ SIZE = 16
 NEW = 4
 """Digits from 6 on are the new classes."""
 EPISODES = {"ways": [2, 4], "shots": [1, 5], "episodes": 40, "queries": 5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_episodes() -> Iterator[None]:
+    """Of held-out classes: each fits a classifier."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.training.few_shot.JUDGED", 20)
+        yield
 
 
 def quiet(text: str) -> None:
@@ -213,7 +221,7 @@ def test_as_plain_classifiers_of_all_labels(
     whole = cell(
         strategy, fraction=1.0, few_shot={}, source_fingerprint=old.fingerprint if with_source else ""
     )
-    outcome = run_cell(whole, new, engine, 1.0, quiet, domain)
+    outcome = run_cell(whole, new, engine, 1.0, quiet, domain=domain)
     assert outcome.fields["status"] == "ok"
     assert outcome.probabilities is not None
     assert np.allclose(outcome.probabilities.sum(axis=1), 1, atol=1e-5)

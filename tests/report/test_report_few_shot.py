@@ -10,11 +10,11 @@ import fake
 import numpy as np
 import pandas as pd
 import pytest
-from test_report_compare import store
 
 from bench.errors import RequestError
 from bench.records import Cell, Record
 from bench.runs import load
+from bench.store import Store
 from reports.few_shot import (
     difference,
     few_shot_answers,
@@ -192,7 +192,9 @@ def test_a_notebook_shows_it(tmp_path: Path) -> None:
 
 
 def test_other_commands_refuse_it(tmp_path: Path) -> None:
-    store(tmp_path, made(tmp_path))
+    store = Store(tmp_path)
+    for record in made(tmp_path):
+        store.write(record)
     run = load(tmp_path)
     with pytest.raises(RequestError, match="few-shot"):
         run.recommend()

@@ -33,6 +33,7 @@ OTHERS: dict[str, Any] = {
     "source_fingerprint": "e123456789abcdef", "source_groups": "names",
     "auxiliary_columns": {"body": "a123456789abcdef"}, "auxiliary_dataset": "/data/birds",
     "auxiliary_name": "birds", "auxiliary_fingerprint": "b123456789abcdef", "auxiliary_groups": "names",
+    "few_shot": {"ways": [5], "shots": [1], "episodes": 100, "queries": 5},
 }  # fmt: skip
 
 NAMES_ONLY = {
