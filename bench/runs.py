@@ -25,7 +25,7 @@ from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair
-from bench.errors import BenchError, RequestError, did_you_mean
+from bench.errors import BenchError, RequestError, did_you_mean, told_of
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
@@ -112,14 +112,16 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
             )
     domains: dict[str, SourceDomain] = {}
     if plan.source_dataset:
-        source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
+        with told_of("source_dataset"):
+            source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
         domains = {dataset.fingerprint: pair(source, dataset, plan.source_groups) for dataset in datasets}
         for domain in domains.values():
             for seed in range(plan.seeds if 0 in plan.fractions else 0):
                 domain.divided(seed)
     other = None
     if plan.auxiliary_dataset:
-        other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
+        with told_of("auxiliary_dataset"):
+            other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
     tasks = auxiliaries(datasets, plan.auxiliary, other, plan.auxiliary_groups)
     _check_chosen(strategies, tasks)
     weights = {spec: Weights("none", "", None) for spec in specs}
@@ -276,11 +278,17 @@ def canonical(plan: Plan) -> Plan:
             "datasets": [canonical_spec(spec) for spec in plan.datasets],
             "backbones": [*auto, *(spec.text for spec in specs)],
             "strategies": strategies,
-            "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
+            "source_dataset": _canonical(plan, "source_dataset"),
             "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
-            "auxiliary_dataset": canonical_spec(plan.auxiliary_dataset) if plan.auxiliary_dataset else "",
+            "auxiliary_dataset": _canonical(plan, "auxiliary_dataset"),
         }
     )
+
+
+def _canonical(plan: Plan, field: str) -> str:
+    """The canonical spec of a dataset that a plan may do without."""
+    with told_of(field):
+        return canonical_spec(spec) if (spec := getattr(plan, field)) else ""
 
 
 def _cell(
