@@ -367,11 +367,9 @@ def test_cache_shows_and_clears(
 @pytest.mark.parametrize(
     ("field", "strategy"), [("source_dataset", "dann"), ("auxiliary_dataset", "multi_task")]
 )
-@pytest.mark.parametrize("where", ["nowhere", "./nowhere"])
 def test_a_second_dataset_is_named_by_its_own_field(
-    refused: Callable[..., str], field: str, strategy: str, where: str
+    refused: Callable[..., str], field: str, strategy: str
 ) -> None:
     flag = "--" + field.replace("_", "-")
-    message = refused("plan", "--dataset", "digits", flag, where, "--strategy", strategy)
-    assert message.startswith(f"bench: {field}: received ")
-    assert "nowhere" in message
+    message = refused("plan", "--dataset", "digits", flag, "nowhere", "--strategy", strategy)
+    assert message.startswith(f"bench: {field}: received 'nowhere'; expected ")
