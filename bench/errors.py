@@ -10,7 +10,8 @@ BenchError                  exit code 1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class BenchError(Exception):
@@ -32,11 +33,21 @@ class RequestError(BenchError):
     exit_code = 2
 
     def __init__(self, field: str, received: object, expected: str, remedy: str = "") -> None:
-        self.field = field
-        self.received = received
+        self.field, self.received, self.expected, self.remedy = field, received, expected, remedy
         shown = repr(received) if isinstance(received, str) else str(received)
         message = f"{field}: received {shown}; expected {expected}."
         super().__init__(f"{message} {remedy}".rstrip())
+
+
+@contextmanager
+def told_of(field: str) -> Iterator[None]:
+    """Lets an error of a dataset name the field that the dataset was given in."""
+    try:
+        yield
+    except RequestError as error:
+        if error.field != "dataset":
+            raise
+        raise RequestError(field, error.received, error.expected, error.remedy) from error
 
 
 class StoreError(BenchError):

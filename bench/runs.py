@@ -26,7 +26,7 @@ from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair, relation
 from bench.episodes import check_episodes
-from bench.errors import BenchError, RequestError, did_you_mean
+from bench.errors import BenchError, RequestError, did_you_mean, told_of
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
 from bench.leakage import with_leakage
@@ -117,7 +117,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
             check_episodes(dataset, **few_shot)
     domains: dict[str, SourceDomain] = {}
     if plan.source_dataset:
-        source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
+        with told_of("source_dataset"):
+            source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
         relations = [relation(s, bool(few_shot)) for s in strategies.values() if s.needs_source]
         classes = relations[0] if relations else "other" if few_shot else "any"
         domains = {
@@ -128,7 +129,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                 domain.divided(seed)
     other = None
     if plan.auxiliary_dataset:
-        other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
+        with told_of("auxiliary_dataset"):
+            other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
     tasks = auxiliaries(datasets, plan.auxiliary, other, plan.auxiliary_groups)
     _check_chosen(strategies, tasks)
     weights = {spec: Weights("none", "", None) for spec in specs}
@@ -295,11 +297,17 @@ def canonical(plan: Plan) -> Plan:
             "datasets": [canonical_spec(spec) for spec in plan.datasets],
             "backbones": [*auto, *(spec.text for spec in specs)],
             "strategies": strategies,
-            "source_dataset": canonical_spec(plan.source_dataset) if plan.source_dataset else "",
+            "source_dataset": _canonical(plan, "source_dataset"),
             "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
-            "auxiliary_dataset": canonical_spec(plan.auxiliary_dataset) if plan.auxiliary_dataset else "",
+            "auxiliary_dataset": _canonical(plan, "auxiliary_dataset"),
         }
     )
+
+
+def _canonical(plan: Plan, field: str) -> str:
+    """The canonical spec of a dataset that a plan may do without."""
+    with told_of(field):
+        return canonical_spec(spec) if (spec := getattr(plan, field)) else ""
 
 
 def _cell(

@@ -118,7 +118,7 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
         ):
             mine = [a for a in found if a.n == n and a.verdict == verdict]
             if mine:
-                each = [f"{name(a)} ({_difference(a.comparison)})" for a in mine[:6]]
+                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine[:6]]
                 conclusions.append(f"{_labels(n)}, {said}: {words.listed(each)}.")
     conclusions += _without_source(found, results, several)
     return Section(
@@ -130,7 +130,7 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
                 words.count(a.n),
                 words.percent(a.accuracy),
                 words.percent(a.baseline),
-                _difference(a.comparison),
+                words.difference(a.comparison),
                 a.verdict,
             ]
             for a in found
@@ -144,13 +144,6 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
 
 def _labels(n: float) -> str:
     return f"With {words.count(n)} labels of the target" if n else "Without any label of the target"
-
-
-def _difference(comparison: Comparison) -> str:
-    text = words.points(comparison.difference, True)
-    if comparison.low == comparison.low:
-        text += f", {words.points(comparison.low, True)} to {words.points(comparison.high, True)}"
-    return text
 
 
 def _without_source(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> list[str]:

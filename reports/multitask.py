@@ -88,6 +88,8 @@ def brought(
         directory: the run directory, for predictions.
         region: differences within plus or minus this are equivalent.
     """
+    if not counterparts:
+        return []
     ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
     found = []
     keys = ["dataset", "backbone", "weights", "fraction"]
@@ -145,7 +147,7 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
         for verdict, said in _SENTENCES.items():
             mine = [b for b in found if b.n == n and b.verdict == verdict]
             if mine:
-                each = [f"{name(b)} ({_difference(b.comparison)})" for b in mine[:6]]
+                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine[:6]]
                 conclusions.append(f"With {words.count(n)} labels, {said}: {words.listed(each)}.")
     for b in [b for b in found if b.learned][:6]:
         ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
@@ -172,7 +174,7 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
                 f"{words.count(b.labels)} of {words.clean(b.auxiliary, 60)}",
                 words.percent(b.accuracy),
                 words.percent(b.without),
-                _difference(b.comparison),
+                words.difference(b.comparison),
                 _weights(b.weights),
                 b.verdict,
             ]
@@ -184,13 +186,6 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
         "the search has chosen it by the target's validation images alone, with the number of seeds.",
         [b.strategy for b in found],
     )
-
-
-def _difference(comparison: Comparison) -> str:
-    text = words.points(comparison.difference, True)
-    if comparison.low == comparison.low:
-        text += f", {words.points(comparison.low, True)} to {words.points(comparison.high, True)}"
-    return text
 
 
 def _weights(weights: Mapping[str, int]) -> str:

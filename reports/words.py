@@ -6,8 +6,12 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from bench.backbones.sources import PREFIX
+
+if TYPE_CHECKING:
+    from reports.statistics import Comparison
 
 STRATEGY_NAMES = {
     "scratch": "training from scratch",
@@ -86,6 +90,14 @@ def points(difference: float, sign: bool = False) -> str:
     """A difference of two shares in percentage points: ``0.0132`` as ``1.3``, with ``sign`` as ``+1.3``."""
     text = f"{difference * 100:+.1f}" if sign else f"{difference * 100:.1f}"
     return text.replace("-", "−") if math.isfinite(difference) else "–"
+
+
+def difference(comparison: Comparison) -> str:
+    """A paired difference in points with its interval: ``+2.8, −13.2 to +18.7``; below three seeds without."""
+    text = points(comparison.difference, True)
+    if math.isfinite(comparison.low):
+        text += f", {points(comparison.low, True)} to {points(comparison.high, True)}"
+    return text
 
 
 def fraction_name(fraction: float) -> str:

@@ -93,6 +93,8 @@ def open_dataset(
                 os.replace(temporary, entry)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+    except BrokenPipeError:
+        raise  # of whoever is told the progress
     except OSError as error:
         raise BenchError(
             f"The dataset cache {str(caches)!r} cannot be used: {error.strerror or error}. Set "

@@ -33,7 +33,7 @@ def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     info = Info("image", digits.class_names, 72, True, 32, 32, **network.traits)
     rows = np.arange(72)
     strategy = get_strategy("feature_extraction")
-    search = Search(cell, digits, network, strategy, info, rows, rows[:0], lambda text: None)
+    search = Search(cell, digits, network, strategy, info, rows, rows[:0], lambda text: None, None, ())
     return search.task(rows, None)
 
 
@@ -145,7 +145,7 @@ def test_low_rank_updates_begin_at_zero_and_leave_the_network_alone(task: CellTa
 
 
 def test_low_rank_updates_stay_when_another_stage_follows(task: CellTask) -> None:
-    low_rank, still = replace(FULL, rank=4), replace(FULL, learning_rate=1e-9)
+    low_rank, still = replace(FULL, rank=4), replace(FULL, name="still", learning_rate=1e-9)
     task._finished.clear()
     reference, updated, followed = (
         task.fit_stages([HEAD, *more]).predictor.predict(task.train)

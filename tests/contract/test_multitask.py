@@ -28,7 +28,7 @@ LOGITS = RNG.normal(size=(6, 4))
 LABELS = np.array([0, 3, -1, 1, -1, 2])
 TARGETS = np.where(LABELS[:, None] >= 0, np.eye(4)[LABELS], 0.0)
 
-BODY = Stage("finetune", cut=0.25, learning_rate=3e-3, epochs=1)
+BODY = Stage("finetune", cut=0.25, learning_rate=3e-3, epochs=2)
 
 
 def tensor(values: Any) -> Any:

@@ -598,19 +598,6 @@ def test_cached_and_uncached_cells_are_the_same(
     assert costs[1] > 0.3 * costs[0] > 0
 
 
-def test_the_precision_of_a_cell_is_its_own(run: Callable[..., Outcome]) -> None:
-    exact, mixed, again = (
-        run("partial_finetune", precision=precision) for precision in ("float32", "mixed_bfloat16", "float32")
-    )
-    assert exact.probabilities is not None
-    assert mixed.probabilities is not None
-    assert mixed.fields["status"] == "ok"
-    np.testing.assert_array_equal(exact.probabilities, again.probabilities)
-    difference = np.abs(exact.probabilities - mixed.probabilities).mean()
-    assert 0 < difference < 0.05
-    assert keras.config.dtype_policy().name == "float32"
-
-
 def test_what_has_changed_is_not_found_in_the_cache(
     engine: Any,
     make_cell: Callable[..., Any],

@@ -245,6 +245,9 @@ class Call:
     def __init__(self, module, name, *arguments):
         self.module, self.name, self.arguments = module, name, arguments
 
+    def __repr__(self):  # names of tests are made of it, and have to be the same in all processes
+        return f"{self.module}.{self.name}{self.arguments}"
+
 
 class Id(tuple):
     """Pickles as a persistent id."""

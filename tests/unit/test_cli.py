@@ -362,3 +362,14 @@ def test_cache_shows_and_clears(
     assert code == 0
     assert out.startswith("3 MiB")
     assert not entry.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "strategy"), [("source_dataset", "dann"), ("auxiliary_dataset", "multi_task")]
+)
+def test_a_second_dataset_is_named_by_its_own_field(
+    refused: Callable[..., str], field: str, strategy: str
+) -> None:
+    flag = "--" + field.replace("_", "-")
+    message = refused("plan", "--dataset", "digits", flag, "nowhere", "--strategy", strategy)
+    assert message.startswith(f"bench: {field}: received 'nowhere'; expected ")
