@@ -90,13 +90,15 @@ def measurements(records: Sequence[Record], directory: Path | None) -> list[Meas
         directory: the run directory; without the files of episodes intervals are less exact.
     """
     names = dataset_names(records)
-    groups: dict[tuple[Any, ...], list[tuple[Record, int]]] = {}
+    groups: dict[tuple[str, str, str, str, int, int, str], list[tuple[Record, int]]] = {}
     for record in records:
         cell = record.cell
         for i, entry in enumerate(record.episodes if record.status == "ok" else []):
-            configuration = (names[cell["fingerprint"]], cell["strategy"], cell["backbone"], cell["weights"])
-            setting = (entry["ways"], entry["shots"], entry["scope"])
-            groups.setdefault((*configuration, *setting), []).append((record, i))
+            key = (
+                names[cell["fingerprint"]], cell["strategy"], cell["backbone"], cell["weights"],
+                entry["ways"], entry["shots"], entry["scope"],
+            )  # fmt: skip
+            groups.setdefault(key, []).append((record, i))
     found = []
     for key, mine in groups.items():
         by_seed = [_values(record, i, directory) for record, i in mine]

@@ -107,7 +107,8 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
     elif spec.info.module == "conv4":
         from bench.backbones.conv4 import conv4
 
-        model = keras.Model(image, conv4(front, **dict(spec.options)), name=spec.name.lower())
+        options: dict[str, Any] = dict(spec.options)
+        model = keras.Model(image, conv4(front, **options), name=spec.name.lower())
     else:
         application = _application(spec, image_size, front, weights.kind)
         # The applications keep their input in a list; rebuilt so that the model takes a bare tensor.

@@ -99,4 +99,4 @@ def negatives(target: Dataset) -> SourceDomain:
         target, name="negatives", fingerprint=digest(["negatives", target.fingerprint]), pool=part
     )
     rows = np.arange(len(part.ids))
-    return SourceDomain(source, part, "none", rows, rows + len(rows), rows)
+    return SourceDomain(source, part, "none", rows, rows + len(rows), rows, target.class_names)
