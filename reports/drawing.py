@@ -39,7 +39,9 @@ _KNOWN = {
     "full_finetune": ("#0072B2", "D"),
     "majority": ("#5c6670", ""),
 }
-_OTHER = [(colour, marker) for marker in "vPX<>ph*" for colour in ("#E69F00", "#56B4E9", "#BFAE00")]
+_COLOURS, _MARKERS = ("#E69F00", "#56B4E9", "#BFAE00"), "vPX<>ph*"
+# Neighbours differ in both; as three and eight have no common divisor, all 24 pairs come up before one does again.
+_OTHER = [(_COLOURS[i % 3], _MARKERS[i % 8]) for i in range(24)]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
 _TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
@@ -247,7 +249,7 @@ def label_ends(
     placed = spread_labels(wanted, _LABEL_POINTS / height, 0.0, 1.0)
     for i, (strategy, x, _) in enumerate(ends):
         colour, symbol = style_of(strategy, everyone)
-        text = texts[i] if texts else words.clean(words.strategy_name(strategy), 21)
+        text = texts[i] if texts else words.strategy_name(strategy, 22)
         if leaders:
             start = axes.transAxes.inverted().transform(axes.transData.transform((x, low)))[0]
             line = axes.plot([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour,

@@ -150,7 +150,7 @@ def render(
         depth_figures=[
             (figure, _markup(figure)) for figure in draw_depth(depths, results, directory / "figures")
         ],
-        labels=labels_table(label_fits, why_none, several),
+        labels=labels_table(label_fits, why_none, several, region),
         label_figures=[
             (figure, _markup(figure)) for figure in draw_labels(results, label_fits, directory / "figures")
         ],

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics import LEVEL, MINIMUM_SEEDS, Floats, Measured, draws, succeeded
+from reports.statistics import EQUIVALENCE, LEVEL, MINIMUM_SEEDS, Floats, Measured, draws, succeeded
 from reports.tables import CONFIGURATION
 
 MINIMUM_COUNTS = 4
@@ -209,8 +209,11 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
     return [], "The predictions that a learning curve needs are missing."
 
 
-def crossing(first: LabelCurve, second: LabelCurve) -> tuple[float, Prediction] | None:
-    """Where the second overtakes the first, which is ahead at the fewest labels.
+def crossing(
+    first: LabelCurve, second: LabelCurve, region: float = EQUIVALENCE
+) -> tuple[float, Prediction] | None:
+    """Where the second overtakes the first: behind at the fewest labels, from there on ahead, and in the end by
+    more than the region of practical equivalence.
 
     Returns:
         The probability that it does within ``FARTHEST`` times the most labels measured, and where, if it does;
@@ -220,9 +223,9 @@ def crossing(first: LabelCurve, second: LabelCurve) -> tuple[float, Prediction] 
     if not np.array_equal(grid, other_grid):
         return None
     lead = of_first - of_second
-    ahead = lead[:, 0] > 0
-    crossed = ahead & (lead < 0).any(axis=1)
+    crossed = (lead[:, 0] > 0) & (lead[:, -1] < -region)
     share = float(crossed.mean())
     if share < 0.05:
         return None
-    return share, Prediction.of(grid[(lead[crossed] < 0).argmax(axis=1)])
+    behind = len(grid) - (lead[crossed] >= 0)[:, ::-1].argmax(axis=1)
+    return share, Prediction.of(grid[behind])

@@ -16,7 +16,7 @@ from reports.across import runs_frame, standings
 from reports.answer import which_weights
 from reports.figures import COSTS, cost_numbers, differs
 from reports.labels import FARTHEST, LabelCurve, Prediction, crossing
-from reports.statistics import Candidate, Decision
+from reports.statistics import EQUIVALENCE, Candidate, Decision
 from reports.tables import CONFIGURATION, backbone_title, several_backbones, summary_frame
 from reports.transfer import Benefit, Estimate
 
@@ -365,12 +365,15 @@ def _estimate(estimate: Estimate) -> str:
     return text
 
 
-def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Section:
+def labels_table(
+    curves: Sequence[LabelCurve], reason: str, several: bool, region: float = EQUIVALENCE
+) -> Section:
     """What more labels would bring, by configuration, and how far off the curves were when tested.
 
     Args:
         curves, reason: what ``labels.label_curves`` returned.
         several: whether there is more than one dataset.
+        region: of practical equivalence.
     """
     if not curves:
         return Section([reason])
@@ -385,7 +388,7 @@ def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Se
     def accuracy(p: Prediction) -> str:
         return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
 
-    rows, misses = [], []
+    rows, misses, inside = [], [], 0
     for curve in curves:
         most = curve.n[-1]
         target = curve.accuracy[-1] + 0.02
@@ -406,13 +409,14 @@ def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Se
             predicted, measured = curve.back_test
             hidden = f"{accuracy(predicted)}; measured {words.percent(measured)}"
             misses.append(abs(predicted.value - measured))
+            inside += predicted.low <= measured <= predicted.high
         rows.append([name(curve), words.percent(curve.accuracy[-1]), accuracy(curve.predict(2 * most)),
                      accuracy(curve.predict(4 * most)), more, hidden])  # fmt: skip
     conclusions = []
     if misses:
         conclusions.append(
             f"Back-test: fitted without the most labels, the curves were off by {words.points(max(misses))} points "
-            "at worst there."
+            f"at worst there; {inside} of {len(misses)} intervals hold what was measured."
         )
     for dataset in dict.fromkeys(curve.key[0] for curve in curves):
         mine = [curve for curve in curves if curve.key[0] == dataset]
@@ -426,7 +430,7 @@ def labels_table(curves: Sequence[LabelCurve], reason: str, several: bool) -> Se
         for first, second in itertools.permutations(mine, 2):
             if first.key[1] != second.key[1]:
                 continue
-            found = crossing(first, second)
+            found = crossing(first, second, region)
             if found is not None and found[0] >= 0.5 and found[1].high > first.n[0]:
                 sure = "" if found[0] > 0.95 else f"probably ({words.percent(found[0], 0)}) "
                 conclusions.append(

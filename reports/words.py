@@ -48,14 +48,24 @@ STRATEGY_NAMES = {
 }
 
 
-def strategy_name(strategy: str) -> str:
-    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class."""
+def strategy_name(strategy: str, limit: int = 0) -> str:
+    """What a strategy is called in a sentence or a figure; of ``package.module:Class``, the class.
+
+    Args:
+        limit: shorten to so many characters: of given hyperparameters the values stay, which tell variants apart;
+            0 keeps all.
+    """
     name, _, given = strategy.rpartition(":")
     values = given.split(",")
     if not name or not all("=" in value for value in values):
-        return STRATEGY_NAMES.get(strategy) or clean(given.replace("_", " "))
-    said = listed([clean(value.replace("=", " ").replace("_", " ")) for value in values])
-    return f"{strategy_name(name)} ({said})"
+        return clean(STRATEGY_NAMES.get(strategy) or given.replace("_", " "), limit)
+    base = strategy_name(name)
+    said = f"{base} ({listed([clean(value.replace('=', ' ').replace('_', ' ')) for value in values])})"
+    if not limit or len(said) <= limit:
+        return said
+    short = clean(", ".join(value.partition("=")[2] for value in values), limit - 6)
+    room = limit - len(short) - 3
+    return f"{base if len(base) <= room else base[: room - 1].rstrip() + '…'} ({short})"
 
 
 def weights_name(weights: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records import Record
-from reports import drawing, figures
+from reports import drawing, figures, words
 from reports.tables import curves_frame, results_frame
 
 
@@ -107,6 +108,19 @@ def test_strategies_keep_their_colours() -> None:
     pairs = {drawing.style_of(name, [*others, "scratch"]) for name in others}
     assert len(pairs) == 24
     assert not pairs & set(known.values())
+    beside = [drawing.style_of(name, others) for name in sorted(others)]
+    for one, next_one in itertools.pairwise(beside):
+        assert one[0] != next_one[0]
+        assert one[1] != next_one[1]
+
+
+def test_short_names_still_tell_variants_apart() -> None:
+    assert words.strategy_name("multi_task:auxiliary=body", 22) == "multi-task lea… (body)"
+    assert words.strategy_name("partial_finetune:unfreeze=0.25", 22) == "partial fine-t… (0.25)"
+    assert words.strategy_name("surgical:depth=0.2", 40) == words.strategy_name("surgical:depth=0.2")
+    assert words.strategy_name("full_finetune", 22) == "full fine-tuning"
+    many = "lora:rank=4,learning_rate=0.00012345678,weight_decay=0.001"
+    assert len(words.strategy_name(many, 22)) <= 22
 
 
 @given(st.lists(st.floats(-0.5, 1.5), max_size=30), st.floats(0.001, 0.2))

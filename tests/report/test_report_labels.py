@@ -106,6 +106,24 @@ def test_labels_needed_and_where_one_overtakes_the_other(tmp_path: Path) -> None
     assert share > 0.9
     assert place.low < where < place.high
     assert lb.crossing(curves[0], curves[0]) is None
+    assert lb.crossing(*curves, region=0.5) is None  # further ahead than that it never gets
+
+
+def test_who_is_ahead_in_between_only_overtakes_nobody() -> None:
+    def curve(strategy: str, form: int, shape: float, level: float, slope: float) -> lb.LabelCurve:
+        n = np.array(COUNTS, float)
+        fitted = lb.Fit(np.array([form]), *(np.array([x]) for x in (shape, level, slope)), n[-1])
+        return lb.LabelCurve(("d", "b", "w", strategy), tuple(n), tuple(fitted.at(n)[0]), fitted)
+
+    power, exponential = 0, 1
+    steady, sudden = (
+        curve("steady", power, 0.4, 0.9, 0.08),
+        curve("sudden", exponential, 20.0, 0.82, 0.5),
+    )
+    lead = steady.along[1][0] - sudden.along[1][0]
+    assert lead[0] > 0 > lead.min()
+    assert lead[-1] > 0.01
+    assert lb.crossing(steady, sudden) is None
 
 
 def test_no_curve_without_enough_and_no_wild_guess(tmp_path: Path) -> None:
