@@ -113,8 +113,8 @@ def settings(
     for (dataset, backbone, weights), cells in succeeded(results).groupby(keys, sort=False):
         cells = cells[cells["fraction"] == cells["fraction"].max()]
         measured = {
-            str(strategy): Measured(mine.set_index("seed"), directory)
-            for strategy, mine in cells.groupby("strategy", sort=False)
+            str(strategy): Measured(mine, directory)
+            for strategy, mine in cells.set_index("seed").groupby("strategy", sort=False)
         }
         by_cut = pd.DataFrame(
             [

@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.files import write_atomic
@@ -58,6 +59,7 @@ _STYLE: Any = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # given, and not looked for again each time something is drawn
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
     "axes.spines.top": False,
@@ -252,13 +254,13 @@ def label_ends(
         text = texts[i] if texts else words.strategy_name(strategy, 22)
         if leaders:
             start = axes.transAxes.inverted().transform(axes.transData.transform((x, low)))[0]
-            line = axes.plot([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour,
-                             alpha=0.5, linewidth=0.6, clip_on=False, zorder=1)  # fmt: skip
-            mark(strategy, *line)
-        point = axes.plot(1.045, placed[i], marker=symbol or ".", markersize=5 if symbol else 3, color=colour,
-                          transform=axes.transAxes, clip_on=False, linestyle="none")  # fmt: skip
+            line = Line2D([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour,
+                          alpha=0.5, linewidth=0.6, clip_on=False, zorder=1)  # fmt: skip
+            mark(strategy, axes.add_artist(line))
+        point = Line2D([1.045], [placed[i]], marker=symbol or ".", markersize=5 if symbol else 3, color=colour,
+                       transform=axes.transAxes, clip_on=False, linestyle="none", zorder=2)  # fmt: skip
         name = axes.text(1.075, placed[i], text, transform=axes.transAxes, va="center_baseline", fontsize=8.5)
-        mark(strategy, *point, name)
+        mark(strategy, axes.add_artist(point), name)
 
 
 def round_ticks(low: float, high: float) -> list[float]:

@@ -393,18 +393,23 @@ def _draw_curves(
     ends = []
     for strategy in ordered(numbers["strategy"]):
         colour, marker = style_of(strategy, everyone)
-        cells = [cell for _, cell in numbers[numbers["strategy"] == strategy].groupby("cell_id", sort=False)]
-        for rank, cell in enumerate(cells):
-            validation, training = cell.dropna(subset="val_accuracy"), cell.dropna(subset="train_accuracy")
-            first = rank == 0
-            line = axes.plot(validation["images"], validation["val_accuracy"], color=colour,
+        mine = numbers[numbers["strategy"] == strategy]
+        images, validation, training = (
+            mine[name].to_numpy() for name in ("images", "val_accuracy", "train_accuracy")
+        )
+        cells = pd.factorize(mine["cell_id"])[0]
+        for cell in range(cells.max(initial=-1) + 1):
+            first = cell == 0
+            known = (cells == cell) & np.isfinite(validation)
+            line = axes.plot(images[known], validation[known], color=colour,
                              alpha=1 if first else 0.35, linewidth=1.8 if first else 0.8)  # fmt: skip
             mark(strategy, *line)
-            if not first or validation.empty:
+            if not first or not known.any():
                 continue
-            dashed = axes.plot(training["images"], training["train_accuracy"], color=colour, linewidth=1,
+            trained = (cells == cell) & np.isfinite(training)
+            dashed = axes.plot(images[trained], training[trained], color=colour, linewidth=1,
                                linestyle=(0, (4, 2)), alpha=0.8)  # fmt: skip
-            x, y = validation["images"].iloc[-1], validation["val_accuracy"].iloc[-1]
+            x, y = images[known][-1], validation[known][-1]
             end = axes.plot(
                 x, y, marker=marker, color=colour, markersize=5, markeredgecolor=PAPER, linestyle="none"
             )
@@ -421,8 +426,8 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def _who(row: Any, several: bool, limit: int = 0) -> str:
-    name = words.strategy_name(row.strategy)
-    return words.clean(f"{name} on {backbone_title(row.backbone, row.weights)}" if several else name, limit)
+    name = words.strategy_name(row.strategy, 0 if several else limit)
+    return words.clean(f"{name} on {backbone_title(row.backbone, row.weights)}", limit) if several else name
 
 
 def _accuracy_in_words(numbers: pd.DataFrame) -> str:

@@ -177,9 +177,9 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
     ok = ok[(ok["strategy"] != "majority") & (ok["n"] > 0)]  # the curves have no zero
     curves = []
     most_counts = most_seeds = 0
-    for key, cells in ok.groupby(CONFIGURATION, sort=False):
+    for key, cells in ok.set_index("seed").groupby(CONFIGURATION, sort=False):
         by_count = sorted(cells.groupby("fraction"), key=lambda item: float(str(item[0])))
-        runs = [Measured(group.set_index("seed"), directory) for _, group in by_count]
+        runs = [Measured(group, directory) for _, group in by_count]
         n = [float(group["n"].median()) for _, group in by_count]
         most_counts = max(most_counts, len(runs))
         most_seeds = max(most_seeds, *(len(run.cells) for run in runs))

@@ -240,8 +240,8 @@ def decide(
         dataset, fraction = str(key[0]), float(str(key[1]))
         floor = cells.loc[cells["strategy"] == "majority", "accuracy"].mean()
         trained = cells[cells["strategy"] != "majority"]
-        groups = trained.groupby(["strategy", "backbone", "weights"], sort=False)
-        runs = [Measured(group.set_index("seed"), directory) for _, group in groups]
+        groups = trained.set_index("seed").groupby(["strategy", "backbone", "weights"], sort=False)
+        runs = [Measured(group, directory) for _, group in groups]
         if not runs:
             continue
         decisions.append(
