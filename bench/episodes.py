@@ -21,8 +21,6 @@ from strategies.base import Classify
 
 ATTEMPTS = 50
 """To draw an episode in which every class has queries."""
-CHECKED = 20
-"""Episodes that are drawn before a run."""
 VERIFIED = 1_000
 """Images whose pairs are compared in verification, at most."""
 
@@ -164,14 +162,15 @@ def new_classes(dataset: Dataset) -> Classes:
 def check_episodes(
     dataset: Dataset, ways: Sequence[int], shots: Sequence[int], episodes: int, queries: int
 ) -> None:
-    """Finds out before a run whether its episodes can be drawn.
+    """Finds out before a run whether its episodes can be drawn: all of them, since a group may stand in the way of
+    the last one only.
 
     Raises:
         RequestError: see ``Classes.episodes``.
     """
     classes = new_classes(dataset)
     for setting in classes.settings(ways, shots):
-        classes.episodes(setting, queries, min(episodes, CHECKED), dataset.fingerprint)
+        classes.episodes(setting, queries, episodes, dataset.fingerprint)
 
 
 def superclass(name: str) -> str:
