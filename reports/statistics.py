@@ -45,6 +45,10 @@ does (Bonett & Price 2012, J. Educ. Behav. Stat. 37:479)."""
 MOST_SEEDS, MOST_IMAGES = 50, 1_000_000
 """Nobody runs more seeds or labels more test images to settle a question."""
 
+BORROWED = 2.0
+"""Degrees of freedom that a variance between seeds borrows from those of the other pairs. With more of them
+intervals fail where one strategy is far more variable than the rest; with fewer, three seeds can tell nothing."""
+
 SATTERTHWAITE = 0.6
 """The weight of the second of the two in their mean."""
 
@@ -321,14 +325,43 @@ def _compare(leader: Measured, others: list[Measured], region: float) -> list[Co
     strategies, correcting for the latter alone says "better" in 12% of the families of eight.
     """
     pairs = [(leader, other) for other in others]
-    found = compare_pairs(pairs, region, family=len(others) * (len(others) + 1) // 2)
+    family = len(others) * (len(others) + 1) // 2
+    found = compare_pairs(pairs, region, family, _typical_variance([leader, *others]))
     # Who leads only where others lost seeds does not lead.
     found = [replace(c, verdict="undecided") if c.verdict == "worse" else c for c in found]
     return sorted(found, key=lambda c: c.difference)
 
 
+def _typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
+    """The variance between seeds that a paired difference of two of these typically has, and how many degrees of
+    freedom it may lend to that of one pair: none where there is no other strategy to learn from.
+
+    With three seeds a variance has two degrees of freedom, and corrected for the many pairs of a family its
+    intervals tell nothing. So each is moderated by what the other pairs show (Smyth 2004,
+    doi:10.2202/1544-6115.1027; here their median, which one strategy that is far more variable does not move).
+    """
+    from scipy import special
+
+    seeds = max((run.cells.index for run in runs), key=len)
+    whole = [
+        run.cells["accuracy"].loc[seeds].to_numpy(float) for run in runs if seeds.isin(run.cells.index).all()
+    ]
+    degrees = len(seeds) - 1
+    if len(seeds) < MINIMUM_SEEDS or len(whole) < 3:
+        return 0.0, 0.0
+    covariance = np.cov(whole)
+    of_one = np.diag(covariance)
+    of_pairs = of_one[:, None] + of_one - 2 * covariance
+    median = np.median(of_pairs[np.triu_indices(len(whole), 1)])
+    median_of_chi_square = 2 * special.gammaincinv(degrees / 2, 0.5)
+    return float(median * degrees / median_of_chi_square), min(BORROWED, (len(whole) - 2) * degrees)
+
+
 def compare_pairs(
-    pairs: Sequence[tuple[Measured, Measured]], region: float, family: int | None = None
+    pairs: Sequence[tuple[Measured, Measured]],
+    region: float,
+    family: int | None = None,
+    typical: tuple[float, float] = (0.0, 0.0),
 ) -> list[Comparison]:
     """The paired differences, first minus second, over the seeds and test images that both have, in order.
 
@@ -339,7 +372,9 @@ def compare_pairs(
         pairs: what is compared.
         region: differences within plus or minus this are equivalent.
         family: how many comparisons these were chosen from; default: just these.
+        typical: a variance between seeds and its degrees of freedom, which moderate that of each pair.
     """
+    shared, borrowed = typical
     found: dict[int, Comparison] = {}
     tested = []
     for place, (first, second) in enumerate(pairs):
@@ -357,6 +392,7 @@ def compare_pairs(
             over_images = _binomial(first.cells) + _binomial(second.cells)
             spread, paired = Spread.bound(lead, over_images, min(first.n_test, second.n_test)), False
         mean = float(lead.mean())
+        spread = replace(spread, shared=shared, borrowed=borrowed)
         tested.append((spread.p_value(mean), mean, spread, paired, second.candidate, place))
 
     tested.sort(key=lambda member: member[0])
@@ -440,6 +476,7 @@ class Spread:
         over_seeds: variance between seeds, beyond what the choice of test images adds to it; by chance negative.
         over_images: variance between images (times the size of their groups, where they come in groups).
         rest: variance of one seed on one image, beyond both.
+        shared, borrowed: variance between seeds that is typical of others, and its degrees of freedom.
     """
 
     seeds: int
@@ -447,6 +484,8 @@ class Spread:
     over_seeds: float
     over_images: float
     rest: float
+    shared: float = 0.0
+    borrowed: float = 0.0
 
     @classmethod
     def bound(cls, by_seed: Floats, over_images: float, images: float) -> Spread:
@@ -463,14 +502,16 @@ class Spread:
         """Half an interval's width; as it would be with other numbers of seeds or images, if given."""
         seeds, images = seeds or self.seeds, images or self.images
         # The rest goes with the seeds: with it the spread between seeds is what t is made for.
-        of_seeds = max(0.0, self.over_seeds + self.rest / images) / seeds
+        own = max(0.0, self.over_seeds + self.rest / images)
+        known = seeds - 1 + self.borrowed
+        of_seeds = ((seeds - 1) * own + self.borrowed * self.shared) / known / seeds
         of_images = self.over_images / images
         total = of_seeds + of_images
         if total == 0 or math.isinf(total):
             return total
-        t, z = _t_quantile(level, seeds - 1), NormalDist().inv_cdf((1 + level) / 2)
+        t, z = _t_quantile(level, known), NormalDist().inv_cdf((1 + level) / 2)
         each = t**2 * of_seeds + z**2 * of_images
-        degrees = (seeds - 1) * (total / of_seeds) ** 2 if of_seeds else MOST_DEGREES
+        degrees = known * (total / of_seeds) ** 2 if of_seeds else MOST_DEGREES
         both = _t_quantile(level, min(degrees, MOST_DEGREES)) ** 2 * total
         return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
 

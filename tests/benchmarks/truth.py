@@ -10,8 +10,8 @@ shifts a strategy's accuracy. For each number of seeds and of test images and ea
 - claims: how often the run ends with a claim (better than all others, or tied with some);
 - good: how often what is then recommended lies within one point of the best in truth (target at least .95).
 
-Then the hard cases for false verdicts: all strategies equal, up to eight of them; and very accurate ones on
-small test sets.
+Then the hard cases for false verdicts: all strategies equal, up to eight of them; some far more variable between
+seeds than others; and very accurate ones on small test sets.
 
     python tests/benchmarks/truth.py [--runs 2000] [--seeds 3 5 10] [--images 200 1000 5000]
 """
@@ -23,7 +23,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,10 +66,11 @@ class Simulated(statistics.Measured):
 
 
 def simulate(
-    rng: np.random.Generator, truth: np.ndarray, seeds: int, images: int, spread: float
+    rng: np.random.Generator, truth: np.ndarray, seeds: int, images: int, spread: np.ndarray
 ) -> np.ndarray:
-    """Who classified what correctly: float, (strategies, seeds, images)."""
-    accuracy = np.clip(truth[:, None] + spread * rng.standard_normal((len(truth), seeds)), 0.001, 0.999)
+    """Who classified what correctly: float, (strategies, seeds, images). ``spread``: of each, (strategies,)."""
+    noise = spread[:, None] * rng.standard_normal((len(truth), seeds))
+    accuracy = np.clip(truth[:, None] + noise, 0.001, 0.999)
     difficulty = np.sqrt(SHARED) * rng.standard_normal(images)
     own = np.sqrt(OWN) * rng.standard_normal((len(truth), 1, images))
     rest = np.sqrt(1 - SHARED - OWN) * rng.standard_normal((len(truth), seeds, images))
@@ -78,7 +79,9 @@ def simulate(
 
 @dataclass(frozen=True)
 class Case:
-    """What is simulated: the best strategy's accuracy is ``top``, the others' below it or, if ``equal``, too."""
+    """What is simulated: the best strategy's accuracy is ``top``, the others' below it or, if ``equal``, too. If
+    ``uneven``, one strategy's deviation between seeds is half as large, and another's three times as large.
+    """
 
     seeds: int
     images: int
@@ -86,6 +89,7 @@ class Case:
     strategies: int = STRATEGIES
     top: float = 0.8
     equal: bool = False
+    uneven: bool = False
 
 
 def measure(case: Case, runs: int) -> dict[str, Any]:
@@ -101,12 +105,20 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
         )
         truth = case.top - np.array([0.0, *leads_of_best])
         rng.shuffle(truth)
-        results = [Simulated(i, right) for i, right in enumerate(simulate(rng, truth, seeds, images, spread))]
+        spreads = np.full(case.strategies, spread)
+        if case.uneven:
+            spreads[:2] *= 0.5, 3
+            rng.shuffle(spreads)
+        results = [
+            Simulated(i, right) for i, right in enumerate(simulate(rng, truth, seeds, images, spreads))
+        ]
         first, second = results[0], results[1]
         candidate = first.candidate
         counts["cover"] += candidate.low <= truth[0] <= candidate.high
         lead = first._answers.right - second._answers.right
-        half = first._answers.spread(lead, statistics.UNSEEN_DIFFERENCE).half_width(LEVEL)
+        shared, borrowed = statistics._typical_variance(results)
+        alone = first._answers.spread(lead, statistics.UNSEEN_DIFFERENCE)
+        half = replace(alone, shared=shared, borrowed=borrowed).half_width(LEVEL)
         counts["cover_difference"] += abs(lead.mean() - (truth[0] - truth[1])) <= half
 
         decision = statistics.decide_among(results, EQUIVALENCE, "simulated", 1.0, float("nan"))
@@ -137,17 +149,22 @@ def main() -> None:
     parser.add_argument("--spreads", type=float, nargs="+", default=[0.005, 0.01, 0.02, 0.04])
     options = parser.parse_args()
     rows = []
-    print(f"{'strategies':>14} {'seeds':>5} {'images':>6} {'spread':>6} {'cover':>6} {'difference':>10} "
+    print(f"{'strategies':>20} {'seeds':>5} {'images':>6} {'spread':>6} {'cover':>6} {'difference':>10} "
           f"{'false better':>12} {'false tied':>10} {'claims':>6} {'good':>6}")  # fmt: skip
     cases = [Case(*values) for values in itertools.product(options.seeds, options.images, options.spreads)]
     cases += [Case(5, 500, 0.01, strategies, equal=True) for strategies in (2, 4, 8)]
+    cases += [
+        Case(seeds, 1000, 0.01, uneven=True, equal=equal) for seeds in (3, 5) for equal in (False, True)
+    ]
     cases += [Case(3, images, 0.003, top=top) for images, top in ((40, 0.995), (80, 0.995), (100, 0.998))]
     with ProcessPoolExecutor() as pool:
         for row in pool.map(measure, cases, [options.runs] * len(cases)):
             rows.append(row)
             good = "     -" if row["good"] is None else f"{row['good']:>6.3f}"
-            kind = f"{row['strategies']} of {row['top']}{' equal' if row['equal'] else ''}"
-            print(f"{kind:>14} {row['seeds']:>5} {row['images']:>6} {row['spread']:>6} {row['cover']:>6.3f} "
+            kind = " ".join(
+                [f"{row['strategies']} of {row['top']}", *(w for w in ("equal", "uneven") if row[w])]
+            )
+            print(f"{kind:>20} {row['seeds']:>5} {row['images']:>6} {row['spread']:>6} {row['cover']:>6.3f} "
                   f"{row['cover_difference']:>10.3f} {row['better']:>12.3f} {row['tied']:>10.3f} "
                   f"{row['claims']:>6.3f} {good}", flush=True)  # fmt: skip
     print(json.dumps({"runs": options.runs, "rows": rows}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import fake
@@ -39,6 +40,10 @@ def _run(
             np.savez(folder / f"{record.cell_id}.npz", probabilities=np.eye(2)[right.astype(int)],
                      labels=np.ones(test, int), ids=np.arange(test).astype(str))  # fmt: skip
     return s.decide(results_frame(records), directory)
+
+
+def _cells(accuracies: Sequence[float]) -> pd.DataFrame:
+    return pd.DataFrame({"accuracy": list(accuracies), "n_test": 1000.0})
 
 
 def _verdicts(decision: s.Decision) -> dict[str, str]:
@@ -125,6 +130,45 @@ def test_only_seeds_that_both_have_are_compared(tmp_path: Path) -> None:
     (decision,) = _run(tmp_path, {"full_finetune": [0.8, 0.81, 0.8, 0.82], "scratch": [0.4, 0.41]})
     assert decision.comparisons[0].seeds == 2
     assert decision.claim == "undecided"
+
+
+def _compared(directory: Path | None, accuracies: dict[str, list[float]]) -> dict[str, s.Comparison]:
+    (decision,) = _run(directory, accuracies)
+    return {c.candidate.strategy: c for c in decision.comparisons}
+
+
+def test_a_pair_alone_borrows_nothing() -> None:
+    lead = np.array([0.02, 0.05, 0.08])
+    pair = {"a": list(0.8 + lead), "b": [0.8] * 3}
+    assert s._typical_variance([s.Measured(_cells(values), None) for values in pair.values()]) == (0, 0)
+
+
+def test_the_typical_variance_is_that_of_the_pairs_and_no_single_strategy_moves_it() -> None:
+    rng = np.random.default_rng(0)
+    found, with_wild = [], []
+    for _ in range(400):
+        values = 0.7 + 0.01 * rng.standard_normal((6, 3))
+        runs = [s.Measured(_cells(row), None) for row in values]
+        found.append(s._typical_variance(runs))
+        wild = s.Measured(_cells(0.7 + 0.2 * rng.standard_normal(3)), None)
+        with_wild.append(s._typical_variance([*runs[:5], wild]))
+    variances = np.array([variance for variance, _ in found])
+    assert variances.mean() == pytest.approx(2 * 0.01**2, rel=0.2)
+    assert np.mean([variance for variance, _ in with_wild]) < 3 * 2 * 0.01**2
+    assert {degrees for _, degrees in found} == {s.BORROWED}
+    assert s._typical_variance(runs[:3])[1] == 2.0  # one other strategy, three seeds
+
+
+def test_three_seeds_tell_more_beside_others() -> None:
+    some = {"a": [0.80, 0.82, 0.84], "b": [0.79, 0.785, 0.8]}
+    others = {f"s{i}": [0.70 + i / 500, 0.71, 0.72 - i / 400] for i in range(4)}
+    alone, beside = _compared(None, some)["b"], _compared(None, {**some, **others})["b"]
+    assert alone.difference == beside.difference
+    # Corrected for fifteen pairs, and yet not as wide as two degrees of freedom would have it.
+    assert beside.high - beside.low < (alone.high - alone.low) * 2
+    lead = np.subtract(some["a"], some["b"])
+    half = s.t_half_width(float(lead.std(ddof=1)), 3, level=1 - 0.05 / 15)
+    assert (beside.high - beside.low) / 2 < half
 
 
 def test_no_interval_leaves_what_differences_can_be() -> None:
