@@ -439,7 +439,7 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         "Intervals cover new labelled subsets, new initialisations and new test images; with all labels in use, "
         "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
         "images and corrected (Holm) for the number of pairs; an interval has the level at which its difference "
-        "was tested, 95% at least. A few seeds say little of how much one pair scatters: two degrees of freedom are "
+        "was tested, 95% at least. Few seeds say little of how much one pair scatters: two degrees of freedom are "
         "borrowed from what is typical of all pairs. Test images of one group count as one draw. Bands in figures "
         "cover seeds only and are drawn from three seeds on.",
         f"A difference whose interval lies within ±{words.points(region)} points counts as none (tied); one "
