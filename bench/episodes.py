@@ -179,21 +179,43 @@ def superclass(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def accuracies(
-    episodes: Sequence[Episode], embedded: np.ndarray, classify: Classify, ways: int
-) -> np.ndarray:
-    """The share of queries that are classified rightly, by episode, float64 (E,).
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of queries that are classified rightly.
+
+    Attributes:
+        by_episode: float64 (E,).
+        by_class: of the queries of one class in all episodes, float64 (classes,); NaN where there are none.
+        weights: of the classes in the mean over episodes, float64 (classes,), of sum one.
+    """
+
+    by_episode: np.ndarray
+    by_class: np.ndarray
+    weights: np.ndarray
+
+
+def measure(
+    episodes: Sequence[Episode], embedded: np.ndarray, labels: np.ndarray, classify: Classify, ways: int
+) -> Accuracy:
+    """How well queries are classified, by episode and by class.
 
     Args:
         episodes: with ``ways`` classes each.
         embedded: of all images, (N, D).
+        labels: of all images, int64 (N,).
         classify: learns from the support of an episode alone.
     """
     found = []
+    right, queries = np.zeros((2, int(labels.max()) + 1))
     for episode in episodes:
         scores = classify(embedded[episode.support], episode.support_labels, embedded[episode.queries], ways)
-        found.append((scores.argmax(axis=1) == episode.query_labels).mean())
-    return np.array(found)
+        hit = scores.argmax(axis=1) == episode.query_labels
+        found.append(hit.mean())
+        of = labels[episode.queries]
+        np.add.at(right, of, hit / len(hit))  # an episode weighs the same however many queries it has
+        np.add.at(queries, of, 1 / len(hit))
+    drawn = np.where(queries > 0, queries, np.nan)
+    return Accuracy(np.array(found), right / drawn, queries / len(episodes))
 
 
 def verification_auc(embedded: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 from bench.datasets import Dataset
 from bench.datasets.splits import SHARE
 from bench.domains import SourceDomain
-from bench.episodes import Classes, Setting, accuracies, new_classes, verification_auc
+from bench.episodes import Accuracy, Classes, Setting, measure, new_classes, verification_auc
 from bench.errors import BenchError, RequestError
 from bench.plugins import check_unchanged
 from bench.records import Cell
@@ -105,12 +105,13 @@ def run_few_shot(
         problem = {"type": "NotFinite", "message": str(error)}
         return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
 
-    found: list[tuple[Setting, np.ndarray]] = []
+    found: list[tuple[Setting, Accuracy]] = []
     few = cell.few_shot
     for setting in classes.settings(few["ways"], few["shots"]):
         tick(f"{few['episodes']} episodes: {setting.text}")
         episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)
-        found.append((setting, accuracies(episodes, embedded, tuned.classify, setting.ways)))
+        measured = measure(episodes, embedded, classes.labels, tuned.classify, setting.ways)
+        found.append((setting, measured))
 
     fields = {"status": "ok", **sizes, **tuned.fields()}
     fields["episodes"] = [
@@ -118,10 +119,10 @@ def run_few_shot(
             "ways": setting.ways,
             "shots": setting.shots,
             "scope": setting.scope,
-            "accuracy": float(values.mean()),
-            "deviation": float(values.std(ddof=1)),
+            "accuracy": float(measured.by_episode.mean()),
+            "deviation": float(measured.by_episode.std(ddof=1)),
         }
-        for setting, values in found
+        for setting, measured in found
     ]
     auc = verification_auc(embedded, classes.labels, classes.groups)
     fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
@@ -137,7 +138,12 @@ def run_few_shot(
         "params": final.params,
         "trainable_params": final.trainable_params,
     }
-    return Outcome(fields, episodes=np.stack([values for _, values in found]).astype(np.float32))
+    arrays = {
+        "accuracies": [measured.by_episode for _, measured in found],
+        "class_accuracies": [measured.by_class for _, measured in found],
+        "class_weights": [measured.weights for _, measured in found],
+    }
+    return Outcome(fields, episodes={name: np.stack(a).astype(np.float32) for name, a in arrays.items()})
 
 
 def divided_classes(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -215,8 +221,10 @@ class _FewShotSearch(Search):
 
     def _judge(self, embedded: np.ndarray, classify: Classify) -> float:
         """Mean accuracy in episodes of the held-out classes; settings weigh the same."""
-        means = [accuracies(e, embedded, classify, s.ways).mean() for s, e in self._held_out_episodes()]
-        return float(np.mean(means))
+        assert self.domain is not None
+        labels = self.domain.part.labels[self.val]
+        found = [measure(e, embedded, labels, classify, s.ways) for s, e in self._held_out_episodes()]
+        return float(np.mean([measured.by_episode.mean() for measured in found]))
 
     def _held_out_episodes(self) -> list[tuple[Setting, list[Any]]]:
         if self._episodes is None:

@@ -121,9 +121,13 @@ def test_new_classes_are_told_apart(
     assert fields["status"] == "ok"
     assert outcome.probabilities is None
     assert outcome.episodes is not None
-    assert outcome.episodes.shape == (4, 40)
-    for entry, values in zip(fields["episodes"], outcome.episodes, strict=True):
+    arrays = outcome.episodes
+    assert arrays["accuracies"].shape == (4, 40)
+    assert arrays["class_accuracies"].shape == arrays["class_weights"].shape == (4, NEW)
+    by_class = (arrays["class_accuracies"] * arrays["class_weights"]).sum(axis=1)
+    for entry, values, mean in zip(fields["episodes"], arrays["accuracies"], by_class, strict=True):
         assert entry["accuracy"] == pytest.approx(values.mean(), abs=1e-6)
+        assert entry["accuracy"] == pytest.approx(mean, abs=1e-6)
     assert accuracy(outcome, 4, 1) > 0.45  # chance: a quarter
     assert accuracy(outcome, 4, 5) > accuracy(outcome, 4, 1)
     assert accuracy(outcome, 2, 1) > accuracy(outcome, 4, 1)
@@ -138,9 +142,9 @@ def test_the_same_cell_gives_the_same_numbers(
     one, two = (
         run_few_shot(cell("prototypical", epochs=1), data[0], engine, quiet, domain) for _ in range(2)
     )
-    assert np.array_equal(one.episodes, two.episodes)
+    assert np.array_equal(one.episodes["accuracies"], two.episodes["accuracies"])
     other = run_few_shot(cell("prototypical", epochs=1, seed=1), data[0], engine, quiet, domain)
-    assert not np.array_equal(one.episodes, other.episodes)
+    assert not np.array_equal(one.episodes["accuracies"], other.episodes["accuracies"])
 
 
 @pytest.mark.parametrize("strategy", ["feature_extraction", "nearest_mean"])
