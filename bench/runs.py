@@ -25,7 +25,7 @@ from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair, relation
-from bench.episodes import check_episodes
+from bench.episodes import check_episodes, held_out
 from bench.errors import BenchError, RequestError, did_you_mean, told_of
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
@@ -127,6 +127,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for domain in domains.values():
             for seed in range(plan.seeds if 0 in fractions and not few_shot else 0):
                 domain.divided(seed)
+            for seed in range(plan.seeds if few_shot else 0):
+                held_out(domain, few_shot, seed)
     other = None
     if plan.auxiliary_dataset:
         with told_of("auxiliary_dataset"):

@@ -399,7 +399,8 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
         "one episode.",
         "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
         "class's name. Superclasses with too few classes give no such episodes.",
-        "Tuning: a fifth of the source's classes is held out, drawn for each seed; hyperparameters and the number "
+        "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has fewer "
+        "than five a fifth of its classes; hyperparameters and the number "
         "of epochs are those that are best in episodes of these. The best is trained again on all classes of the "
         "source. Features that are not trained are standardised by images of the source.",
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "

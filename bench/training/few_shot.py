@@ -1,9 +1,9 @@
 """The protocol of a few-shot cell: learn from the classes of a source, tell new classes apart by a few labels each.
 
-All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the classes of
-the source is held out; hyperparameters and the number of epochs are chosen by episodes of these. The winner is
-trained again on all classes of the source and then looks at the new ones, in episodes that are the same for every
-strategy and seed.
+All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the superclasses
+of the source, or of its classes, is held out; hyperparameters and the number of epochs are chosen by episodes of
+these. The winner is trained again on all classes of the source and then looks at the new ones, in episodes that are
+the same for every strategy and seed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,18 @@ import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
 from bench.datasets import Dataset
-from bench.datasets.splits import SHARE
 from bench.domains import SourceDomain
-from bench.episodes import Accuracy, Classes, Setting, measure, new_classes, verification_auc
-from bench.errors import BenchError, RequestError
+from bench.episodes import (
+    Accuracy,
+    Episode,
+    HeldOut,
+    Setting,
+    held_out,
+    measure,
+    new_classes,
+    verification_auc,
+)
+from bench.errors import BenchError
 from bench.plugins import check_unchanged
 from bench.records import Cell
 from bench.training.augmentation import Augmentation
@@ -28,12 +36,8 @@ from bench.training.cell import Outcome, Search
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples, content_key
 from bench.training.fit import CellTask, NotFinite
-from bench.training.seeds import generator
 from strategies import get_strategy
 from strategies.base import Classify, Embedding, Examples, Fitted, Info
-
-JUDGED = 200
-"""Episodes of held-out classes of the source that judge an embedding, of each setting."""
 
 
 def run_few_shot(
@@ -80,12 +84,14 @@ def run_few_shot(
     if reason is not None:
         return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
 
-    rows = train = held_out = np.empty(0, np.int64)
+    rows = nothing = np.empty(0, np.int64)
+    apart = HeldOut(nothing, nothing, {}, [])
     if domain is not None:
         rows = domain.rows
-        train, held_out = divided_classes(domain, cell.seed)
+        apart = held_out(domain, cell.few_shot, cell.seed)
         sizes |= {"n_source": len(rows)}
-    tuned = _FewShotSearch(cell, dataset, network, strategy, info, train, held_out, tick, domain, ())
+    tuned = _FewShotSearch(cell, dataset, network, strategy, info, apart.train, apart.val, tick, domain, ())
+    tuned.episodes = apart.episodes
     try:
         tuned.run()
         tick("refit on all classes of the source")
@@ -127,7 +133,7 @@ def run_few_shot(
     auc = verification_auc(embedded, classes.labels, classes.groups)
     fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
     fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
-    fields["warnings"] = list(final.notes)
+    fields["warnings"] = [*final.notes, *apart.warnings]
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)
     prefix_seconds = sum(tuned.prefixes.values())
@@ -146,19 +152,11 @@ def run_few_shot(
     return Outcome(fields, episodes={name: np.stack(a).astype(np.float32) for name, a in arrays.items()})
 
 
-def divided_classes(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the source to learn from, and those of a fifth of its classes that are held out; both sorted."""
-    labels = domain.part.labels[domain.rows]
-    present, counts = np.unique(labels, return_counts=True)
-    able = present[counts > 1]
-    held_out = generator("held-out classes", domain.dataset.fingerprint, seed).permutation(able)
-    held_out = held_out[: max(2, round(SHARE * len(able)))]
-    apart = np.isin(labels, held_out)
-    return domain.rows[~apart], domain.rows[apart]
-
-
 class _FewShotSearch(Search):
     """The search of a few-shot cell: ``train`` and ``val`` are rows of the source, of different classes."""
+
+    episodes: dict[Setting, list[Episode]]
+    """Of the held-out classes."""
 
     def run(self) -> None:
         if self.domain is None:  # nothing to tune on
@@ -223,33 +221,8 @@ class _FewShotSearch(Search):
         """Mean accuracy in episodes of the held-out classes; settings weigh the same."""
         assert self.domain is not None
         labels = self.domain.part.labels[self.val]
-        found = [measure(e, embedded, labels, classify, s.ways) for s, e in self._held_out_episodes()]
+        found = [measure(e, embedded, labels, classify, s.ways) for s, e in self.episodes.items()]
         return float(np.mean([measured.by_episode.mean() for measured in found]))
-
-    def _held_out_episodes(self) -> list[tuple[Setting, list[Any]]]:
-        if self._episodes is None:
-            domain, few = self.domain, self.cell.few_shot
-            assert domain is not None
-            groups = domain.groups[self.val]
-            classes = Classes(domain.part.labels[self.val], groups, domain.class_names)
-            wanted = {
-                Setting(min(ways, len(classes.able(shots))), shots)
-                for ways in few["ways"]
-                for shots in few["shots"]
-            }
-            able = sorted((s for s in wanted if s.ways > 1), key=lambda s: (s.ways, s.shots))
-            self._episodes = []
-            for setting in able:
-                key = (domain.dataset.fingerprint, self.cell.seed)
-                try:
-                    self._episodes.append((setting, classes.episodes(setting, few["queries"], JUDGED, *key)))
-                except RequestError:  # its groups leave no queries
-                    continue
-            if not self._episodes:
-                raise BenchError("the classes of the source that are held out have too few images to tune on")
-        return self._episodes
-
-    _episodes: list[tuple[Setting, list[Any]]] | None = None
 
 
 class _Embedder:

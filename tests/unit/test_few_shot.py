@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.domains import pair
+from bench.domains import SourceDomain, pair
+from bench.episodes import held_out, superclass
 from bench.errors import RequestError
 from bench.plan import FEW_SHOT_STRATEGIES, load_plan
 from bench.records import Cell
@@ -27,6 +29,7 @@ FLAGS: dict[str, Any] = {
     "seeds": 3,
 }
 EPISODES = {"ways": [2, 3], "shots": [1], "episodes": 10}
+FEW_SHOT: dict[str, Any] = {**EPISODES, "ways": [2], "queries": 5}
 
 
 @pytest.fixture
@@ -139,6 +142,77 @@ def test_groups_of_any_new_image_are_left_out(manifest: Make) -> None:
     # Where only the test part counts, those of the pool stay.
     assert domain.left_out > pair(source, target, classes="any").left_out
     assert domain.class_names == source.class_names
+
+
+def source_of(manifest: Make, new: str, classes: tuple[str, ...], **options: Any) -> SourceDomain:
+    return pair(
+        open_dataset(manifest("held", classes, **options), 16), open_dataset(new, 16), classes="other"
+    )
+
+
+def test_classes_are_held_out_whole(manifest: Make, new: str) -> None:
+    domain = source_of(manifest, new, tuple("defghijk"))
+    found = set()
+    for seed in range(8):
+        apart = held_out(domain, FEW_SHOT, seed)
+        labels = domain.part.labels
+        assert not set(labels[apart.train]) & set(labels[apart.val])
+        assert sorted([*apart.train, *apart.val]) == domain.rows.tolist()
+        assert len(set(labels[apart.val])) == 2
+        found |= set(labels[apart.val])
+    assert len(found) > 2
+
+
+@pytest.mark.parametrize("alphabets", [4, 5, 10])
+def test_whole_superclasses_are_held_out_where_there_are_enough(
+    alphabets: int, manifest: Make, new: str
+) -> None:
+    names = tuple(f"{a}/{i}" for a in range(alphabets) for i in range(3))
+    domain = source_of(manifest, new, names, images=5)
+    for seed in range(4):
+        apart = held_out(domain, FEW_SHOT, seed)
+        learned, kept = (
+            {superclass(domain.class_names[c]) for c in domain.part.labels[rows]}
+            for rows in (apart.train, apart.val)
+        )
+        assert bool(learned & kept) == (alphabets == 4)
+        assert alphabets == 4 or len(kept) == alphabets // 5
+
+
+def test_groups_of_held_out_classes_are_not_learned_from_in_tuning(manifest: Make, new: str) -> None:
+    # A drawer who drew all classes drew the held-out ones too: nothing would be left.
+    domain = source_of(manifest, new, tuple("defgh"), group=lambda i: f"drawer {i}")
+    apart = held_out(domain, FEW_SHOT, 0)
+    assert len(apart.train) + len(apart.val) == len(domain.rows)
+    assert "share groups" in apart.warnings[0]
+    # Some drawers drew one class, and others two.
+    pairs = replace(
+        domain, groups=np.where(np.arange(len(domain.groups)) % 4, np.arange(len(domain.groups)), -1)
+    )
+    apart = held_out(pairs, FEW_SHOT, 0)
+    assert not apart.warnings
+    assert not set(pairs.groups[apart.train]) & set(pairs.groups[apart.val])
+    assert len(apart.train) + len(apart.val) < len(domain.rows)
+
+
+def test_a_source_with_few_images_tunes_with_fewer_shots(manifest: Make, new: str) -> None:
+    domain = source_of(manifest, new, tuple("defg"), images=5)  # four are in the pool
+    apart = held_out(domain, {**FEW_SHOT, "ways": [2], "shots": [1, 5]}, 0)
+    assert {(s.ways, s.shots) for s in apart.episodes} == {(2, 1), (2, 3)}
+    assert "2-way 5-shot; tuning used 2-way 1-shot, 2-way 3-shot" in apart.warnings[0]
+
+
+def test_a_source_that_cannot_tune_is_refused_before_anything_runs(
+    new: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_drawer_a_class(*arguments: Any) -> SourceDomain:
+        domain = pair(*arguments)
+        return replace(domain, groups=domain.part.labels)
+
+    monkeypatch.setattr("bench.runs.pair", one_drawer_a_class)
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
+    with pytest.raises(RequestError, match=r"source_dataset.*held out to tune on"):
+        prepare(load_plan(plan))
 
 
 def test_ways_are_checked_before_anything_runs(new: str, source: str) -> None:
