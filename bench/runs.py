@@ -35,7 +35,7 @@ from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
 from strategies import STRATEGIES, get_strategy, spelled
-from strategies.fixed import Declared
+from strategies.fixed import declared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +101,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     specs = [parse_backbone(text) for text in plan.backbones]
     _check_source(plan, strategies)
     _check_auxiliary(plan, strategies)
+    _check_given(plan, strategies)
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
@@ -145,7 +146,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     for dataset in datasets:
         for spec in specs:
             for name, strategy in strategies.items():
-                once = bool(few_shot) and not strategy.trains
+                searched = declared(strategy, bool(few_shot)).searched - set(strategy.fixed)
+                once = bool(few_shot) and not strategy.trains and not (searched and domains)
                 uses_source = strategy.needs_source or strategy.uses_source
                 uses_source |= bool(few_shot) and strategy.uses_backbone
                 for fraction in sorted(fractions, reverse=True):  # the long ones first: workers end together
@@ -209,6 +211,16 @@ def _check_auxiliary(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
             raise RequestError(field_name, value, f"a strategy that uses it: {', '.join(able)}")
 
 
+def _check_given(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
+    """Refuses hyperparameters that the protocol has no use for."""
+    for text, strategy in strategies.items():
+        known = [*declared(strategy, plan.protocol == "few-shot").values, "auxiliary"]
+        if unused := [name for name in strategy.fixed if name not in known]:
+            names = ", ".join(known[:-1]) or "none"
+            expected = f"hyperparameters that it has in the protocol {plan.protocol}: {names}"
+            raise RequestError("strategy", text, expected, f"There, {unused[0]} would do nothing.")
+
+
 def _check_chosen(strategies: Mapping[str, Strategy], tasks: Mapping[str, tuple[Auxiliary, ...]]) -> None:
     """Refuses a strategy that names an auxiliary task that there is not."""
     names = dict.fromkeys(task.name for mine in tasks.values() for task in mine)
@@ -230,9 +242,8 @@ def _counterparts(strategies: Mapping[str, Strategy]) -> dict[str, str]:
     found = {}
     for text, strategy in strategies.items():
         if strategy.counterpart:
-            declared = Declared()
-            get_strategy(strategy.counterpart).space(declared)
-            fixed = {name: value for name, value in strategy.fixed.items() if name in declared.values}
+            known = declared(get_strategy(strategy.counterpart)).values
+            fixed = {name: value for name, value in strategy.fixed.items() if name in known}
             found[text] = ":".join([strategy.counterpart, *([spelled(fixed)] if fixed else [])])
     return found
 

@@ -393,16 +393,12 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
     """The protocol in plain words, with the settings of this run."""
     lines = [
         "New classes: all classes of the dataset. Nothing is learned or tuned on any of its images, of the pool or "
-        "the test part; the source has none of its classes, and no image in a group with one of its images.",
+        "the test part.",
         "Episodes: some of the new classes, some labelled images of each (shots) and others to be classified. They "
         "are drawn at random, the same for every strategy and seed. No group gives labelled images and others in "
         "one episode.",
         "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
         "class's name. Superclasses with too few classes give no such episodes.",
-        "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has fewer "
-        "than five a fifth of its classes; hyperparameters and the number "
-        "of epochs are those that are best in episodes of these. The best is trained again on all classes of the "
-        "source. Features that are not trained are standardised by images of the source.",
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
         "Episodes reuse the same images, so more of them do not narrow an interval: more classes do. What neither "
         "trains nor tunes anything is the same for all seeds and runs once.",
@@ -414,9 +410,18 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
     source = run_info.get("source_dataset") or {}
     if source:
         left = sum(target["left_out"] for target in source.get("targets", {}).values())
+        lines += [
+            f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled images of other "
+            f"classes; {words.count(left)} of them were left out for images of the new classes that they share a "
+            "group with.",
+            "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has "
+            "fewer than five a fifth of its classes; hyperparameters and the number of epochs are those that are "
+            "best in episodes of these. The best is trained again on all classes of the source. Features that are "
+            "not trained are standardised by images of the source.",
+        ]
+    else:
         lines.append(
-            f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled images; "
-            f"{words.count(left)} of them were left out for images of the new classes that they share a group with."
+            "Tuning: there is no source, so nothing was trained, and hyperparameters are the defaults."
         )
     if records:
         cell, few = records[0].cell, records[0].cell["few_shot"]

@@ -21,6 +21,7 @@ from reports.few_shot import (
     Shares,
     decided,
     few_shot_answers,
+    few_shot_method,
     few_shot_tables,
     is_few_shot,
     measurements,
@@ -261,6 +262,15 @@ def test_a_notebook_shows_it(tmp_path: Path) -> None:
     shown = fragment(made(tmp_path), tmp_path)
     assert "20-way 1-shot" in shown
     assert "85.0%" in shown
+
+
+def test_without_a_source_nothing_is_said_to_be_tuned(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    assert "there is no source" in " ".join(few_shot_method(records, {}))
+    source = {"name": "old", "n": 100, "targets": {"ab": {"left_out": 3}}}
+    with_source = " ".join(few_shot_method(records, {"source_dataset": source}))
+    assert "held out whole" in with_source
+    assert "there is no source" not in with_source
 
 
 def test_other_commands_refuse_it(tmp_path: Path) -> None:

@@ -98,16 +98,46 @@ def test_mistakes_are_told(changes: dict[str, Any], message: str) -> None:
         load_plan({"datasets": ["digits"], **changes})
 
 
-def test_what_trains_runs_with_each_seed_and_the_rest_once(new: str, source: str) -> None:
+def test_what_trains_or_searches_runs_with_each_seed_and_the_rest_once(new: str, source: str) -> None:
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
+    given = ["nearest_mean", "logistic:penalty=0.01"]
+    cells = prepare(load_plan({**plan, "strategies": [*FEW_SHOT_STRATEGIES, *given]})).cells
+    once = {cell.strategy for cell in cells} - {cell.strategy for cell in cells if cell.seed}
+    assert once == {"nearest_pixel", *given}
+    assert all(
+        len([c for c in cells if c.strategy == name]) == 3 for name in {"siamese", "feature_extraction"}
+    )
+    # Without a source there is nothing to choose on.
+    alone = prepare(load_plan({**plan, "source_dataset": "", "strategies": ["feature_extraction"]})).cells
+    assert [cell.seed for cell in alone] == [0]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "given", "message"),
+    [
+        (
+            "fractions",
+            "feature_extraction:penalty=0.1",
+            "learning_rate, weight_decay.*penalty would do nothing",
+        ),
+        (
+            "few-shot",
+            "feature_extraction:learning_rate=0.1",
+            "few-shot: penalty.*learning_rate would do nothing",
+        ),
+    ],
+)
+def test_hyperparameters_of_the_other_protocol_are_refused(
+    protocol: str, given: str, message: str, new: str
+) -> None:
+    plan = {"datasets": [new], **FLAGS, "protocol": protocol, "strategies": [given]}
+    with pytest.raises(RequestError, match=message):
+        prepare(load_plan(plan))
+
+
+def test_cells_hold_the_protocol(new: str, source: str) -> None:
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
     cells = prepare(load_plan(plan)).cells
-    seeds = {name: sorted(c.seed for c in cells if c.strategy == name) for name in FEW_SHOT_STRATEGIES}
-    assert seeds == {
-        "nearest_pixel": [0],
-        "feature_extraction": [0],
-        "siamese": [0, 1, 2],
-        "prototypical": [0, 1, 2],
-    }
     pixel = next(c for c in cells if c.strategy == "nearest_pixel")
     assert not pixel.source_fingerprint  # it would be the same with any
     assert all(c.source_fingerprint for c in cells if c is not pixel)
