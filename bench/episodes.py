@@ -10,7 +10,7 @@ it is of as few groups as possible, of one drawer with one shot.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,7 @@ class Classes:
             raise RequestError(
                 "few_shot.ways",
                 setting.ways,
-                f"at most the {able} classes that have more than {setting.shots} images, in two groups or more",
+                f"at most the {able} classes that have more than {_images(setting.shots)}, in two groups or more",
             )
         rng = generator("episodes", setting, queries, *seed)
         return [self._episode(setting, pools, queries, rng) for _ in range(count)]
@@ -170,6 +170,17 @@ def new_classes(dataset: Dataset) -> Classes:
     )
 
 
+def findings_of_new(dataset: Dataset) -> Dataset:
+    """The dataset with findings that fit: where all classes are new, no image is learned from or has to test."""
+    meet = "that is learned from", "of the rest: labelled and to be classified, they may meet in one episode"
+    findings = [
+        replace(finding, text=finding.text.replace(*meet)) if "_across_splits" in finding.kind else finding
+        for finding in dataset.findings
+        if finding.kind != "classes_without_test"
+    ]
+    return replace(dataset, findings=tuple(findings))
+
+
 def check_episodes(
     dataset: Dataset, ways: Sequence[int], shots: Sequence[int], episodes: int, queries: int
 ) -> None:
@@ -179,6 +190,7 @@ def check_episodes(
         RequestError: see ``Classes.episodes``.
     """
     classes = new_classes(dataset)
+    _check_counts(dataset, classes, ways, shots)
     for setting in classes.settings(ways, shots):
         classes.episodes(setting, queries, min(episodes, CHECKED), dataset.fingerprint)
 
@@ -294,6 +306,34 @@ def _untunable(domain: SourceDomain) -> RequestError:
 def superclass(name: str) -> str:
     """What stands before the last ``/`` of a class's name; empty if there is none."""
     return name.rpartition("/")[0]
+
+
+def _check_counts(dataset: Dataset, classes: Classes, ways: Sequence[int], shots: Sequence[int]) -> None:
+    """Refuses more ways than there are classes, and more shots than so many of them have."""
+    able = [len(classes.able(count)) for count in range(max(shots) + 1)]
+    if max(ways) > able[1]:
+        fewer = ",".join(map(str, sorted({min(count, able[1]) for count in ways})))
+        raise RequestError(
+            "few_shot.ways",
+            max(ways),
+            f"at most the {able[1]} classes of {dataset.name} that have more than {_images(1)}, in two groups or "
+            "more",
+            f"Give --ways {fewer}." if able[1] > 1 else "",
+        )
+    if max(ways) > (enough := able[max(shots)]):
+        most = max(count for count, number in enumerate(able) if count and number >= max(ways))
+        fewer = ",".join(map(str, sorted({min(count, most) for count in shots})))
+        raise RequestError(
+            "few_shot.shots",
+            max(shots),
+            f"at most {most}: {dataset.name} has only {enough} classes with more than {_images(max(shots))}, in "
+            f"two groups or more, and {max(ways)} ways need as many",
+            f"Give --shots {fewer}, or fewer ways.",
+        )
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair, relation
-from bench.episodes import check_episodes, held_out
+from bench.episodes import check_episodes, findings_of_new, held_out
 from bench.errors import BenchError, RequestError, did_you_mean, told_of
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
@@ -141,6 +141,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     texts = [spec.weights for spec in specs if uses_weights and spec.weights.startswith(PREFIX)]
     sources = [read_source(text) for text in dict.fromkeys(texts)]
     datasets = [with_leakage(dataset, sources, plan.image_size, plan.resizing, say) for dataset in datasets]
+    if few_shot:
+        datasets = [findings_of_new(dataset) for dataset in datasets]
 
     cells: dict[str, Cell] = {}
     for dataset in datasets:
@@ -160,7 +162,9 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                             mine = chosen(tasks[dataset.fingerprint], _auxiliary_of(strategy))
                             cell = with_auxiliary(cell, mine)
                         cells.setdefault(cell.id, cell)
-    notes = [line for d in datasets if domains for line in description(domains[d.fingerprint], d)]
+    notes = [
+        line for d in datasets if domains for line in description(domains[d.fingerprint], d, bool(few_shot))
+    ]
     notes += [line for d in datasets for line in auxiliary_description(tasks[d.fingerprint], d)]
     notes += _without_counterpart(strategies)
     if plan.tuning.algorithm == "hyperband":

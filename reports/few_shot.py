@@ -33,7 +33,7 @@ FLOOR = "nearest_pixel"
 
 CSV_COLUMNS = (
     "cell_id", "dataset", "backbone", "weights", "strategy", "seed", "ways", "shots", "scope", "episodes",
-    "accuracy", "deviation", "verification_auc",
+    "accuracy", "deviation", "verification_auc", "total_seconds",
 )  # fmt: skip
 """Of ``few_shot.csv``: one row a cell and setting."""
 
@@ -326,13 +326,16 @@ def few_shot_tables(found: Sequence[Measurement]) -> list[dict[str, Any]]:
             first = next(iter(of_place.values()))
             auc = first.verification
             same = {"main": f"{auc:.3f}" if math.isfinite(auc) else "–", "sub": "", "best": False}
-            rows.append((place[0], words.capital(_who(first, several)), [*cells, same]))
+            cost = {"main": words.duration(first.seconds), "sub": "", "best": False}
+            rows.append((place[0], words.capital(_who(first, several)), [*cells, same, cost]))
         chance = [{"main": words.percent(1 / ways), "sub": "", "best": False} for _, ways, _ in settings]
-        rows.append(("chance", "Chance", [*chance, {"main": "0.500", "sub": "", "best": False}]))
+        rows.append(
+            ("chance", "Chance", [*chance, *({"main": x, "sub": "", "best": False} for x in ("0.500", "–"))])
+        )
         tables.append(
             {
                 "title": words.clean(dataset, 60),
-                "columns": [*map(setting_title, settings), "same or not (AUC)"],
+                "columns": [*map(setting_title, settings), "same or not (AUC)", "to tune and train"],
                 "rows": rows,
             }
         )
@@ -364,6 +367,7 @@ def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
             **entry,
             "episodes": record.cell["few_shot"]["episodes"],
             "verification_auc": record.metrics.get("verification_auc", math.nan),
+            "total_seconds": record.costs.get("total_seconds"),
         }
         for record in records
         for entry in record.episodes
@@ -396,7 +400,7 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
         "the test part.",
         "Episodes: some of the new classes, some labelled images of each (shots) and others to be classified. They "
         "are drawn at random, the same for every strategy and seed. No group gives labelled images and others in "
-        "one episode.",
+        "one episode, and the labelled images of a class come from as few groups as possible.",
         "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
         "class's name. Superclasses with too few classes give no such episodes.",
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
@@ -406,6 +410,7 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
         f"(Holm); below {MINIMUM_SEEDS} seeds nothing is claimed.",
         "Same or not: the chance that two images of one new class are nearer to each other than two images of two "
         "classes, over pairs of images of different groups.",
+        "Cost: seconds to tune and train once (the median seed) on the machine of the run.",
     ]
     source = run_info.get("source_dataset") or {}
     if source:

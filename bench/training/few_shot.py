@@ -9,8 +9,10 @@ the same for every strategy and seed.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,11 +114,12 @@ def run_few_shot(
         return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
 
     found: list[tuple[Setting, Accuracy]] = []
+    classify = partial(strategy.classify, hp=tuned.best_hp)
     few = cell.few_shot
     for setting in classes.settings(few["ways"], few["shots"]):
         tick(f"{few['episodes']} episodes: {setting.text}")
         episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)
-        measured = measure(episodes, embedded, classes.labels, tuned.classify, setting.ways)
+        measured = measure(episodes, embedded, classes.labels, classify, setting.ways)
         found.append((setting, measured))
 
     fields = {"status": "ok", **sizes, **tuned.fields()}
@@ -168,17 +171,16 @@ class _FewShotSearch(Search):
         self.strategy.few_shot_space(space)
 
     def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
-        def classify(support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
-            return self.strategy.classify(support, labels, queries, ways, hp)
-
         embedding = self.strategy.embed(task, hp)
         assert task.val is not None
+        start = time.perf_counter()
         embedded = embedding.embed(task.val)
         if not np.isfinite(embedded).all():
             error = NotFinite("the features are not finite")
             error.seconds, error.prefixes = embedding.seconds, embedding.prefixes
             raise error
-        right = self._judge(embedded, classify)
+        right = self._judge(embedded, partial(self.strategy.classify, hp=hp))
+        embedding.seconds += time.perf_counter() - start
         return embedding.fitted(_Embedder(embedding)), right, {"val_accuracy": right}
 
     def embedding(self, rows: np.ndarray) -> Embedding:
@@ -188,10 +190,6 @@ class _FewShotSearch(Search):
             task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
         task.head = self.head(self.best_hp)
         return self.strategy.embed(task, self.best_hp)
-
-    def classify(self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
-        """As the chosen hyperparameters say."""
-        return self.strategy.classify(support, labels, queries, ways, self.best_hp)
 
     def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
         domain, nothing = self.domain, self.examples("pool", np.empty(0, np.int64))

@@ -162,6 +162,7 @@ def test_frozen_features_are_tuned_on_the_source_alone(
     assert outcome.fields["status"] == "ok"
     assert outcome.fields["costs"]["trainable_params"] == 0
     assert accuracy(outcome, 4, 5) > 0.3
+    assert outcome.fields["costs"]["total_seconds"] > 0  # judging takes time too
     assert len(outcome.fields["trials"]) == (2 if strategy == "feature_extraction" else 1)
     alone = run_few_shot(cell(strategy, **changes, source_fingerprint=""), new, engine, quiet, None)
     assert alone.fields["status"] == "ok"
@@ -227,6 +228,34 @@ def test_as_plain_classifiers_of_all_labels(
     assert np.allclose(outcome.probabilities.sum(axis=1), 1, atol=1e-5)
     assert outcome.fields["metrics"]["accuracy"] > 0.6
     assert outcome.fields["n_train"] + outcome.fields["n_val"] == len(new.pool.ids)
+
+
+def test_statistics_are_those_of_the_images_that_are_told_apart(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.training.programs import Program
+
+    seen: list[np.ndarray] = []
+
+    def spy(self: Any, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
+        seen.append(batch(np.arange(count))[0])
+
+    monkeypatch.setattr(Program, "reestimate", spy)
+    new, old = data
+    whole = cell("prototypical", fraction=1.0, few_shot={}, epochs=1)
+    run_cell(whole, new, engine, 1.0, quiet, domain=pair(old, new, classes="any"))
+    pool = {image.tobytes() for image in np.asarray(new.pool.images).astype(np.float32)}
+    assert len(seen[-1]) == len(new.pool.ids)
+    assert {image.tobytes() for images in seen for image in images} <= pool
+
+
+def test_nearest_pixels_are_as_large_as_what_they_keep(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    whole = replace(cell("nearest_pixel", fraction=1.0, source_fingerprint=""), few_shot={}, backbone="")
+    costs = run_cell(whole, data[0], engine, None, quiet).fields["costs"]
+    assert costs["params"] == len(data[0].pool.ids) * SIZE**2
+    assert costs["inference_ms_per_image"] is None
 
 
 def test_with_an_image_a_class_and_no_source_it_is_skipped(

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.domains import SourceDomain, pair
-from bench.episodes import held_out, superclass
+from bench.datasets.findings import Finding
+from bench.domains import SourceDomain, description, pair
+from bench.episodes import findings_of_new, held_out, superclass
 from bench.errors import RequestError
 from bench.plan import FEW_SHOT_STRATEGIES, load_plan
 from bench.records import Cell
@@ -249,6 +250,47 @@ def test_ways_are_checked_before_anything_runs(new: str, source: str) -> None:
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": {**EPISODES, "ways": [4]}}
     with pytest.raises(RequestError, match="at most the 3 classes"):
         prepare(load_plan(plan))
+
+
+def test_too_many_ways_or_shots_come_with_a_remedy(new: str) -> None:
+    plan = {"datasets": [new], **FLAGS}
+    with pytest.raises(
+        RequestError, match=r"few_shot.ways.*20.*the 3 classes of list .* 1 image,.*--ways 3\."
+    ):
+        prepare(load_plan(plan))
+    with pytest.raises(
+        RequestError, match=r"few_shot.shots.*9.*at most 7: list has only 0 classes.*--shots 1,7"
+    ):
+        prepare(load_plan({**plan, "few_shot": {"ways": [2], "shots": [1, 9]}}))
+
+
+@pytest.mark.parametrize("given", [["--protocol", "few-shot"], ["--set", "protocol=few-shot"]])
+def test_it_asks_for_a_dataset(given: list[str]) -> None:
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    error = CliRunner().invoke(app, ["plan", *given]).exception
+    assert isinstance(error, RequestError)
+    assert "--dataset" in str(error)
+    assert "--source-dataset" in str(error)
+
+
+def test_no_alert_speaks_of_new_images_that_are_learned_from(new: str) -> None:
+    across = Finding("identical_across_splits", "validity", "3 of 9 test images with the very pixels of an image "
+                     "that is learned from.")  # fmt: skip
+    untested = Finding("classes_without_test", "validity", "1 of 3 classes have no test image.")
+    dataset = replace(open_dataset(new, 16), findings=(across, untested))
+    (found,) = findings_of_new(dataset).findings
+    assert "learned" not in found.text
+    assert "may meet in one episode" in found.text
+
+
+def test_what_is_left_out_of_a_source_is_said_of_all_new_images(manifest: Make) -> None:
+    target = open_dataset(manifest("new", ("a", "b", "c"), lambda i: f"drawer {i}"), 16)
+    source = open_dataset(manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), 16)
+    (text,) = description(pair(source, target, classes="other"), target, whole=True)
+    assert "in a group with images of" in text
 
 
 def test_strategies_that_cannot_are_refused(new: str, source: str) -> None:
