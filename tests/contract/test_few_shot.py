@@ -162,7 +162,7 @@ def test_frozen_features_are_tuned_on_the_source_alone(
     assert outcome.fields["status"] == "ok"
     assert outcome.fields["costs"]["trainable_params"] == 0
     assert accuracy(outcome, 4, 5) > 0.3
-    assert outcome.fields["costs"]["total_seconds"] > 0  # judging takes time too
+    assert all(trial["seconds"] > 0 for trial in outcome.fields["trials"])  # judging takes time
     assert len(outcome.fields["trials"]) == (2 if strategy == "feature_extraction" else 1)
     alone = run_few_shot(cell(strategy, **changes, source_fingerprint=""), new, engine, quiet, None)
     assert alone.fields["status"] == "ok"
