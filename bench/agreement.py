@@ -82,8 +82,12 @@ def find_run(ranking: Ranking, directory: Path | None = None, runs: Path = Path(
     """
     if directory is not None:
         run = load(directory)
-        if not any(record.cell["fingerprint"] == ranking.fingerprint for record in run.records):
-            raise RequestError("against", str(directory), f"a run on the dataset {ranking.name}")
+        if not any(
+            record.cell["fingerprint"] == ranking.fingerprint and not record.cell.get("few_shot")
+            for record in run.records
+        ):
+            expected = f"a run on the dataset {ranking.name}, not of the few-shot protocol"
+            raise RequestError("against", str(directory), expected)
         return run
     found: list[tuple[int, str, Run]] = []
     for path in sorted(runs.glob("*/run.json")):
@@ -148,7 +152,10 @@ def _measured(ranking: Ranking, run: Run) -> dict[str, dict[str, float]]:
     records = [
         r
         for r in run.records
-        if r.status == "ok" and r.cell["fingerprint"] == ranking.fingerprint and r.cell["weights"]
+        if r.status == "ok"
+        and r.cell["fingerprint"] == ranking.fingerprint
+        and r.cell["weights"]
+        and not r.cell.get("few_shot")  # its episodes say nothing of all classes at once
     ]
     largest = max((record.cell["fraction"] for record in records), default=0.0)
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 50
 """To draw an episode in which every class has queries."""
-CHECKED = 20
-"""Episodes that are drawn before a run."""
 JUDGED = 200
 """Episodes of held-out classes of the source that judge an embedding, of each setting."""
 LEAST_SUPERCLASSES = 5
@@ -184,7 +182,8 @@ def findings_of_new(dataset: Dataset) -> Dataset:
 def check_episodes(
     dataset: Dataset, ways: Sequence[int], shots: Sequence[int], episodes: int, queries: int
 ) -> None:
-    """Finds out before a run whether its episodes can be drawn.
+    """Finds out before a run whether its episodes can be drawn: all of them, since a group may stand in the way of
+    the last one only.
 
     Raises:
         RequestError: see ``Classes.episodes``.
@@ -192,7 +191,7 @@ def check_episodes(
     classes = new_classes(dataset)
     _check_counts(dataset, classes, ways, shots)
     for setting in classes.settings(ways, shots):
-        classes.episodes(setting, queries, min(episodes, CHECKED), dataset.fingerprint)
+        classes.episodes(setting, queries, episodes, dataset.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -227,11 +226,11 @@ def held_out(domain: SourceDomain, few_shot: dict[str, Any], seed: int) -> HeldO
     """
     train, val, warnings = _divided(domain, seed)
     classes = Classes(domain.part.labels[val], domain.groups[val], domain.class_names)
-    asked = {Setting(ways, shots) for ways in few_shot["ways"] for shots in few_shot["shots"]}
+    asked = [Setting(ways, shots) for ways in few_shot["ways"] for shots in few_shot["shots"]]
     found: dict[Setting, list[Episode]] = {}
     for setting in asked:
         found |= _nearest_episodes(domain, classes, setting, few_shot["queries"], seed)
-    if missing := asked - set(found):
+    if missing := set(asked) - set(found):
         warnings.append(
             f"The classes of {domain.dataset.name} that are held out for tuning are too few, or have too few "
             f"images, for episodes of {_listed(missing)}; tuning used {_listed(found)}."

@@ -84,6 +84,7 @@ class Forecast:
             cell.image_size,
             cell.head,
             cell.batch_size,
+            bool(cell.few_shot),
         ]
         return digest(
             [*kind, cell.backend, cell.precision, cell.threads, platform.node(), platform.machine()]

@@ -254,18 +254,33 @@ def resolve(
         The plan with all backbones named, and the content of ``ranking.json``; None if there was nothing to choose.
 
     Raises:
-        RequestError: see ``rank_plan``.
+        RequestError: see ``rank_plan``, or there is nothing that may be ranked.
     """
     if plan.auto is None:
         return plan, None
     asked = {"backbones": plan.backbones, "ranking": plan.ranking.model_dump(mode="json")}
     content = store.read_ranking()
     if content.get("asked") != asked:
-        rankings = rank_plan(plan, runs, say)
+        rankings = rank_plan(_ranked_by(plan), runs, say)
         chosen = choose(rankings, plan.auto, plan.named)
         content = {"asked": asked, "chosen": chosen, "rankings": [ranking.to_json() for ranking in rankings]}
     say(f"{AUTO}:{plan.auto} takes {', '.join(map(short_backbone, content['chosen']))}")
     return plan.model_copy(update={"backbones": content["chosen"]}), content
+
+
+def _ranked_by(plan: Plan) -> Plan:
+    """The plan whose datasets say which backbones are best: with new classes those of the source, as nothing may be
+    chosen by the labels of the new ones."""
+    if plan.protocol != "few-shot":
+        return plan
+    if not plan.source_dataset:
+        raise RequestError(
+            "backbones",
+            f"{AUTO}:{plan.auto}",
+            "backbones that are named, or a source dataset (--source-dataset) to rank them on",
+            "By the labels of new classes nothing may be chosen.",
+        )
+    return plan.model_copy(update={"datasets": [plan.source_dataset]})
 
 
 def _find_others(

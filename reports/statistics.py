@@ -370,8 +370,9 @@ def compare_pairs(
         verdict = _verdict(mean, half, region)
         verdict = "undecided" if verdict in ("better", "worse") and not significant else verdict
         needed = spread.needed(mean, region, level) if verdict == "undecided" else (None, None)
+        low, high = max(-1.0, mean - half), min(1.0, mean + half)  # with few seeds in a large family
         found[place] = Comparison(
-            candidate, spread.seeds, paired, mean, mean - half, mean + half, adjusted, verdict, *needed
+            candidate, spread.seeds, paired, mean, low, high, adjusted, verdict, *needed
         )
         steps += significant
     return [found[place] for place in range(len(pairs))]

@@ -529,7 +529,8 @@ def test_mixed_precision(subject: Subject) -> None:
         weights = resolve_weights(spec, subject.size)
         mixed = replace(subject, network=Network(spec, subject.size, weights, threads=1))
         assert [*values(mixed.model.weights).values()] == [*before.values()]
-        assert {v.dtype for v in mixed.model.weights} == {"float32"}
+        # A normalisation layer counts its images in whole numbers.
+        assert {v.dtype for v in mixed.model.weights} - {"int64"} == {"float32"}
         assert mixed.model.output.dtype == "bfloat16"
         images = subject.images[:2]
         below, above = split(mixed.model, mixed.cuts[len(mixed.cuts) // 2])

@@ -127,6 +127,13 @@ def test_only_seeds_that_both_have_are_compared(tmp_path: Path) -> None:
     assert decision.claim == "undecided"
 
 
+def test_no_interval_leaves_what_differences_can_be() -> None:
+    strategies = {f"s{i}": [0.5 + i / 100, 0.7, 0.9 - i / 50] for i in range(20)}
+    for comparison in _run(None, strategies)[0].comparisons:
+        assert -1 <= comparison.low < comparison.high <= 1
+        assert comparison.verdict == "undecided"
+
+
 def test_holm_widens_intervals_with_the_family(tmp_path: Path) -> None:
     (decision,) = _run(
         tmp_path,

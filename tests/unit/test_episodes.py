@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.episodes import Classes, Setting, measure, superclass, verification_auc
+from bench.episodes import Classes, Setting, check_episodes, measure, superclass, verification_auc
 from bench.errors import RequestError
 from strategies.metric import nearest_prototype
 
@@ -95,6 +97,18 @@ def test_groups_that_leave_no_queries_are_refused() -> None:
     assert more.able(2) == nested.able(2) == [0, 1]
     with pytest.raises(RequestError, match="no image in a group without support"):
         nested.episodes(Setting(2, 2), 1, 5, "a")
+
+
+def test_all_episodes_are_drawn_before_anything_runs() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(20).repeat(4)
+    groups = np.concatenate([rng.choice(8, 2, replace=False).repeat(2) for _ in range(20)])
+    part = SimpleNamespace(labels=labels, groups=groups)
+    empty = SimpleNamespace(labels=labels[:0], groups=groups[:0])
+    data: Any = SimpleNamespace(pool=part, test=empty, class_names=[*map(str, range(20))], fingerprint="f")
+    check_episodes(data, [7], [1], episodes=20, queries=5)
+    with pytest.raises(RequestError, match="no image in a group without support"):
+        check_episodes(data, [7], [1], episodes=1000, queries=5)
 
 
 def test_accuracy_is_the_share_of_right_queries(characters: Classes) -> None:

@@ -229,7 +229,10 @@ def test_groups_of_held_out_classes_are_not_learned_from_in_tuning(manifest: Mak
 def test_a_source_with_few_images_tunes_with_fewer_shots(manifest: Make, new: str) -> None:
     domain = source_of(manifest, new, tuple("defg"), images=5)  # four are in the pool
     apart = held_out(domain, {**FEW_SHOT, "ways": [2], "shots": [1, 5]}, 0)
-    assert {(s.ways, s.shots) for s in apart.episodes} == {(2, 1), (2, 3)}
+    assert [(s.ways, s.shots) for s in apart.episodes] == [
+        (2, 1),
+        (2, 3),
+    ]  # in one order, whatever the process
     assert "2-way 5-shot; tuning used 2-way 1-shot, 2-way 3-shot" in apart.warnings[0]
 
 

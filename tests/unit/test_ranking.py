@@ -406,6 +406,30 @@ def test_a_run_without_auto_has_no_ranking(machine: dict[str, Any], tmp_path: Pa
     assert "Why these backbones?" not in (result.directory / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_report")
+def test_labels_of_new_classes_choose_no_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked = []
+
+    def fake(plan: Any, *rest: Any) -> list[Ranking]:
+        ranked.extend(plan.datasets)
+        return [ranking_of("Xception", "VGG16", "MobileNet")]
+
+    monkeypatch.setattr(ranking_module, "rank_plan", fake)
+    content = {"datasets": ["new.csv"], "backbones": ["auto:2"], "protocol": "few-shot", "image_size": 32}
+    store = Store(tmp_path / "out")
+    plan, chosen = ranking_module.resolve(
+        load_plan({**content, "source_dataset": "others.csv"}),
+        store,
+        None,  # type: ignore[arg-type]
+    )
+    assert ranked == ["others.csv"]
+    assert plan.datasets == ["new.csv"]
+    assert chosen is not None
+    assert plan.backbones == chosen["chosen"] == ["Xception", "VGG16"]
+    with pytest.raises(RequestError, match=r"backbones: received .auto:2.; expected .*--source-dataset"):
+        ranking_module.resolve(load_plan(content), store, None)  # type: ignore[arg-type]
+
+
 # --------------------------------------------------------------------------------------------- agreement
 
 
@@ -466,6 +490,19 @@ def test_a_ranking_is_compared_with_a_run(tmp_path: Path) -> None:
     assert by["feature_extraction", "logme"].spearman is None  # all equal
     assert agrees.remarks == ()
     json.dumps(agrees.to_json(), allow_nan=False)
+
+
+def test_a_few_shot_run_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    ranking = ranking_of("Xception", "VGG16", "MobileNet")
+    path = measured(
+        tmp_path / "few", {"feature_extraction": {"Xception": 0.5}}, few_shot={"ways": [5], "shots": [1]}
+    )
+    for cell in (path / "cells").glob("*.json"):
+        content = json.loads(cell.read_text())
+        cell.write_text(json.dumps({**content, "metrics": {}}))
+    assert find_run(ranking, runs=tmp_path) is None
+    with pytest.raises(RequestError, match="few-shot"):
+        find_run(ranking, path)
 
 
 def test_the_run_to_compare_with_is_found(tmp_path: Path) -> None:
