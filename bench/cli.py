@@ -514,6 +514,12 @@ def _plan(
 
     settings = [parse_assignment(text) for text in assignments or []]
     names_data = dataset or any(key == "datasets" for key, _ in settings)
+    protocol = dict([("protocol", few_shot["protocol"]), *settings])["protocol"]
+    if protocol == "few-shot" and not (plan or names_data):
+        remedy = "--source-dataset gives labelled images of other classes, to learn from."
+        raise RequestError(
+            "dataset", "nothing", "--dataset D, all of whose classes are new, for few-shot", remedy
+        )
     content: dict[str, Any] = read_toml(Path(plan)) if plan else {} if names_data else dict(QUICKSTART)
     flags: dict[str, Any] = {
         "datasets": dataset or None,

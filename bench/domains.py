@@ -167,8 +167,14 @@ def beside(
     )
 
 
-def description(domain: SourceDomain, target: Dataset) -> list[str]:
-    """What was decided, as sentences for a reader."""
+def description(domain: SourceDomain, target: Dataset, whole: bool = False) -> list[str]:
+    """What was decided, as sentences for a reader.
+
+    Args:
+        domain: as it stands to the target.
+        target: the dataset.
+        whole: whether all images of the target are kept apart, and not only those of its test part.
+    """
     source, said = domain.dataset.name, []
     if domain.grouping == "names":
         share = _shared_names((domain.part, target.pool, target.test))
@@ -178,8 +184,8 @@ def description(domain: SourceDomain, target: Dataset) -> list[str]:
         )
     if domain.left_out:
         said.append(
-            f"{domain.left_out:,} of {len(domain.groups):,} images of the source {source} are in a group with test "
-            f"images of {target.name}, or the same image, and are not learned from."
+            f"{domain.left_out:,} of {len(domain.groups):,} images of the source {source} are in a group with "
+            f"{'' if whole else 'test '}images of {target.name}, or the same image, and are not learned from."
         )
     return said
 

@@ -25,7 +25,7 @@ from bench.datasets import Dataset, cached_dataset, canonical_spec, open_dataset
 from bench.datasets.source import shown
 from bench.datasets.splits import check_fraction
 from bench.domains import SourceDomain, description, pair, relation
-from bench.episodes import check_episodes
+from bench.episodes import check_episodes, findings_of_new, held_out
 from bench.errors import BenchError, RequestError, did_you_mean, told_of
 from bench.files import cache_dir, digest, locked, write_atomic
 from bench.forecast import Forecast
@@ -35,7 +35,7 @@ from bench.plan import Report as ReportSettings
 from bench.records import AGAIN, FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.store import Shard, Store
 from strategies import STRATEGIES, get_strategy, spelled
-from strategies.fixed import Declared
+from strategies.fixed import declared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +101,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     specs = [parse_backbone(text) for text in plan.backbones]
     _check_source(plan, strategies)
     _check_auxiliary(plan, strategies)
+    _check_given(plan, strategies)
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
@@ -127,6 +128,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         for domain in domains.values():
             for seed in range(plan.seeds if 0 in fractions and not few_shot else 0):
                 domain.divided(seed)
+            for seed in range(plan.seeds if few_shot else 0):
+                held_out(domain, few_shot, seed)
     other = None
     if plan.auxiliary_dataset:
         with told_of("auxiliary_dataset"):
@@ -138,12 +141,15 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     texts = [spec.weights for spec in specs if uses_weights and spec.weights.startswith(PREFIX)]
     sources = [read_source(text) for text in dict.fromkeys(texts)]
     datasets = [with_leakage(dataset, sources, plan.image_size, plan.resizing, say) for dataset in datasets]
+    if few_shot:
+        datasets = [findings_of_new(dataset) for dataset in datasets]
 
     cells: dict[str, Cell] = {}
     for dataset in datasets:
         for spec in specs:
             for name, strategy in strategies.items():
-                once = bool(few_shot) and not strategy.trains
+                searched = declared(strategy, bool(few_shot)).searched - set(strategy.fixed)
+                once = bool(few_shot) and not strategy.trains and not (searched and domains)
                 uses_source = strategy.needs_source or strategy.uses_source
                 uses_source |= bool(few_shot) and strategy.uses_backbone
                 for fraction in sorted(fractions, reverse=True):  # the long ones first: workers end together
@@ -156,7 +162,9 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                             mine = chosen(tasks[dataset.fingerprint], _auxiliary_of(strategy))
                             cell = with_auxiliary(cell, mine)
                         cells.setdefault(cell.id, cell)
-    notes = [line for d in datasets if domains for line in description(domains[d.fingerprint], d)]
+    notes = [
+        line for d in datasets if domains for line in description(domains[d.fingerprint], d, bool(few_shot))
+    ]
     notes += [line for d in datasets for line in auxiliary_description(tasks[d.fingerprint], d)]
     notes += _without_counterpart(strategies)
     if plan.tuning.algorithm == "hyperband":
@@ -207,6 +215,16 @@ def _check_auxiliary(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
             raise RequestError(field_name, value, f"a strategy that uses it: {', '.join(able)}")
 
 
+def _check_given(plan: Plan, strategies: Mapping[str, Strategy]) -> None:
+    """Refuses hyperparameters that the protocol has no use for."""
+    for text, strategy in strategies.items():
+        known = [*declared(strategy, plan.protocol == "few-shot").values, "auxiliary"]
+        if unused := [name for name in strategy.fixed if name not in known]:
+            names = ", ".join(known[:-1]) or "none"
+            expected = f"hyperparameters that it has in the protocol {plan.protocol}: {names}"
+            raise RequestError("strategy", text, expected, f"There, {unused[0]} would do nothing.")
+
+
 def _check_chosen(strategies: Mapping[str, Strategy], tasks: Mapping[str, tuple[Auxiliary, ...]]) -> None:
     """Refuses a strategy that names an auxiliary task that there is not."""
     names = dict.fromkeys(task.name for mine in tasks.values() for task in mine)
@@ -228,9 +246,8 @@ def _counterparts(strategies: Mapping[str, Strategy]) -> dict[str, str]:
     found = {}
     for text, strategy in strategies.items():
         if strategy.counterpart:
-            declared = Declared()
-            get_strategy(strategy.counterpart).space(declared)
-            fixed = {name: value for name, value in strategy.fixed.items() if name in declared.values}
+            known = declared(get_strategy(strategy.counterpart)).values
+            fixed = {name: value for name, value in strategy.fixed.items() if name in known}
             found[text] = ":".join([strategy.counterpart, *([spelled(fixed)] if fixed else [])])
     return found
 

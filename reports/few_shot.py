@@ -1,9 +1,10 @@
 """How well are new classes told apart by a few labels each? The few-shot protocol: table, answer and method.
 
-An accuracy is a mean over episodes and seeds. The episodes are the same for all, so differences are paired on them.
-Intervals cover new episodes of these classes and, where a network was trained with three seeds or more, new
-trainings; seeds and episodes are crossed random effects, as seeds and test images are elsewhere
-(``reports.statistics``).
+An accuracy is a mean over episodes and seeds. Episodes use the same images again and again; what is a sample is the
+new classes. Intervals cover other classes like these and, where a network was trained or tuned with three seeds or
+more, new trainings: seeds and classes are crossed random effects, as seeds and test images are elsewhere
+(``reports.statistics``), and of few classes t has few degrees of freedom. The episodes are the same for all, so
+differences are paired on classes and seeds.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import pandas as pd
 from bench.records import Record
 from reports import words
 from reports.answer import Answer
-from reports.statistics import LEVEL, MINIMUM_SEEDS, Answers
+from reports.statistics import LEVEL, MINIMUM_SEEDS, Answers, Comparison, Decision, Measured, decide_among
 from reports.tables import backbone_title, dataset_names, several_backbones, strategy_key
 
 if TYPE_CHECKING:
@@ -32,9 +33,56 @@ FLOOR = "nearest_pixel"
 
 CSV_COLUMNS = (
     "cell_id", "dataset", "backbone", "weights", "strategy", "seed", "ways", "shots", "scope", "episodes",
-    "accuracy", "deviation", "verification_auc",
+    "accuracy", "deviation", "verification_auc", "total_seconds",
 )  # fmt: skip
 """Of ``few_shot.csv``: one row a cell and setting."""
+
+
+@dataclass(frozen=True)
+class Shares(Answers):
+    """The share of right answers by class, in place of answers by image: ``ids`` are classes.
+
+    Attributes:
+        images: how many the classes have.
+    """
+
+    images: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.images
+
+    @property
+    def degrees(self) -> float:
+        return self.right.shape[1] - 1
+
+
+class MeasuredByClass(Measured):
+    """One configuration in one setting.
+
+    Args:
+        cells: as for ``Measured``, by seed; ``n_test`` is NaN where no shares are known: so are intervals then.
+        shares: by class, of each seed.
+    """
+
+    def __init__(self, cells: pd.DataFrame, shares: dict[int, Answers]) -> None:
+        super().__init__(cells, None)
+        self.shares = shares
+
+    @cached_property
+    def _by_seed(self) -> dict[int, Answers]:
+        return self.shares
+
+    @property
+    def half_width(self) -> float:
+        """Half the 95% interval of the accuracy; NaN without shares."""
+        answers = self.answers(self.cells.index)
+        if answers is None:
+            return math.nan
+        right = answers.right
+        if len(right) < MINIMUM_SEEDS:  # only the classes are taken to vary
+            right = np.repeat(right.mean(axis=0, keepdims=True), MINIMUM_SEEDS, axis=0)
+        return answers.spread(right, answers.unseen_accuracy()).half_width(LEVEL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +91,12 @@ class Measurement:
 
     Attributes:
         scope: ``all`` classes, or ``within`` one superclass an episode.
-        seeds: how many were trained; 0: nothing is trained, so there is nothing to repeat.
+        seeds: how many were trained or tuned; 0: nothing is, so there is nothing to repeat.
         episodes: how many.
-        low, high: of the 95% interval; below three seeds of the episodes alone.
+        low, high: of the 95% interval; below three seeds of the classes alone; NaN without the files of shares.
         seconds: median of tuning and training.
         verification: chance that a pair of one class is nearer than a pair of two; mean over seeds, or NaN.
-        values: accuracy by seed and episode; None without the file of episodes.
+        measured: by seed and class.
     """
 
     dataset: str
@@ -65,7 +113,7 @@ class Measurement:
     high: float
     seconds: float
     verification: float
-    values: np.ndarray | None = None
+    measured: MeasuredByClass
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -87,33 +135,37 @@ def measurements(records: Sequence[Record], directory: Path | None) -> list[Meas
 
     Args:
         records: of a run of the few-shot protocol.
-        directory: the run directory; without the files of episodes intervals are less exact.
+        directory: the run directory; without its files there are no intervals.
     """
     names = dataset_names(records)
-    groups: dict[tuple[str, str, str, str, int, int, str], list[tuple[Record, int]]] = {}
-    for record in records:
+    groups: dict[tuple[str, str, str, str, int, int, str], dict[int, tuple[Record, int]]] = {}
+    repeated: dict[str, set[int]] = {}
+    for record in sorted(records, key=lambda record: record.cell["seed"]):
         cell = record.cell
         for i, entry in enumerate(record.episodes if record.status == "ok" else []):
             key = (
                 names[cell["fingerprint"]], cell["strategy"], cell["backbone"], cell["weights"],
                 entry["ways"], entry["shots"], entry["scope"],
             )  # fmt: skip
-            groups.setdefault(key, []).append((record, i))
+            groups.setdefault(key, {})[cell["seed"]] = record, i
+            if _differs_by_seed(record):
+                repeated.setdefault(key[0], set()).add(cell["seed"])
     found = []
-    for key, mine in groups.items():
-        by_seed = [_values(record, i, directory) for record, i in mine]
-        known = [values for values in by_seed if values is not None]
-        values = np.stack(known) if len(known) == len(mine) and len({len(v) for v in known}) == 1 else None
-        accuracy = float(np.mean([record.episodes[i]["accuracy"] for record, i in mine]))
-        count = int(mine[0][0].cell["few_shot"]["episodes"])
-        half = _half_width(mine, values, count)
-        trained = any(record.costs.get("trainable_params") for record, _ in mine)
-        seconds = [record.costs.get("total_seconds") or 0.0 for record, _ in mine]
-        aucs = [record.metrics.get("verification_auc", math.nan) for record, _ in mine]
+    for key, by_seed in groups.items():
+        mine, seeds = [record for record, _ in by_seed.values()], len(by_seed)
+        if not any(map(_differs_by_seed, mine)):
+            # It would be the same with any seed.
+            first = next(iter(by_seed.values()))
+            by_seed, seeds = dict.fromkeys(repeated.get(key[0], range(MINIMUM_SEEDS)), first), 0
+        measured = _measured(by_seed, directory)
+        half, accuracy = measured.half_width, measured.accuracy
+        low, high = (accuracy - half, accuracy + half) if math.isfinite(half) else (math.nan, math.nan)
+        seconds = [record.costs.get("total_seconds") or 0.0 for record in mine]
+        aucs = [record.metrics.get("verification_auc", math.nan) for record in mine]
         found.append(
             Measurement(
-                *key, len(mine) if trained else 0, count, accuracy, max(0.0, accuracy - half),
-                min(1.0, accuracy + half), float(np.median(seconds)), float(np.mean(aucs)), values,
+                *key, seeds, int(mine[0].cell["few_shot"]["episodes"]), accuracy, max(low, 0.0), min(high, 1.0),
+                float(np.median(seconds)), float(np.mean(aucs)), measured,
             )
         )  # fmt: skip
     return sorted(
@@ -122,49 +174,54 @@ def measurements(records: Sequence[Record], directory: Path | None) -> list[Meas
     )
 
 
-def _values(record: Record, place: int, directory: Path | None) -> np.ndarray | None:
-    """Accuracy by episode, float64 (E,); None if it cannot be read."""
+def _differs_by_seed(record: Record) -> bool:
+    """Whether anything was trained, or chosen on classes that are held out for the seed."""
+    return bool(record.costs.get("trainable_params")) or len(record.trials) > 1
+
+
+def _measured(by_seed: dict[int, tuple[Record, int]], directory: Path | None) -> MeasuredByClass:
+    found = {seed: _shares(record, i, directory) for seed, (record, i) in by_seed.items()}
+    shares: dict[int, Answers] = {seed: share for seed, share in found.items() if share is not None}
+    known = len(shares) == len(found)
+    rows = [
+        {
+            "seed": seed,
+            **{key: record.cell[key] for key in ("strategy", "backbone", "weights")},
+            "accuracy": record.episodes[i]["accuracy"],
+            "n_test": record.n_test if known else math.nan,
+            **{key: record.costs.get(key) for key in ("total_seconds", "inference_ms_per_image", "params")},
+        }
+        for seed, (record, i) in sorted(by_seed.items())
+    ]
+    numbers = {"total_seconds": float, "inference_ms_per_image": float, "params": float}
+    return MeasuredByClass(pd.DataFrame(rows).set_index("seed").astype(numbers), shares if known else {})
+
+
+def _shares(record: Record, place: int, directory: Path | None) -> Shares | None:
+    """Of one cell in one setting; None if they cannot be read.
+
+    Each class weighs as many queries as it had: its share is moved away from the mean by as much, so that the mean
+    over classes is the accuracy, and their spread that of a weighted mean.
+    """
     if directory is None:
         return None
     path = directory / "predictions" / f"{record.cell_id}.npz"
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return np.asarray(file["accuracies"][place], np.float64)
+            share = np.asarray(file["class_accuracies"][place], np.float64)
+            weights = np.asarray(file["class_weights"][place], np.float64)
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
         return None
+    classes = np.flatnonzero(weights)
+    share, weights = share[classes], weights[classes] / weights.sum()
+    mean = float(weights @ share)
+    right = mean + len(classes) * weights * (share - mean)
+    return Shares(classes.astype(str), right[None], None, int(record.n_test or 1))
 
 
-def _half_width(mine: Sequence[tuple[Record, int]], values: np.ndarray | None, count: int) -> float:
-    if values is not None:
-        return half_width(values)
-    means = [record.episodes[i]["accuracy"] for record, i in mine]
-    of_episodes = float(np.mean([record.episodes[i]["deviation"] for record, i in mine])) ** 2 / count
-    of_seeds = float(np.var(means, ddof=1)) / len(means) if len(means) > 1 else 0.0
-    return NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(of_episodes + of_seeds)
-
-
-def half_width(values: np.ndarray) -> float:
-    """Half the 95% interval of the mean of accuracies, or of differences, by seed and episode.
-
-    Below three seeds only the episodes are taken to vary.
-    """
-    ids = np.arange(values.shape[1]).astype(str)
-    answers = Answers(ids, values, None)
-    if len(values) >= MINIMUM_SEEDS and np.ptp(values, axis=0).max() > 0:
-        return answers.spread(values).half_width(LEVEL)
-    return NormalDist().inv_cdf((1 + LEVEL) / 2) * answers.error(values.mean(axis=0))
-
-
-def difference(first: Measurement, second: Measurement) -> tuple[float, float]:
-    """The first's lead in accuracy, and half its 95% interval, paired on episodes and seeds; NaN without
-    episodes."""
-    lead = first.accuracy - second.accuracy
-    if first.values is None or second.values is None or first.values.shape[1] != second.values.shape[1]:
-        return lead, math.nan
-    seeds = max(len(first.values), len(second.values))
-    if min(len(first.values), len(second.values)) not in (1, seeds):
-        return lead, math.nan
-    return lead, half_width(first.values - second.values)  # what is not trained is the same for all seeds
+def decided(found: Sequence[Measurement], region: float) -> Decision:
+    """What may be said of the configurations in one setting of one dataset; at least one."""
+    return decide_among([m.measured for m in found], region, found[0].dataset, 0.0, math.nan)
 
 
 def few_shot_answers(found: Sequence[Measurement], region: float) -> list[Answer]:
@@ -179,47 +236,72 @@ def few_shot_answers(found: Sequence[Measurement], region: float) -> list[Answer
         mine = [m for m in found if m.dataset == dataset]
         hardest = max((m.setting for m in mine if m.scope == "all"), key=lambda s: (s[1], -s[2]))
         several = several_backbones((m.backbone, m.weights) for m in mine)
-        leader, *others = sorted((m for m in mine if m.setting == hardest), key=lambda m: -m.accuracy)
-        sentences, claim = [], "alone"
-        if others:
-            said, claim = _lead(leader, others[0], region, several)
-            sentences.append(said)
-        floor = next((m for m in others if m.strategy == FLOOR), None)
-        beside = f"Chance is {words.percent(1 / leader.ways)}"
+        there = {m.place: m for m in mine if m.setting == hardest}
+        decision = decided([*there.values()], region)
+        chosen, leader = (
+            there[c.strategy, c.backbone, c.weights] for c in (decision.recommended, decision.leader)
+        )
+        best = chosen if decision.claim == "tied" else leader
+        sentences = [
+            _compared(comparison, there, several) for comparison in _told(decision)
+        ]  # the leader's lead over others
+        sentences += _choice(decision, chosen, leader, several)
+        floor = next((m for m in there.values() if m.strategy == FLOOR and m is not best), None)
+        beside = f"Chance is {words.percent(1 / best.ways)}"
         beside += f", {_who(floor, several)} reaches {words.percent(floor.accuracy)}" if floor else ""
         sentences.append(f"{beside}.")
-        within = [m for m in mine if m.place == leader.place and m.setting == ("within", *hardest[1:])]
+        within = [m for m in mine if m.place == best.place and m.setting == ("within", *hardest[1:])]
         if within:
             sentences.append(
                 f"Among classes of one superclass, which are more alike, it reaches "
                 f"{words.percent(within[0].accuracy)}."
             )
-        if 0 < leader.seeds < MINIMUM_SEEDS:
-            claim = "provisional"
-            sentences.append(
-                f"Only {words.plural(leader.seeds, 'seed')}: how much another training would differ is not known."
-            )
+        interval = f" ({words.percent(best.low)} to {words.percent(best.high)})"
         headline = (
-            f"{words.capital(_who(leader, several))} tells {leader.ways} new classes apart by "
-            f"{words.plural(leader.shots, 'label')} each with {words.percent(leader.accuracy)} accuracy "
-            f"({words.percent(leader.low)} to {words.percent(leader.high)})."
+            f"{words.capital(_who(best, several))} tells {best.ways} new classes apart by "
+            f"{words.plural(best.shots, 'label')} each with {words.percent(best.accuracy)} accuracy"
+            f"{interval if math.isfinite(best.low) else ''}."
         )
-        answers.append(Answer(words.clean(dataset, 80), claim, headline, sentences))
+        doubt = {"provisional": "Provisionally: ", "undecided": "Undecided: "}.get(decision.claim, "")
+        answers.append(Answer(words.clean(dataset, 80), decision.claim, doubt + headline, sentences))
     return answers
 
 
-def _lead(leader: Measurement, other: Measurement, region: float, several: bool) -> tuple[str, str]:
-    """What may be said of the two best, and the claim."""
-    lead, half = difference(leader, other)
+TOLD = 3
+"""Comparisons of the leader that an answer tells, at most."""
+
+
+def _told(decision: Decision) -> list[Comparison]:
+    """The closest of what is not settled; if all is, the closest."""
+    open_ = [c for c in decision.comparisons if c.verdict != "better"]
+    return (open_ or list(decision.comparisons[:1]))[:TOLD]
+
+
+def _compared(comparison: Comparison, there: dict[Any, Measurement], several: bool) -> str:
+    """What may be said of the leader and another."""
+    c = comparison.candidate
+    other = there[c.strategy, c.backbone, c.weights]
     who = f"{_who(other, several)} ({words.percent(other.accuracy)})"
-    if not math.isfinite(half):
-        return f"The next is {who}; whether the difference is real cannot be said.", "undecided"
-    interval = f"{words.points(lead - half, True)} to {words.points(lead + half, True)} points"
-    if lead + half < region:
-        return f"It is tied with {who}: the difference is {interval}.", "tied"
-    if lead > half:
-        return f"The next is {who}; the lead, on the same episodes, is {interval}.", "better"
-    return f"It is not told apart from {who}: the difference is {interval}.", "undecided"
+    interval = f"{words.points(comparison.low, True)} to {words.points(comparison.high, True)} points"
+    if not math.isfinite(comparison.low):
+        return f"Near the best is {who}; whether the difference is real cannot be said."
+    return {
+        "tied": f"The best is tied with {who}: the difference is {interval}.",
+        "better": f"It is better than all others; the next is {who}, and the lead on the same episodes {interval}.",
+    }.get(comparison.verdict, f"The best is not told apart from {who}: the difference is {interval}.")
+
+
+def _choice(decision: Decision, chosen: Measurement, leader: Measurement, several: bool) -> list[str]:
+    """What the claim means for whoever has to choose."""
+    if decision.claim == "tied" and chosen is not leader:
+        return [
+            f"It is as good as the best, {_who(leader, several)} ({words.percent(leader.accuracy)}), and cheaper: "
+            f"{words.duration(chosen.seconds)} instead of {words.duration(leader.seconds)}."
+        ]
+    if decision.claim == "provisional":
+        seeds = words.plural(decision.leader.seeds, "seed")
+        return [f"Only {seeds}: how much another training would differ is not known."]
+    return []
 
 
 def _who(m: Measurement, several: bool) -> str:
@@ -244,13 +326,16 @@ def few_shot_tables(found: Sequence[Measurement]) -> list[dict[str, Any]]:
             first = next(iter(of_place.values()))
             auc = first.verification
             same = {"main": f"{auc:.3f}" if math.isfinite(auc) else "–", "sub": "", "best": False}
-            rows.append((place[0], words.capital(_who(first, several)), [*cells, same]))
+            cost = {"main": words.duration(first.seconds), "sub": "", "best": False}
+            rows.append((place[0], words.capital(_who(first, several)), [*cells, same, cost]))
         chance = [{"main": words.percent(1 / ways), "sub": "", "best": False} for _, ways, _ in settings]
-        rows.append(("chance", "Chance", [*chance, {"main": "0.500", "sub": "", "best": False}]))
+        rows.append(
+            ("chance", "Chance", [*chance, *({"main": x, "sub": "", "best": False} for x in ("0.500", "–"))])
+        )
         tables.append(
             {
                 "title": words.clean(dataset, 60),
-                "columns": [*map(setting_title, settings), "same or not (AUC)"],
+                "columns": [*map(setting_title, settings), "same or not (AUC)", "to tune and train"],
                 "rows": rows,
             }
         )
@@ -266,7 +351,7 @@ def setting_title(setting: tuple[str, int, int]) -> str:
 def _cell(m: Measurement | None, best: float) -> dict[str, Any]:
     if m is None:
         return {"main": "–", "sub": "", "best": False}
-    interval = f"{words.percent(m.low)} to {words.percent(m.high)}"
+    interval = f"{words.percent(m.low)} to {words.percent(m.high)}" if math.isfinite(m.low) else "no interval"
     seeds = words.plural(m.seeds, "seed") if m.seeds else "nothing trained"
     return {"main": words.percent(m.accuracy), "sub": f"{interval} · {seeds}", "best": m.accuracy == best}
 
@@ -282,6 +367,7 @@ def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
             **entry,
             "episodes": record.cell["few_shot"]["episodes"],
             "verification_auc": record.metrics.get("verification_auc", math.nan),
+            "total_seconds": record.costs.get("total_seconds"),
         }
         for record in records
         for entry in record.episodes
@@ -311,27 +397,36 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
     """The protocol in plain words, with the settings of this run."""
     lines = [
         "New classes: all classes of the dataset. Nothing is learned or tuned on any of its images, of the pool or "
-        "the test part; the source has none of its classes, and no image in a group with one of its images.",
+        "the test part.",
         "Episodes: some of the new classes, some labelled images of each (shots) and others to be classified. They "
         "are drawn at random, the same for every strategy and seed. No group gives labelled images and others in "
-        "one episode.",
+        "one episode, and the labelled images of a class come from as few groups as possible.",
         "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
         "class's name. Superclasses with too few classes give no such episodes.",
-        "Tuning: a fifth of the source's classes is held out, drawn for each seed; hyperparameters and the number "
-        "of epochs are those that are best in episodes of these. The best is trained again on all classes of the "
-        "source. Features that are not trained are standardised by images of the source.",
-        "Intervals are of 95% and cover new episodes of these classes and, from three seeds on, new trainings. "
-        "What other new classes would bring they do not say. What trains nothing is the same for all seeds and "
-        "runs once.",
+        "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
+        "Episodes reuse the same images, so more of them do not narrow an interval: more classes do. What neither "
+        "trains nor tunes anything is the same for all seeds and runs once.",
+        "Claims are about the leader against all others, paired on seeds and classes and corrected for all pairs "
+        f"(Holm); below {MINIMUM_SEEDS} seeds nothing is claimed.",
         "Same or not: the chance that two images of one new class are nearer to each other than two images of two "
         "classes, over pairs of images of different groups.",
+        "Cost: seconds to tune and train once (the median seed) on the machine of the run.",
     ]
     source = run_info.get("source_dataset") or {}
     if source:
         left = sum(target["left_out"] for target in source.get("targets", {}).values())
+        lines += [
+            f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled images of other "
+            f"classes; {words.count(left)} of them were left out for images of the new classes that they share a "
+            "group with.",
+            "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has "
+            "fewer than five a fifth of its classes; hyperparameters and the number of epochs are those that are "
+            "best in episodes of these. The best is trained again on all classes of the source. Features that are "
+            "not trained are standardised by images of the source.",
+        ]
+    else:
         lines.append(
-            f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled images; "
-            f"{words.count(left)} of them were left out for images of the new classes that they share a group with."
+            "Tuning: there is no source, so nothing was trained, and hyperparameters are the defaults."
         )
     if records:
         cell, few = records[0].cell, records[0].cell["few_shot"]

@@ -477,6 +477,7 @@ class Spread:
         over_images: variance between images (times the size of their groups, where they come in groups).
         rest: variance of one seed on one image, beyond both.
         shared, borrowed: variance between seeds that is typical of others, and its degrees of freedom.
+        degrees: of freedom of ``over_images``; of many images it counts as known.
     """
 
     seeds: int
@@ -486,6 +487,7 @@ class Spread:
     rest: float
     shared: float = 0.0
     borrowed: float = 0.0
+    degrees: float = math.inf
 
     @classmethod
     def bound(cls, by_seed: Floats, over_images: float, images: float) -> Spread:
@@ -509,10 +511,10 @@ class Spread:
         total = of_seeds + of_images
         if total == 0 or math.isinf(total):
             return total
-        t, z = _t_quantile(level, known), NormalDist().inv_cdf((1 + level) / 2)
-        each = t**2 * of_seeds + z**2 * of_images
-        degrees = known * (total / of_seeds) ** 2 if of_seeds else MOST_DEGREES
-        both = _t_quantile(level, min(degrees, MOST_DEGREES)) ** 2 * total
+        t, t_images = _t_quantile(level, known), _t_quantile(level, self.degrees)
+        each = t**2 * of_seeds + t_images**2 * of_images
+        certainty = (of_seeds / total) ** 2 / known + (of_images / total) ** 2 / self.degrees
+        both = _t_quantile(level, 1 / max(certainty, 1 / MOST_DEGREES)) ** 2 * total
         return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
 
     def p_value(self, mean: float) -> float:
@@ -528,8 +530,10 @@ class Spread:
 
         Returns:
             Each with the other number as it is; None where no number up to ``MOST_SEEDS`` or ``MOST_IMAGES``
-            would.
+            would, or nothing is known of the images.
         """
+        if math.isnan(self.images):
+            return None, None
 
         def settles(seeds: int, images: float) -> bool:
             return _verdict(abs(mean), self.half_width(level, seeds, images), region) != "undecided"
@@ -609,12 +613,18 @@ class Answers:
             over_seeds=float(by_seed.var(ddof=1)) - alone,
             over_images=max(0.0, of_images - alone / seeds) * images + unseen * images / self.size**2,
             rest=alone * images,
+            degrees=self.degrees,
         )
 
     @property
     def size(self) -> int:
         """Test images, or groups of them."""
         return len(self.ids) if self.groups is None else len(np.unique(self.groups))
+
+    @property
+    def degrees(self) -> float:
+        """See ``Spread``."""
+        return math.inf
 
     def unseen_accuracy(self) -> float:
         """The ``unseen`` of an accuracy."""

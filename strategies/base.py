@@ -341,7 +341,8 @@ class Strategy:
     few_shot: ClassVar[bool] = False
     """Whether it can tell new classes apart by a few labels each: then it has ``embed`` and ``classify``."""
     trains: ClassVar[bool] = True
-    """In the few-shot protocol: False if it trains no network, and so is the same for all seeds."""
+    """In the few-shot protocol: False if it trains no network; then it is the same for all seeds if nothing is
+    searched either."""
     needs_auxiliary: ClassVar[bool] = False
     """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
     counterpart: ClassVar[str] = ""

@@ -16,11 +16,13 @@ class Declared:
     Attributes:
         values: by name, its default.
         choices: by name, the only values there are, where these are no numbers.
+        searched: names of those that are not fixed by the strategy.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.choices: dict[str, list[Any]] = {}
+        self.searched: set[str] = set()
 
     def Float(self, name: str, min_value: float, max_value: float, **options: Any) -> Any:
         return self._add(name, float(options.get("default", min_value)))
@@ -38,13 +40,22 @@ class Declared:
         return self._add(name, default)
 
     def Fixed(self, name: str, value: Any, **options: Any) -> Any:
-        return self._add(name, value)
+        return self.values.setdefault(name, value)
 
     def get(self, name: str) -> Any:
         return self.values[name]
 
     def _add(self, name: str, default: Any) -> Any:
+        if name not in self.values:
+            self.searched.add(name)
         return self.values.setdefault(name, default)
+
+
+def declared(strategy: Strategy, few_shot: bool = False) -> Declared:
+    """What a strategy declares in the few-shot protocol, or in the other."""
+    found = Declared()
+    (strategy.few_shot_space if few_shot else strategy.space)(found)
+    return found
 
 
 def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:

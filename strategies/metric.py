@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from strategies.base import Embedding, Examples, Fitted, Info, Stage, Strategy, 
 from strategies.on_features import softmax
 
 
-class Metric(Strategy):
+class MetricLearning(Strategy):
     """Trains an embedding on the classes of a source dataset; a class is then the mean of its labelled images.
 
     Without a source the embedding is learned from the labels of the target itself.
@@ -58,12 +60,7 @@ class Metric(Strategy):
             weight_decay=hp.get("weight_decay"),
         )
 
-        def classify(
-            support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int
-        ) -> np.ndarray:
-            return self.classify(support, labels, queries, classes, hp)
-
-        return task.fit_embedding(stage, self.loss(hp), hp.get("turns"), classify)
+        return task.fit_embedding(stage, self.loss(hp), hp.get("turns"), partial(self.classify, hp=hp))
 
     def classify(
         self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
@@ -71,9 +68,14 @@ class Metric(Strategy):
         return nearest_prototype(support, labels, queries, classes, self.sharpness(hp))
 
     def fit(self, task: Task, hp: Any) -> Fitted:
-        embedding = self.embed(task, hp)
-        support, labels = embedding.embed(task.train), task.train.labels
-        return embedding.fitted(_Nearest(self, embedding, support, labels, task.info.classes, hp))
+        return kept(self, self.embed(task, hp), task, hp)
+
+
+def kept(strategy: Strategy, embedding: Embedding, task: Task, hp: Any) -> Fitted:
+    """A classifier that keeps the embedded training images, and learns from them anew for each answer."""
+    known = embedding.embed(task.train)
+    classify = partial(strategy.classify, known, task.train.labels, classes=task.info.classes, hp=hp)
+    return embedding.fitted(_Embedded(embedding.embed, classify))
 
 
 def nearest_prototype(
@@ -101,20 +103,11 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(lengths - 2 * x @ y.T, 0))
 
 
-class _Nearest:
+class _Embedded:
     def __init__(
-        self,
-        strategy: Metric,
-        embedding: Embedding,
-        support: np.ndarray,
-        labels: np.ndarray,
-        classes: int,
-        hp: Any,
+        self, embed: Callable[[Examples], np.ndarray], classify: Callable[[np.ndarray], np.ndarray]
     ) -> None:
-        self.strategy, self.embedding, self.support, self.labels = strategy, embedding, support, labels
-        self.classes, self.hp = classes, hp
+        self.embed, self.classify = embed, classify
 
     def predict(self, examples: Examples) -> np.ndarray:
-        queries = self.embedding.embed(examples)
-        found = self.strategy.classify(self.support, self.labels, queries, self.classes, self.hp)
-        return found.astype(np.float32)
+        return self.classify(self.embed(examples)).astype(np.float32)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from strategies.base import Embedding, Examples, Fitted, Strategy, Task
-from strategies.metric import squared_distances
+from strategies.metric import kept, squared_distances
 
 CHUNK = 256
 
@@ -38,20 +39,12 @@ class NearestPixel(Strategy):
         return np.asarray((votes + 1 / classes) / 2)
 
     def fit(self, task: Task, hp: Any) -> Fitted:
-        return Fitted(_Nearest(self, task))
+        # What it keeps is what it is made of: limits on parameters are meant for it too.
+        size = len(task.train) * task.info.image_size**2
+        return replace(kept(self, self.embed(task, hp), task, hp), params=size, trainable_params=size)
 
 
 def pixels(examples: Examples) -> np.ndarray:
     """Grey values from 0 to 1 as features, float32 (N, S * S)."""
     images = examples.images()
     return images.mean(axis=3, dtype=np.float32).reshape(len(images), -1) / 255
-
-
-class _Nearest:
-    def __init__(self, strategy: NearestPixel, task: Task) -> None:
-        self.strategy, self.classes = strategy, task.info.classes
-        self.support, self.labels = pixels(task.train), task.train.labels
-
-    def predict(self, examples: Examples) -> np.ndarray:
-        found = self.strategy.classify(self.support, self.labels, pixels(examples), self.classes, None)
-        return found.astype(np.float32)

@@ -75,6 +75,8 @@ def frozen_features(task: Task, layers: Literal["last", "all"] = "last") -> Embe
         centre, deviation = known.mean(axis=0), known.std(axis=0)
         # What hardly ever differs on the source would drown all else where it does.
         scale = 1 / np.maximum(deviation, 0.1 * deviation.mean() + 1e-12)
+    if task.val is not None:
+        task.features(task.val, layers)
     return Embedding(
         lambda examples: (task.features(examples, layers) - centre) * scale,
         params=task.info.backbone_params,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from strategies.metric import Metric
+from strategies.metric import MetricLearning
 
 
-class Prototypical(Metric):
+class Prototypical(MetricLearning):
     name = "prototypical"
     summary = "An embedding trained on many small problems; new classes are the means of a few images each."
     when = "New classes keep coming with a few labels each, and there are many labelled images of others."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from strategies.metric import Metric
+from strategies.metric import MetricLearning
 
 
-class Siamese(Metric):
+class Siamese(MetricLearning):
     name = "siamese"
     summary = "An embedding trained on pairs or triplets of images: the same class near, others apart."
     when = "The same or not the same is the question, or new classes come with a few labels each."

@@ -148,7 +148,7 @@ class _Runner:
                     auxiliary=self.auxiliary(cell, dataset),
                 )
             if outcome.episodes is not None:
-                self._write_arrays(Path(job["predictions"]), {"accuracies": outcome.episodes})
+                self._write_arrays(Path(job["predictions"]), outcome.episodes)
             if outcome.probabilities is not None:
                 self._write_predictions(Path(job["predictions"]), outcome.probabilities, dataset.test)
             if outcome.samples is not None:

@@ -41,8 +41,8 @@ class Outcome:
     state: State | None = None
     samples: np.ndarray | None = None
     """Pictures for the report, see ``strategies.base.Fitted``."""
-    episodes: np.ndarray | None = None
-    """In the few-shot protocol: accuracy by setting and episode, float32, in the order of ``Record.episodes``."""
+    episodes: dict[str, np.ndarray] | None = None
+    """In the few-shot protocol: the arrays of ``Store.predictions``."""
 
 
 def run_cell(

@@ -41,7 +41,7 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
     program = network.program(
         network.cut("input"),
         replace(task.head, classes=batches.ways),
-        replace(Trained.of(stage), metric=loss),
+        replace(Trained.of(stage), embedding_loss=loss),
         0.0,
     )
     program.warm(batches.size)
@@ -53,10 +53,12 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
     budget = horizon if task.refit_epochs is None else task.refit_epochs[0] * steps_an_epoch
     patience = max(MINIMUM_PATIENCE, math.ceil(task.epochs / 2))
     rng = generator(task.seed, "embedding", searching)
-    mixed = generator(task.seed, "statistics").permutation(len(examples))
+    # Statistics are those of the images that are to be told apart, or of others if none of these may be seen.
+    seen = task.train
+    mixed = generator(task.seed, "statistics").permutation(len(seen))
 
     def statistics(rows: np.ndarray) -> list[np.ndarray]:
-        return [_pixels(examples, mixed[rows])]
+        return [_pixels(seen, mixed[rows])]
 
     curve: list[dict[str, Any]] = []
     best_score, best_epoch, best_state = -math.inf, 0, None
@@ -72,7 +74,7 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
                 "seconds": time.perf_counter() - clock,
             }
             if task.val is not None:
-                program.reestimate(statistics, min(len(examples), STATISTICS_IMAGES))
+                program.reestimate(statistics, min(len(seen), STATISTICS_IMAGES))
                 score, measured = _validated(task, lambda x: _features(program, x), classify)
                 if not math.isfinite(score):
                     raise NotFinite(f"features are not finite after epoch {epoch} of stage {stage.name!r}")
@@ -97,7 +99,7 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
             point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
             task.tick(f"{stage.name} epoch {epoch}/{task.epochs}")
         if best_state is None:  # the refit
-            program.reestimate(statistics, len(examples))
+            program.reestimate(statistics, len(seen))
             best_state, best_epoch = program.state(), epoch
     except NotFinite as error:
         error.seconds = time.perf_counter() - clock

@@ -1,26 +1,36 @@
 """The protocol of a few-shot cell: learn from the classes of a source, tell new classes apart by a few labels each.
 
-All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the classes of
-the source is held out; hyperparameters and the number of epochs are chosen by episodes of these. The winner is
-trained again on all classes of the source and then looks at the new ones, in episodes that are the same for every
-strategy and seed.
+All images of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the source's
+superclasses, or of its classes, is held out; hyperparameters and the number of epochs are chosen by episodes of
+these. The winner is trained again on all classes of the source and then looks at the new ones, in episodes that are
+the same for every strategy and seed.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
 from bench.datasets import Dataset
-from bench.datasets.splits import SHARE
 from bench.domains import SourceDomain
-from bench.episodes import Classes, Setting, accuracies, new_classes, verification_auc
-from bench.errors import BenchError, RequestError
+from bench.episodes import (
+    Accuracy,
+    Episode,
+    HeldOut,
+    Setting,
+    held_out,
+    measure,
+    new_classes,
+    verification_auc,
+)
+from bench.errors import BenchError
 from bench.plugins import check_unchanged
 from bench.records import Cell
 from bench.training.augmentation import Augmentation
@@ -28,12 +38,8 @@ from bench.training.cell import Outcome, Search
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples, content_key
 from bench.training.fit import CellTask, NotFinite
-from bench.training.seeds import generator
 from strategies import get_strategy
 from strategies.base import Classify, Embedding, Examples, Fitted, Info
-
-JUDGED = 200
-"""Episodes of held-out classes of the source that judge an embedding, of each setting."""
 
 
 def run_few_shot(
@@ -80,12 +86,14 @@ def run_few_shot(
     if reason is not None:
         return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
 
-    rows = train = held_out = np.empty(0, np.int64)
+    rows = nothing = np.empty(0, np.int64)
+    apart = HeldOut(nothing, nothing, {}, [])
     if domain is not None:
         rows = domain.rows
-        train, held_out = divided_classes(domain, cell.seed)
+        apart = held_out(domain, cell.few_shot, cell.seed)
         sizes |= {"n_source": len(rows)}
-    tuned = _FewShotSearch(cell, dataset, network, strategy, info, train, held_out, tick, domain, ())
+    tuned = _FewShotSearch(cell, dataset, network, strategy, info, apart.train, apart.val, tick, domain, ())
+    tuned.episodes = apart.episodes
     try:
         tuned.run()
         tick("refit on all classes of the source")
@@ -105,12 +113,14 @@ def run_few_shot(
         problem = {"type": "NotFinite", "message": str(error)}
         return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
 
-    found: list[tuple[Setting, np.ndarray]] = []
+    found: list[tuple[Setting, Accuracy]] = []
+    classify = partial(strategy.classify, hp=tuned.best_hp)
     few = cell.few_shot
     for setting in classes.settings(few["ways"], few["shots"]):
         tick(f"{few['episodes']} episodes: {setting.text}")
         episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)
-        found.append((setting, accuracies(episodes, embedded, tuned.classify, setting.ways)))
+        measured = measure(episodes, embedded, classes.labels, classify, setting.ways)
+        found.append((setting, measured))
 
     fields = {"status": "ok", **sizes, **tuned.fields()}
     fields["episodes"] = [
@@ -118,15 +128,15 @@ def run_few_shot(
             "ways": setting.ways,
             "shots": setting.shots,
             "scope": setting.scope,
-            "accuracy": float(values.mean()),
-            "deviation": float(values.std(ddof=1)),
+            "accuracy": float(measured.by_episode.mean()),
+            "deviation": float(measured.by_episode.std(ddof=1)),
         }
-        for setting, values in found
+        for setting, measured in found
     ]
     auc = verification_auc(embedded, classes.labels, classes.groups)
     fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
     fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
-    fields["warnings"] = list(final.notes)
+    fields["warnings"] = [*final.notes, *apart.warnings]
     search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
     tuned.use(final.prefixes)
     prefix_seconds = sum(tuned.prefixes.values())
@@ -137,22 +147,19 @@ def run_few_shot(
         "params": final.params,
         "trainable_params": final.trainable_params,
     }
-    return Outcome(fields, episodes=np.stack([values for _, values in found]).astype(np.float32))
-
-
-def divided_classes(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the source to learn from, and those of a fifth of its classes that are held out; both sorted."""
-    labels = domain.part.labels[domain.rows]
-    present, counts = np.unique(labels, return_counts=True)
-    able = present[counts > 1]
-    held_out = generator("held-out classes", domain.dataset.fingerprint, seed).permutation(able)
-    held_out = held_out[: max(2, round(SHARE * len(able)))]
-    apart = np.isin(labels, held_out)
-    return domain.rows[~apart], domain.rows[apart]
+    arrays = {
+        "accuracies": [measured.by_episode for _, measured in found],
+        "class_accuracies": [measured.by_class for _, measured in found],
+        "class_weights": [measured.weights for _, measured in found],
+    }
+    return Outcome(fields, episodes={name: np.stack(a).astype(np.float32) for name, a in arrays.items()})
 
 
 class _FewShotSearch(Search):
     """The search of a few-shot cell: ``train`` and ``val`` are rows of the source, of different classes."""
+
+    episodes: dict[Setting, list[Episode]]
+    """Of the held-out classes."""
 
     def run(self) -> None:
         if self.domain is None:  # nothing to tune on
@@ -164,17 +171,16 @@ class _FewShotSearch(Search):
         self.strategy.few_shot_space(space)
 
     def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
-        def classify(support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
-            return self.strategy.classify(support, labels, queries, ways, hp)
-
         embedding = self.strategy.embed(task, hp)
         assert task.val is not None
+        start = time.perf_counter()
         embedded = embedding.embed(task.val)
         if not np.isfinite(embedded).all():
             error = NotFinite("the features are not finite")
             error.seconds, error.prefixes = embedding.seconds, embedding.prefixes
             raise error
-        right = self._judge(embedded, classify)
+        right = self._judge(embedded, partial(self.strategy.classify, hp=hp))
+        embedding.seconds += time.perf_counter() - start
         return embedding.fitted(_Embedder(embedding)), right, {"val_accuracy": right}
 
     def embedding(self, rows: np.ndarray) -> Embedding:
@@ -184,10 +190,6 @@ class _FewShotSearch(Search):
             task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
         task.head = self.head(self.best_hp)
         return self.strategy.embed(task, self.best_hp)
-
-    def classify(self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
-        """As the chosen hyperparameters say."""
-        return self.strategy.classify(support, labels, queries, ways, self.best_hp)
 
     def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
         domain, nothing = self.domain, self.examples("pool", np.empty(0, np.int64))
@@ -215,33 +217,10 @@ class _FewShotSearch(Search):
 
     def _judge(self, embedded: np.ndarray, classify: Classify) -> float:
         """Mean accuracy in episodes of the held-out classes; settings weigh the same."""
-        means = [accuracies(e, embedded, classify, s.ways).mean() for s, e in self._held_out_episodes()]
-        return float(np.mean(means))
-
-    def _held_out_episodes(self) -> list[tuple[Setting, list[Any]]]:
-        if self._episodes is None:
-            domain, few = self.domain, self.cell.few_shot
-            assert domain is not None
-            groups = domain.groups[self.val]
-            classes = Classes(domain.part.labels[self.val], groups, domain.class_names)
-            wanted = {
-                Setting(min(ways, len(classes.able(shots))), shots)
-                for ways in few["ways"]
-                for shots in few["shots"]
-            }
-            able = sorted((s for s in wanted if s.ways > 1), key=lambda s: (s.ways, s.shots))
-            self._episodes = []
-            for setting in able:
-                key = (domain.dataset.fingerprint, self.cell.seed)
-                try:
-                    self._episodes.append((setting, classes.episodes(setting, few["queries"], JUDGED, *key)))
-                except RequestError:  # its groups leave no queries
-                    continue
-            if not self._episodes:
-                raise BenchError("the classes of the source that are held out have too few images to tune on")
-        return self._episodes
-
-    _episodes: list[tuple[Setting, list[Any]]] | None = None
+        assert self.domain is not None
+        labels = self.domain.part.labels[self.val]
+        found = [measure(e, embedded, labels, classify, s.ways) for s, e in self.episodes.items()]
+        return float(np.mean([measured.by_episode.mean() for measured in found]))
 
 
 class _Embedder:

@@ -73,7 +73,7 @@ class Trained:
     """The classes of each auxiliary task."""
     learned: bool = False
     """Whether the weights of their losses are learned."""
-    metric: str = ""
+    embedding_loss: str = ""
     """The loss of ``bench.training.metric_losses`` if there is no classifier: outputs are features then, and a
     batch is one image of each class after the other."""
 
@@ -128,7 +128,7 @@ class _Aligned(keras.Model):
         return self.get_metrics_result()
 
 
-class _Metric(keras.Model):
+class _Embedding(keras.Model):
     """A network that is trained to bring images of one class together; its outputs are features (N, D)."""
 
     def __init__(self, inputs: Any, features: Any, loss: str, classes: int) -> None:
@@ -301,9 +301,9 @@ class Program:
                 head.hidden_units, activation="relu", dtype="float32", name="head_hidden"
             )(features)
         aligned = features
-        if head.dropout and not trained.metric:
+        if head.dropout and not trained.embedding_loss:
             features = keras.layers.Dropout(head.dropout, dtype="float32", name="head_dropout")(features)
-        if not trained.metric:
+        if not trained.embedding_loss:
             logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
         align = trained.align != "none"
@@ -313,8 +313,8 @@ class Program:
             if trained.align == "dann":
                 aligned, self._reverse = _domain_classifier(aligned)
             self.model = _Aligned(ends, [logits, aligned], trained, loss)
-        elif trained.metric:
-            self.model = _Metric(ends, features, trained.metric, head.classes)
+        elif trained.embedding_loss:
+            self.model = _Embedding(ends, features, trained.embedding_loss, head.classes)
         elif trained.auxiliary:
             outputs = [logits, *_auxiliary_heads(shared, trained)]
             self.model = MultiTask(ends, outputs, 1 + len(trained.auxiliary), label_smoothing)
@@ -371,7 +371,7 @@ class Program:
             jit_compile=keras.backend.backend() == "jax",
             **(
                 {}
-                if align or trained.auxiliary or trained.metric
+                if align or trained.auxiliary or trained.embedding_loss
                 else {"loss": loss, "metrics": ["accuracy"]}
             ),
         )

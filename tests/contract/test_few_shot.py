@@ -18,7 +18,7 @@ from bench.records import Cell
 from bench.training.cell import run_cell
 from bench.training.embedding import ClassBatches
 from bench.training.examples import PartExamples
-from bench.training.few_shot import divided_classes, run_few_shot
+from bench.training.few_shot import run_few_shot
 from bench.training.metric_losses import BATCH_IMAGES
 
 BACKBONE = "Conv4:filters=16"
@@ -32,7 +32,7 @@ EPISODES = {"ways": [2, 4], "shots": [1, 5], "episodes": 40, "queries": 5}
 def fewer_episodes() -> Iterator[None]:
     """Of held-out classes: each fits a classifier."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.training.few_shot.JUDGED", 20)
+        patch.setattr("bench.episodes.JUDGED", 20)
         yield
 
 
@@ -121,9 +121,13 @@ def test_new_classes_are_told_apart(
     assert fields["status"] == "ok"
     assert outcome.probabilities is None
     assert outcome.episodes is not None
-    assert outcome.episodes.shape == (4, 40)
-    for entry, values in zip(fields["episodes"], outcome.episodes, strict=True):
+    arrays = outcome.episodes
+    assert arrays["accuracies"].shape == (4, 40)
+    assert arrays["class_accuracies"].shape == arrays["class_weights"].shape == (4, NEW)
+    by_class = (arrays["class_accuracies"] * arrays["class_weights"]).sum(axis=1)
+    for entry, values, mean in zip(fields["episodes"], arrays["accuracies"], by_class, strict=True):
         assert entry["accuracy"] == pytest.approx(values.mean(), abs=1e-6)
+        assert entry["accuracy"] == pytest.approx(mean, abs=1e-6)
     assert accuracy(outcome, 4, 1) > 0.45  # chance: a quarter
     assert accuracy(outcome, 4, 5) > accuracy(outcome, 4, 1)
     assert accuracy(outcome, 2, 1) > accuracy(outcome, 4, 1)
@@ -138,9 +142,9 @@ def test_the_same_cell_gives_the_same_numbers(
     one, two = (
         run_few_shot(cell("prototypical", epochs=1), data[0], engine, quiet, domain) for _ in range(2)
     )
-    assert np.array_equal(one.episodes, two.episodes)
+    assert np.array_equal(one.episodes["accuracies"], two.episodes["accuracies"])
     other = run_few_shot(cell("prototypical", epochs=1, seed=1), data[0], engine, quiet, domain)
-    assert not np.array_equal(one.episodes, other.episodes)
+    assert not np.array_equal(one.episodes["accuracies"], other.episodes["accuracies"])
 
 
 @pytest.mark.parametrize("strategy", ["feature_extraction", "nearest_mean"])
@@ -158,6 +162,7 @@ def test_frozen_features_are_tuned_on_the_source_alone(
     assert outcome.fields["status"] == "ok"
     assert outcome.fields["costs"]["trainable_params"] == 0
     assert accuracy(outcome, 4, 5) > 0.3
+    assert all(trial["seconds"] > 0 for trial in outcome.fields["trials"])  # judging takes time
     assert len(outcome.fields["trials"]) == (2 if strategy == "feature_extraction" else 1)
     alone = run_few_shot(cell(strategy, **changes, source_fingerprint=""), new, engine, quiet, None)
     assert alone.fields["status"] == "ok"
@@ -198,17 +203,13 @@ def test_nothing_of_the_new_classes_is_learned_from(
     assert set(refit.train.labels) == set(search.train.labels) | set(search.val.labels)
 
 
-def test_classes_are_held_out_whole(data: tuple[Any, Any]) -> None:
+def test_what_tuning_could_not_have_is_said(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, pretrained: dict[str, str]
+) -> None:
     domain = pair(data[1], data[0], classes="other")
-    labels = domain.part.labels
-    held_out = set()
-    for seed in range(8):
-        train, val = divided_classes(domain, seed)
-        assert not set(labels[train]) & set(labels[val])
-        assert sorted([*train, *val]) == domain.rows.tolist()
-        assert len(set(labels[val])) == 2
-        held_out |= set(labels[val])
-    assert len(held_out) > 2
+    outcome = run_few_shot(cell("nearest_mean", **pretrained), data[0], engine, quiet, domain)
+    (warning,) = outcome.fields["warnings"]  # two classes are held out, and four ways were asked for
+    assert "for episodes of 4-way 1-shot, 4-way 5-shot; tuning used 2-way 1-shot, 2-way 5-shot" in warning
 
 
 @pytest.mark.parametrize("with_source", [True, False])
@@ -227,6 +228,34 @@ def test_as_plain_classifiers_of_all_labels(
     assert np.allclose(outcome.probabilities.sum(axis=1), 1, atol=1e-5)
     assert outcome.fields["metrics"]["accuracy"] > 0.6
     assert outcome.fields["n_train"] + outcome.fields["n_val"] == len(new.pool.ids)
+
+
+def test_statistics_are_those_of_the_images_that_are_told_apart(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.training.programs import Program
+
+    seen: list[np.ndarray] = []
+
+    def spy(self: Any, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
+        seen.append(batch(np.arange(count))[0])
+
+    monkeypatch.setattr(Program, "reestimate", spy)
+    new, old = data
+    whole = cell("prototypical", fraction=1.0, few_shot={}, epochs=1)
+    run_cell(whole, new, engine, 1.0, quiet, domain=pair(old, new, classes="any"))
+    pool = {image.tobytes() for image in np.asarray(new.pool.images).astype(np.float32)}
+    assert len(seen[-1]) == len(new.pool.ids)
+    assert {image.tobytes() for images in seen for image in images} <= pool
+
+
+def test_nearest_pixels_are_as_large_as_what_they_keep(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    whole = replace(cell("nearest_pixel", fraction=1.0, source_fingerprint=""), few_shot={}, backbone="")
+    costs = run_cell(whole, data[0], engine, None, quiet).fields["costs"]
+    assert costs["params"] == len(data[0].pool.ids) * SIZE**2
+    assert costs["inference_ms_per_image"] is None
 
 
 def test_with_an_image_a_class_and_no_source_it_is_skipped(

@@ -16,10 +16,13 @@ from bench.records import Cell, Record
 from bench.runs import load
 from bench.store import Store
 from reports.few_shot import (
-    difference,
+    MeasuredByClass,
+    Measurement,
+    Shares,
+    decided,
     few_shot_answers,
+    few_shot_method,
     few_shot_tables,
-    half_width,
     is_few_shot,
     measurements,
 )
@@ -32,14 +35,18 @@ TRUTH = {
     "siamese": [0.93, 0.81, 0.94, 0.75],
     "nearest_pixel": [0.6, 0.4, 0.5, 0.35],
 }
-COUNT = 400
+COUNT, CLASSES = 400, 40
 
 
 def made(
-    folder: Path, seeds: int = 3, predictions: bool = True, truth: dict[str, list[float]] = TRUTH
+    folder: Path,
+    seeds: int = 3,
+    predictions: bool = True,
+    truth: dict[str, list[float]] = TRUTH,
+    seconds: dict[str, float] | None = None,
 ) -> list[Record]:
-    """Records of these accuracies; episodes that are hard for one are hard for all."""
-    hard = np.random.default_rng(0).normal(0, 0.06, (len(SETTINGS), COUNT))
+    """Records of these accuracies; classes that are hard for one are hard for all."""
+    hard = np.random.default_rng(0).normal(0, 0.06, (len(SETTINGS), CLASSES))
     hard -= hard.mean(axis=1, keepdims=True)
     records = []
     for strategy, means in truth.items():
@@ -57,26 +64,31 @@ def made(
             own -= own.mean(axis=1, keepdims=True)
             values = np.array(means)[:, None] + hard + own + 0.002 * (seed - 1) * trains
             entries = [
-                {
-                    "ways": w,
-                    "shots": s,
-                    "scope": scope,
-                    "accuracy": float(v.mean()),
-                    "deviation": float(v.std()),
-                }
+                {"ways": w, "shots": s, "scope": scope, "accuracy": float(v.mean()), "deviation": 0.1}
                 for (w, s, scope), v in zip(SETTINGS, values, strict=True)
             ]
             records.append(
                 Record(
                     cell.id, asdict(cell), "ok", n_test=1340, episodes=entries,
                     metrics={"verification_auc": 0.9}, trials=[{"trial": 0, "status": "ok"}],
-                    costs={"total_seconds": 60.0, "trainable_params": 111_000.0 * trains},
+                    costs={
+                        "total_seconds": (seconds or {}).get(strategy, 60.0),
+                        "trainable_params": 111_000.0 * trains,
+                    },
                 )
             )  # fmt: skip
             if predictions:
                 (folder / "predictions").mkdir(parents=True, exist_ok=True)
-                np.savez(folder / "predictions" / f"{cell.id}.npz", accuracies=values.astype(np.float32))
+                weights = np.full(values.shape, 1 / CLASSES, np.float32)
+                shares = values.astype(np.float32)
+                path = folder / "predictions" / f"{cell.id}.npz"
+                np.savez(path, class_accuracies=shares, class_weights=weights)
     return records
+
+
+def hardest(records: Sequence[Record], folder: Path) -> dict[str, Measurement]:
+    """By strategy, in the setting that the answer is about."""
+    return {m.strategy: m for m in measurements(records, folder) if m.setting == ("all", 20, 1)}
 
 
 def page(folder: Path, records: Sequence[Record]) -> str:
@@ -97,6 +109,8 @@ def test_the_page_has_the_table_with_intervals_floor_and_chance(tmp_path: Path) 
         "20.0%",
         "85.0%",
         "nothing trained",
+        "to tune and train",
+        "60 s",
     ):
         assert shown in text
     assert "New classes by a few labels each" in text
@@ -120,47 +134,108 @@ def test_the_answer_is_about_most_classes_and_fewest_labels(tmp_path: Path) -> N
     assert "80.0%" in text
 
 
-def test_what_is_nearly_the_same_is_tied_and_one_seed_is_provisional(tmp_path: Path) -> None:
+def test_what_is_nearly_the_same_is_tied_and_the_cheaper_is_taken(tmp_path: Path) -> None:
     near = {**TRUTH, "siamese": [x - 0.001 for x in TRUTH["prototypical"]]}
-    (tied,) = few_shot_answers(measurements(made(tmp_path / "a", truth=near), tmp_path / "a"), 0.01)
+    records = made(tmp_path, truth=near, seconds={"siamese": 10.0})
+    (tied,) = few_shot_answers(measurements(records, tmp_path), 0.01)
     assert tied.claim == "tied"
-    (single,) = few_shot_answers(measurements(made(tmp_path / "b", seeds=1), tmp_path / "b"), 0.01)
+    assert tied.headline.startswith("Siamese networks tells 20 new classes")
+    assert "cheaper: 10 s instead of 60 s" in " ".join(tied.sentences)
+
+
+def test_one_seed_is_provisional_whoever_leads(tmp_path: Path) -> None:
+    (single,) = few_shot_answers(measurements(made(tmp_path / "a", seeds=1), tmp_path / "a"), 0.01)
     assert single.claim == "provisional"
     assert "Only 1 seed" in " ".join(single.sentences)
+    floor_leads = {**TRUTH, "nearest_pixel": [0.99] * 4}
+    (untrained,) = few_shot_answers(
+        measurements(made(tmp_path / "b", seeds=1, truth=floor_leads), tmp_path / "b"), 0.01
+    )
+    assert untrained.claim == "provisional"
 
 
-def test_intervals_are_those_of_episodes_and_seeds(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    alone = rng.normal(0.5, 0.1, (1, 900))
-    assert half_width(alone) == pytest.approx(1.96 * alone.std(ddof=1) / 30, rel=1e-3)
-    several = alone + np.array([[-0.05], [0.0], [0.05]]) + rng.normal(0, 0.01, (3, 900))
-    assert half_width(several) > 3 * half_width(alone)
-    same = np.repeat(alone, 3, axis=0)  # nothing trained, run three times: no seeds to speak of
-    assert half_width(same) == pytest.approx(half_width(alone))
+def test_all_others_are_compared_and_corrected_for(tmp_path: Path) -> None:
+    many = {**TRUTH, **{f"siamese:turns={i}": [x - 0.02 for x in TRUTH["prototypical"]] for i in range(4)}}
+    found = hardest(made(tmp_path, truth=many), tmp_path)
+    decision = decided([*found.values()], 0.01)
+    assert len(decision.comparisons) == len(many) - 1
+    pair = decided([found["prototypical"], found["siamese"]], 0.01).comparisons[0]
+    among = next(c for c in decision.comparisons if c.candidate.strategy == "siamese")
+    assert among.p > pair.p
 
 
-def test_differences_are_paired_on_episodes(tmp_path: Path) -> None:
-    found = {m.strategy: m for m in measurements(made(tmp_path), tmp_path) if m.setting == ("all", 20, 1)}
-    lead, half = difference(found["prototypical"], found["siamese"])
-    assert lead == pytest.approx(0.04)
+def test_who_lost_seeds_does_not_lead(tmp_path: Path) -> None:
+    lost = [r for r in made(tmp_path) if (r.cell["strategy"], r.cell["seed"]) != ("prototypical", 0)]
+    decision = decided([*hardest(lost, tmp_path).values()], 0.01)
+    assert decision.leader.strategy == "siamese"
+    assert decision.claim == "undecided"
+
+
+def test_seeds_are_paired_whatever_the_order_of_records(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    one, other = (
+        decided([*hardest(some, tmp_path).values()], 0.01).comparisons for some in (records, records[::-1])
+    )
+    assert [(c.low, c.high, c.p) for c in one] == [(c.low, c.high, c.p) for c in other]
+    # The first seed of one and the last of the other have none in common.
+    apart = [
+        r for r in records if r.cell["seed"] != {"prototypical": 0, "siamese": 2}.get(r.cell["strategy"])
+    ]
+    found = hardest(apart, tmp_path)
+    assert decided([found["prototypical"], found["siamese"]], 0.01).comparisons[0].seeds == 1
+
+
+@pytest.mark.parametrize(("classes", "seeds"), [(5, 3), (5, 1), (20, 3), (60, 5)])
+def test_intervals_cover_new_classes_and_new_seeds(classes: int, seeds: int) -> None:
+    rng, times, hits = np.random.default_rng(classes + seeds), 1500, 0
+    cells = pd.DataFrame({"accuracy": np.zeros(seeds), "n_test": 100.0})
+    for _ in range(times):
+        of_seeds = rng.normal(0, 0.02 if seeds > 1 else 0, (seeds, 1))
+        shares = 0.5 + rng.normal(0, 0.1, classes) + of_seeds + rng.normal(0, 0.03, (seeds, classes))
+        ids = np.arange(classes).astype(str)
+        by_seed = {seed: Shares(ids, row[None], None, 10_000) for seed, row in enumerate(shares)}
+        hits += abs(shares.mean() - 0.5) <= MeasuredByClass(cells, by_seed).half_width
+    assert 0.93 < hits / times < 0.975
+
+
+def test_an_interval_does_not_shrink_to_nothing_where_all_is_right() -> None:
+    cells = pd.DataFrame({"accuracy": [1.0], "n_test": 50.0})
+    right = Shares(np.arange(5).astype(str), np.ones((1, 5)), None, 50)
+    assert 0.05 < MeasuredByClass(cells, {0: right}).half_width < 0.15
+
+
+def test_what_trains_nothing_is_compared_with_every_seed(tmp_path: Path) -> None:
+    found = hardest(made(tmp_path), tmp_path)
+    assert found["nearest_pixel"].seeds == 0
+    comparison = decided([found["prototypical"], found["nearest_pixel"]], 0.01).comparisons[0]
+    assert comparison.paired
+    assert comparison.seeds == 3
+    assert comparison.difference == pytest.approx(0.45)
     width = found["prototypical"].high - found["prototypical"].low
-    assert half < width / 2
-    lead, half = difference(found["prototypical"], found["nearest_pixel"])
-    assert lead == pytest.approx(0.45)
-    assert np.isfinite(half)
+    assert comparison.high - comparison.low < 0.8 * width  # what is hard for both cancels out
 
 
-def test_without_the_files_of_episodes_there_still_are_intervals(tmp_path: Path) -> None:
-    found = measurements(made(tmp_path, predictions=False), tmp_path)
-    assert all(m.low < m.accuracy < m.high for m in found)
+def test_a_single_seed_of_what_trains_is_not_taken_for_all(tmp_path: Path) -> None:
+    records = [r for r in made(tmp_path) if r.cell["strategy"] != "siamese" or r.cell["seed"] == 0]
+    found = hardest(records, tmp_path)
+    comparison = decided([found["prototypical"], found["siamese"]], 0.01).comparisons[0]
+    assert (comparison.seeds, comparison.verdict) == (1, "unknown")
+
+
+def test_without_files_there_are_no_intervals_and_no_claim(tmp_path: Path) -> None:
+    records = made(tmp_path, predictions=False)
+    found = measurements(records, tmp_path)
+    assert all(np.isnan([m.low, m.high]).all() for m in found)
     (answer,) = few_shot_answers(found, 0.01)
     assert answer.claim == "undecided"
+    assert "nan%" not in fragment(records, tmp_path)
+    assert "no interval" in fragment(records, tmp_path)
 
 
 def test_the_best_of_each_column_is_marked(tmp_path: Path) -> None:
     (table,) = few_shot_tables(measurements(made(tmp_path), tmp_path))
     best = {name: [cell["best"] for cell in cells] for _, name, cells in table["rows"]}
-    assert best["Prototypical networks"] == [True] * 4 + [False]
+    assert best["Prototypical networks"] == [True] * 4 + [False] * 2
     assert not any(best["Nearest pixels"])
     assert [name for _, name, _ in table["rows"]][-2:] == ["Nearest pixels", "Chance"]
 
@@ -189,6 +264,15 @@ def test_a_notebook_shows_it(tmp_path: Path) -> None:
     shown = fragment(made(tmp_path), tmp_path)
     assert "20-way 1-shot" in shown
     assert "85.0%" in shown
+
+
+def test_without_a_source_nothing_is_said_to_be_tuned(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    assert "there is no source" in " ".join(few_shot_method(records, {}))
+    source = {"name": "old", "n": 100, "targets": {"ab": {"left_out": 3}}}
+    with_source = " ".join(few_shot_method(records, {"source_dataset": source}))
+    assert "held out whole" in with_source
+    assert "there is no source" not in with_source
 
 
 def test_other_commands_refuse_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.episodes import Classes, Setting, accuracies, check_episodes, superclass, verification_auc
+from bench.episodes import Classes, Setting, check_episodes, measure, superclass, verification_auc
 from bench.errors import RequestError
 from strategies.metric import nearest_prototype
 
@@ -117,13 +117,30 @@ def test_accuracy_is_the_share_of_right_queries(characters: Classes) -> None:
 
     episodes = characters.episodes(Setting(5, 2), 3, 40, "a")
     perfect = np.eye(len(NAMES))[LABELS]
-    assert accuracies(episodes, perfect, classify, 5).tolist() == [1.0] * 40
+    assert measure(episodes, perfect, LABELS, classify, 5).by_episode.tolist() == [1.0] * 40
     noise = np.random.default_rng(0).normal(size=(len(LABELS), 8))
-    found = accuracies(episodes, noise, classify, 5)
+    measured = measure(episodes, noise, LABELS, classify, 5)
+    found = measured.by_episode
     assert found.mean() == pytest.approx(0.2, abs=0.06)
     first = episodes[0]
     scores = classify(noise[first.support], first.support_labels, noise[first.queries], 5)
     assert found[0] == (scores.argmax(1) == first.query_labels).mean()
+    assert measured.weights.sum() == pytest.approx(1)
+    assert np.nansum(measured.weights * measured.by_class) == pytest.approx(found.mean())
+
+
+def test_accuracy_by_class_is_that_of_its_queries(characters: Classes) -> None:
+    def first(support: np.ndarray, labels: np.ndarray, queries: np.ndarray, ways: int) -> np.ndarray:
+        return (queries[:, :1] == 3) * np.eye(ways)[0] + 0.5 * np.eye(ways)[1]
+
+    # Only queries of class 3 are ever taken for the first class of an episode, all others for the second.
+    episodes = characters.episodes(Setting(5, 1, "within"), 2, 200, "a")
+    found = measure(episodes, LABELS[:, None].astype(float), LABELS, first, 5)
+    places = [(e.query_labels[LABELS[e.queries] == 3], LABELS[e.queries]) for e in episodes]
+    met = [int(place[0]) for place, labels in places if 3 in labels]
+    assert found.by_class[3] == pytest.approx(np.mean(np.array(met) == 0))
+    assert np.isnan(found.by_class[NAMES.index("Tagalog/0")])  # too few classes for five ways
+    assert found.weights[NAMES.index("Tagalog/0")] == 0
 
 
 def test_verification_is_the_area_under_the_curve_over_pairs_of_groups() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.domains import pair
+from bench.datasets.findings import Finding
+from bench.domains import SourceDomain, description, pair
+from bench.episodes import findings_of_new, held_out, superclass
 from bench.errors import RequestError
 from bench.plan import FEW_SHOT_STRATEGIES, load_plan
 from bench.records import Cell
@@ -27,6 +30,7 @@ FLAGS: dict[str, Any] = {
     "seeds": 3,
 }
 EPISODES = {"ways": [2, 3], "shots": [1], "episodes": 10}
+FEW_SHOT: dict[str, Any] = {**EPISODES, "ways": [2], "queries": 5}
 
 
 @pytest.fixture
@@ -95,16 +99,46 @@ def test_mistakes_are_told(changes: dict[str, Any], message: str) -> None:
         load_plan({"datasets": ["digits"], **changes})
 
 
-def test_what_trains_runs_with_each_seed_and_the_rest_once(new: str, source: str) -> None:
+def test_what_trains_or_searches_runs_with_each_seed_and_the_rest_once(new: str, source: str) -> None:
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
+    given = ["nearest_mean", "logistic:penalty=0.01"]
+    cells = prepare(load_plan({**plan, "strategies": [*FEW_SHOT_STRATEGIES, *given]})).cells
+    once = {cell.strategy for cell in cells} - {cell.strategy for cell in cells if cell.seed}
+    assert once == {"nearest_pixel", *given}
+    assert all(
+        len([c for c in cells if c.strategy == name]) == 3 for name in {"siamese", "feature_extraction"}
+    )
+    # Without a source there is nothing to choose on.
+    alone = prepare(load_plan({**plan, "source_dataset": "", "strategies": ["feature_extraction"]})).cells
+    assert [cell.seed for cell in alone] == [0]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "given", "message"),
+    [
+        (
+            "fractions",
+            "feature_extraction:penalty=0.1",
+            "learning_rate, weight_decay.*penalty would do nothing",
+        ),
+        (
+            "few-shot",
+            "feature_extraction:learning_rate=0.1",
+            "few-shot: penalty.*learning_rate would do nothing",
+        ),
+    ],
+)
+def test_hyperparameters_of_the_other_protocol_are_refused(
+    protocol: str, given: str, message: str, new: str
+) -> None:
+    plan = {"datasets": [new], **FLAGS, "protocol": protocol, "strategies": [given]}
+    with pytest.raises(RequestError, match=message):
+        prepare(load_plan(plan))
+
+
+def test_cells_hold_the_protocol(new: str, source: str) -> None:
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
     cells = prepare(load_plan(plan)).cells
-    seeds = {name: sorted(c.seed for c in cells if c.strategy == name) for name in FEW_SHOT_STRATEGIES}
-    assert seeds == {
-        "nearest_pixel": [0],
-        "feature_extraction": [0],
-        "siamese": [0, 1, 2],
-        "prototypical": [0, 1, 2],
-    }
     pixel = next(c for c in cells if c.strategy == "nearest_pixel")
     assert not pixel.source_fingerprint  # it would be the same with any
     assert all(c.source_fingerprint for c in cells if c is not pixel)
@@ -141,10 +175,125 @@ def test_groups_of_any_new_image_are_left_out(manifest: Make) -> None:
     assert domain.class_names == source.class_names
 
 
+def source_of(manifest: Make, new: str, classes: tuple[str, ...], **options: Any) -> SourceDomain:
+    return pair(
+        open_dataset(manifest("held", classes, **options), 16), open_dataset(new, 16), classes="other"
+    )
+
+
+def test_classes_are_held_out_whole(manifest: Make, new: str) -> None:
+    domain = source_of(manifest, new, tuple("defghijk"))
+    found = set()
+    for seed in range(8):
+        apart = held_out(domain, FEW_SHOT, seed)
+        labels = domain.part.labels
+        assert not set(labels[apart.train]) & set(labels[apart.val])
+        assert sorted([*apart.train, *apart.val]) == domain.rows.tolist()
+        assert len(set(labels[apart.val])) == 2
+        found |= set(labels[apart.val])
+    assert len(found) > 2
+
+
+@pytest.mark.parametrize("alphabets", [4, 5, 10])
+def test_whole_superclasses_are_held_out_where_there_are_enough(
+    alphabets: int, manifest: Make, new: str
+) -> None:
+    names = tuple(f"{a}/{i}" for a in range(alphabets) for i in range(3))
+    domain = source_of(manifest, new, names, images=5)
+    for seed in range(4):
+        apart = held_out(domain, FEW_SHOT, seed)
+        learned, kept = (
+            {superclass(domain.class_names[c]) for c in domain.part.labels[rows]}
+            for rows in (apart.train, apart.val)
+        )
+        assert bool(learned & kept) == (alphabets == 4)
+        assert alphabets == 4 or len(kept) == alphabets // 5
+
+
+def test_groups_of_held_out_classes_are_not_learned_from_in_tuning(manifest: Make, new: str) -> None:
+    # A drawer who drew all classes drew the held-out ones too: nothing would be left.
+    domain = source_of(manifest, new, tuple("defgh"), group=lambda i: f"drawer {i}")
+    apart = held_out(domain, FEW_SHOT, 0)
+    assert len(apart.train) + len(apart.val) == len(domain.rows)
+    assert "share groups" in apart.warnings[0]
+    # Some drawers drew one class, and others two.
+    pairs = replace(
+        domain, groups=np.where(np.arange(len(domain.groups)) % 4, np.arange(len(domain.groups)), -1)
+    )
+    apart = held_out(pairs, FEW_SHOT, 0)
+    assert not apart.warnings
+    assert not set(pairs.groups[apart.train]) & set(pairs.groups[apart.val])
+    assert len(apart.train) + len(apart.val) < len(domain.rows)
+
+
+def test_a_source_with_few_images_tunes_with_fewer_shots(manifest: Make, new: str) -> None:
+    domain = source_of(manifest, new, tuple("defg"), images=5)  # four are in the pool
+    apart = held_out(domain, {**FEW_SHOT, "ways": [2], "shots": [1, 5]}, 0)
+    assert [(s.ways, s.shots) for s in apart.episodes] == [
+        (2, 1),
+        (2, 3),
+    ]  # in one order, whatever the process
+    assert "2-way 5-shot; tuning used 2-way 1-shot, 2-way 3-shot" in apart.warnings[0]
+
+
+def test_a_source_that_cannot_tune_is_refused_before_anything_runs(
+    new: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_drawer_a_class(*arguments: Any) -> SourceDomain:
+        domain = pair(*arguments)
+        return replace(domain, groups=domain.part.labels)
+
+    monkeypatch.setattr("bench.runs.pair", one_drawer_a_class)
+    plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
+    with pytest.raises(RequestError, match=r"source_dataset.*held out to tune on"):
+        prepare(load_plan(plan))
+
+
 def test_ways_are_checked_before_anything_runs(new: str, source: str) -> None:
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": {**EPISODES, "ways": [4]}}
     with pytest.raises(RequestError, match="at most the 3 classes"):
         prepare(load_plan(plan))
+
+
+def test_too_many_ways_or_shots_come_with_a_remedy(new: str) -> None:
+    plan = {"datasets": [new], **FLAGS}
+    with pytest.raises(
+        RequestError, match=r"few_shot.ways.*20.*the 3 classes of list .* 1 image,.*--ways 3\."
+    ):
+        prepare(load_plan(plan))
+    with pytest.raises(
+        RequestError, match=r"few_shot.shots.*9.*at most 7: list has only 0 classes.*--shots 1,7"
+    ):
+        prepare(load_plan({**plan, "few_shot": {"ways": [2], "shots": [1, 9]}}))
+
+
+@pytest.mark.parametrize("given", [["--protocol", "few-shot"], ["--set", "protocol=few-shot"]])
+def test_it_asks_for_a_dataset(given: list[str]) -> None:
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    error = CliRunner().invoke(app, ["plan", *given]).exception
+    assert isinstance(error, RequestError)
+    assert "--dataset" in str(error)
+    assert "--source-dataset" in str(error)
+
+
+def test_no_alert_speaks_of_new_images_that_are_learned_from(new: str) -> None:
+    across = Finding("identical_across_splits", "validity", "3 of 9 test images with the very pixels of an image "
+                     "that is learned from.")  # fmt: skip
+    untested = Finding("classes_without_test", "validity", "1 of 3 classes have no test image.")
+    dataset = replace(open_dataset(new, 16), findings=(across, untested))
+    (found,) = findings_of_new(dataset).findings
+    assert "learned" not in found.text
+    assert "may meet in one episode" in found.text
+
+
+def test_what_is_left_out_of_a_source_is_said_of_all_new_images(manifest: Make) -> None:
+    target = open_dataset(manifest("new", ("a", "b", "c"), lambda i: f"drawer {i}"), 16)
+    source = open_dataset(manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), 16)
+    (text,) = description(pair(source, target, classes="other"), target, whole=True)
+    assert "in a group with images of" in text
 
 
 def test_strategies_that_cannot_are_refused(new: str, source: str) -> None:
