@@ -334,7 +334,7 @@ def _compare(leader: Measured, others: list[Measured], region: float) -> list[Co
 
 def _typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
     """The variance between seeds that a paired difference of two of these typically has, and how many degrees of
-    freedom it may lend to that of one pair: none where there is no other strategy to learn from.
+    freedom it may lend to that of one pair: none where there are too few other strategies to learn from.
 
     With three seeds a variance has two degrees of freedom, and corrected for the many pairs of a family its
     intervals tell nothing. So each is moderated by what the other pairs show (Smyth 2004,
@@ -347,14 +347,15 @@ def _typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
         run.cells["accuracy"].loc[seeds].to_numpy(float) for run in runs if seeds.isin(run.cells.index).all()
     ]
     degrees = len(seeds) - 1
-    if len(seeds) < MINIMUM_SEEDS or len(whole) < 3:
+    if len(seeds) < MINIMUM_SEEDS or len(whole) < 4:  # of three, one could have two of the three pairs
         return 0.0, 0.0
     covariance = np.cov(whole)
     of_one = np.diag(covariance)
     of_pairs = of_one[:, None] + of_one - 2 * covariance
-    median = np.median(of_pairs[np.triu_indices(len(whole), 1)])
+    # The lower one of two: of four strategies, three of the six pairs are those of the most variable one.
+    median = np.quantile(of_pairs[np.triu_indices(len(whole), 1)], 0.5, method="lower")
     median_of_chi_square = 2 * special.gammaincinv(degrees / 2, 0.5)
-    return float(median * degrees / median_of_chi_square), min(BORROWED, (len(whole) - 2) * degrees)
+    return float(median * degrees / median_of_chi_square), BORROWED
 
 
 def compare_pairs(
