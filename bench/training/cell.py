@@ -89,14 +89,7 @@ def run_cell(
         has_source=domain is not None,
         has_auxiliary=bool(auxiliary),
     )
-    reason = strategy.skip(info)
-    network = None
-    if reason is None and strategy.uses_backbone:
-        network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
-        if cell.weights and network.weights.sha256 != cell.weights_sha256:
-            raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
-        info = replace(info, **network.traits)
-        reason = strategy.skip(info)
+    network, info, reason = network_of(cell, strategy, engine, info)
     if reason is not None:
         return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
 
@@ -137,6 +130,24 @@ def run_cell(
     }
     state = getattr(final.predictor, "state", None)
     return Outcome(fields, probabilities.astype(np.float32), network, state, final.samples)
+
+
+def network_of(
+    cell: Cell, strategy: Strategy, engine: Engine, info: Info
+) -> tuple[Network | None, Info, str | None]:
+    """The network of a cell, if it has one, ``info`` with its traits, and why the strategy cannot run, if so.
+
+    Raises:
+        BenchError: the weights are no longer those that the run was planned with.
+    """
+    reason = strategy.skip(info)
+    if reason is not None or not strategy.uses_backbone:
+        return None, info, reason
+    network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
+    if cell.weights and network.weights.sha256 != cell.weights_sha256:
+        raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
+    info = replace(info, **network.traits)
+    return network, info, strategy.skip(info)
 
 
 def _check(probabilities: object, count: int, info: Info) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,11 +29,10 @@ from bench.episodes import (
     new_classes,
     verification_auc,
 )
-from bench.errors import BenchError
 from bench.plugins import check_unchanged
 from bench.records import Cell
 from bench.training.augmentation import Augmentation
-from bench.training.cell import Outcome, Search
+from bench.training.cell import Outcome, Search, network_of
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples, content_key
 from bench.training.fit import CellTask, NotFinite
@@ -75,14 +73,7 @@ def run_few_shot(
         has_source=domain is not None,
         few_shot=True,
     )
-    reason = strategy.skip(info)
-    network = None
-    if reason is None and strategy.uses_backbone:
-        network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
-        if cell.weights and network.weights.sha256 != cell.weights_sha256:
-            raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
-        info = replace(info, **network.traits)
-        reason = strategy.skip(info)
+    network, info, reason = network_of(cell, strategy, engine, info)
     if reason is not None:
         return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
 

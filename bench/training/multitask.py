@@ -12,6 +12,7 @@ from keras import ops
 
 from bench.auxiliary import Auxiliary
 from bench.training.examples import PartExamples
+from bench.training.own_loss import OwnLoss
 
 
 def cross_entropy(targets: Any, logits: Any, smoothing: float) -> tuple[Any, Any]:
@@ -71,7 +72,7 @@ class LogVariances(keras.layers.Layer):
         return shape[0], self.values.shape[0]
 
 
-class MultiTask(keras.Model):
+class MultiTask(OwnLoss):
     """A classifier that learns other labels of the same or of other images beside its own.
 
     Outputs are the logits of the target, then those of each auxiliary task, then log variances where these are
@@ -87,14 +88,7 @@ class MultiTask(keras.Model):
         self.of_target = keras.metrics.Mean(name="of_target")
         self.accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         found = [cross_entropy(y[k], y_pred[k], self.smoothing) for k in range(self.tasks)]
         losses, present = zip(*found, strict=True)
         if len(y_pred) > self.tasks:

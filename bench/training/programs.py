@@ -18,6 +18,7 @@ from bench.backbones.cuts import Cut, block_of, split
 from bench.training.alignment import Alignment, ReverseGradient
 from bench.training.metric_losses import BATCH_IMAGES, LOSSES, ON_SPHERE, Unit, prototype_logits
 from bench.training.multitask import LogVariances, MultiTask
+from bench.training.own_loss import OwnLoss
 from bench.training.seeds import derived_seed, generator
 from strategies.base import Stage
 
@@ -92,7 +93,7 @@ class Trained:
         )
 
 
-class _Aligned(keras.Model):
+class _Aligned(OwnLoss):
     """A classifier that is trained on two domains at once, and is to see no difference between them.
 
     Outputs are logits (N, classes), and features (N, D) or the logit of being of the target (N, 1). A batch is in
@@ -108,14 +109,7 @@ class _Aligned(keras.Model):
         self.strength = keras.Variable(0.0, trainable=False, name="strength")
         self.accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         logits, other = y_pred
         labelled = keras.ops.shape(logits)[0] // 2
         of_source = labelled - labelled // 2 if self.mixed else labelled
@@ -128,7 +122,7 @@ class _Aligned(keras.Model):
         return self.get_metrics_result()
 
 
-class _Embedding(keras.Model):
+class _Embedding(OwnLoss):
     """A network that is trained to bring images of one class together; its outputs are features (N, D)."""
 
     def __init__(self, inputs: Any, features: Any, loss: str, classes: int) -> None:
@@ -144,14 +138,7 @@ class _Embedding(keras.Model):
     def _by_class(self, features: Any) -> Any:
         return keras.ops.reshape(features, (BATCH_IMAGES, self.classes, features.shape[-1]))
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         return self.of_features(self._by_class(y_pred))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 from keras import layers, ops
 from PIL import Image
 
+from bench.training.own_loss import OwnLoss
 from bench.training.seeds import generator
 from strategies.base import Task
 
@@ -87,7 +88,7 @@ def _tick(task: Task) -> Callable[[str], None]:
     return getattr(task, "tick", lambda text: None)
 
 
-class _Half(keras.Model):
+class _Half(OwnLoss):
     """Of two models that share layers: only the variables that are its own train, whatever their layers say."""
 
     chosen: frozenset[int] = frozenset()
@@ -112,14 +113,7 @@ class _Half(keras.Model):
 class _Generators(_Half):
     """From source and target images to all that the generators' loss is made of."""
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         source, target = x
         judged, back, same = y_pred[:2], y_pred[2:4], y_pred[4:]
         loss = sum(ops.mean(ops.square(answer - 1)) for answer in judged)
@@ -131,14 +125,7 @@ class _Generators(_Half):
 class _Discriminators(_Half):
     """From real and made images of both styles to what the discriminators say of them: real first, then made."""
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         real, made = y_pred[:2], y_pred[2:]
         loss = sum(ops.mean(ops.square(answer - 1)) for answer in real)
         return (loss + sum(ops.mean(ops.square(answer)) for answer in made)) / 2

@@ -1,0 +1,25 @@
+"""A Keras model whose loss is made from its outputs by a method of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class OwnLoss(keras.Model):
+    """Trains by ``own_loss`` in place of a loss that it is compiled with."""
+
+    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        """The loss, a scalar, of inputs, labels and outputs of a batch as Keras hands them on."""
+        raise NotImplementedError(f"{type(self).__name__} has no own_loss()")
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        return self.own_loss(x, y, y_pred)
