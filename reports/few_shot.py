@@ -310,7 +310,7 @@ def _who(m: Measurement, several: bool) -> str:
 
 
 def few_shot_tables(found: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """One table a dataset, in the form of ``html.summary_table``: configurations by settings, the best marked."""
+    """One table a dataset, in the form of ``html.summary_tables``: configurations by settings, the best marked."""
     tables = []
     for dataset in dict.fromkeys(m.dataset for m in found):
         mine = [m for m in found if m.dataset == dataset]

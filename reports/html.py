@@ -157,7 +157,7 @@ def render(
         costs=cost_table(results, several, price_per_hour),
         gaps=gaps_table(results, curves, several),
         mistakes=_mistakes(records, decisions, datasets, run_info, directory, images),
-        summaries=[summary_table(panel) for panel in panels(results)],
+        summaries=summary_tables(results),
         full=full_table(results),
         ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
@@ -278,9 +278,14 @@ def _mistakes(
 # --- tables -----------------------------------------------------------------------------------------------
 
 
-def summary_table(panel: Panel) -> dict[str, Any]:
-    """Strategies by label counts: accuracy with its spread, and seconds; the best mean of a column is marked."""
-    summary = summary_frame(panel.results)
+def summary_tables(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """One table a panel, strategies by label counts: accuracy with its spread, and seconds; the best mean of a
+    column is marked."""
+    summary = summary_frame(results)
+    return [_summary_table(panel, panel.select(summary)) for panel in panels(results)]
+
+
+def _summary_table(panel: Panel, summary: pd.DataFrame) -> dict[str, Any]:
     sizes = summary.groupby("fraction")["n"].median().sort_index()
     best = summary.groupby("fraction")["accuracy"].max()
     rows: dict[tuple[str, float], Any] = {(row.strategy, row.fraction): row for row in _rows(summary)}

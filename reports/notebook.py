@@ -11,9 +11,9 @@ from bench.records import Record
 from reports import words
 from reports.answer import answers
 from reports.few_shot import few_shot_answers, few_shot_tables, is_few_shot, measurements
-from reports.html import summary_table
+from reports.html import summary_tables
 from reports.statistics import EQUIVALENCE, decide
-from reports.tables import panels, results_frame
+from reports.tables import results_frame
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -32,7 +32,7 @@ def fragment(records: Sequence[Record], directory: Path, region: float = EQUIVAL
     else:
         results = results_frame(records)
         found = answers(results, decide(results, directory, region))
-        summaries = [summary_table(panel) for panel in panels(results)]
+        summaries = summary_tables(results)
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     return environment.get_template("notebook.html.j2").render(

@@ -259,8 +259,8 @@ def decide_among(
 ) -> Decision:
     """The decision among configurations that were run at one label count; at least one."""
     # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
-    seeds = max(len(run.cells) for run in runs)
-    leader, *others = sorted(runs, key=lambda run: (len(run.cells) < seeds, -run.accuracy))
+    seeds = max(len(run.accuracies) for run in runs)
+    leader, *others = sorted(runs, key=lambda run: (len(run.accuracies) < seeds, -run.accuracy))
     for run, probability in zip([leader, *others], _probabilities_of_best([leader, *others]), strict=True):
         run.best = probability
     comparisons = tuple(_compare(leader, others, region))
@@ -273,8 +273,9 @@ class Measured:
     def __init__(self, cells: pd.DataFrame, directory: Path | None) -> None:
         self.cells = cells
         self.directory = directory
-        self.accuracy = float(cells["accuracy"].mean())
-        self.n_test = float(cells["n_test"].median())
+        self.accuracies = dict(zip(cells.index.tolist(), cells["accuracy"].tolist(), strict=True))
+        self.accuracy = float(np.mean([*self.accuracies.values()]))
+        self.n_test = float(np.median(cells["n_test"]))
         self.best = math.nan
 
     @property
@@ -342,9 +343,9 @@ def _typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
     """
     from scipy import special
 
-    seeds = max((run.cells.index for run in runs), key=len)
+    seeds = max((run.accuracies for run in runs), key=len)
     whole = [
-        run.cells["accuracy"].loc[seeds].to_numpy(float) for run in runs if seeds.isin(run.cells.index).all()
+        [run.accuracies[seed] for seed in seeds] for run in runs if seeds.keys() <= run.accuracies.keys()
     ]
     degrees = len(seeds) - 1
     if len(seeds) < MINIMUM_SEEDS or len(whole) < 4:  # of three, one could have two of the three pairs
@@ -379,8 +380,8 @@ def compare_pairs(
     found: dict[int, Comparison] = {}
     tested = []
     for place, (first, second) in enumerate(pairs):
-        seeds = first.cells.index.intersection(second.cells.index).sort_values()
-        lead = (first.cells["accuracy"].loc[seeds] - second.cells["accuracy"].loc[seeds]).to_numpy()
+        seeds = sorted(first.accuracies.keys() & second.accuracies.keys())
+        lead = np.array([first.accuracies[seed] - second.accuracies[seed] for seed in seeds])
         if len(seeds) < MINIMUM_SEEDS:
             mean = float(lead.mean()) if len(seeds) else first.accuracy - second.accuracy
             nothing = math.nan, math.nan, math.nan

@@ -215,8 +215,9 @@ def terminal_table(results: pd.DataFrame) -> Group:
     from rich.text import Text
 
     tables = []
+    everything = summary_frame(results)
     for panel in panels(results):
-        summary = summary_frame(panel.results)
+        summary = panel.select(everything)
         sizes = summary.groupby("fraction")["n"].median().sort_index()
         title = " · ".join(filter(None, (words.clean(panel.dataset), panel.title)))
         table = Table(title=Text(title, style="bold"), title_justify="left")

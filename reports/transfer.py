@@ -130,8 +130,7 @@ def benefits(
         region: differences within plus or minus this are equivalent.
     """
     ok = succeeded(results)
-    validated = curves[curves["metric"] == "val_accuracy"]
-    by_cell = {str(cell_id): points for cell_id, points in validated.groupby("cell_id")}
+    by_cell = _curves(curves)
     found = []
     for (dataset, backbone), cells in ok[ok["backbone"] != ""].groupby(["dataset", "backbone"], sort=False):
         scratch = _by_fraction(cells[cells["strategy"] == "scratch"], directory)
@@ -187,11 +186,12 @@ def _over_labels(n: list[float], pairs: list[tuple[Measured, Measured]], region:
 
 
 def _over_training(
-    mine: pd.DataFrame, scratch: pd.DataFrame, by_cell: dict[str, pd.DataFrame]
+    mine: pd.DataFrame, scratch: pd.DataFrame, by_cell: dict[str, tuple[Floats, Floats]]
 ) -> OverTraining | None:
     rows = []
-    for seed in mine.index.intersection(scratch.index):
-        first, second = (_curve(by_cell.get(frame.loc[seed, "cell_id"])) for frame in (mine, scratch))
+    pairs = mine[["cell_id"]].join(scratch["cell_id"], how="inner", rsuffix="_of_scratch")
+    for cell_id, of_scratch in pairs.itertuples(index=False):
+        first, second = by_cell.get(cell_id), by_cell.get(of_scratch)
         if first is None or second is None:
             continue
         (images, value), (images_of_scratch, value_of_scratch) = first, second
@@ -218,12 +218,12 @@ def _over_training(
     return OverTraining(*(Estimate.over_seeds(column) for column in columns))
 
 
-def _curve(points: pd.DataFrame | None) -> tuple[Floats, Floats] | None:
-    """Images seen and validation accuracy of the winning trial, all its stages, in order."""
-    if points is None:
-        return None
-    points = points[points["run"] == "search"].sort_values(["images", "epoch"])
-    points = points.drop_duplicates("images", keep="last")
-    if len(points) < 2:
-        return None
-    return points["images"].to_numpy(float), points["value"].to_numpy(float)
+def _curves(curves: pd.DataFrame) -> dict[str, tuple[Floats, Floats]]:
+    """By cell, images seen and validation accuracy of the winning trial, all its stages, in order."""
+    points = curves[(curves["metric"] == "val_accuracy") & (curves["run"] == "search")]
+    points = points.sort_values(["images", "epoch"]).drop_duplicates(["cell_id", "images"], keep="last")
+    found = {
+        str(cell_id): (mine["images"].to_numpy(float), mine["value"].to_numpy(float))
+        for cell_id, mine in points.groupby("cell_id")
+    }
+    return {cell_id: curve for cell_id, curve in found.items() if len(curve[0]) > 1}

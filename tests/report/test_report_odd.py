@@ -17,7 +17,7 @@ from reports.answer import answers
 from reports.html import render
 from reports.sections import transfer_tables
 from reports.statistics import decide
-from reports.tables import results_frame, several_backbones
+from reports.tables import curves_frame, results_frame, several_backbones
 from reports.transfer import benefits
 
 
@@ -107,7 +107,7 @@ def test_two_fractions_of_the_same_size(tmp_path: Path) -> None:
     for record in records:
         record.n = 15
     results = results_frame(records)
-    found = benefits(results, results.iloc[:0].assign(metric="", run="", value=0.0), None)
+    found = benefits(results, curves_frame([]), None)
     assert math.isnan(found[0].over_labels.slope.value)
     assert transfer_tables(found, False)
     render(records, fake.run_info(records), "", tmp_path)
