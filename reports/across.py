@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from reports import words
-from reports.drawing import INK, MUTED, FigureInfo, Frame, Plan, mark, save, style_of
+from reports.drawing import INK, MUTED, Frame, Plan, mark, style_of
 from reports.statistics import LEVEL, Floats
 from reports.tables import ordered, panels
 
@@ -151,7 +150,7 @@ def critical_difference(runs: pd.DataFrame) -> Difference | None:
     return Difference(datasets, {str(name): float(rank) for name, rank in ranks.items()}, p, critical)
 
 
-def draw_difference(found: Difference, out: Path) -> FigureInfo:
+def difference_plan(found: Difference) -> Plan:
     """The diagram of critical differences: strategies on a line of ranks; a bar joins those that do not differ."""
     names = list(found.ranks)
     everyone = ordered(names)
@@ -198,7 +197,7 @@ def draw_difference(found: Difference, out: Path) -> FigureInfo:
         [(name, rank, found.datasets, found.critical, found.p) for name, rank in found.ranks.items()],
         columns=["strategy", "rank", "datasets", "critical_difference", "friedman_p"],
     )
-    plan = Plan(
+    return Plan(
         "ranks",
         "Strategies over all datasets",
         f"Diagram of critical differences of mean ranks over {found.datasets} datasets. {conclusion}",
@@ -207,4 +206,3 @@ def draw_difference(found: Difference, out: Path) -> FigureInfo:
         numbers,
         Frame(width=5.6, height=1.6 + 0.3 * len(names), left=0.3, right=1.5, bottom=0.6, top=0.42),
     )
-    return save(plan, "", "", out)

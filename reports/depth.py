@@ -20,20 +20,17 @@ from bench.records import Record
 from reports import words
 from reports.drawing import (
     PAPER,
-    FigureInfo,
     Plan,
     label_ends,
     limits,
     mark,
-    save,
     set_up,
-    slug,
     style_of,
     ticks,
 )
 from reports.sections import Section
 from reports.statistics import Comparison, Measured, compare_pairs, rank_correlation, succeeded, t_half_width
-from reports.tables import CONFIGURATION, backbone_title, dataset_names, ordered
+from reports.tables import CONFIGURATION, backbone_title, dataset_names, ordered, places
 
 BY_SHARE, BY_BLOCK = "partial_finetune", "surgical"
 _GIVEN = {BY_SHARE: "unfreeze", BY_BLOCK: "depth"}
@@ -277,17 +274,13 @@ def _rule(found: Sequence[Setting]) -> list[str]:
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def draw_depth(found: Sequence[Setting], results: pd.DataFrame, out: Path) -> list[FigureInfo]:
-    """Draws accuracy by cut and similarity by block of each dataset, as ``figures.draw_all`` does."""
-    datasets = list(dict.fromkeys(results["dataset"]))
-    figures = []
-    for index, dataset in enumerate(datasets):
+def depth_plans(found: Sequence[Setting], results: pd.DataFrame) -> Iterator[Plan]:
+    """Accuracy by cut and similarity by block of each dataset that has some."""
+    for dataset, place in places(results).items():
         mine = [s for s in found if s.dataset == dataset]
         plan = _figure(mine, ordered(results["strategy"]))
         if plan is not None:
-            suffix = f"-{index + 1}-{slug(dataset)}" if len(datasets) > 1 else ""
-            figures.append(save(plan, suffix, dataset, out))
-    return figures
+            yield plan.of(dataset, place)
 
 
 def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:

@@ -12,14 +12,17 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import joblib
 import matplotlib
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,6 +51,9 @@ INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
 _TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
 
 _LABEL_POINTS = 11.5
+
+_MANY = 12
+"""Panels that take as long to draw as another process to start."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
@@ -110,7 +116,7 @@ class FigureInfo:
     alt: str
     conclusion: str
     """What to conclude from it, one or two sentences."""
-    svgs: tuple[str, ...]
+    svgs: tuple[Markup, ...]
     """One SVG a panel, to be placed in HTML: colours by CSS variables, ids that are unique in the page."""
     numbers: pd.DataFrame
 
@@ -125,7 +131,7 @@ def style_of(strategy: str, strategies: Sequence[str] = ()) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A figure before it is drawn: one function a panel."""
+    """A figure before it is drawn: one function a panel. ``name`` is that of its files."""
 
     name: str
     title: str
@@ -134,6 +140,12 @@ class Plan:
     panels: list[Callable[[Axes], None]]
     numbers: pd.DataFrame
     frame: Frame = FRAME
+    dataset: str = ""
+
+    def of(self, dataset: str, place: int) -> Plan:
+        """The same for one dataset; ``place``, from 1, tells its files from those of others, 0: there are none."""
+        name = f"{self.name}-{place}-{slug(dataset)}" if place else self.name
+        return replace(self, name=name, dataset=dataset)
 
 
 _MARK = re.compile(r' id="strategy:([^"]*)"')
@@ -298,9 +310,34 @@ def figure(plan: Plan) -> Figure:
     return drawn
 
 
-def save(plan: Plan, suffix: str, dataset: str, out: Path) -> FigureInfo:
-    """Draws a figure and writes it as PNG and SVG with its numbers as CSV, each atomically, into ``out``."""
-    name = plan.name + suffix
+def save_all(plans: Sequence[Plan], out: Path) -> Callable[[], dict[str, FigureInfo]]:
+    """Draws figures and writes each as PNG and SVG with its numbers as CSV, atomically, into ``out``.
+
+    Returns:
+        A function that waits for them: figures by the names of their plans. Many are drawn by other processes in
+        the meantime, the same to the last bit.
+    """
+    panels = sum(len(plan.panels) for plan in plans)
+    parallel = joblib.Parallel(
+        n_jobs=min(joblib.cpu_count(), 1 + panels // _MANY),
+        return_as="generator",
+        pre_dispatch="all",
+        batch_size=1,
+        max_nbytes=None,
+        idle_worker_timeout=2,
+    )
+    started = parallel(joblib.delayed(_save)(plan, out) for plan in plans)
+
+    def finish() -> dict[str, FigureInfo]:
+        try:
+            return {figure.name: figure for figure in started}
+        except BrokenExecutor:  # one of them was killed, for want of memory perhaps
+            return {plan.name: _save(plan, out) for plan in plans}
+
+    return finish
+
+
+def _save(plan: Plan, out: Path) -> FigureInfo:
     png, svg = io.BytesIO(), io.StringIO()
     with styled():
         drawn = figure(plan)
@@ -308,16 +345,17 @@ def save(plan: Plan, suffix: str, dataset: str, out: Path) -> FigureInfo:
         drawn.set_dpi(144)
         FigureCanvasAgg(drawn).print_png(png, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
     document = _MARK.sub(r' class="mark" data-strategy="\1"', svg.getvalue())
-    write_atomic(out / f"{name}.png", png.getvalue())
-    write_atomic(out / f"{name}.svg", document)
-    write_csv(plan.numbers, out / f"{name}.csv")
-    svgs = tuple(panel_svgs(document, plan, name))
+    path = out / f"{plan.name}.png"
+    write_atomic(path, png.getvalue())
+    write_atomic(path.with_suffix(".svg"), document)
+    write_csv(plan.numbers, path.with_suffix(".csv"))
+    svgs = tuple(panel_svgs(document, plan))
     return FigureInfo(
-        name, dataset, plan.title, out / f"{name}.png", plan.alt, plan.conclusion, svgs, plan.numbers
+        plan.name, plan.dataset, plan.title, path, plan.alt, plan.conclusion, svgs, plan.numbers
     )
 
 
-def panel_svgs(svg: str, plan: Plan, prefix: str) -> Iterator[str]:
+def panel_svgs(svg: str, plan: Plan) -> Iterator[Markup]:
     """Cuts an SVG document of matplotlib's into one element a panel, to be placed in an HTML page.
 
     Its size follows the page, its colours the page's colour scheme, its ids do not meet those of another, and
@@ -335,14 +373,14 @@ def panel_svgs(svg: str, plan: Plan, prefix: str) -> Iterator[str]:
         used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', tags))
         missing = sorted(used - set(re.findall(r' id="([^"]+)"', tags)))
         body = f"<defs>{''.join(shared[name] for name in missing)}</defs>\n{group[0]}"
-        body = _in_tags(r' id="|href="#|url\(#', _followed_by(f"{prefix}-{index}-"), body)
+        body = _in_tags(r' id="|href="#|url\(#', _followed_by(f"{plan.name}-{index}-"), body)
         row, column = _place(index, panels)
         box = " ".join(
             f"{inches * 72:g}"
             for inches in (column * frame.width, row * frame.height, frame.width, frame.height)
         )
         speaks = 'aria-hidden="true"' if index else f'role="img" aria-label="{html.escape(plan.alt)}"'
-        yield f'<svg viewBox="{box}" {speaks}>{body.replace("xlink:href", "href")}</svg>'
+        yield Markup(f'<svg viewBox="{box}" {speaks}>{body.replace("xlink:href", "href")}</svg>')
 
 
 def _followed_by(text: str) -> Callable[[re.Match[str]], str]:

@@ -6,7 +6,6 @@ Every figure is small multiples of one panel a backbone (or a measure), all with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from reports import words
 from reports.drawing import (
     MUTED,
     PAPER,
-    FigureInfo,
     Plan,
     count_ticks,
     label_ends,
@@ -26,9 +24,7 @@ from reports.drawing import (
     mark,
     on_log_axis,
     round_ticks,
-    save,
     set_up,
-    slug,
     style_of,
     ticks,
     time_ticks,
@@ -41,48 +37,37 @@ from reports.tables import (
     backbone_title,
     ordered,
     panels,
+    places,
     several_backbones,
     summary_frame,
 )
 
 
-def draw_all(results: pd.DataFrame, curves: pd.DataFrame, out: Path) -> list[FigureInfo]:
-    """Draws every figure that the results allow, as PNG and SVG with the numbers as CSV, into ``out``.
+def main_plans(results: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Plan]:
+    """Accuracy, cost and learning curves of each dataset, as far as the results allow.
 
     Args:
-        results: the frame of ``tables.results_frame``.
-        curves: the frame of ``tables.curves_frame``.
-        out: a folder; made if need be.
+        results, curves: the frames of ``tables``.
     """
-    datasets = list(dict.fromkeys(results["dataset"]))
-    found = []
-    for index, dataset in enumerate(datasets):
-        suffix = f"-{index + 1}-{slug(dataset)}" if len(datasets) > 1 else ""
+    for dataset, place in places(results).items():
         of_dataset = results[results["dataset"] == dataset]
-        for draw in (_accuracy_figure, _cost_figure, _curves_figure):
-            plan = draw(of_dataset, curves)
+        for figure in (_accuracy_figure, _cost_figure, _curves_figure):
+            plan = figure(of_dataset, curves)
             if plan is not None:
-                found.append(save(plan, suffix, dataset, out))
-    return found
+                yield plan.of(dataset, place)
 
 
-def draw_labels(results: pd.DataFrame, fitted: Sequence[LabelCurve], out: Path) -> list[FigureInfo]:
-    """Draws the fitted learning curves of each dataset that has some, as ``draw_all`` does.
+def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Iterator[Plan]:
+    """The fitted learning curves of each dataset that has some.
 
     Args:
         results: the frame of ``tables.results_frame``.
         fitted: of ``labels.label_curves``.
-        out: a folder; made if need be.
     """
-    datasets = list(dict.fromkeys(results["dataset"]))
-    found = []
-    for index, dataset in enumerate(datasets):
+    for dataset, place in places(results).items():
         mine = [curve for curve in fitted if curve.key[0] == dataset]
         if mine:
-            suffix = f"-{index + 1}-{slug(dataset)}" if len(datasets) > 1 else ""
-            plan = _labels_figure(results[results["dataset"] == dataset], mine)
-            found.append(save(plan, suffix, dataset, out))
-    return found
+            yield _labels_figure(results[results["dataset"] == dataset], mine).of(dataset, place)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------

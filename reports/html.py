@@ -25,13 +25,13 @@ from markupsafe import Markup
 from bench.files import write_atomic
 from bench.records import Record
 from reports import words
-from reports.across import critical_difference, draw_difference, runs_frame
+from reports.across import critical_difference, difference_plan, runs_frame
 from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.alerts import LEVELS, alerts
 from reports.answer import Answer, answers, has_several, who
 from reports.backbones import ranking_sections
-from reports.depth import depth_section, draw_depth, settings, similarity_frame
-from reports.drawing import FigureInfo
+from reports.depth import depth_plans, depth_section, settings, similarity_frame
+from reports.drawing import Plan, save_all
 from reports.few_shot import (
     few_shot_answers,
     few_shot_frame,
@@ -40,9 +40,9 @@ from reports.few_shot import (
     is_few_shot,
     measurements,
 )
-from reports.figures import draw_all, draw_labels
+from reports.figures import label_plans, main_plans
 from reports.labels import label_curves
-from reports.mistakes import Images, Mistake, answers_of, draw_mistakes, most_confident
+from reports.mistakes import Images, Mistake, answers_of, mistake_plans, most_confident
 from reports.multitask import brought, method_lines, multitask_section
 from reports.sections import (
     cost_table,
@@ -61,6 +61,7 @@ from reports.tables import (
     dataset_names,
     ordered,
     panels,
+    places,
     results_frame,
     statuses,
     summary_frame,
@@ -88,7 +89,7 @@ class Mistakes:
 
     dataset: str
     who: str
-    figures: list[tuple[FigureInfo, list[Markup]]]
+    plans: list[Plan]
     images: list[Mistake]
 
 
@@ -121,24 +122,30 @@ def render(
     write_csv(results, directory / "results.csv")
     if is_few_shot(records):
         return _render_few_shot(records, results, run_info, plan_toml, directory, region, ranking)
-    figures = draw_all(results, curves, directory / "figures")
+    first = [*main_plans(results, curves)]
+    drawn_first = save_all(first, directory / "figures")  # most of the work: let it begin
     decisions = decide(results, directory, region)
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
 
     depths = settings(results, similarity_frame(records), directory, region)
     label_fits, why_none = label_curves(results, directory)
+    difference = critical_difference(runs_frame(results))
+    mistakes = _mistakes(records, results, decisions, run_info, directory, images)
+    plans = {
+        "difference": [difference_plan(difference)] if difference else [],
+        "depth_figures": [*depth_plans(depths, results)],
+        "label_figures": [*label_plans(results, label_fits)],
+    }
+    everything = [*plans.values(), *(part.plans for part in mistakes)]
+    drawn_last = save_all([plan for some in everything for plan in some], directory / "figures")
     found = alerts(records, results, decisions, run_info, plan_toml)
-    return _write(
-        "report.html.j2",
-        directory,
+    content = dict(
         answers=answers(results, decisions, price_per_hour),
         alerts=sorted(found, key=lambda alert: LEVELS.index(alert.level)),
         strategies=[(words.clean(s), words.strategy_name(s)) for s in ordered(results["strategy"])],
-        figures=[(figure, _markup(figure)) for figure in figures],
         several=several,
         standings=standings_tables(results),
-        difference=[(figure, _markup(figure)) for figure in _difference(results, directory)],
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
         adaptation=adaptation_section(adaptations(results, directory, region), results, several),
@@ -147,21 +154,23 @@ def render(
         ),
         pictures=[] if images is None else pictures(records, directory),
         depth=depth_section(depths),
-        depth_figures=[
-            (figure, _markup(figure)) for figure in draw_depth(depths, results, directory / "figures")
-        ],
         labels=labels_table(label_fits, why_none, several, region),
-        label_figures=[
-            (figure, _markup(figure)) for figure in draw_labels(results, label_fits, directory / "figures")
-        ],
         costs=cost_table(results, several, price_per_hour),
         gaps=gaps_table(results, curves, several),
-        mistakes=_mistakes(records, decisions, datasets, run_info, directory, images),
         summaries=summary_tables(results),
         full=full_table(results),
         ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
         **_common(records, datasets, run_info, plan_toml, directory),
+    )
+    drawn = {**drawn_first(), **drawn_last()}
+    return _write(
+        "report.html.j2",
+        directory,
+        figures=[drawn[plan.name] for plan in first],
+        mistakes=[(part, [drawn[plan.name] for plan in part.plans]) for part in mistakes],
+        **{name: [drawn[plan.name] for plan in some] for name, some in plans.items()},
+        **content,
     )
 
 
@@ -235,26 +244,16 @@ def _write(template: str, directory: Path, **content: Any) -> Path:
     return path
 
 
-def _difference(results: pd.DataFrame, directory: Path) -> list[FigureInfo]:
-    """The diagram of critical differences, where there are enough datasets."""
-    found = critical_difference(runs_frame(results))
-    return [] if found is None else [draw_difference(found, directory / "figures")]
-
-
-def _markup(figure: FigureInfo) -> list[Markup]:
-    return [Markup(svg) for svg in figure.svgs]
-
-
 def _mistakes(
     records: Sequence[Record],
+    results: pd.DataFrame,
     decisions: Sequence[Decision],
-    datasets: Sequence[str],
     run_info: dict[str, Any],
     directory: Path,
     images: Images | None,
 ) -> list[Mistakes]:
     """Of the recommended configuration of each dataset, at its largest label count."""
-    names = dataset_names(records)
+    names, place = dataset_names(records), places(results)
     found = []
     for decision in {decision.dataset: decision for decision in decisions}.values():
         mine = [
@@ -267,11 +266,9 @@ def _mistakes(
         answers = answers_of(decision, mine, run_info, directory, name)
         if answers is None:
             continue
-        place = datasets.index(decision.dataset) + 1
-        figures = draw_mistakes(answers, len(datasets) > 1, place, directory / "figures")
+        plans = mistake_plans(answers, place[decision.dataset])
         wrong = most_confident(answers, images)
-        title = words.clean(decision.dataset, 60)
-        found.append(Mistakes(title, name, [(figure, _markup(figure)) for figure in figures], wrong))
+        found.append(Mistakes(words.clean(decision.dataset, 60), name, plans, wrong))
     return found
 
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.records import Record
 from reports import words
-from reports.drawing import GRID, INK, MUTED, PAPER, FigureInfo, Frame, Plan, save, slug
+from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan
 from reports.statistics import Decision, rank_correlation, wilson
 
 BINS = 15
@@ -237,16 +237,10 @@ def _thumbnail(image: npt.NDArray[np.uint8]) -> str:
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def draw_mistakes(answers: Answers, several: bool, place: int, out: Path) -> list[FigureInfo]:
-    """Draws confusion, accuracy by class and calibration as PNG and SVG with CSV into ``out``.
-
-    Args:
-        several: whether the run has other datasets, so that file names have to tell them apart.
-        place: of the dataset among those of the run, from 1.
-    """
-    suffix = f"-{place}-{slug(answers.dataset)}" if several else ""
+def mistake_plans(answers: Answers, place: int) -> list[Plan]:
+    """Confusion, accuracy by class and calibration; ``place`` of the dataset, see ``Plan.of``."""
     plans = (_confusion_figure(answers), _class_figure(answers), _calibration_figure(answers))
-    return [save(plan, suffix, answers.dataset, out) for plan in plans if plan is not None]
+    return [plan.of(answers.dataset, place) for plan in plans if plan is not None]
 
 
 def _confusion_figure(answers: Answers) -> Plan:

@@ -280,6 +280,12 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def places(results: pd.DataFrame) -> dict[str, int]:
+    """The datasets, each with its place from 1; one alone has 0."""
+    names = dict.fromkeys(results["dataset"])
+    return {name: place if len(names) > 1 else 0 for place, name in enumerate(names, 1)}
+
+
 def dataset_names(records: Sequence[Record]) -> dict[str, str]:
     """The name of each fingerprint, made unique where two datasets share one."""
     fingerprints: dict[str, set[str]] = defaultdict(set)

@@ -189,9 +189,9 @@ def _over_training(
     mine: pd.DataFrame, scratch: pd.DataFrame, by_cell: dict[str, tuple[Floats, Floats]]
 ) -> OverTraining | None:
     rows = []
-    pairs = mine[["cell_id"]].join(scratch["cell_id"], how="inner", rsuffix="_of_scratch")
-    for cell_id, of_scratch in pairs.itertuples(index=False):
-        first, second = by_cell.get(cell_id), by_cell.get(of_scratch)
+    of_scratch = dict(zip(scratch.index, scratch["cell_id"], strict=True))
+    for seed, cell_id in zip(mine.index, mine["cell_id"], strict=True):
+        first, second = by_cell.get(cell_id), by_cell.get(of_scratch.get(seed, ""))
         if first is None or second is None:
             continue
         (images, value), (images_of_scratch, value_of_scratch) = first, second

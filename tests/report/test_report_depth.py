@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.records import Record
-from reports.depth import Setting, depth_section, draw_depth, settings, similarity_frame
+from reports.depth import Setting, depth_plans, depth_section, settings, similarity_frame
+from reports.drawing import save_all
 from reports.tables import results_frame
 from tests.report import fake
 
@@ -84,19 +85,19 @@ def test_a_rule_needs_several_settings() -> None:
     assert "+1.00" in depth_section(found).conclusions[-1]
 
 
-def test_without_two_depths_there_is_no_section_and_no_figure(tmp_path: Path) -> None:
+def test_without_two_depths_there_is_no_section_and_no_figure() -> None:
     records = fake.records(strategies=("scratch", "majority"))
     results = results_frame(records)
     assert settings(results, similarity_frame(records), None, 0.01) == []
     assert depth_section([]).rows == []
-    assert draw_depth([], results, tmp_path) == []
+    assert list(depth_plans([], results)) == []
 
 
 def test_the_figure_has_a_panel_for_each_side(tmp_path: Path) -> None:
     records = fake.records(strategies=DEEP, spoil=spoiled({}, 0.3))
     results = results_frame(records)
     found = settings(results, similarity_frame(records), None, 0.01)
-    (figure,) = draw_depth(found, results, tmp_path)
+    (figure,) = save_all([*depth_plans(found, results)], tmp_path)().values()
     assert len(figure.svgs) == 2
     assert figure.path.stat().st_size > 10_000
     numbers = figure.numbers
@@ -114,4 +115,4 @@ def test_a_block_without_similarity_is_no_trouble(tmp_path: Path) -> None:
     results = results_frame(records)
     found = settings(results, similarity_frame(records), None, 0.01)
     assert np.isfinite(found[0].change)
-    draw_depth(found, results, tmp_path)
+    save_all([*depth_plans(found, results)], tmp_path)()

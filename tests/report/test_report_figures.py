@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import signal
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import fake
@@ -14,6 +17,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
 from bench.records import Record
 from reports import drawing, figures, words
@@ -21,7 +25,8 @@ from reports.tables import curves_frame, results_frame
 
 
 def _draw(records: list[Record], out: Path) -> list[drawing.FigureInfo]:
-    return figures.draw_all(results_frame(records), curves_frame(records), out)
+    plans = [*figures.main_plans(results_frame(records), curves_frame(records))]
+    return [*drawing.save_all(plans, out)().values()]
 
 
 def test_three_figures_with_files_alt_text_and_conclusion(tmp_path: Path) -> None:
@@ -46,6 +51,42 @@ def test_the_same_records_give_the_same_bytes_and_leave_no_global_state(tmp_path
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert dict(matplotlib.rcParams) == before
+
+
+def test_other_processes_draw_the_same_to_the_last_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = fake.records()
+    alone = _draw(records, tmp_path / "alone")
+    monkeypatch.setattr(drawing, "_MANY", 1)
+    together = _draw(records, tmp_path / "together")
+    assert [figure.svgs for figure in together] == [figure.svgs for figure in alone]
+    for path in (tmp_path / "alone").iterdir():
+        assert path.read_bytes() == (tmp_path / "together" / path.name).read_bytes()
+
+
+def test_few_panels_are_drawn_here_and_many_elsewhere(tmp_path: Path) -> None:
+    def says_where(axes: Axes) -> None:
+        axes.set_title(str(os.getpid()))
+
+    for panels, elsewhere in ((1, False), (drawing._MANY, True)):
+        plan = drawing.Plan("where", "", "", "", [says_where] * panels, pd.DataFrame())
+        figure = drawing.save_all([plan, replace(plan, name="again")], tmp_path)()["where"]
+        assert (f">{os.getpid()}<" not in figure.svgs[0]) == elsewhere
+
+
+def test_if_another_process_is_killed_figures_are_drawn_here(tmp_path: Path) -> None:
+    here = os.getpid()
+
+    def killed(axes: Axes) -> None:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        axes.set_title("drawn")
+
+    plan = drawing.Plan("a", "", "", "", [killed] * drawing._MANY, pd.DataFrame())
+    found = drawing.save_all([plan, replace(plan, name="b")], tmp_path)()
+    assert [">drawn<" in figure.svgs[0] for figure in found.values()] == [True, True]
+    assert (tmp_path / "b.png").exists()
 
 
 def test_svg_is_well_formed_with_ids_of_its_own_and_colours_of_the_page(tmp_path: Path) -> None:
