@@ -37,7 +37,7 @@ AUTO = "auto"
 
 class _Section(BaseModel):
     # Strict: "3" is not 3 and true is not 1; a typing mistake in a plan is to be told, not guessed at.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
 
 
 class Head(_Section):
@@ -69,6 +69,7 @@ class Limits(_Section):
     """What a cell may spend. Limits change no number, so they are not part of a cell's identity."""
 
     cell_seconds: Annotated[float, Field(gt=0)] = 3600
+    """After this a cell is ended; ``inf``: never."""
 
 
 class FewShot(_Section):

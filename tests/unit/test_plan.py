@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
@@ -77,6 +78,7 @@ plans = st.fixed_dictionaries(
 
 
 @given(plans)
+@example({"datasets": ["digits"], "limits": {"cell_seconds": math.inf}})
 def test_round_trip_through_toml(content: dict[str, Any]) -> None:
     plan = load_plan(content)
     text = plan.to_toml()
