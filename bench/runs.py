@@ -105,7 +105,12 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     cache.limit()  # refuses a wrong setting here and not in each worker
     uses_weights = any(strategy.uses_weights for strategy in strategies.values())
     resolving = _Resolving(specs if uses_weights else [], plan.image_size, ask)
-    datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
+
+    def progress(text: str) -> None:
+        say(text)
+        resolving.check()
+
+    datasets = [open_dataset(d, plan.image_size, plan.resizing, progress=progress) for d in plan.datasets]
     few_shot = plan.few_shot.model_dump() if plan.protocol == "few-shot" else {}
     fractions = [0.0] if few_shot else plan.fractions
     for dataset in datasets:
@@ -119,7 +124,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     domains: dict[str, SourceDomain] = {}
     if plan.source_dataset:
         with told_of("source_dataset"):
-            source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=say)
+            source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=progress)
         relations = [relation(s, bool(few_shot)) for s in strategies.values() if s.needs_source]
         classes = relations[0] if relations else "other" if few_shot else "any"
         domains = {
@@ -133,7 +138,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     other = None
     if plan.auxiliary_dataset:
         with told_of("auxiliary_dataset"):
-            other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=say)
+            other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=progress)
     tasks = auxiliaries(datasets, plan.auxiliary, other, plan.auxiliary_groups)
     _check_chosen(strategies, tasks)
     weights = {spec: Weights("none", "", None) for spec in specs}
@@ -278,11 +283,15 @@ class _Resolving(threading.Thread):
         except Exception as error:
             self._error = error
 
+    def check(self) -> None:
+        """Raises what ``resolve_weights`` raised, if it did by now."""
+        if self._error is not None:
+            raise self._error
+
     def result(self) -> dict[BackboneSpec, Weights]:
         """Waits; raises what ``resolve_weights`` raised."""
         self.join()
-        if self._error is not None:
-            raise self._error
+        self.check()
         return self._found
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 from hypothesis import example, given
@@ -304,6 +305,23 @@ def test_two_spellings_of_one_thing_are_one_or_refused() -> None:
     except RequestError:
         return
     load_plan(tomllib.loads(prepared.plan.to_toml()))
+
+
+def test_missing_weights_are_told_before_a_dataset_is_decoded() -> None:
+    said: list[str] = []
+
+    def unhurried(text: str) -> None:
+        said.append(text)
+        time.sleep(0.5)  # by then the thread that looks for weights knows
+
+    def missing(*_: object) -> Never:
+        raise RequestError("weights", "MobileNet", "a file that is there")
+
+    # A size of its own, so that nothing is in the cache.
+    plan = load_plan({**SMALL, "backbones": ["MobileNet"], "image_size": 33})
+    with pytest.raises(RequestError, match="a file that is there"):
+        prepare(plan, say=unhurried, ask=missing)
+    assert said == ["digits: listing the images"]
 
 
 def test_a_plan_with_a_source_dataset() -> None:
