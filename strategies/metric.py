@@ -19,6 +19,7 @@ class MetricLearning(Strategy):
     Without a source the embedding is learned from the labels of the target itself.
     """
 
+    version = 2
     needs_weights = False
     uses_source = True
     few_shot = True
@@ -36,7 +37,9 @@ class MetricLearning(Strategy):
         return None
 
     def space(self, hp: Any) -> None:
-        self.few_shot_space(hp)
+        hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=5e-3)
+        hp.Float("weight_decay", 1e-4, 1e-1, sampling="log", default=1e-3)
+        hp.Fixed("turns", 1)  # a photograph on its head is no other class
 
     def few_shot_space(self, hp: Any) -> None:
         hp.Float("learning_rate", 3e-3, 1e-1, sampling="log", default=3e-2)

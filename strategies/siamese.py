@@ -16,6 +16,7 @@ class Siamese(MetricLearning):
 
     def space(self, hp: Any) -> None:
         super().space(hp)
+        hp.Choice("loss", ["triplet", "contrastive"], default="triplet")
         hp.Choice("sharpness", [3.0, 10.0, 30.0], default=10.0)
 
     def few_shot_space(self, hp: Any) -> None:

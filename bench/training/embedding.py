@@ -25,6 +25,9 @@ from strategies.base import Classify, Embedding, Examples, Stage
 if TYPE_CHECKING:
     from bench.training.fit import CellTask
 
+TYPICAL_DISTANCE = 20.0
+"""As far apart as two directions at right angles, times the usual sharpness of 10."""
+
 
 def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
     """See ``strategies.base.Task.fit_embedding``.
@@ -59,6 +62,9 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
 
     def statistics(rows: np.ndarray) -> list[np.ndarray]:
         return [_pixels(seen, mixed[rows])]
+
+    program.reestimate(statistics, min(len(seen), STATISTICS_IMAGES))
+    _scale(program, in_batches(program.model, statistics, min(len(seen), STATISTICS_IMAGES)))
 
     curve: list[dict[str, Any]] = []
     best_score, best_epoch, best_state = -math.inf, 0, None
@@ -118,6 +124,19 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
         curve=curve,
         seconds=time.perf_counter() - clock,
     )
+
+
+def _scale(program: Program, batches: list[list[np.ndarray]]) -> None:
+    """Brings the squared distance of two images to ``TYPICAL_DISTANCE`` on average, before the first step.
+
+    Lengths of features differ between networks by orders of magnitude. Where distances are logits, the loss of
+    long ones is so steep that the first steps undo the pretrained weights, and no probability can be believed.
+    """
+    features = np.concatenate([batch[0] for batch in batches]).astype(np.float64)
+    spread = 2 * features.var(axis=0).sum()
+    if math.isfinite(spread) and spread > 0:
+        divisor = program.variables["head_standardise:1"]
+        divisor.assign(np.full(divisor.shape, spread / TYPICAL_DISTANCE))
 
 
 def _validated(

@@ -249,6 +249,39 @@ def test_statistics_are_those_of_the_images_that_are_told_apart(
     assert {image.tobytes() for images in seen for image in images} <= pool
 
 
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_distances_are_of_one_size_before_the_first_step(
+    factor: float,
+    data: tuple[Any, Any],
+    cell: Callable[..., Any],
+    engine: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import bench.training.embedding as module
+    from bench.training.engine import Network
+
+    found: list[float] = []
+    whole, drawn = module.fit_embedding, Network.random
+
+    def louder(self: Any, seed: int) -> dict[str, np.ndarray]:
+        """With the scale and offset of the last normalisation, and so the features, times ``factor``."""
+        state = drawn(self, seed)
+        last = max(int(place.split(":")[0]) for place in state)
+        return state | {f"{last}:{k}": factor * state[f"{last}:{k}"] for k in (0, 1)}
+
+    def hardly_trained(task: Any, stage: Any, *rest: Any) -> Any:
+        embedding = whole(task, replace(stage, learning_rate=1e-12), *rest)
+        features = embedding.embed(task.train).astype(np.float64)
+        found.append(float(np.square(features[:, None] - features).sum(axis=2).mean()))
+        return embedding
+
+    monkeypatch.setattr(Network, "random", louder)
+    monkeypatch.setattr(module, "fit_embedding", hardly_trained)
+    whole_pool = cell("prototypical", fraction=1.0, few_shot={}, epochs=1, source_fingerprint="")
+    run_cell(whole_pool, data[0], engine, 1.0, quiet)
+    assert found == pytest.approx([module.TYPICAL_DISTANCE] * 2, rel=0.05)
+
+
 def test_nearest_pixels_are_as_large_as_what_they_keep(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
 ) -> None:
