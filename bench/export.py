@@ -38,8 +38,9 @@ from bench.records import Cell, Record
 from bench.runs import Run, load
 from bench.store import Store
 from reports import words
+from reports.answer import who
 from reports.labels import label_curves
-from reports.recommend import Constraints, Recommendation, recommend, who
+from reports.recommend import Constraints, Recommendation, recommend
 from reports.statistics import Candidate
 from strategies import get_strategy
 from strategies.base import Info, Stage, Strategy

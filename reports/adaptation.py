@@ -17,7 +17,7 @@ from bench.records import Record
 from reports import words
 from reports.sections import Section
 from reports.statistics import Comparison, Measured, compare_pairs, succeeded
-from reports.tables import backbone_title, dataset_names, several_backbones
+from reports.tables import backbone_title, configuration_name, dataset_names, several_backbones
 
 BASELINE = "source_only"
 LARGEST = 4 * 2**20
@@ -103,9 +103,7 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
     backbones = several_backbones((a.backbone, a.weights) for a in found)
 
     def name(a: Adaptation) -> str:
-        who = words.strategy_name(a.strategy)
-        who += f" on {backbone_title(a.backbone, a.weights)}" if backbones else ""
-        return f"{words.clean(a.dataset, 40)}: {who}" if several else who
+        return configuration_name(a.strategy, a.backbone, a.weights, backbones, a.dataset if several else "")
 
     conclusions = []
     for n in dict.fromkeys(a.n for a in found):

@@ -17,7 +17,7 @@ from reports.statistics import (
     Comparison,
     Decision,
 )
-from reports.tables import backbone_title, several_backbones
+from reports.tables import configuration_name, several_backbones
 
 
 @dataclass(frozen=True)
@@ -241,9 +241,8 @@ def has_several(decisions: Sequence[Decision]) -> bool:
     return several_backbones((c.backbone, c.weights) for c in candidates)
 
 
-def who(candidate: Candidate, several: bool) -> str:
-    name = words.strategy_name(candidate.strategy)
-    return f"{name} on {backbone_title(candidate.backbone, candidate.weights)}" if several else name
+def who(candidate: Candidate, several: bool = True) -> str:
+    return configuration_name(candidate.strategy, candidate.backbone, candidate.weights, several)
 
 
 def _at_labels(decision: Decision, several: bool) -> list[str]:

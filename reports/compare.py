@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from reports import words
-from reports.recommend import who
+from reports.answer import who
 from reports.statistics import EQUIVALENCE, MINIMUM_SEEDS, Comparison, Measured, compare_pairs, succeeded
 from reports.tables import CONFIGURATION, backbone_title
 

@@ -24,7 +24,7 @@ from bench.records import Record
 from reports import words
 from reports.answer import Answer
 from reports.statistics import LEVEL, MINIMUM_SEEDS, Answers, Comparison, Decision, Measured, decide_among
-from reports.tables import backbone_title, dataset_names, several_backbones, strategy_key
+from reports.tables import configuration_name, dataset_names, several_backbones, strategy_key
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -305,8 +305,7 @@ def _choice(decision: Decision, chosen: Measurement, leader: Measurement, severa
 
 
 def _who(m: Measurement, several: bool) -> str:
-    name = words.strategy_name(m.strategy)
-    return f"{name} on {backbone_title(m.backbone, m.weights)}" if several and m.backbone else name
+    return configuration_name(m.strategy, m.backbone, m.weights, several)
 
 
 def few_shot_tables(found: Sequence[Measurement]) -> list[dict[str, Any]]:

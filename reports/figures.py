@@ -35,6 +35,7 @@ from reports.tables import (
     CONFIGURATION,
     Panel,
     backbone_title,
+    configuration_name,
     ordered,
     panels,
     places,
@@ -411,8 +412,9 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def _who(row: Any, several: bool, limit: int = 0) -> str:
-    name = words.strategy_name(row.strategy, 0 if several else limit)
-    return words.clean(f"{name} on {backbone_title(row.backbone, row.weights)}", limit) if several else name
+    if not several:
+        return words.strategy_name(row.strategy, limit)
+    return words.clean(configuration_name(row.strategy, row.backbone, row.weights), limit)
 
 
 def _accuracy_in_words(numbers: pd.DataFrame) -> str:

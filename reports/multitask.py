@@ -19,7 +19,7 @@ import pandas as pd
 from reports import words
 from reports.sections import Section
 from reports.statistics import Comparison, Measured, compare_pairs
-from reports.tables import backbone_title, several_backbones
+from reports.tables import configuration_name, several_backbones
 
 WEIGHT = "weight of "
 """How the metrics of curves begin that are learned weights of losses."""
@@ -138,9 +138,7 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
     backbones = several_backbones((b.backbone, b.source) for b in found)
 
     def name(b: Brought) -> str:
-        who = words.strategy_name(b.strategy)
-        who += f" on {backbone_title(b.backbone, b.source)}" if backbones else ""
-        return f"{words.clean(b.dataset, 40)}: {who}" if several else who
+        return configuration_name(b.strategy, b.backbone, b.source, backbones, b.dataset if several else "")
 
     conclusions = []
     for n in sorted({b.n for b in found}):

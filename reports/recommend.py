@@ -13,10 +13,10 @@ import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
 from reports import words
-from reports.answer import which_weights
+from reports.answer import which_weights, who
 from reports.labels import FARTHEST, Prediction, label_curves
 from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, decide_among
-from reports.tables import backbone_title, several_backbones
+from reports.tables import configuration_name, several_backbones
 
 BEYOND = 1.1
 """How far outside of the measured label counts, as a factor, the nearest of them still answers."""
@@ -243,13 +243,6 @@ def _weighed(low: Any, high: Any, share: float) -> Any:
     return (1 - share) * low + share * high
 
 
-def who(candidate: Candidate) -> str:
-    """Strategy and backbone, in words."""
-    name = words.strategy_name(candidate.strategy)
-    title = backbone_title(candidate.backbone, candidate.weights)
-    return f"{name} on {title}" if title else name
-
-
 def _described(constraints: Constraints) -> str:
     limits = [f"{k}={v:g}" for k, v in asdict(constraints).items() if isinstance(v, (int, float))]
     return ", ".join([*limits, *constraints.strategies])
@@ -404,8 +397,7 @@ def needed_text(found: LabelsNeeded) -> str:
 
     def name(key: tuple[str, str, str]) -> str:
         strategy, backbone, weights = key
-        title = backbone_title(backbone, weights)
-        return words.strategy_name(strategy) + (f" on {title}" if several and title else "")
+        return configuration_name(strategy, backbone, weights, several)
 
     far = f"more than {words.count(found.most * FARTHEST)}"
 

@@ -17,7 +17,7 @@ from reports.answer import which_weights
 from reports.figures import COSTS, cost_numbers, differs
 from reports.labels import FARTHEST, LabelCurve, Prediction, crossing
 from reports.statistics import EQUIVALENCE, Candidate, Decision
-from reports.tables import CONFIGURATION, backbone_title, several_backbones, summary_frame
+from reports.tables import CONFIGURATION, configuration_name, several_backbones, summary_frame
 from reports.transfer import Benefit, Estimate
 
 
@@ -48,9 +48,7 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Section]:
     backbones = several_backbones((b.backbone, b.weights) for b in found)
 
     def name(b: Benefit) -> str:
-        who = words.strategy_name(b.strategy)
-        who += f" on {backbone_title(b.backbone, b.weights)}" if backbones else ""
-        return f"{words.clean(b.dataset, 40)}: {who}" if several else who
+        return configuration_name(b.strategy, b.backbone, b.weights, backbones, b.dataset if several else "")
 
     by_verdict: dict[str, list[str]] = defaultdict(list)
     for b in found:
@@ -207,14 +205,18 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> S
         backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
         differ = {cost: differs(numbers[cost]) for cost in COSTS}
         for row in numbers.to_dict("records"):
-            name = words.strategy_name(row["strategy"])
-            name += f" on {backbone_title(row['backbone'], row['weights'])}" if backbones else ""
             used = float(memory.get(tuple(row[key] for key in (*CONFIGURATION, "fraction")), math.nan))
             # Where all are of one size and speed there is no front.
             fronts = {cost: " *" if row[f"front_{cost}"] and differ[cost] else "" for cost in COSTS}
             latency = row["inference_ms_per_image"]
             line = [
-                f"{words.clean(dataset, 40)}: {name}" if several else name,
+                configuration_name(
+                    row["strategy"],
+                    row["backbone"],
+                    row["weights"],
+                    backbones,
+                    str(dataset) if several else "",
+                ),
                 words.percent(row["accuracy"]),
                 words.duration(row["seconds"]) + fronts["seconds"],
                 f"{latency:.3g}{fronts['inference_ms_per_image']}" if math.isfinite(latency) else "–",
@@ -251,9 +253,9 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
     rows: list[list[str]] = []
     overfit, loss_rises = [], []
     for row in numbers.to_dict("records"):
-        name = words.strategy_name(row["strategy"])
-        name += f" on {backbone_title(row['backbone'], row['weights'])}" if backbones else ""
-        name = f"{words.clean(row['dataset'], 40)}: {name}" if several else name
+        name = configuration_name(
+            row["strategy"], row["backbone"], row["weights"], backbones, row["dataset"] if several else ""
+        )
         gap = row["train"] - row["test"]
         if gap > OVERFITS:
             overfit.append(f"{name} ({words.points(gap)} points)")
@@ -381,9 +383,7 @@ def labels_table(
 
     def name(curve: LabelCurve) -> str:
         dataset, backbone, weights, strategy = curve.key
-        who = words.strategy_name(strategy)
-        who += f" on {backbone_title(backbone, weights)}" if backbones else ""
-        return f"{words.clean(dataset, 40)}: {who}" if several else who
+        return configuration_name(strategy, backbone, weights, backbones, dataset if several else "")
 
     def accuracy(p: Prediction) -> str:
         return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"

@@ -178,6 +178,20 @@ def backbone_title(backbone: str, weights: str) -> str:
     return words.clean(titled(backbone, weights), 60)
 
 
+def configuration_name(
+    strategy: str, backbone: str, weights: str, several: bool = True, dataset: str = ""
+) -> str:
+    """A configuration in words: ``LoRA on MobileNet``, or ``cats: LoRA on MobileNet``.
+
+    Args:
+        several: whether the backbone has to be named, see ``several_backbones``.
+        dataset: where there are several of them, its name.
+    """
+    name, title = words.strategy_name(strategy), backbone_title(backbone, weights) if several else ""
+    name = f"{name} on {title}" if title else name
+    return f"{words.clean(dataset, 40)}: {name}" if dataset else name
+
+
 def several_backbones(found: Iterable[tuple[str, str]]) -> bool:
     """Whether (backbone, weights) have to be told apart in words: more than one backbone, or one with more than one
     set of weights. Training from scratch has no weights, the majority class no backbone."""
