@@ -26,7 +26,7 @@ how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -155,11 +155,10 @@ class Predictor(Protocol):
         """Class probabilities, float32 (N, classes)."""
 
 
-@dataclass
-class Fitted:
-    """What ``fit`` returns."""
+@dataclass(kw_only=True)
+class Training:
+    """What a training was like."""
 
-    predictor: Predictor
     params: int = 0
     """Parameters of the whole network, the frozen part included."""
     trainable_params: int = 0
@@ -174,6 +173,14 @@ class Fitted:
     """Seconds by the cut of each stored prefix used, as if it had been computed for this fit alone."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the report on how this was trained."""
+
+
+@dataclass
+class Fitted(Training):
+    """What ``fit`` returns."""
+
+    predictor: Predictor
+    _: KW_ONLY
     similarity: list[dict[str, Any]] = field(default_factory=list)
     """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
     samples: np.ndarray | None = None
@@ -210,26 +217,15 @@ probabilities (M, classes) of other features (M, D), the third."""
 
 
 @dataclass
-class Embedding:
-    """What ``embed`` returns: what images are to a strategy that tells new classes apart. Fields as in
-    ``Fitted``."""
+class Embedding(Training):
+    """What ``embed`` returns: what images are to a strategy that tells new classes apart."""
 
     embed: Callable[[Examples], np.ndarray]
     """Features of examples, float32 (N, D)."""
-    params: int = 0
-    trainable_params: int = 0
-    epochs: list[int] = field(default_factory=list)
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-    prefixes: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def fitted(self, predictor: Predictor) -> Fitted:
         """A classifier on these features, with what they took."""
-        return Fitted(
-            predictor, self.params, self.trainable_params, self.epochs, self.curve, self.seconds, self.prefixes,
-            self.notes,
-        )  # fmt: skip
+        return Fitted(predictor, **{part.name: getattr(self, part.name) for part in fields(Training)})
 
 
 class Task(Protocol):
