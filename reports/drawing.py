@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -54,6 +54,7 @@ _LABEL_POINTS = 11.5
 
 _MANY = 12
 """Panels that take as long to draw as another process to start."""
+_MOST_PROCESSES = 8
 
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
@@ -287,7 +288,8 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    # From the defaults: a notebook may have set a style, and other processes know nothing of it.
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names in any script
         yield
 
@@ -314,12 +316,14 @@ def save_all(plans: Sequence[Plan], out: Path) -> Callable[[], dict[str, FigureI
     """Draws figures and writes each as PNG and SVG with its numbers as CSV, atomically, into ``out``.
 
     Returns:
-        A function that waits for them: figures by the names of their plans. Many are drawn by other processes in
-        the meantime, the same to the last bit.
+        A function that gives them, by the names of their plans. Many are drawn by other processes in the meantime,
+        the same to the last bit; few only when it is called.
     """
+    out = out.absolute()
     panels = sum(len(plan.panels) for plan in plans)
     parallel = joblib.Parallel(
-        n_jobs=min(joblib.cpu_count(), 1 + panels // _MANY),
+        n_jobs=min(joblib.cpu_count(), 1 + panels // _MANY, _MOST_PROCESSES),
+        backend="loky",
         return_as="generator",
         pre_dispatch="all",
         batch_size=1,

@@ -122,8 +122,6 @@ def render(
     write_csv(results, directory / "results.csv")
     if is_few_shot(records):
         return _render_few_shot(records, results, run_info, plan_toml, directory, region, ranking)
-    first = [*main_plans(results, curves)]
-    drawn_first = save_all(first, directory / "figures")  # most of the work: let it begin
     decisions = decide(results, directory, region)
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
@@ -133,12 +131,13 @@ def render(
     difference = critical_difference(runs_frame(results))
     mistakes = _mistakes(records, results, decisions, run_info, directory, images)
     plans = {
+        "figures": [*main_plans(results, curves)],
         "difference": [difference_plan(difference)] if difference else [],
         "depth_figures": [*depth_plans(depths, results)],
         "label_figures": [*label_plans(results, label_fits)],
     }
     everything = [*plans.values(), *(part.plans for part in mistakes)]
-    drawn_last = save_all([plan for some in everything for plan in some], directory / "figures")
+    finish_drawing = save_all([plan for some in everything for plan in some], directory / "figures")
     found = alerts(records, results, decisions, run_info, plan_toml)
     content = dict(
         answers=answers(results, decisions, price_per_hour),
@@ -163,11 +162,10 @@ def render(
         method=_method(records, run_info, region),
         **_common(records, datasets, run_info, plan_toml, directory),
     )
-    drawn = {**drawn_first(), **drawn_last()}
+    drawn = finish_drawing()
     return _write(
         "report.html.j2",
         directory,
-        figures=[drawn[plan.name] for plan in first],
         mistakes=[(part, [drawn[plan.name] for plan in part.plans]) for part in mistakes],
         **{name: [drawn[plan.name] for plan in some] for name, some in plans.items()},
         **content,

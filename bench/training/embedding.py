@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.files import rows_of
 from bench.training.examples import PartExamples
-from bench.training.metric_losses import BATCH_IMAGES
+from bench.training.metric_losses import BATCH_IMAGES, ON_SPHERE
 from bench.training.metrics import accuracy, log_loss
 from bench.training.programs import Program, Trained, in_batches
 from bench.training.seeds import generator
@@ -63,14 +63,15 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
     def statistics(rows: np.ndarray) -> list[np.ndarray]:
         return [_pixels(seen, mixed[rows])]
 
-    program.reestimate(statistics, min(len(seen), STATISTICS_IMAGES))
-    _scale(program, in_batches(program.model, statistics, min(len(seen), STATISTICS_IMAGES)))
-
     curve: list[dict[str, Any]] = []
     best_score, best_epoch, best_state = -math.inf, 0, None
     step = epoch = 0
     point: dict[str, Any] = {}
     clock = time.perf_counter()
+    if loss not in ON_SPHERE:
+        count = min(len(seen), STATISTICS_IMAGES)
+        program.reestimate(statistics, count)
+        _scale(program, in_batches(program.model, statistics, count))
     try:
         while True:
             point |= {

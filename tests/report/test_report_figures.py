@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import fake
+import joblib
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -59,13 +60,19 @@ def test_other_processes_draw_the_same_to_the_last_bit(
     records = fake.records()
     alone = _draw(records, tmp_path / "alone")
     monkeypatch.setattr(drawing, "_MANY", 1)
-    together = _draw(records, tmp_path / "together")
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    with matplotlib.rc_context({"axes.linewidth": 9}):  # as a notebook may have set
+        together = _draw(records, tmp_path / "together")
     assert [figure.svgs for figure in together] == [figure.svgs for figure in alone]
     for path in (tmp_path / "alone").iterdir():
         assert path.read_bytes() == (tmp_path / "together" / path.name).read_bytes()
 
 
-def test_few_panels_are_drawn_here_and_many_elsewhere(tmp_path: Path) -> None:
+def test_few_panels_are_drawn_here_and_many_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+
     def says_where(axes: Axes) -> None:
         axes.set_title(str(os.getpid()))
 
@@ -75,7 +82,10 @@ def test_few_panels_are_drawn_here_and_many_elsewhere(tmp_path: Path) -> None:
         assert (f">{os.getpid()}<" not in figure.svgs[0]) == elsewhere
 
 
-def test_if_another_process_is_killed_figures_are_drawn_here(tmp_path: Path) -> None:
+def test_if_another_process_is_killed_figures_are_drawn_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     here = os.getpid()
 
     def killed(axes: Axes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import time
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any, Never
@@ -24,7 +24,7 @@ from bench.plan import (
     read_toml,
     set_key,
 )
-from bench.runs import prepare
+from bench.runs import _Resolving, prepare
 
 DIGITS: dict[str, Any] = {"datasets": ["digits"]}
 
@@ -312,7 +312,9 @@ def test_missing_weights_are_told_before_a_dataset_is_decoded() -> None:
 
     def unhurried(text: str) -> None:
         said.append(text)
-        time.sleep(0.5)  # by then the thread that looks for weights knows
+        for thread in threading.enumerate():
+            if isinstance(thread, _Resolving):
+                thread.join()
 
     def missing(*_: object) -> Never:
         raise RequestError("weights", "MobileNet", "a file that is there")
