@@ -15,7 +15,7 @@ class PartialFinetune(Strategy):
     name = "partial_finetune"
     summary = "Head first, then the top blocks as well; how many is searched. A middle way in cost and risk."
     when = "A few hundred labels or more, and full fine-tuning is too dear or overfits."
-    cost = "About ten times as much: what lies below the trained blocks is stored."
+    cost = "Ten to twenty times as much: what lies below the trained blocks is stored."
     reference = "Yosinski et al. 2014, How transferable are features, arXiv:1411.1792"
 
     def space(self, hp: Any) -> None:
