@@ -140,7 +140,8 @@ class Comparison:
     low: float
     high: float
     p: float
-    """Two-sided, Holm-corrected over the candidates; NaN below three seeds, as are ``low`` and ``high``."""
+    """Two-sided, corrected for the candidates, see ``compare_pairs``; NaN below three
+    seeds, as are ``low`` and ``high``."""
     verdict: str
     """``tied``, ``better`` or ``worse`` (the first is), ``undecided``, or ``unknown`` below three seeds."""
     more_seeds: int | None = None
