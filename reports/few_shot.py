@@ -406,7 +406,8 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
         "Episodes reuse the same images, so more of them do not narrow an interval: more classes do. What neither "
         "trains nor tunes anything is the same for all seeds and runs once.",
         "Claims are about the leader against all others, paired on seeds and classes and corrected for all pairs "
-        f"(Holm); below {MINIMUM_SEEDS} seeds nothing is claimed.",
+        "(Holm, or where that is less the studentized range); below "
+        f"{MINIMUM_SEEDS} seeds nothing is claimed.",
         "Same or not: the chance that two images of one new class are nearer to each other than two images of two "
         "classes, over pairs of images of different groups.",
         "Cost: seconds to tune and train once (the median seed) on the machine of the run.",

@@ -438,10 +438,10 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         "nothing were shared between cells. Latency: one thread, one image at a time, warm, median.",
         "Intervals cover new labelled subsets, new initialisations and new test images; with all labels in use, "
         "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
-        "images and corrected (Holm) for the number of pairs; an interval has the level at which its difference "
-        "was tested, 95% at least. Few seeds say little of how much one pair scatters: two degrees of freedom are "
-        "borrowed from what is typical of all pairs. Test images of one group count as one draw. Bands in figures "
-        "cover seeds only and are drawn from three seeds on.",
+        "images and corrected for the number of pairs (Holm, or where that is less the studentized range); an "
+        "interval has the level at which its difference was tested, 95% at least. Few seeds say little of how much "
+        "one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test images of "
+        "one group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
         f"A difference whose interval lies within ±{words.points(region)} points counts as none (tied); one "
         "whose interval excludes zero is a difference; all else is undecided.",
     ]

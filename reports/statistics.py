@@ -140,7 +140,8 @@ class Comparison:
     low: float
     high: float
     p: float
-    """Two-sided, Holm-corrected over the candidates; NaN below three seeds, as are ``low`` and ``high``."""
+    """Two-sided, corrected for the candidates, see ``compare_pairs``; NaN below three
+    seeds, as are ``low`` and ``high``."""
     verdict: str
     """``tied``, ``better`` or ``worse`` (the first is), ``undecided``, or ``unknown`` below three seeds."""
     more_seeds: int | None = None
@@ -326,8 +327,7 @@ def _compare(leader: Measured, others: list[Measured], region: float) -> list[Co
     strategies, correcting for the latter alone says "better" in 12% of the families of eight.
     """
     pairs = [(leader, other) for other in others]
-    family = len(others) * (len(others) + 1) // 2
-    found = compare_pairs(pairs, region, family, _typical_variance([leader, *others]))
+    found = compare_pairs(pairs, region, 1 + len(others), _typical_variance([leader, *others]))
     # Who leads only where others lost seeds does not lead.
     found = [replace(c, verdict="undecided") if c.verdict == "worse" else c for c in found]
     return sorted(found, key=lambda c: c.difference)
@@ -362,18 +362,19 @@ def _typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
 def compare_pairs(
     pairs: Sequence[tuple[Measured, Measured]],
     region: float,
-    family: int | None = None,
+    strategies: int = 0,
     typical: tuple[float, float] = (0.0, 0.0),
 ) -> list[Comparison]:
     """The paired differences, first minus second, over the seeds and test images that both have, in order.
 
     Holm's step-down over the family: from the smallest p on, until the first that is not significant. Each
-    interval has the level at which its hypothesis was tested (the last one reached, for the rest).
+    interval has the level at which its hypothesis was tested (the last one reached, for the rest). Of all pairs of
+    many strategies, which say much the same, no more are counted than ``comparisons_in_range``.
 
     Args:
         pairs: what is compared.
         region: differences within plus or minus this are equivalent.
-        family: how many comparisons these were chosen from; default: just these.
+        strategies: these were chosen from all pairs of so many; default: from nothing but themselves.
         typical: a variance between seeds and its degrees of freedom, which moderate that of each pair.
     """
     shared, borrowed = typical
@@ -398,12 +399,13 @@ def compare_pairs(
         tested.append((spread.p_value(mean), mean, spread, paired, second.candidate, place))
 
     tested.sort(key=lambda member: member[0])
-    size = max(len(tested), family or 0)
+    size = max(len(tested), strategies * (strategies - 1) // 2)
     adjusted, steps = 0.0, 0
     for rank, (p, mean, spread, paired, candidate, place) in enumerate(tested):
-        adjusted = max(adjusted, min(1.0, p * (size - rank)))
+        most = comparisons_in_range(strategies, spread.degrees_of_all) if strategies else math.inf
+        adjusted = max(adjusted, min(1.0, p * min(size - rank, most)))
         significant = adjusted <= 1 - LEVEL
-        level = 1 - (1 - LEVEL) / (size - steps)
+        level = 1 - (1 - LEVEL) / min(size - steps, most)
         half = spread.half_width(level)
         verdict = _verdict(mean, half, region)
         verdict = "undecided" if verdict in ("better", "worse") and not significant else verdict
@@ -414,6 +416,43 @@ def compare_pairs(
         )
         steps += significant
     return [found[place] for place in range(len(pairs))]
+
+
+_DEGREES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 40, 100, 1e4])
+
+
+def comparisons_in_range(strategies: int, degrees: float) -> float:
+    """How many independent comparisons have the critical value of the studentized range of so many strategies and
+    three more (Tukey 1953; with unequal variances Games & Howell 1976, J. Educ. Stat. 1:113).
+
+    For few degrees of freedom that is far less than the number of pairs: 20 and not 190 for twenty strategies and
+    four degrees. Three more, because variances are unequal and not known: simulated, see ``truth.py``.
+    """
+    at = np.log(_range_comparisons(strategies + 3))
+    return float(np.exp(np.interp(-1 / degrees, -1 / _DEGREES, at)))
+
+
+@lru_cache(maxsize=256)
+def _range_comparisons(strategies: int) -> Floats:
+    """At each of ``_DEGREES``."""
+    from scipy import special
+
+    # The distribution of the range of standard normal values, then that over the distribution of their deviation.
+    z, width = np.linspace(-8, 8, 321), np.linspace(0, 60, 1201)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    inside = special.ndtr(z) - special.ndtr(z - width[:, None])
+    below = strategies * (inside ** (strategies - 1) @ density)
+    middles = (np.arange(2000) + 0.5) / 2000
+    found = []
+    for degrees in _DEGREES:
+        deviation = np.sqrt(special.gammaincinv(degrees / 2, middles) * 2 / degrees)
+        low, high = 0.0, 100.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            inner = np.interp(middle * deviation, width, below).mean()
+            low, high = (middle, high) if inner < LEVEL else (low, middle)
+        found.append((1 - LEVEL) / (2 * special.stdtr(degrees, -high / math.sqrt(2))))
+    return np.array(found)
 
 
 def _probabilities_of_best(runs: list[Measured]) -> list[float]:
@@ -504,7 +543,22 @@ class Spread:
 
     def half_width(self, level: float, seeds: int | None = None, images: float | None = None) -> float:
         """Half an interval's width; as it would be with other numbers of seeds or images, if given."""
-        seeds, images = seeds or self.seeds, images or self.images
+        of_seeds, of_images, known, all_degrees = self._errors(seeds or self.seeds, images or self.images)
+        total = of_seeds + of_images
+        if total == 0 or math.isinf(total):
+            return total
+        t, t_images = _t_quantile(level, known), _t_quantile(level, self.degrees)
+        each = t**2 * of_seeds + t_images**2 * of_images
+        both = _t_quantile(level, all_degrees) ** 2 * total
+        return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
+
+    @property
+    def degrees_of_all(self) -> float:
+        """Satterthwaite's degrees of freedom of both sources together."""
+        return self._errors(self.seeds, self.images)[-1]
+
+    def _errors(self, seeds: int, images: float) -> tuple[float, float, float, float]:
+        """The variance of the mean by seeds and by images, the degrees of freedom of the former, and of both."""
         # The rest goes with the seeds: with it the spread between seeds is what t is made for.
         own = max(0.0, self.over_seeds + self.rest / images)
         known = seeds - 1 + self.borrowed
@@ -512,12 +566,9 @@ class Spread:
         of_images = self.over_images / images
         total = of_seeds + of_images
         if total == 0 or math.isinf(total):
-            return total
-        t, t_images = _t_quantile(level, known), _t_quantile(level, self.degrees)
-        each = t**2 * of_seeds + t_images**2 * of_images
+            return of_seeds, of_images, known, known
         certainty = (of_seeds / total) ** 2 / known + (of_images / total) ** 2 / self.degrees
-        both = _t_quantile(level, 1 / max(certainty, 1 / MOST_DEGREES)) ** 2 * total
-        return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
+        return of_seeds, of_images, known, 1 / max(certainty, 1 / MOST_DEGREES)
 
     def p_value(self, mean: float) -> float:
         """Two-sided: one minus the level at which the interval just reaches zero."""

@@ -10,7 +10,7 @@ shifts a strategy's accuracy. For each number of seeds and of test images and ea
 - claims: how often the run ends with a claim (better than all others, or tied with some);
 - good: how often what is then recommended lies within one point of the best in truth (target at least .95).
 
-Then the hard cases for false verdicts: all strategies equal, up to eight of them; some far more variable between
+Then the hard cases for false verdicts: all strategies equal, up to twenty of them; some far more variable between
 seeds than others; and very accurate ones on small test sets.
 
     python tests/benchmarks/truth.py [--runs 2000] [--seeds 3 5 10] [--images 200 1000 5000]
@@ -153,6 +153,12 @@ def main() -> None:
           f"{'false better':>12} {'false tied':>10} {'claims':>6} {'good':>6}")  # fmt: skip
     cases = [Case(*values) for values in itertools.product(options.seeds, options.images, options.spreads)]
     cases += [Case(5, 500, 0.01, strategies, equal=True) for strategies in (2, 4, 8)]
+    cases += [
+        Case(seeds, 1000, 0.01, strategies, equal=equal, uneven=uneven)
+        for strategies in (8, 20)
+        for seeds in (3, 5)
+        for equal, uneven in ((False, False), (True, False), (True, True))
+    ]
     cases += [
         Case(seeds, 1000, 0.01, uneven=True, equal=equal) for seeds in (3, 5) for equal in (False, True)
     ]

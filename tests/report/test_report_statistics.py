@@ -178,6 +178,24 @@ def test_no_interval_leaves_what_differences_can_be() -> None:
         assert comparison.verdict == "undecided"
 
 
+@pytest.mark.parametrize("strategies", [2, 5, 20])
+def test_comparisons_are_those_of_the_studentized_range(strategies: int) -> None:
+    for degrees in (2, 4, 10, 100):
+        quantile = stats.studentized_range.ppf(0.95, strategies + 3, degrees) / math.sqrt(2)
+        expected = 0.05 / (2 * stats.t.sf(quantile, degrees))
+        assert s.comparisons_in_range(strategies, degrees) == pytest.approx(expected, rel=0.03)
+
+
+def test_few_seeds_tell_one_of_many_strategies_apart() -> None:
+    rng = np.random.default_rng(0)
+    many = {f"s{i:02}": (0.85 + 0.02 * rng.standard_normal(3)).tolist() for i in range(19)}
+    last = _compared(None, {**many, "behind": [0.74, 0.76, 0.75]})["behind"]
+    assert last.verdict == "better"
+    with pytest.MonkeyPatch.context() as patch:  # 190 comparisons, as if each said something of its own
+        patch.setattr(s, "comparisons_in_range", lambda *_: math.inf)
+        assert _compared(None, {**many, "behind": [0.74, 0.76, 0.75]})["behind"].verdict == "undecided"
+
+
 def test_holm_widens_intervals_with_the_family(tmp_path: Path) -> None:
     (decision,) = _run(
         tmp_path,
