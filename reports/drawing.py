@@ -6,14 +6,15 @@ parsed as mathematics.
 
 from __future__ import annotations
 
+import gc
 import html
 import io
 import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import joblib
 import matplotlib.style
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import get_reusable_executor
 from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -294,6 +296,17 @@ def styled() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Python looks for cycles of garbage less often: a seventh of the time, where so many objects are made."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def _place(index: int, panels: int) -> tuple[int, int]:
     """Row and column of a panel, three to a row."""
     return divmod(index, min(3, panels))
@@ -312,38 +325,54 @@ def figure(plan: Plan) -> Figure:
     return drawn
 
 
-def save_all(plans: Sequence[Plan], out: Path) -> Callable[[], dict[str, FigureInfo]]:
-    """Draws figures and writes each as PNG and SVG with its numbers as CSV, atomically, into ``out``.
+class Drawing:
+    """Draws figures and writes each as PNG and SVG with its numbers as CSV, atomically.
 
-    Returns:
-        A function that gives them, by the names of their plans. Many are drawn by other processes in the meantime,
-        the same to the last bit; few only when it is called.
+    Of many, other processes draw some from the moment that they are added, the same to the last bit; the rest, and
+    all of few, are drawn here in ``finish``.
     """
-    out = out.absolute()
-    panels = sum(len(plan.panels) for plan in plans)
-    parallel = joblib.Parallel(
-        n_jobs=min(joblib.cpu_count(), 1 + panels // _MANY, _MOST_PROCESSES),
-        backend="loky",
-        return_as="generator",
-        pre_dispatch="all",
-        batch_size=1,
-        max_nbytes=None,
-        idle_worker_timeout=2,
-    )
-    started = parallel(joblib.delayed(_save)(plan, out) for plan in plans)
 
-    def finish() -> dict[str, FigureInfo]:
-        try:
-            return {figure.name: figure for figure in started}
-        except BrokenExecutor:  # one of them was killed, for want of memory perhaps
-            return {plan.name: _save(plan, out) for plan in plans}
+    def __init__(self, plans: Sequence[Plan], out: Path):
+        """
+        Args:
+            plans: those that are known first; how many processes there are depends on them.
+            out: the folder to write into.
+        """
+        self._out = out.absolute()
+        self._plans: list[Plan] = []
+        self._futures: list[Future[FigureInfo]] = []
+        panels = sum(len(plan.panels) for plan in plans)
+        others = min(joblib.cpu_count() - 1, panels // _MANY, _MOST_PROCESSES)
+        self._pool = get_reusable_executor(others, timeout=2) if others else None
+        self.add(plans)
 
-    return finish
+    def add(self, plans: Sequence[Plan]) -> None:
+        self._plans += plans
+        if self._pool is not None:
+            # A pool of which a process was killed takes no more; finish() draws what is left.
+            with suppress(BrokenExecutor):
+                self._futures += [self._pool.submit(_save, plan, self._out) for plan in plans]
+
+    def finish(self) -> dict[str, FigureInfo]:
+        """The figures, all of them written, by the names of their plans."""
+        drawn = {plan.name: _save(plan, self._out) for plan in self._plans[len(self._futures) :]}
+        elsewhere = []
+        for plan, future in reversed([*zip(self._plans, self._futures, strict=False)]):  # the last begin last
+            if future.cancel():
+                drawn[plan.name] = _save(plan, self._out)
+            else:
+                elsewhere.append((plan, future))
+        for plan, future in elsewhere:
+            try:
+                drawn[plan.name] = future.result()
+            except BrokenExecutor:  # its process was killed, for want of memory perhaps
+                drawn[plan.name] = _save(plan, self._out)
+        return {plan.name: drawn[plan.name] for plan in self._plans}
 
 
 def _save(plan: Plan, out: Path) -> FigureInfo:
     png, svg = io.BytesIO(), io.StringIO()
-    with styled():
+    with styled(), collecting_rarely():
         drawn = figure(plan)
         FigureCanvasSVG(drawn).print_svg(svg, metadata={"Date": None, "Creator": None})
         drawn.set_dpi(144)

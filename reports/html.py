@@ -31,7 +31,7 @@ from reports.alerts import LEVELS, alerts
 from reports.answer import Answer, answers, has_several, who
 from reports.backbones import ranking_sections
 from reports.depth import depth_plans, depth_section, settings, similarity_frame
-from reports.drawing import Plan, save_all
+from reports.drawing import Drawing, Plan, collecting_rarely
 from reports.few_shot import (
     few_shot_answers,
     few_shot_frame,
@@ -93,6 +93,7 @@ class Mistakes:
     images: list[Mistake]
 
 
+@collecting_rarely()
 def render(
     records: Sequence[Record],
     run_info: dict[str, Any],
@@ -122,22 +123,23 @@ def render(
     write_csv(results, directory / "results.csv")
     if is_few_shot(records):
         return _render_few_shot(records, results, run_info, plan_toml, directory, region, ranking)
+    plans = {"figures": [*main_plans(results, curves)]}
+    drawing = Drawing(plans["figures"], directory / "figures")
+
     decisions = decide(results, directory, region)
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
-
     depths = settings(results, similarity_frame(records), directory, region)
     label_fits, why_none = label_curves(results, directory)
     difference = critical_difference(runs_frame(results))
     mistakes = _mistakes(records, results, decisions, run_info, directory, images)
-    plans = {
-        "figures": [*main_plans(results, curves)],
+    plans |= {
         "difference": [difference_plan(difference)] if difference else [],
         "depth_figures": [*depth_plans(depths, results)],
         "label_figures": [*label_plans(results, label_fits)],
     }
-    everything = [*plans.values(), *(part.plans for part in mistakes)]
-    finish_drawing = save_all([plan for some in everything for plan in some], directory / "figures")
+    others = [*[plans[name] for name in plans if name != "figures"], *(part.plans for part in mistakes)]
+    drawing.add([plan for some in others for plan in some])
     found = alerts(records, results, decisions, run_info, plan_toml)
     content = dict(
         answers=answers(results, decisions, price_per_hour),
@@ -162,7 +164,7 @@ def render(
         method=_method(records, run_info, region),
         **_common(records, datasets, run_info, plan_toml, directory),
     )
-    drawn = finish_drawing()
+    drawn = drawing.finish()
     return _write(
         "report.html.j2",
         directory,

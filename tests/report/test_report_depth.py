@@ -9,7 +9,7 @@ import pytest
 
 from bench.records import Record
 from reports.depth import Setting, depth_plans, depth_section, settings, similarity_frame
-from reports.drawing import save_all
+from reports.drawing import Drawing
 from reports.tables import results_frame
 from tests.report import fake
 
@@ -97,7 +97,7 @@ def test_the_figure_has_a_panel_for_each_side(tmp_path: Path) -> None:
     records = fake.records(strategies=DEEP, spoil=spoiled({}, 0.3))
     results = results_frame(records)
     found = settings(results, similarity_frame(records), None, 0.01)
-    (figure,) = save_all([*depth_plans(found, results)], tmp_path)().values()
+    (figure,) = Drawing([*depth_plans(found, results)], tmp_path).finish().values()
     assert len(figure.svgs) == 2
     assert figure.path.stat().st_size > 10_000
     numbers = figure.numbers
@@ -115,4 +115,4 @@ def test_a_block_without_similarity_is_no_trouble(tmp_path: Path) -> None:
     results = results_frame(records)
     found = settings(results, similarity_frame(records), None, 0.01)
     assert np.isfinite(found[0].change)
-    save_all([*depth_plans(found, results)], tmp_path)()
+    Drawing([*depth_plans(found, results)], tmp_path).finish()

@@ -27,7 +27,7 @@ from reports.tables import curves_frame, results_frame
 
 def _draw(records: list[Record], out: Path) -> list[drawing.FigureInfo]:
     plans = [*figures.main_plans(results_frame(records), curves_frame(records))]
-    return [*drawing.save_all(plans, out)().values()]
+    return [*drawing.Drawing(plans, out).finish().values()]
 
 
 def test_three_figures_with_files_alt_text_and_conclusion(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_other_processes_draw_the_same_to_the_last_bit(
         assert path.read_bytes() == (tmp_path / "together" / path.name).read_bytes()
 
 
-def test_few_panels_are_drawn_here_and_many_elsewhere(
+def test_few_panels_are_drawn_here_and_many_elsewhere_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
@@ -78,8 +78,14 @@ def test_few_panels_are_drawn_here_and_many_elsewhere(
 
     for panels, elsewhere in ((1, False), (drawing._MANY, True)):
         plan = drawing.Plan("where", "", "", "", [says_where] * panels, pd.DataFrame())
-        figure = drawing.save_all([plan, replace(plan, name="again")], tmp_path)()["where"]
-        assert (f">{os.getpid()}<" not in figure.svgs[0]) == elsewhere
+        drawings = drawing.Drawing([plan], tmp_path)
+        drawings.add([replace(plan, name=f"again-{i}") for i in range(9)])
+        if elsewhere:
+            drawings._futures[0].result()
+        figures = drawings.finish()
+        assert [*figures] == ["where", *(f"again-{i}" for i in range(9))]
+        assert (f">{os.getpid()}<" not in figures["where"].svgs[0]) == elsewhere
+        assert f">{os.getpid()}<" in figures["again-8"].svgs[0]  # the last is drawn by who asks for it
 
 
 def test_if_another_process_is_killed_figures_are_drawn_here(
@@ -94,7 +100,7 @@ def test_if_another_process_is_killed_figures_are_drawn_here(
         axes.set_title("drawn")
 
     plan = drawing.Plan("a", "", "", "", [killed] * drawing._MANY, pd.DataFrame())
-    found = drawing.save_all([plan, replace(plan, name="b")], tmp_path)()
+    found = drawing.Drawing([plan, replace(plan, name="b")], tmp_path).finish()
     assert [">drawn<" in figure.svgs[0] for figure in found.values()] == [True, True]
     assert (tmp_path / "b.png").exists()
 

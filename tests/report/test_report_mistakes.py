@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.training.metrics import expected_calibration_error
 from reports import mistakes
-from reports.drawing import save_all
+from reports.drawing import Drawing
 from reports.html import render
 from reports.mistakes import Answers
 from reports.statistics import decide
@@ -93,7 +93,7 @@ def test_classes_that_only_attract_mistakes_are_shown(tmp_path: Path) -> None:
         "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(200))), labels,
         np.eye(classes)[taken][None],
     )  # fmt: skip
-    confusion = save_all(mistakes.mistake_plans(answers, 0), tmp_path)()["confusion"]
+    confusion = Drawing(mistakes.mistake_plans(answers, 0), tmp_path).finish()["confusion"]
     assert confusion.svgs[0].count(">c19<") == 2  # a row and a column
 
 
@@ -127,7 +127,7 @@ def test_many_classes_stay_readable(tmp_path: Path) -> None:
         "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(600))),
         rng.integers(classes, size=600), rng.dirichlet(np.ones(classes), (2, 600)),
     )  # fmt: skip
-    figures = save_all(mistakes.mistake_plans(answers, 0), tmp_path)()
+    figures = Drawing(mistakes.mistake_plans(answers, 0), tmp_path).finish()
     assert set(figures) == {"confusion", "classes", "calibration"}
     assert len(figures["confusion"].numbers) == classes**2
     assert sum(len(svg) for figure in figures.values() for svg in figure.svgs) < 300_000
