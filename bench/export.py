@@ -38,7 +38,7 @@ from bench.records import Cell, Record
 from bench.runs import Run, load
 from bench.store import Store
 from reports import words
-from reports.answer import who
+from reports.answer import absence, who
 from reports.labels import label_curves
 from reports.recommend import Constraints, Recommendation, recommend
 from reports.statistics import Candidate
@@ -678,7 +678,8 @@ def _card(
         "better": "It was better than all others that were asked for and keep to the constraints."
         if found.limited
         else "It was better than everything else tried.",
-        "tied": "It was tied with the best tried, and the cheapest of them.",
+        "tied": "It was tied with the best tried, and the cheapest of them to train.",
+        "incomplete": f"Provisional: {_md(absence(found.decision))}.",
         "alone": "Nothing else was tried, or kept to the constraints.",
         "undecided": "Provisional: what is best is undecided.",
         "provisional": "Provisional: nothing is claimed below three seeds.",

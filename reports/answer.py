@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,15 +68,19 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
         more = len(candidates) - len(names)
         return words.listed([*names, f"{more} more"] if more else names)
 
-    n, right = words.count(decision.n), words.percent(leader.accuracy)
-    interval = f" (95% interval {words.percent(leader.low)} to {words.percent(leader.high)})"
-    interval = interval if math.isfinite(leader.low) else ""
+    n, right, interval = words.count(decision.n), words.percent(leader.accuracy), _interval(leader)
     others, first = len(decision.comparisons), decision.comparisons[0] if decision.comparisons else None
     sentences = []
     if decision.claim == "floor":
-        headline = f"With {n} labelled images, nothing beat always answering with the most frequent class."
+        assert decision.floor is not None
+        beat = "is surely better than" if decision.floor.difference > 0 else "beat"
+        headline = f"With {n} labelled images, nothing {beat} always answering with the most frequent class."
+        doubt = ""
+        if math.isfinite(decision.floor.low) and decision.floor.difference > 0:
+            doubt = f", a lead that may be chance ({words.difference(decision.floor)})"
         sentences.append(
-            f"The best, {name(leader)}, classified {right} of the test images correctly{interval}."
+            f"The best, {name(leader)}, classified {right} of the test images correctly{interval}, against "
+            f"{words.percent(decision.floor.candidate.accuracy)} of that class{doubt}."
         )
     elif decision.claim == "provisional":
         headline = f"Provisionally: {name(leader)}, with {right} of new images classified correctly."
@@ -87,54 +92,74 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
             lead = words.points(first.difference)
             sentences.append(f"Its observed lead over the next, {name(first.candidate)}, is {lead} points.")
     elif decision.claim == "alone":
-        headline = f"{words.capital(name(leader))} classifies {right} of new images correctly."
-        sentences.append(f"That is with {n} labelled images{interval}. There is nothing to compare it with.")
+        headline = f"{words.capital(name(leader))} classifies {right} of new images correctly{interval}."
+        sentences.append(f"That is with {n} labelled images. There is nothing to compare it with.")
     elif decision.claim == "tied":
-        headline = f"Use {name(chosen)}: as good as the best, and the cheapest of them."
+        headline = f"Use {name(chosen)}: as good as the best, and the cheapest of them to train."
         tied_with_leader = decision.with_verdict("tied")
-        tied = [c for c in [leader, *tied_with_leader] if c != chosen]
-        costs = words.listed([f"{name(c)} takes {words.duration(c.seconds)}" for c in tied[:3]])
+        best = f", against {right} of the best, {name(leader)}" if leader != chosen else ""
         sentences.append(
             f"With {n} labelled images it classifies {words.percent(chosen.accuracy)} of new images correctly"
-            + (
-                f", against {words.percent(leader.accuracy)} of the best, {name(leader)}"
-                if leader != chosen
-                else ""
-            )
-            + f". {words.capital(some(tied_with_leader))} {'is' if len(tied_with_leader) == 1 else 'are'} tied "
+            f"{_interval(chosen)}{best}. {words.capital(some(tied_with_leader))} "
+            f"{'is' if len(tied_with_leader) == 1 else 'are'} tied "
             f"with {'it' if leader == chosen else name(leader)} (the difference is within {_region(decision)}, "
-            f"which counts as none); {costs}."
+            "which counts as none)."
         )
-    elif decision.claim == "better":
-        headline = f"Use {name(leader)}: it classifies {right} of new images correctly."
-        assert first is not None
-        sentences.append(
-            f"With {n} labelled images{interval} it is better than "
-            f"{'the one other' if others == 1 else f'each of the {others} others'} tried; the next, "
-            f"{name(first.candidate)}, is {words.points(first.difference)} points behind "
-            f"(95% interval {words.points(first.low)} to {words.points(first.high)})."
-        )
+        tied = [c for c in [leader, *tied_with_leader] if c != chosen]
+        sentences += [f"{words.capital(name(c))} {_costs_beside(c, chosen)}." for c in tied[:3]]
+    elif decision.claim in ("better", "incomplete"):
+        headline = f"Use {name(leader)}: it classifies {right} of new images correctly{interval}."
+        if decision.claim == "incomplete":
+            headline = f"Not all has a result. Of what has, {name(leader)} is best with {right}{interval}."
+            sentences.append(f"{words.capital(absence(decision))}: the answer may become another with that.")
+        if first is None:
+            sentences.append(f"That is with {n} labelled images.")
+        else:
+            others_tried = "the one other" if others == 1 else f"each of the {others} others"
+            verb = "better than" if not decision.with_verdict("tied") else "better than, or tied with,"
+            sentences.append(
+                f"With {n} labelled images it is {verb} {others_tried}"
+                f"{' tried' if decision.claim == 'better' else ' that have one'}; the next, "
+                f"{name(first.candidate)}, is {words.points(first.difference)} points behind "
+                f"(95% interval {words.points(first.low)} to {words.points(first.high)})."
+            )
     else:
-        headline = f"Undecided: {name(leader)} leads with {right}, but its lead may be chance."
-        doubtful = next(c for c in decision.comparisons if c.verdict in ("undecided", "unknown"))
+        headline = f"Undecided: {name(leader)} leads with {right}{interval}, but its lead may be chance."
+        doubtful = next(c for v in ("undecided", "unknown") for c in decision.comparisons if c.verdict == v)
         if math.isfinite(doubtful.low):
             low, high = words.points(doubtful.low, True), words.points(doubtful.high, True)
             doubt = f"95% interval {low} to {high}"
         else:
             doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
         sentences.append(
-            f"With {n} labelled images{interval}, its lead over {name(doubtful.candidate)} is "
+            f"With {n} labelled images, its lead over {name(doubtful.candidate)} is "
             f"{words.points(doubtful.difference, True)} points ({doubt}). "
             f"{_what_would_settle(doubtful)}"
         )
+    if decision.claim not in ("floor", "provisional") and decision.optimism >= TOLD_OPTIMISM:
+        sentences.append(
+            f"As the highest of {1 + others}, {right} is probably {words.points(decision.optimism)} points too "
+            "high; its interval allows for that."
+        )
+    lost = [c for c in decision.with_verdict("unknown") if c.seeds < leader.seeds]
+    if lost and leader.seeds >= MINIMUM_SEEDS:
+        sentences.append(
+            f"Of {some(lost)} nothing can be said: {'it has' if len(lost) == 1 else 'they have'} a result on too "
+            f"few of the {leader.seeds} seeds."
+        )
+    if decision.absent and decision.claim != "incomplete":
+        sentences.append(f"{words.capital(absence(decision))}.")
     beaten = decision.with_verdict("better")
     if decision.claim in ("undecided", "tied") and beaten:
         sentences.append(f"{words.capital(name(leader))} is better than {some(beaten)}.")
-    if decision.claim in ("undecided", "provisional") and chosen != leader:
+    if decision.claim in ("undecided", "provisional", "incomplete"):
         sentences.append(
-            f"If you must choose now: {name(chosen)}, {words.percent(chosen.accuracy)}, the cheapest within "
-            f"{_region(decision)} of the leader ({words.duration(chosen.seconds)} instead of "
+            f"If you must choose now: {name(chosen)}, {words.percent(chosen.accuracy)}, the cheapest to train "
+            f"within {_region(decision)} of the leader ({words.duration(chosen.seconds)} instead of "
             f"{words.duration(leader.seconds)})."
+            if chosen != leader
+            else f"If you must choose now: {name(leader)}; nothing cheaper to train is within {_region(decision)} "
+            "of it."
         )
     if decision.claim == "undecided" and math.isfinite(leader.best):
         sentences.append(f"The probability that {name(leader)} is the best of all is {_sure(leader.best)}.")
@@ -166,8 +191,9 @@ def _answer(decision: Decision, price_per_hour: float) -> Answer:
     # The one on the same backbone, where there is one.
     scratch.sort(key=lambda candidate: candidate.backbone != chosen.backbone)
     against = [f"{name(c)} reached {words.percent(c.accuracy)}" for c in scratch[:1]]
-    if math.isfinite(decision.floor):
-        against.append(f"always answering with the most frequent class {words.percent(decision.floor)}")
+    if decision.floor is not None and decision.claim != "floor":
+        floor = words.percent(decision.floor.candidate.accuracy)
+        against.append(f"always answering with the most frequent class {floor}")
     if against:
         sentences.append(f"For comparison, {words.listed(against)}.")
     if weights := which_weights(decision):
@@ -204,6 +230,53 @@ def which_weights(decision: Decision) -> str:
         settled = settled and comparison.verdict in ("better", "tied")
     verdict = "Best to begin with are" if settled else "What is best to begin with is undecided:"
     return f"{verdict} {leader}, ahead of {'; of '.join(others)}."
+
+
+TOLD_OPTIMISM = 0.0015
+"""Less is not worth a sentence."""
+
+STATUSES = {
+    "missing": "was not run",
+    "oom": "ran out of memory",
+    "timeout": "ran out of time",
+    "failed": "failed",
+    "killed": "was killed",
+    "crashed": "crashed",
+}
+"""What became of cells without a result, in a sentence."""
+
+
+def absence(decision: Decision, most: int = 3) -> str:
+    """What has no result here, and why: ``full fine-tuning ran out of memory``."""
+    several = has_several([decision]) or len({a.backbone for a in decision.absent if a.backbone}) > 1
+    found: dict[str, list[str]] = {}
+    for a in decision.absent:
+        name = configuration_name(a.strategy, a.backbone, a.weights, several and bool(a.backbone))
+        name = name if a.strategy else f"everything on {words.clean(a.backbone, 60)}"
+        found.setdefault(STATUSES.get(a.status, a.status), []).append(name)
+    parts = []
+    for what, names in found.items():
+        more = len(names) - most
+        what = what if len(names) == 1 else re.sub("^was ", "were ", what)
+        parts.append(f"{words.listed([*names[:most], f'{more} more'] if more > 0 else names)} {what}")
+    return words.listed(parts)
+
+
+def _interval(candidate: Candidate) -> str:
+    """`` (95% interval 79.1% to 83.0%)``, or nothing."""
+    if not math.isfinite(candidate.low):
+        return ""
+    return f" (95% interval {words.percent(candidate.low)} to {words.percent(candidate.high)})"
+
+
+def _costs_beside(candidate: Candidate, chosen: Candidate) -> str:
+    """What another costs where that differs from the chosen one."""
+    parts = [f"takes {words.duration(candidate.seconds)} to tune and train once"]
+    if abs(candidate.latency_ms - chosen.latency_ms) > 0.1 * chosen.latency_ms:
+        parts.append(f"{candidate.latency_ms:.3g} ms an image")
+    if candidate.params != chosen.params and math.isfinite(candidate.params):
+        parts.append(f"has {words.magnitude(candidate.params)} parameters")
+    return words.listed(parts)
 
 
 def _region(decision: Decision) -> str:
@@ -252,16 +325,20 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
     interval = (
         f" ({words.percent(leader.low)} to {words.percent(leader.high)})" if leader.low == leader.low else ""
     )
-    lead, verdict = "–", "nothing to compare with"
+    chosen = who(decision.recommended, several)
+    lead = "–"
     if decision.comparisons:
         first = decision.comparisons[0]
         lead = f"{words.points(first.difference, True)} points over {who(first.candidate, several)}"
-        verdict = {
-            "provisional": f"provisional: fewer than {MINIMUM_SEEDS} seeds",
-            "better": "better than all others",
-            "floor": "no better than the most frequent class",
-            "tied": f"tied; take {who(decision.recommended, several)}, the cheapest",
-        }.get(decision.claim, "undecided")
+    verdict = {
+        "provisional": f"provisional, fewer than {MINIMUM_SEEDS} seeds: {chosen}",
+        "better": "better than all others",
+        "floor": "not better than the most frequent class",
+        "tied": f"tied; take {chosen}{_interval(decision.recommended)}, the cheapest to train",
+        "incomplete": f"{absence(decision)}; for now {chosen}",
+        "alone": "nothing to compare with",
+        "undecided": f"undecided; if you must, {chosen}",
+    }[decision.claim]
     return [
         words.count(decision.n),
         who(leader, several),

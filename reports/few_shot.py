@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,17 @@ import pandas as pd
 
 from bench.records import Record
 from reports import words
-from reports.answer import Answer
-from reports.statistics import LEVEL, MINIMUM_SEEDS, Answers, Comparison, Decision, Measured, decide_among
+from reports.answer import Answer, absence
+from reports.statistics import (
+    LEVEL,
+    MINIMUM_SEEDS,
+    Answers,
+    Comparison,
+    Decision,
+    Measured,
+    Missing,
+    decide_among,
+)
 from reports.tables import configuration_name, dataset_names, several_backbones, strategy_key
 
 if TYPE_CHECKING:
@@ -221,15 +230,18 @@ def _shares(record: Record, place: int, directory: Path | None) -> Shares | None
 
 def decided(found: Sequence[Measurement], region: float) -> Decision:
     """What may be said of the configurations in one setting of one dataset; at least one."""
-    return decide_among([m.measured for m in found], region, found[0].dataset, 0.0, math.nan)
+    return decide_among([m.measured for m in found], region, found[0].dataset, 0.0)
 
 
-def few_shot_answers(found: Sequence[Measurement], region: float) -> list[Answer]:
+def few_shot_answers(
+    found: Sequence[Measurement], region: float, missing: Missing | None = None
+) -> list[Answer]:
     """One a dataset, about the hardest setting: most classes, fewest labels.
 
     Args:
         found: of ``measurements``.
         region: a difference in accuracy within plus or minus this counts as none.
+        missing: what of the run has no result; None: nothing is.
     """
     answers = []
     for dataset in dict.fromkeys(m.dataset for m in found):
@@ -238,6 +250,8 @@ def few_shot_answers(found: Sequence[Measurement], region: float) -> list[Answer
         several = several_backbones((m.backbone, m.weights) for m in mine)
         there = {m.place: m for m in mine if m.setting == hardest}
         decision = decided([*there.values()], region)
+        if missing is not None:
+            decision = replace(decision, absent=missing.at(dataset))
         chosen, leader = (
             there[c.strategy, c.backbone, c.weights] for c in (decision.recommended, decision.leader)
         )
@@ -246,6 +260,8 @@ def few_shot_answers(found: Sequence[Measurement], region: float) -> list[Answer
             _compared(comparison, there, several) for comparison in _told(decision)
         ]  # the leader's lead over others
         sentences += _choice(decision, chosen, leader, several)
+        if decision.absent:
+            sentences.append(f"{words.capital(absence(decision))}.")
         floor = next((m for m in there.values() if m.strategy == FLOOR and m is not best), None)
         beside = f"Chance is {words.percent(1 / best.ways)}"
         beside += f", {_who(floor, several)} reaches {words.percent(floor.accuracy)}" if floor else ""
@@ -262,7 +278,11 @@ def few_shot_answers(found: Sequence[Measurement], region: float) -> list[Answer
             f"{words.plural(best.shots, 'label')} each with {words.percent(best.accuracy)} accuracy"
             f"{interval if math.isfinite(best.low) else ''}."
         )
-        doubt = {"provisional": "Provisionally: ", "undecided": "Undecided: "}.get(decision.claim, "")
+        doubt = {
+            "provisional": "Provisionally: ",
+            "undecided": "Undecided: ",
+            "incomplete": "Not all has a result. Of what has: ",
+        }.get(decision.claim, "")
         answers.append(Answer(words.clean(dataset, 80), decision.claim, doubt + headline, sentences))
     return answers
 

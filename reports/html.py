@@ -52,7 +52,7 @@ from reports.sections import (
     transfer_tables,
     weights_tables,
 )
-from reports.statistics import EQUIVALENCE, Decision, decide
+from reports.statistics import EQUIVALENCE, Decision, Missing, decide
 from reports.tables import (
     Panel,
     backbone_title,
@@ -186,7 +186,7 @@ def _render_few_shot(
     """The page of a run of the few-shot protocol, and few_shot.csv."""
     write_csv(few_shot_frame(records), directory / "few_shot.csv")
     measured = measurements(records, directory)
-    found = few_shot_answers(measured, region)
+    found = few_shot_answers(measured, region, Missing(results, directory))
     nothing = [Answer("", "none", "There is no answer yet.", ["No cell has a result."])]
     datasets = list(dict.fromkeys(results["dataset"]))
     return _write(

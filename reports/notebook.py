@@ -12,7 +12,7 @@ from reports import words
 from reports.answer import answers
 from reports.few_shot import few_shot_answers, few_shot_tables, is_few_shot, measurements
 from reports.html import summary_tables
-from reports.statistics import EQUIVALENCE, decide
+from reports.statistics import EQUIVALENCE, Missing, decide
 from reports.tables import results_frame
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -26,11 +26,12 @@ def fragment(records: Sequence[Record], directory: Path, region: float = EQUIVAL
         directory: the run directory, for predictions.
         region: a difference in accuracy within plus or minus this counts as none.
     """
+    results = results_frame(records)
     if is_few_shot(records):
         measured = measurements(records, directory)
-        found, summaries = few_shot_answers(measured, region), few_shot_tables(measured)
+        found = few_shot_answers(measured, region, Missing(results, directory))
+        summaries = few_shot_tables(measured)
     else:
-        results = results_frame(records)
         found = answers(results, decide(results, directory, region))
         summaries = summary_tables(results)
     loader = jinja2.FileSystemLoader(_TEMPLATES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
 from reports import words
-from reports.answer import which_weights, who
+from reports.answer import absence, which_weights, who
 from reports.labels import FARTHEST, Prediction, label_curves
-from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, decide_among
+from reports.statistics import EQUIVALENCE, Answers, Candidate, Decision, Measured, Missing, decide_among
 from reports.tables import configuration_name, several_backbones
 
 BEYOND = 1.1
@@ -104,6 +104,7 @@ class Recommendation:
             "leader": candidate(decision.leader),
             "comparisons": [comparison(c) for c in decision.comparisons],
             "excluded": [{"candidate": candidate(c), "reason": reason} for c, reason in self.excluded],
+            "absent": [asdict(a) for a in decision.absent],
         }
 
 
@@ -146,9 +147,14 @@ def recommend(
     inside = min(max(labels, counts[0]), counts[-1])
     low, high = counts[counts <= inside][-1], counts[counts >= inside][0]
     share = 0.0 if low == high else _share(inside, low, high)
+    fractions = [float(sizes.index[counts == n][-1]) for n in (low, high)]
+    absent = tuple(
+        a
+        for a in Missing(results, directory).at(name, *fractions)
+        if not constraints.strategies or a.strategy in constraints.strategies
+    )
     runs, excluded = [], []
     for _, cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
-        fractions = [float(sizes.index[counts == n][-1]) for n in (low, high)]
         ends = [cells[cells["fraction"] == fraction].set_index("seed") for fraction in fractions]
         if not len(ends[0].index.intersection(ends[1].index)):
             largest = cells[cells["fraction"] == cells["fraction"].max()]
@@ -170,8 +176,10 @@ def recommend(
     floors = results[
         (results["dataset"] == name) & (results["strategy"] == "majority") & (results["status"] == "ok")
     ]
-    floor = float(floors["accuracy"].mean())
-    decision = decide_among(runs, region, name, math.nan, floor, labels)
+    # The most frequent class is right as often whatever the number of labels: one end will do.
+    floors = floors[floors["fraction"] == fractions[1]].set_index("seed")
+    majority = Measured(floors, directory) if len(floors) else None
+    decision = replace(decide_among(runs, region, name, math.nan, majority, labels), absent=absent)
     limited = bool(excluded) or len(ok) < len(everything)
     measured = tuple(sorted({float(low), float(high)}))
     return Recommendation(name, labels, measured, decision, tuple(excluded), limited)
@@ -262,10 +270,12 @@ def text(recommendation: Recommendation) -> str:
     others = "all others that were asked for and keep to the constraints"
     others = others if recommendation.limited else "all others tried"
     first = {
-        "floor": f"Nothing beat always answering with the most frequent class, {words.percent(decision.floor)}.",
+        "floor": "Nothing is better than always answering with the most frequent class.",
         "better": f"Use {who(chosen)}: better than {others}.",
-        "tied": f"Use {who(chosen)}: tied with the best, and the cheapest of them.",
-        "alone": f"Use {who(chosen)}: nothing else keeps to the constraints or was tried.",
+        "tied": f"Use {who(chosen)}: tied with the best, and the cheapest of them to train.",
+        "alone": f"Use {who(chosen)}: nothing else "
+        + ("keeps to the constraints." if recommendation.limited else "was tried."),
+        "incomplete": f"Provisionally {who(chosen)}: {absence(decision)}.",
         "undecided": f"Provisionally {who(chosen)}: what is best is undecided.",
         "provisional": f"Provisionally {who(chosen)}: nothing is claimed below three seeds.",
     }[decision.claim]
@@ -276,8 +286,8 @@ def text(recommendation: Recommendation) -> str:
     )
     lines = [
         first,
-        f"With {n} labelled images{between} it classifies {words.percent(chosen.accuracy)} of new images "
-        f"correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
+        f"With {n} labelled images{between} {who(chosen)} classifies {words.percent(chosen.accuracy)} of new "
+        f"images correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
         + (f"{chosen.latency_ms:.3g} ms an image and " if math.isfinite(chosen.latency_ms) else "")
         + f"{words.magnitude(chosen.params)} parameters.",
     ]
@@ -293,6 +303,11 @@ def text(recommendation: Recommendation) -> str:
             f"{who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
             f"{words.duration(other.seconds)}"
         )
+    if decision.floor is not None:
+        floor = words.percent(decision.floor.candidate.accuracy)
+        lines.append(f"  always answering with the most frequent class: {floor}")
+    if decision.absent and decision.claim != "incomplete":
+        lines.append(f"{words.capital(absence(decision))}.")
     if weights := which_weights(decision):
         lines.append(weights)
     lines += [f"  left out: {who(candidate)}: {reason}" for candidate, reason in recommendation.excluded[:8]]

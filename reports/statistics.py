@@ -16,11 +16,14 @@ With all labels in use (fraction 1) seeds differ in the validation part and in i
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import re
+import tomllib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from statistics import NormalDist
 
@@ -151,6 +154,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """A configuration without a result where others have one. An empty ``backbone`` or ``strategy`` is any that was
+    planned: nothing of it was run."""
+
+    strategy: str
+    backbone: str
+    weights: str
+    status: str
+    """What became of most of its cells; ``missing`` if they were not run."""
+
+
+@dataclass(frozen=True)
 class Decision:
     """What may be said about one dataset at one label count."""
 
@@ -163,34 +178,49 @@ class Decision:
     """With every other candidate, the closest first; ``majority`` is none."""
     region: float
     """Differences within plus or minus this are equivalent."""
-    floor: float
-    """Accuracy of always answering with the most frequent class; NaN if not measured."""
+    floor: Comparison | None = None
+    """The leader against always answering with the most frequent class; None if that was not measured."""
+    absent: tuple[Absent, ...] = ()
+    """What was to be compared, too, and has no result here."""
+    optimism: float = 0.0
+    """By how much the leader's accuracy is typically too high because it was chosen as the highest. Its interval,
+    and those of candidates within ``region`` of it, reach so much further down."""
 
     @property
     def claim(self) -> str:
-        """``floor`` (the leader is no better than the most frequent class), ``provisional`` (under three seeds),
-        ``alone`` (nothing to compare with), ``undecided``, ``tied`` (the leader is tied with some and better than
-        the rest), ``better`` (than every other)."""
-        if math.isfinite(self.floor) and self.leader.accuracy <= self.floor:
+        """``floor`` (the leader is not better than the most frequent class), ``provisional`` (under three seeds),
+        ``alone`` (nothing to compare with), ``undecided``, ``incomplete`` (what has a result is settled, but not
+        all has one), ``tied`` (the leader is tied with some and better than the rest), ``better`` (than every
+        other)."""
+        floor = self.floor
+        if floor is not None and (floor.difference <= 0 or floor.verdict in ("tied", "undecided")):
             return "floor"
         verdicts = {comparison.verdict for comparison in self.comparisons}
         if self.leader.seeds < MINIMUM_SEEDS:
             return "provisional"
-        if not verdicts:
-            return "alone"
         if verdicts & {"undecided", "unknown"}:
             return "undecided"
+        if self.absent:
+            return "incomplete"
+        if not verdicts:
+            return "alone"
         return "tied" if "tied" in verdicts else "better"
 
     @property
     def recommended(self) -> Candidate:
-        """The cheapest of the leader and those tied with it; where nothing is settled, the cheapest of those
-        whose observed shortfall is below the region of equivalence."""
-        settled = self.claim in ("better", "tied")
+        """The cheapest to train of the leader and those tied with it; where nothing is settled, of those whose
+        expected shortfall, as observed, is below the region of equivalence. Who lost seeds is none of them."""
+        settled = self.claim in ("better", "tied", "incomplete")
         near = [
             c.candidate
             for c in self.comparisons
-            if c.verdict == "tied" or (not settled and c.verdict != "better" and c.difference < self.region)
+            if c.verdict == "tied"
+            or (
+                not settled
+                and c.verdict != "better"
+                and c.difference < self.region
+                and c.candidate.seeds == self.leader.seeds
+            )
         ]
         return min([self.leader, *near], key=lambda c: c.seconds if math.isfinite(c.seconds) else math.inf)
 
@@ -241,31 +271,120 @@ def decide(
         region: differences within plus or minus this are equivalent.
     """
     decisions = []
+    missing = Missing(results, directory)
     for key, cells in succeeded(results).groupby(["dataset", "fraction"], sort=True):
         dataset, fraction = str(key[0]), float(str(key[1]))
-        floor = cells.loc[cells["strategy"] == "majority", "accuracy"].mean()
+        majority = cells[cells["strategy"] == "majority"]
         trained = cells[cells["strategy"] != "majority"]
         groups = trained.set_index("seed").groupby(["strategy", "backbone", "weights"], sort=False)
         runs = [Measured(group, directory) for _, group in groups]
         if not runs:
             continue
-        decisions.append(
-            decide_among(runs, region, dataset, fraction, float(floor), float(cells["n"].median()))
-        )
+        floor = Measured(majority.set_index("seed"), directory) if len(majority) else None
+        decision = decide_among(runs, region, dataset, fraction, floor, float(cells["n"].median()))
+        decisions.append(replace(decision, absent=missing.at(dataset, fraction)))
     return decisions
 
 
 def decide_among(
-    runs: Sequence[Measured], region: float, dataset: str, fraction: float, floor: float, n: float = math.nan
+    runs: Sequence[Measured],
+    region: float,
+    dataset: str,
+    fraction: float,
+    majority: Measured | None = None,
+    n: float = math.nan,
 ) -> Decision:
-    """The decision among configurations that were run at one label count; at least one."""
+    """The decision among configurations that were run at one label count; at least one.
+
+    Args:
+        runs: the configurations.
+        region: differences within plus or minus this are equivalent.
+        dataset, fraction, n: what the decision is about.
+        majority: the most frequent class, if it was measured.
+    """
     # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
     seeds = max(len(run.accuracies) for run in runs)
     leader, *others = sorted(runs, key=lambda run: (len(run.accuracies) < seeds, -run.accuracy))
-    for run, probability in zip([leader, *others], _probabilities_of_best([leader, *others]), strict=True):
-        run.best = probability
-    comparisons = tuple(_compare(leader, others, region))
-    return Decision(dataset, fraction, n, leader.n_test, leader.candidate, comparisons, region, floor)
+    whole = [run for run in (leader, *others) if len(run.accuracies) == seeds]
+    drawn = draws(whole, DRAWS)
+    optimism = 0.0
+    if drawn is not None:
+        for run, probability in zip(whole, _probabilities_of_best(drawn), strict=True):
+            run.best = probability
+        optimism = _optimism(drawn, np.array([run.accuracy for run in whole]))
+    floor = None
+    if majority is not None:
+        # Any of them might have led.
+        floor = compare_pairs([(run, majority) for run in (leader, *others)], region)[0]
+    comparisons = tuple(
+        # Whoever is as near as that might as well have led, or is chosen in the leader's place.
+        replace(c, candidate=_lowered(c.candidate, optimism)) if c.difference < region else c
+        for c in _compare(leader, others, region)
+    )
+    first = _lowered(leader.candidate, optimism)
+    return Decision(dataset, fraction, n, leader.n_test, first, comparisons, region, floor, optimism=optimism)
+
+
+def _lowered(candidate: Candidate, optimism: float) -> Candidate:
+    """With an interval that reaches so much further down."""
+    return replace(candidate, low=max(candidate.low - optimism, 0.0))  # in this order NaN stays
+
+
+class Missing:
+    """Which configurations of a run have no result where others have one.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        directory: the run directory, for what was planned; None: what has no record at all is not known.
+    """
+
+    def __init__(self, results: pd.DataFrame, directory: Path | None) -> None:
+        self._statuses: dict[str, dict[tuple[str, str, str], dict[float, list[str]]]] = {}
+        columns = ("dataset", "strategy", "backbone", "weights", "fraction", "status")
+        for dataset, strategy, backbone, weights, fraction, status in zip(
+            *(results[column] for column in columns), strict=True
+        ):
+            of_dataset = self._statuses.setdefault(dataset, {})
+            if strategy != "majority":
+                of_configuration = of_dataset.setdefault((strategy, backbone, weights), {})
+                of_configuration.setdefault(fraction, []).append(status)
+        self._planned = _planned(results, directory)
+
+    def at(self, dataset: str, *fractions: float) -> tuple[Absent, ...]:
+        """Those of a dataset that have no result at one of these fractions (default: any of it). What is skipped
+        cannot be run there, and is not missed."""
+        found = []
+        known = self._statuses.get(dataset, {})
+        fractions = fractions or tuple({f for by_fraction in known.values() for f in by_fraction})
+        for configuration, by_fraction in known.items():
+            for fraction in fractions:
+                here = [status for status in by_fraction.get(fraction, []) if status != "skipped"]
+                elsewhere = any(status != "skipped" for some in by_fraction.values() for status in some)
+                if "ok" not in here and (here or (fraction not in by_fraction and elsewhere)):
+                    status = max(here, key=here.count) if here else "missing"
+                    found.append(Absent(*configuration, status))
+                    break
+        strategies, backbones = self._planned
+        seen = {strategy for strategy, _, _ in known}, {backbone for _, backbone, _ in known}
+        found += [
+            Absent(name, "", "", "missing") for name in strategies if name not in {*seen[0], "majority"}
+        ]
+        found += [Absent("", name, "", "missing") for name in backbones if name not in seen[1]]
+        return tuple(found)
+
+
+def _planned(results: pd.DataFrame, directory: Path | None) -> tuple[list[str], list[str]]:
+    """The strategies and backbones that a run was to have; none if all its cells have a record."""
+    try:
+        assert directory is not None
+        cells = json.loads((directory / "run.json").read_text(encoding="utf-8"))["cells"]
+        plan = tomllib.loads((directory / "plan.toml").read_text(encoding="utf-8"))
+        if set(cells) <= set(results["cell_id"]):
+            return [], []
+        # Weights are no part of a backbone's name in results.
+        return list(plan["strategies"]), [re.split("[:,]weights=", name)[0] for name in plan["backbones"]]
+    except (AssertionError, OSError, ValueError, KeyError, TypeError):
+        return [], []
 
 
 class Measured:
@@ -402,20 +521,34 @@ def compare_pairs(
     size = max(len(tested), strategies * (strategies - 1) // 2)
     adjusted, steps = 0.0, 0
     for rank, (p, mean, spread, paired, candidate, place) in enumerate(tested):
-        most = comparisons_in_range(strategies, spread.degrees_of_all) if strategies else math.inf
-        adjusted = max(adjusted, min(1.0, p * min(size - rank, most)))
+        counted = _counted(size - rank, strategies, spread.degrees_of_all)
+        adjusted = max(adjusted, min(1.0, p * counted))
         significant = adjusted <= 1 - LEVEL
-        level = 1 - (1 - LEVEL) / min(size - steps, most)
-        half = spread.half_width(level)
+        half = spread.half_width(_level(size - steps, strategies, spread.degrees_of_all))
         verdict = _verdict(mean, half, region)
         verdict = "undecided" if verdict in ("better", "worse") and not significant else verdict
-        needed = spread.needed(mean, region, level) if verdict == "undecided" else (None, None)
+        needed = (
+            spread.needed(mean, region, partial(_level, size - steps, strategies))
+            if verdict == "undecided"
+            else (None, None)
+        )
         low, high = max(-1.0, mean - half), min(1.0, mean + half)  # with few seeds in a large family
         found[place] = Comparison(
             candidate, spread.seeds, paired, mean, low, high, adjusted, verdict, *needed
         )
         steps += significant
     return [found[place] for place in range(len(pairs))]
+
+
+def _counted(comparisons: int, strategies: int, degrees: float) -> float:
+    """How many comparisons are corrected for: these, or of all pairs of so many strategies (0: chosen from nothing)
+    no more than the studentized range has."""
+    return min(comparisons, comparisons_in_range(strategies, degrees)) if strategies else comparisons
+
+
+def _level(comparisons: int, strategies: int, degrees: float) -> float:
+    """The level of an interval that is corrected for so many, see ``_counted``."""
+    return 1 - (1 - LEVEL) / _counted(comparisons, strategies, degrees)
 
 
 _DEGREES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 40, 100, 1e4])
@@ -455,14 +588,22 @@ def _range_comparisons(strategies: int) -> Floats:
     return np.array(found)
 
 
-def _probabilities_of_best(runs: list[Measured]) -> list[float]:
-    """For each, in how many draws from what the results allow it has the highest expected accuracy."""
-    drawn = None if any(len(run.cells) < len(runs[0].cells) for run in runs) else draws(runs, DRAWS)
-    if drawn is None:
-        return [math.nan] * len(runs)
+def _probabilities_of_best(drawn: Floats) -> list[float]:
+    """For each, in how many of the draws (draws, configurations) it has the highest expected accuracy."""
     first = drawn >= drawn.max(axis=1, keepdims=True) - 1e-12
     shares: list[float] = (first / first.sum(axis=1, keepdims=True)).mean(axis=0).tolist()  # ties share
     return shares
+
+
+def _optimism(drawn: Floats, accuracies: Floats) -> float:
+    """By how much the highest of several measured accuracies is typically above its own truth.
+
+    As in a parametric bootstrap: what was measured is taken for the truth, a draw for a measurement; of the draw's
+    highest both are known. The median, for with three seeds the tails of the draws are long. Simulated, with what
+    this does to coverage: ``tests/benchmarks/truth.py``.
+    """
+    highest = drawn.argmax(axis=1)
+    return max(0.0, float(np.median(drawn[np.arange(len(drawn)), highest] - accuracies[highest])))
 
 
 def draws(runs: Sequence[Measured], count: int) -> Floats | None:
@@ -578,8 +719,15 @@ class Spread:
             low, high = (level, high) if self.half_width(level) < abs(mean) else (low, level)
         return 1 - low
 
-    def needed(self, mean: float, region: float, level: float) -> tuple[int | None, int | None]:
+    def needed(
+        self, mean: float, region: float, level: Callable[[float], float]
+    ) -> tuple[int | None, int | None]:
         """How many seeds, and how many test images, would settle it, if the difference stays as it is.
+
+        Args:
+            mean: the difference.
+            region: differences within plus or minus this are equivalent.
+            level: of the interval, by the degrees of freedom that there would be.
 
         Returns:
             Each with the other number as it is; None where no number up to ``MOST_SEEDS`` or ``MOST_IMAGES``
@@ -589,7 +737,8 @@ class Spread:
             return None, None
 
         def settles(seeds: int, images: float) -> bool:
-            return _verdict(abs(mean), self.half_width(level, seeds, images), region) != "undecided"
+            half = self.half_width(level(self._errors(seeds, images)[-1]), seeds, images)
+            return _verdict(abs(mean), half, region) != "undecided"
 
         seeds = next((n for n in range(self.seeds + 1, MOST_SEEDS + 1) if settles(n, self.images)), None)
         few, many = int(self.images), MOST_IMAGES

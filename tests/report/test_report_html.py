@@ -150,7 +150,7 @@ def test_a_clear_answer(tmp_path: Path) -> None:
             record.metrics["accuracy"] = 0.95
 
     page = _page(tmp_path, fake.records(spoil=spoil, test=5000))
-    assert "Use full fine-tuning: it classifies 95.0% of new images correctly." in page.text
+    assert "Use full fine-tuning: it classifies 95.0% of new images correctly (95% interval" in page.text
     assert "better than each of the 3 others tried" in page.text
 
 
@@ -163,7 +163,7 @@ def test_a_tie_takes_the_cheaper(tmp_path: Path) -> None:
         tmp_path,
         fake.records(spoil=spoil, test=100_000, strategies=fake.STRATEGIES[:2] + fake.STRATEGIES[3:]),
     )
-    assert "Use feature extraction: as good as the best, and the cheapest of them." in page.text
+    assert "Use feature extraction: as good as the best, and the cheapest of them to train." in page.text
 
 
 def test_warnings_come_before_figures(tmp_path: Path) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import fake
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.records import Record
 from reports import recommend as r
-from reports.answer import answers
+from reports.answer import absence, answers
 from reports.html import render
 from reports.sections import transfer_tables
 from reports.statistics import decide
@@ -65,8 +67,132 @@ def test_no_better_than_the_most_frequent_class_is_no_recommendation(tmp_path: P
     assert answer.claim == "floor"
     assert "nothing beat always answering" in answer.headline
     found = r.recommend(results, None, r.Constraints())
-    assert r.text(found).startswith("Nothing beat always answering with the most frequent class, 60.0%")
+    said = r.text(found)
+    assert said.startswith("Nothing is better than always answering with the most frequent class.")
+    assert "always answering with the most frequent class: 60.0%" in said
     assert found.to_json()["claim"] == "floor"
+
+
+def test_a_lead_over_the_most_frequent_class_may_be_chance(tmp_path: Path) -> None:
+    def near(record: Record) -> None:
+        if record.cell["strategy"] != "majority":
+            record.metrics["accuracy"] = (
+                0.21 + 0.01 * record.cell["seed"] - 0.003 * len(record.cell["strategy"])
+            )
+        else:
+            record.metrics["accuracy"] = 0.16
+
+    records = fake.records(fractions=(1.0,), spoil=near, test=120)
+    fake.write_predictions(records, tmp_path)
+    (decision,) = decide(results_frame(records), tmp_path)
+    assert decision.leader.accuracy > 0.18
+    assert decision.claim == "floor"
+    answer = answers(results_frame(records), [decision])[0]
+    assert "nothing is surely better than always answering" in answer.headline
+    assert "a lead that may be chance" in answer.sentences[0]
+
+
+LATE = ("partial_finetune", "full_finetune")
+
+
+def _without(what: Callable[[Record], bool], tmp_path: Path) -> pd.DataFrame:
+    """A run without some of its records."""
+    records = [r for r in fake.records(seeds=6) if not what(r)]
+    fake.write_predictions(records, tmp_path)
+    return results_frame(records)
+
+
+def test_what_was_not_run_may_be_better(tmp_path: Path) -> None:
+    """Of a run that was interrupted only some have a result with all labels."""
+    results = _without(lambda r: r.cell["strategy"] in LATE and r.cell["fraction"] == 1.0, tmp_path)
+    *before, last = decide(results, tmp_path)
+    assert all(not decision.absent for decision in before)
+    assert [(a.strategy, a.status) for a in last.absent] == [(name, "missing") for name in LATE]
+    assert last.claim == "incomplete"
+    answer = answers(results, [*before, last])[0]
+    assert answer.headline.startswith("Not all has a result. Of what has, feature extraction is best")
+    assert answer.sentences[0].startswith("Partial fine-tuning and full fine-tuning were not run: ")
+    assert "were not run; for now feature extraction" in answer.by_labels[-1][-1]
+    found = r.recommend(results, tmp_path, r.Constraints())
+    assert found.decision.claim == "incomplete"
+    assert r.text(found).startswith("Provisionally feature extraction")
+    assert [a["strategy"] for a in found.to_json()["absent"]] == list(LATE)
+    # Who is asked about others only need not know.
+    asked = r.recommend(results, tmp_path, r.Constraints(strategies=("scratch", "feature_extraction")))
+    assert not asked.decision.absent
+
+
+@pytest.mark.parametrize(("status", "claim"), [("oom", "incomplete"), ("skipped", "better")])
+def test_what_failed_may_be_better_and_what_is_skipped_is_not_missed(
+    status: str, claim: str, tmp_path: Path
+) -> None:
+    records = fake.records(seeds=6, fractions=(1.0,))
+    for record in records:
+        if record.cell["strategy"] in LATE:
+            fake.fail(record, status)
+    fake.write_predictions(records, tmp_path)
+    (decision,) = decide(results_frame(records), tmp_path)
+    assert decision.claim == claim
+    answer = answers(results_frame(records), [decision])[0]
+    assert ("ran out of memory" in " ".join(answer.sentences)) == (status == "oom")
+
+
+def test_what_no_cell_was_run_of_is_known_from_the_plan(tmp_path: Path) -> None:
+    everything = fake.records(seeds=6, fractions=(1.0,), backbones=("A", "B"))
+    some = [r for r in everything if r.cell["strategy"] != "full_finetune" and r.cell["backbone"] != "B"]
+    fake.write_predictions(some, tmp_path)
+    (tmp_path / "plan.toml").write_text(fake.plan_toml(everything))
+    (decision,) = decide(results_frame(some), tmp_path)
+    assert not decision.absent  # nothing says that cells are missing
+    (tmp_path / "run.json").write_text(json.dumps({"cells": [record.cell_id for record in everything]}))
+    (decision,) = decide(results_frame(some), tmp_path)
+    assert [(a.strategy, a.backbone) for a in decision.absent] == [("full_finetune", ""), ("", "B")]
+    assert absence(decision) == "full fine-tuning and everything on B were not run"
+    assert decision.claim != "better"
+    (decision,) = decide(results_frame(everything), tmp_path)
+    assert not decision.absent
+
+
+def test_who_lost_seeds_is_not_recommended_and_takes_no_probabilities_away(tmp_path: Path) -> None:
+    def unlucky(record: Record) -> None:
+        means = {"majority": 0.2, "full_finetune": 0.82, "partial_finetune": 0.818}
+        record.metrics["accuracy"] = means.get(record.cell["strategy"], 0.815) + 0.004 * record.cell["seed"]
+        if record.cell["strategy"] == "feature_extraction" and record.cell["seed"]:
+            fake.fail(record)
+
+    records = fake.records(fractions=(1.0,), spoil=unlucky)
+    fake.write_predictions(records, tmp_path)
+    (decision,) = decide(results_frame(records), tmp_path)
+    assert decision.claim == "undecided"
+    assert decision.recommended.strategy != "feature_extraction"
+    known = {c.strategy: c.best for c in decision.candidates}
+    assert math.isnan(known.pop("feature_extraction"))
+    assert sum(known.values()) == pytest.approx(1)
+    sentences = " ".join(answers(results_frame(records), [decision])[0].sentences)
+    assert (
+        "Of feature extraction nothing can be said: it has a result on too few of the 3 seeds." in sentences
+    )
+
+
+def test_tied_says_how_sure_and_what_the_others_cost(tmp_path: Path) -> None:
+    def alike(record: Record) -> None:
+        record.metrics["accuracy"] = 0.2 if record.cell["strategy"] == "majority" else 0.8
+        record.costs["inference_ms_per_image"] = 9.0 if record.cell["strategy"] == "scratch" else 4.0
+
+    records = fake.records(fractions=(1.0,), spoil=alike, test=4000, seeds=5)
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    for record in records:  # all of them are right on the same images
+        right = np.arange(4000) < round(record.metrics["accuracy"] * 4000)
+        np.savez(folder / f"{record.cell_id}.npz", probabilities=np.eye(2)[right.astype(int)],
+                 labels=np.ones(4000, int), ids=np.arange(4000).astype(str))  # fmt: skip
+    (decision,) = decide(results_frame(records), tmp_path)
+    assert decision.claim == "tied"
+    answer = answers(results_frame(records), [decision])[0]
+    assert "the cheapest of them to train" in answer.headline
+    assert "95% interval 78." in answer.sentences[0]
+    scratch = next(text for text in answer.sentences if text.startswith("Training from scratch takes"))
+    assert "9 ms an image" in scratch
 
 
 def test_better_than_what_was_asked_for_is_not_better_than_all(tmp_path: Path) -> None:

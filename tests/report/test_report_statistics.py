@@ -214,7 +214,10 @@ def test_holm_widens_intervals_with_the_family(tmp_path: Path) -> None:
 def test_majority_is_the_floor_and_no_candidate() -> None:
     decisions = s.decide(results_frame(fake.records()))
     assert len(decisions) == 3
-    assert all(d.floor == pytest.approx(0.2, abs=0.01) for d in decisions)
+    for decision in decisions:
+        assert decision.floor is not None
+        assert decision.floor.candidate.accuracy == pytest.approx(0.2, abs=0.01)
+        assert decision.floor.difference == pytest.approx(decision.leader.accuracy - 0.2, abs=0.01)
     assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in decisions)
     assert s.decide(results_frame(fake.records(strategies=("majority",)))) == []
     assert s.decide(results_frame([])) == []
@@ -259,17 +262,29 @@ def test_the_p_value_is_where_the_interval_reaches_zero() -> None:
 
 def test_what_would_settle_it() -> None:
     few_seeds = s.Spread(3, 10_000, 0.02**2, 0.05, 0.05)
-    seeds, images = few_seeds.needed(0.03, 0.01, 0.95)
+    seeds, images = few_seeds.needed(0.03, 0.01, lambda degrees: 0.95)
     assert seeds is not None
     assert images is None  # the seeds alone are too uncertain
     assert few_seeds.half_width(0.95, seeds=seeds) < 0.03 <= few_seeds.half_width(0.95, seeds=seeds - 1)
     few_images = s.Spread(5, 200, 1e-8, 0.1, 0.05)
-    seeds, images = few_images.needed(0.03, 0.01, 0.95)
+    seeds, images = few_images.needed(0.03, 0.01, lambda degrees: 0.95)
     assert seeds is None
     assert images is not None
     assert few_images.half_width(0.95, images=images) < 0.03 <= few_images.half_width(0.95, images=images - 1)
     on_the_edge = s.Spread(5, 200, 0.02**2, 0.1, 0.05)
-    assert on_the_edge.needed(0.01, 0.01, 0.95)[1] is None
+    assert on_the_edge.needed(0.01, 0.01, lambda degrees: 0.95)[1] is None
+    # With more seeds there are more degrees of freedom, and more comparisons of a large family count.
+    more = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / s.comparisons_in_range(20, degrees))[0]
+    fixed = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / s.comparisons_in_range(20, 2.0))[0]
+    assert more is not None
+    assert fixed is not None
+    assert more > fixed > seeds_of_one(few_seeds)
+
+
+def seeds_of_one(spread: s.Spread) -> int:
+    seeds = spread.needed(0.03, 0.01, lambda degrees: 0.95)[0]
+    assert seeds is not None
+    return seeds
 
 
 def test_test_images_of_one_group_are_one_draw() -> None:
@@ -306,9 +321,35 @@ def test_equals_are_as_likely_to_be_best() -> None:
     shares = []
     for _ in range(60):
         right = (rng.normal(size=(3, 4, 300)) + rng.normal(size=300) < 0.8).astype(float)
-        shares.append(s._probabilities_of_best([_Given(f"{i}", r) for i, r in enumerate(right)]))
+        drawn = s.draws([_Given(f"{i}", r) for i, r in enumerate(right)], s.DRAWS)
+        assert drawn is not None
+        shares.append(s._probabilities_of_best(drawn))
     assert np.mean(shares, axis=0) == pytest.approx([1 / 3] * 3, abs=0.1)
     assert 0.15 < np.std(shares) < 0.35  # and not always a third: each result says something
+
+
+@pytest.mark.parametrize("strategies", [2, 8])
+def test_the_highest_of_several_looks_better_than_it_is(strategies: int) -> None:
+    """All are equal, so whoever leads does by chance: by as much as is said, and its interval allows for that."""
+    rng = np.random.default_rng(1)
+    excess, told, covered, alone, runs = 0.0, 0.0, 0, 0, 200
+    for _ in range(runs):
+        truth = rng.normal(0.8, 0.02, (strategies, 4, 1))  # the seeds of each
+        right = (rng.uniform(size=(strategies, 4, 400)) < truth).astype(float)
+        measured = [_Given(f"{i}", r) for i, r in enumerate(right)]
+        decision = s.decide_among(measured, 0.01, "made up", 1.0)
+        leader = decision.leader
+        excess, told = excess + leader.accuracy - 0.8, told + decision.optimism
+        covered += leader.low <= 0.8 <= leader.high
+        alone += leader.low + decision.optimism <= 0.8 <= leader.high
+    assert told == pytest.approx(excess, rel=0.35)
+    assert covered >= alone
+    assert covered / runs > 0.93
+
+
+def test_of_two_far_apart_the_better_is_no_better_than_it_looks(tmp_path: Path) -> None:
+    (decision,) = _run(tmp_path, {"a": [0.9, 0.91, 0.9], "scratch": [0.5, 0.52, 0.51]})
+    assert decision.optimism < 0.002
 
 
 class _Given(s.Measured):
