@@ -444,6 +444,9 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         "interval has the level at which its difference was tested, 95% at least. Few seeds say little of how much "
         "one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test images of "
         "one group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
+        "The highest of several accuracies is too high, because it was chosen for that: by how much is estimated "
+        "(a parametric bootstrap), and in the answer its interval reaches so much further down. While something "
+        "that was to be compared has no result, nothing is called the best of all.",
         f"A difference whose interval lies within ±{words.points(region)} points counts as none (tied); one "
         "whose interval excludes zero is a difference; all else is undecided.",
     ]

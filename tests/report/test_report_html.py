@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -243,9 +242,7 @@ def test_a_thousand_records(tmp_path: Path) -> None:
         seeds=2,
         points=20,
     )
-    start = time.process_time()
     page = render(records, fake.run_info(records), fake.plan_toml(records), tmp_path)
-    assert time.process_time() - start < 20  # 7 s on an idle machine
     assert page.stat().st_size < 8_000_000
 
 
