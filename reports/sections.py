@@ -433,10 +433,11 @@ def labels_table(
             found = crossing(first, second, region)
             if found is not None and found[0] >= 0.5 and found[1].high > first.n[0]:
                 sure = "" if found[0] > 0.95 else f"probably ({words.percent(found[0], 0)}) "
+                beyond = ", more than were measured" if found[1].value > first.n[-1] else ""
                 conclusions.append(
                     f"{words.capital(name(second))} {sure}overtakes {name(first)}, at about "
                     f"{words.count(found[1].value)} labels ({words.count(found[1].low)} to "
-                    f"{words.count(found[1].high)})."
+                    f"{words.count(found[1].high)}){beyond}."
                 )
     return Section(
         conclusions[:12],
