@@ -12,6 +12,7 @@ import pytest
 from scipy.special import ndtri
 
 from reports import labels as lb
+from reports.sections import labels_table
 from reports.tables import COLUMNS, CONFIGURATION
 
 COUNTS = [100, 200, 400, 800, 1600, 3200]
@@ -134,34 +135,49 @@ def test_labels_needed_and_where_one_overtakes_the_other(tmp_path: Path) -> None
     assert lb.crossing(*curves, region=0.5) is None  # further ahead than that it never gets
 
 
-def test_an_overtaking_that_was_measured_stays_one_whatever_comes_later(tmp_path: Path) -> None:
-    """Where both near their ceilings the lead is gone again at four times the labels; at 620 they crossed."""
+def one_draw(strategy: str, form: int, shape: float, level: float, slope: float) -> lb.LabelCurve:
+    """A curve that is known for certain."""
     n = np.array(COUNTS, float)
-    early, late = 0.98 - 0.5 * (n / 100) ** -0.26, 0.98 - 0.6 * (n / 100) ** -0.36
-    found = 0
-    for i in range(12):
-        folder = tmp_path / f"{i}"
-        results = simulated(folder, {"early": early, "late": late}, seeds=3, images=4000, entropy=i)
-        crossing = lb.crossing(*lb.label_curves(results, folder)[0])
-        found += crossing is not None and crossing[0] >= 0.5 and crossing[1].low < 620 < crossing[1].high
-    assert found >= 9
+    fitted = lb.Fit(np.array([form]), *(np.array([x]) for x in (shape, level, slope)), n[-1])
+    return lb.LabelCurve(("d", "b", "w", strategy), tuple(n), tuple(fitted.at(n)[0]), fitted)
+
+
+POWER, EXPONENTIAL, LOGARITHM = 0, 1, 2
 
 
 def test_who_is_ahead_in_between_only_overtakes_nobody() -> None:
-    def curve(strategy: str, form: int, shape: float, level: float, slope: float) -> lb.LabelCurve:
-        n = np.array(COUNTS, float)
-        fitted = lb.Fit(np.array([form]), *(np.array([x]) for x in (shape, level, slope)), n[-1])
-        return lb.LabelCurve(("d", "b", "w", strategy), tuple(n), tuple(fitted.at(n)[0]), fitted)
-
-    power, exponential = 0, 1
-    steady, sudden = (
-        curve("steady", power, 0.4, 0.9, 0.08),
-        curve("sudden", exponential, 20.0, 0.82, 0.5),
-    )
+    steady = one_draw("steady", POWER, 0.4, 0.9, 0.08)
+    sudden = one_draw("sudden", EXPONENTIAL, 20.0, 0.82, 0.5)
     lead = steady.along[1][0] - sudden.along[1][0]
     assert lead[0] > 0 > lead.min()
     assert lead[-1] > 0.01
     assert lb.crossing(steady, sudden) is None
+
+
+def test_an_overtaking_that_was_measured_stays_one_whatever_comes_later() -> None:
+    steady = one_draw("steady", LOGARITHM, 0.0, 0.74, 0.08)
+    sudden = one_draw("sudden", EXPONENTIAL, 2.0, 0.85, 0.5)
+    assert sudden.accuracy[-1] - steady.accuracy[-1] > 0.04
+    assert steady.predict(12800).value > sudden.predict(12800).value
+    found = lb.crossing(steady, sudden)
+    assert found is not None
+    share, place = found
+    assert share == 1
+    ahead = sudden.predict(place.value).value - steady.predict(place.value).value
+    assert 0 <= ahead < 0.01
+    assert place.value < 3200
+    assert lb.crossing(steady, sudden, region=0.05) is None
+
+
+def test_a_crossing_beyond_what_was_measured_is_said_to_be_one() -> None:
+    slow = one_draw("slow", LOGARITHM, 0.0, 0.7, 0.05)
+    fast = one_draw("fast", LOGARITHM, 0.0, 0.68, 0.09)  # level at exp(0.5) times the most labels
+    (said,) = [text for text in labels_table([slow, fast], "", False).conclusions if "overtakes" in text]
+    assert said.startswith("Fast overtakes slow, at about 5,")
+    assert said.endswith(", more than were measured.")
+    near = one_draw("near", LOGARITHM, 0.0, 0.72, 0.09)
+    (said,) = [text for text in labels_table([slow, near], "", False).conclusions if "overtakes" in text]
+    assert "more than" not in said
 
 
 def test_no_curve_without_enough_and_no_wild_guess(tmp_path: Path) -> None:
