@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from reports import words
 from reports.across import runs_frame, standings
 from reports.answer import which_weights
 from reports.figures import COSTS, cost_numbers, differs
-from reports.labels import FARTHEST, LabelCurve, Prediction, crossing
+from reports.labels import FARTHEST, MINIMUM_COUNTS, LabelCurve, Prediction, crossing
 from reports.statistics import EQUIVALENCE, Candidate, Decision
 from reports.tables import CONFIGURATION, configuration_name, several_backbones, summary_frame
 from reports.transfer import Benefit, Estimate, Speed
@@ -472,6 +472,10 @@ def labels_table(
         dataset, backbone, weights, strategy = curve.key
         return configuration_name(strategy, backbone, weights, backbones, dataset if several else "")
 
+    def short(curve: LabelCurve) -> str:
+        _, backbone, weights, strategy = curve.key
+        return configuration_name(strategy, backbone, weights, backbones)
+
     def accuracy(p: Prediction) -> str:
         return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
 
@@ -491,7 +495,7 @@ def labels_table(
                 else words.count(needed.high)
             )
             more = f"{words.count(needed.value)} ({words.count(needed.low)} to {high})"
-        hidden = "–"
+        hidden = f"needs {MINIMUM_COUNTS + 1} label counts"
         if curve.back_test is not None:
             predicted, measured = curve.back_test
             hidden = f"{accuracy(predicted)}; measured {words.percent(measured)}"
@@ -509,25 +513,22 @@ def labels_table(
         mine = [curve for curve in curves if curve.key[0] == dataset]
         best = max(mine, key=lambda curve: curve.predict(2 * curve.n[-1]).value)
         ahead = best.predict(2 * best.n[-1])
-        prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
+        of = dataset if several else ""
         conclusions.append(
-            f"{prefix} twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
-            f"{accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now."
+            words.sentence(
+                f"with twice the labels ({words.count(2 * best.n[-1])}), {short(best)} would reach about "
+                f"{accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now.",
+                of,
+            )
         )
-        for first, second in itertools.permutations(mine, 2):
-            if first.key[1] != second.key[1]:
-                continue
-            found = crossing(first, second, region)
-            if found is not None and found[0] >= 0.5 and found[1].high > first.n[0]:
-                sure = "" if found[0] > 0.95 else f"probably ({words.percent(found[0], 0)}) "
-                beyond = ", more than were measured" if found[1].value > first.n[-1] else ""
-                conclusions.append(
-                    f"{words.capital(name(second))} {sure}overtakes {name(first)}, at about "
-                    f"{words.count(found[1].value)} labels ({words.count(found[1].low)} to "
-                    f"{words.count(found[1].high)}){beyond}."
-                )
+        overtaken = _overtakings(mine, short, region)
+        conclusions += [words.sentence(text, of) for text in overtaken[:OVERTAKINGS]]
+        if len(overtaken) > OVERTAKINGS:
+            conclusions.append(
+                words.sentence(f"so it is with {len(overtaken) - OVERTAKINGS} more pairs, less surely.", of)
+            )
     return Section(
-        conclusions[:12],
+        conclusions,
         [
             "strategy",
             "now",
@@ -541,3 +542,25 @@ def labels_table(
         f"intervals, up to {FARTHEST:g} times the labels; the back-test hides the most labels and predicts them.",
         [curve.key[3] for curve in curves],
     )
+
+
+OVERTAKINGS = 6
+"""Of a dataset so many are told, the surest first."""
+
+
+def _overtakings(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str], region: float) -> list[str]:
+    """Who overtakes whom on the same backbone, more likely than not; the surest first."""
+    found = []
+    for first, second in itertools.permutations(curves, 2):
+        crossed = crossing(first, second, region) if first.key[1] == second.key[1] else None
+        if crossed is None or crossed[0] < 0.5 or crossed[1].high <= first.n[0]:
+            continue
+        share, place = crossed
+        sure = "" if share > 0.95 else f"probably ({words.percent(share, 0)}) "
+        beyond = ", more than were measured" if place.value > first.n[-1] else ""
+        text = (
+            f"{name(second)} {sure}overtakes {name(first)}, at about {words.count(place.value)} labels "
+            f"({words.count(place.low)} to {words.count(place.high)}){beyond}."
+        )
+        found.append((share, text))
+    return [text for _, text in sorted(found, key=lambda item: -item[0])]

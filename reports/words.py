@@ -170,5 +170,10 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def sentence(text: str, dataset: str = "") -> str:
+    """Begun with a capital, or with what it is about: a dataset is called what its owner calls it."""
+    return f"{clean(dataset, 40)}: {text}" if dataset else capital(text)
+
+
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
