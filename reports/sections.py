@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports import words
 from reports.across import runs_frame, standings
-from reports.answer import which_weights
+from reports.answer import has_several, which_weights, who
 from reports.figures import COSTS, cost_numbers, differs
 from reports.labels import FARTHEST, MINIMUM_COUNTS, LabelCurve, Prediction, crossing
 from reports.statistics import EQUIVALENCE, Candidate, Decision
@@ -126,14 +126,9 @@ def _over_labels(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     ]
     if harm:
         yield f"Worse than from scratch: {words.some(harm)}."
-    saved = [
-        f"{name} reaches that with {_labels_needed(b)}"
-        for b, name in named
-        if b.over_labels.labels.high < b.most
-    ]
+    saved = [f"{name} with {_labels_needed(b)}" for b, name in named if b.over_labels.labels.high < b.most]
     if saved:
-        most = words.count(max(b.most for b, _ in named))
-        yield f"Labels saved, against training from scratch on {most}: {words.some(saved)}."
+        yield f"Labels saved: what training from scratch reaches with the most is reached by {words.some(saved)}."
     elif any(math.isfinite(b.over_labels.labels.low) for b, _ in named):
         yield "Nothing surely reaches with fewer labels what training from scratch reaches with the most."
 
@@ -250,8 +245,14 @@ def _sources_table(sources: dict[str, dict[str, Any]]) -> Section:
                 f"{words.percent(source['baseline_accuracy'])} ({source['baseline']})",
             ]
         )
+    leads = {s["name"]: s["accuracy"] - s["baseline_accuracy"] for s in sources.values() if s["learned"]}
+    told = [f"{words.clean(name, 40)} by {words.points(lead)} points" for name, lead in leads.items()]
+    nothing = [words.clean(s["name"], 40) for s in sources.values() if not s["learned"]]
+    conclusions = [f"On its own dataset ahead of its baseline: {words.some(told)}."] if told else []
+    if nothing:
+        conclusions.append(f"Nothing was learned, so that little can be transferred: {words.some(nothing)}.")
     return Section(
-        [],
+        conclusions,
         [
             "source",
             "trained on",
@@ -285,9 +286,12 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> S
         "peak memory",
     ]
     columns += [f"money, at {price_per_hour:g} an hour"] if price_per_hour else []
-    rows, strategies = [], []
+    rows, strategies, conclusions = [], [], []
     for dataset, of_dataset in results.groupby("dataset", sort=False):
         numbers = cost_numbers(of_dataset)
+        if len(numbers):
+            told = _cost_conclusion(numbers, price_per_hour)
+            conclusions.append(words.sentence(told, str(dataset) if several else ""))
         memory = summary_frame(of_dataset).set_index([*CONFIGURATION, "fraction"])["peak_memory_mb"]
         backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
         differ = {cost: differs(numbers[cost]) for cost in COSTS}
@@ -313,12 +317,46 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> S
             rows.append(line + ([words.money(row["seconds"], price_per_hour)] if price_per_hour else []))
             strategies.append(row["strategy"])
     return Section(
-        [],
+        conclusions,
         columns,
         rows,
         "With the most labels, the cheapest to train first. A star: nothing else is as cheap in this and at least "
         "as accurate (the Pareto front). Latency is that of one image at a time on one thread.",
         strategies,
+    )
+
+
+def _cost_conclusion(numbers: pd.DataFrame, price_per_hour: float) -> str:
+    """What accuracy costs: the cheapest to train against the most accurate.
+
+    Args:
+        numbers: of ``figures.cost_numbers``, the cheapest first.
+        price_per_hour: of the machine; 0: no money.
+    """
+    several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
+    cheapest, best = numbers.iloc[0], numbers[numbers["accuracy"] == numbers["accuracy"].max()].iloc[0]
+
+    def name(row: pd.Series[Any]) -> str:
+        return configuration_name(row["strategy"], row["backbone"], row["weights"], several)
+
+    def cost(row: pd.Series[Any]) -> str:
+        money = f", {words.money(row['seconds'], price_per_hour)} of money" if price_per_hour else ""
+        return words.duration(row["seconds"]) + money
+
+    if best.name == cheapest.name:
+        rest = (
+            " of all, and has the highest mean"
+            if len(numbers) > 1
+            else "; there is nothing to weigh it against"
+        )
+        return (
+            f"{name(best)} is the cheapest to train{rest} ({words.percent(best['accuracy'])}, {cost(best)})."
+        )
+    lead = words.points(best["accuracy"] - cheapest["accuracy"])
+    return (
+        f"{name(best)}, which has the highest mean, takes {words.magnitude(best['seconds'] / cheapest['seconds'])} "
+        f"times as long as {name(cheapest)}, the cheapest to train ({cost(best)} against {cost(cheapest)}), for "
+        f"{lead} points more."
     )
 
 
@@ -401,6 +439,33 @@ def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         rise=losses.last() / losses.min() - 1,
     )
     return cells.groupby(CONFIGURATION, sort=False)[["train", "val", "test", "rise"]].mean().reset_index()
+
+
+def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
+    """By dataset (as ``answer.Answer`` calls it), whether who leads depends on the number of labels; of those with
+    more than one label count.
+
+    Args:
+        decisions: of ``statistics.decide``.
+    """
+    found = {}
+    for dataset in dict.fromkeys(decision.dataset for decision in decisions):
+        mine = [decision for decision in decisions if decision.dataset == dataset]
+        if len(mine) < 2:
+            continue
+        several = has_several(mine)
+        counts: dict[str, list[str]] = {}
+        for decision in mine:
+            counts.setdefault(who(decision.leader, several), []).append(words.count(decision.n))
+        settled = sum(decision.claim in ("better", "tied") for decision in mine)
+        if len(counts) == 1:
+            text = f"no: {next(iter(counts))} has the highest mean at all {len(mine)} label counts"
+        else:
+            leads = [f"{name} with {words.listed(at)}" for name, at in counts.items()]
+            text = f"yes: the highest mean is that of {'; '.join(leads)} labels"
+        sure = "none of them" if not settled else "all" if settled == len(mine) else f"{settled} of {len(mine)}"
+        found[words.clean(dataset, 80)] = words.sentence(f"{text}; the answer is settled at {sure}.")
+    return found
 
 
 def standings_tables(results: pd.DataFrame) -> list[Section]:

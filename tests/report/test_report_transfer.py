@@ -78,9 +78,7 @@ def test_start_slope_asymptote_and_harm(tmp_path: Path) -> None:
     assert needs["feature extraction"] == "more than 3,409"
     assert needs["full fine-tuning"].startswith("1,125 of 3,409 (1,")
     (saved,) = [text for text in section.conclusions if text.startswith("Labels saved")]
-    assert saved.startswith(
-        "Labels saved, against training from scratch on 3,409: full fine-tuning reaches that"
-    )
+    assert "is reached by full fine-tuning with 1,125 of 3,409 (1," in saved
     assert "feature extraction" not in saved
 
 
@@ -218,3 +216,43 @@ def test_labels_section(tmp_path: Path) -> None:
     few = labels_table(*label_curves(results_frame(fake.records()), tmp_path), False)
     assert few.rows == []
     assert "at least 4 label counts, and there are 3" in few.conclusions[0]
+
+
+def test_what_is_left_out_is_counted_and_a_dataset_keeps_its_name(tmp_path: Path) -> None:
+    strategies = ("scratch", *(f"strategy{i}" for i in range(9)))
+
+    def spoil(record: Record) -> None:
+        jitter = 0.002 * (record.cell["seed"] % 3 - 1)
+        record.metrics["accuracy"] = jitter + (0.5 if record.cell["strategy"] == "scratch" else 0.8)
+
+    options: dict[str, Any] = {"strategies": strategies, "seeds": 4, "test": 2000, "spoil": spoil}
+    records = fake.records(datasets=("a", "b"), fractions=(0.1, 1.0), **options)
+    store(tmp_path, records)
+    results = results_frame(records)
+    sections = transfer_tables(benefits(results, curves_frame(records), tmp_path), True)
+    for dataset in ("a", "b"):
+        (helped,) = [s for s in sections[0].conclusions if s.startswith(f"{dataset}: Better")]
+        assert helped.count("strategy") == 6
+        assert helped.endswith("and 3 more.")
+        assert any(s.startswith(f"{dataset}: Faster") and " 3 more" in s for s in sections[1].conclusions)
+
+
+def test_limits_of_label_curves_are_those_of_each_dataset(tmp_path: Path) -> None:
+    records = fake.records(
+        datasets=tuple("abcd"), backbones=("A", "B"), fractions=(0.05, 0.1, 0.2, 0.4, 1.0), points=2
+    )
+    fake.write_predictions(records, tmp_path)
+    said = labels_table(*label_curves(results_frame(records), tmp_path), True).conclusions
+    for dataset in "abcd":
+        mine = [text for text in said if text.startswith(f"{dataset}: ")]
+        assert mine[0].startswith(f"{dataset}: with twice the labels")
+        assert any("overtakes" in text for text in mine)
+        assert not any(f"{dataset}: " in text[3:] for text in mine)
+    assert not any(text.startswith(tuple("ABCD")) for text in said if not text.startswith("Back-test"))
+
+
+def test_four_label_counts_say_why_there_is_no_back_test(tmp_path: Path) -> None:
+    records = fake.records(fractions=(0.1, 0.2, 0.5, 1.0))
+    fake.write_predictions(records, tmp_path)
+    section = labels_table(*label_curves(results_frame(records), tmp_path), False)
+    assert {row[-1] for row in section.rows} == {"needs 5 label counts"}
