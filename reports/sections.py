@@ -463,7 +463,9 @@ def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
         else:
             leads = [f"{name} with {words.listed(at)}" for name, at in counts.items()]
             text = f"yes: the highest mean is that of {'; '.join(leads)} labels"
-        sure = "none of them" if not settled else "all" if settled == len(mine) else f"{settled} of {len(mine)}"
+        sure = (
+            "none of them" if not settled else "all" if settled == len(mine) else f"{settled} of {len(mine)}"
+        )
         found[words.clean(dataset, 80)] = words.sentence(f"{text}; the answer is settled at {sure}.")
     return found
 

@@ -304,7 +304,7 @@ def test_every_table_of_results_comes_with_a_conclusion(tmp_path: Path) -> None:
     fake.write_predictions(records, tmp_path)
     page = _page(tmp_path, records)
     for said in (
-        "Yes: the highest mean is that of partial fine-tuning with 341 and 1,125; full fine-tuning with 3,409 labels;",
+        "Yes: the highest mean is that of partial fine-tuning with 341 and 1,125; full fine-tuning with 3,409",
         "Faster than from scratch to where that levels off, in seconds: feature extraction",
         "Full fine-tuning, which has the highest mean, takes",
         "times as long as feature extraction, the cheapest to train",
