@@ -169,7 +169,7 @@ def test_without_scripts_nothing_is_missing_but_comfort(browser: Browser, page: 
 
 @pytest.mark.parametrize("width", [718, 958], ids=["as it is", "shrunk to fit"])
 def test_nothing_is_cut_off_on_paper(browser: Browser, tmp_path: Path, width: int) -> None:
-    """A4 with margins of a centimetre is 718 pixels wide; Chromium shrinks what is wider, down to three quarters."""
+    """A4 with margins of a centimetre is 718 pixels wide; Chromium shrinks what is wider to three quarters."""
     records = fake.records(seeds=3, fractions=(0.05, 0.1, 0.2, 0.4, 0.7, 1.0))
     fake.write_predictions(records, tmp_path)
     info, plan = fake.run_info(records), fake.plan_toml(records)
