@@ -321,16 +321,20 @@ def _summary_table(panel: Panel, summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def _summary_conclusion(summary: pd.DataFrame) -> str:
-    """How often each strategy is first, and whether by more than seeds scatter."""
+    """How often each strategy is first, and how far seeds scatter; without those that lost seeds, whose means are not
+    comparable."""
     trained = summary[(summary["strategy"] != "majority") & (summary["seeds"] > 0)]
     if trained.empty:
         return ""
+    whole = trained[trained["seeds"] == trained.groupby("fraction")["seeds"].transform("max")]
+    among = " among those with all seeds" if len(whole) < len(trained) else ""
+    trained = whole
     firsts = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()]
     names = [
         f"{words.strategy_name(str(strategy))} in {times}"
         for strategy, times in firsts["strategy"].value_counts(sort=False).items()
     ]
-    text = f"Highest mean: {words.some(names)} of {words.plural(len(firsts), 'column')}."
+    text = f"Highest mean{among}: {words.some(names)} of {words.plural(len(firsts), 'column')}."
     scattered = trained.dropna(subset="spread").sort_values("spread")
     if len(scattered):
         widest = scattered.iloc[-1]

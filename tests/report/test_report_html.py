@@ -15,7 +15,7 @@ import pytest
 
 import reports.html
 from bench.records import Record
-from reports.html import render
+from reports.html import render, summary_tables
 from reports.sections import cost_table
 from reports.tables import results_frame
 
@@ -328,3 +328,18 @@ def test_the_conclusion_on_costs() -> None:
     assert said.startswith(
         "Feature extraction is the cheapest to train of all, and has the highest mean (90."
     )
+
+
+def test_who_lost_seeds_does_not_lead_in_a_conclusion() -> None:
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] == "full_finetune":
+            record.metrics["accuracy"] = 0.95
+            if record.cell["seed"]:
+                fake.fail(record)
+
+    results = results_frame(fake.records(spoil=spoil))
+    (table,) = summary_tables(results)
+    assert table["conclusion"].startswith(
+        "Highest mean among those with all seeds: partial fine-tuning in 3 of 3"
+    )
+    assert cost_table(results, False, 0).conclusions[0].startswith("Partial fine-tuning, which has")
