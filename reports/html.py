@@ -321,8 +321,8 @@ def _summary_table(panel: Panel, summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def _summary_conclusion(summary: pd.DataFrame) -> str:
-    """How often each strategy is first, and how far seeds scatter; without those that lost seeds, whose means are not
-    comparable."""
+    """How often each strategy is first, and how far seeds scatter; without those that lost seeds: their means are
+    not comparable."""
     trained = summary[(summary["strategy"] != "majority") & (summary["seeds"] > 0)]
     if trained.empty:
         return ""
