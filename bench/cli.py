@@ -446,14 +446,14 @@ def compare(
     runs = load(first), load(second)
     for run in runs:
         run.check_fractions("compare")
-    plans = [
-        read_stored_plan(path) if (path := Store(run.directory).plan_path).exists() else {} for run in runs
-    ]
+    stores = [Store(run.directory) for run in runs]
+    plans = [read_stored_plan(store.plan_path) if store.plan_path.exists() else {} for store in stores]
     changes = c.compare(
         (runs[0].results, runs[1].results),
         (runs[0].directory, runs[1].directory),
         (plans[0], plans[1]),
         runs[0].settings.region,
+        (stores[0].read_run(), stores[1].read_run()),
     )
     print(json.dumps(changes.to_json(), indent=1, allow_nan=False) if as_json else c.text(changes))
 

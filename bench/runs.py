@@ -418,10 +418,20 @@ class Run:
         return curves_frame(self.records)
 
     def _repr_html_(self) -> str:
-        """The answer with its summary, for notebooks."""
+        """The answer with warnings and its summary, for notebooks."""
         from reports.notebook import fragment
 
-        return fragment(self.records, self.directory, self.settings.region)
+        settings, (info, plan_toml) = self.settings, self._provenance()
+        return fragment(
+            self.records, self.directory, settings.region, settings.price_per_hour, info, plan_toml
+        )
+
+    def _provenance(self) -> tuple[dict[str, Any], str]:
+        """The contents of run.json, with this run's warnings among its notes, and of plan.toml."""
+        store = Store(self.directory)
+        info = store.read_run()
+        info["notes"] = [*info.get("notes", []), *self.warnings]
+        return info, store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
 
     @cached_property
     def settings(self) -> ReportSettings:
@@ -446,9 +456,7 @@ class Run:
 
         settings = settings or self.settings
         store = Store(self.directory)
-        plan_toml = store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
-        info = store.read_run()
-        info["notes"] = [*info.get("notes", []), *self.warnings]
+        info, plan_toml = self._provenance()
         images = self._images if settings.thumbnails else None
         with store.writing():
             return render(

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import words
 from reports.drawing import INK, MUTED, Frame, Plan, mark, style_of
-from reports.statistics import LEVEL, Floats
+from reports.statistics import LEVEL, MINIMUM_SEEDS, Floats
 from reports.tables import ordered, panels
 
 MINIMUM_DATASETS = 5
@@ -34,7 +34,7 @@ class Standing:
         rank: mean over contexts, 1 is best; ties share.
         first: in how many contexts it has the highest mean.
         accuracy: interquartile mean over contexts and seeds, with a 95% interval (``low``, ``high``) over seeds;
-            NaN with fewer than two seeds.
+            NaN where a context has fewer than three.
     """
 
     name: str
@@ -112,17 +112,23 @@ def _iqm(scores: Sequence[Floats], rng: np.random.Generator) -> tuple[float, flo
     """The interquartile mean of all scores, and its interval: seeds are drawn again within each context.
 
     A bootstrap of n values has a variance (n - 1) / n times too small; deviations are scaled back (Rao & Wu 1988,
-    JASA 83:231).
+    JASA 83:231). Nor does it know that this variance is itself an estimate; Student's t does, with half of the
+    degrees of freedom, as the mean is that of half of the scores. Simulated coverage at 95%: .95 to .98.
     """
+    from scipy import special  # stats would take a second to import
+
     value = _interquartile_mean(np.concatenate(scores)[None])[0]
-    if min(len(some) for some in scores) < 2:
+    if min(len(some) for some in scores) < MINIMUM_SEEDS:
         return float(value), math.nan, math.nan
+    degrees = sum(len(some) - 1 for some in scores) / 2
+    wider = special.stdtrit(degrees, (1 + LEVEL) / 2) / special.ndtri((1 + LEVEL) / 2)
     drawn = []
     for some in scores:
         again = some[rng.integers(len(some), size=(DRAWS, len(some)))]
         drawn.append(some.mean() + (again - some.mean()) * math.sqrt(len(some) / (len(some) - 1)))
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(_interquartile_mean(np.concatenate(drawn, axis=1)), [tail, 1 - tail])
+    found = np.quantile(_interquartile_mean(np.concatenate(drawn, axis=1)), [tail, 1 - tail])
+    low, high = value + (found - value) * wider
     return float(value), max(0.0, float(low)), min(1.0, float(high))
 
 

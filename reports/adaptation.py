@@ -116,8 +116,8 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
         ):
             mine = [a for a in found if a.n == n and a.verdict == verdict]
             if mine:
-                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine[:6]]
-                conclusions.append(f"{_labels(n)}, {said}: {words.listed(each)}.")
+                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
+                conclusions.append(f"{_labels(n)}, {said}: {words.some(each)}.")
     conclusions += _without_source(found, results, several)
     return Section(
         conclusions,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports import words
@@ -54,12 +56,16 @@ class Changes:
         changes: of what both have, in the order of the results.
         only_first, only_second: what one run has and the other has not, in words.
         plan: plan key -> (first, second), where they differ.
+        data: by dataset, in words, what makes its images or labels others than before.
+        made_with: version, code, hardware or protocol -> (first, second), where they differ.
     """
 
     changes: tuple[Change, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     plan: dict[str, tuple[Any, Any]]
+    data: dict[str, str] = field(default_factory=dict)
+    made_with: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         def plain(value: Any) -> Any:
@@ -83,14 +89,17 @@ def compare(
     directories: tuple[Path | None, Path | None],
     plans: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
     region: float = EQUIVALENCE,
+    run_infos: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
 ) -> Changes:
-    """Compares two runs, paired by seed and, where both predicted the same test images, by image.
+    """Compares two runs, paired by seed and, where both predicted the same test images with the same labels, by
+    image.
 
     Args:
         results: frames of ``tables.results_frame``, of the first and of the second run.
         directories: their run directories, for predictions.
         plans: contents of their plan.toml.
         region: differences within plus or minus this are equivalent.
+        run_infos: contents of their run.json.
     """
     groups: list[dict[tuple[Any, ...], pd.DataFrame]] = []
     for frame in results:
@@ -98,7 +107,16 @@ def compare(
         groups.append({key: cells.set_index("seed") for key, cells in cells_of})
     first, second = groups
     common = [key for key in second if key in first]
-    runs = [(Measured(second[key], directories[1]), Measured(first[key], directories[0])) for key in common]
+    tested = [
+        _tested(found, directory, info)
+        for found, directory, info in zip(groups, directories, run_infos, strict=True)
+    ]
+    runs = []
+    for key in common:
+        # Right answers to other questions are not paired by image.
+        unlike = _relabelled(*(known.get(key[0], {}) for known in tested))
+        before, after = (None, None) if unlike else directories
+        runs.append((Measured(second[key], after), Measured(first[key], before)))
     changes = []
     for key, (now, then), comparison in zip(common, runs, compare_pairs(runs, region), strict=True):
         if comparison.verdict != "unknown" and _same(
@@ -124,12 +142,125 @@ def compare(
         for key in sorted({*plans[0], *plans[1]})
         if plans[0].get(key) != plans[1].get(key)
     }
-    return Changes(tuple(changes), names(first, second), names(second, first), differing)
+    return Changes(
+        tuple(changes),
+        names(first, second),
+        names(second, first),
+        differing,
+        _data_changed(list(dict.fromkeys(key[0] for key in common)), tested, run_infos),
+        _made_with(run_infos),
+    )
+
+
+Labels = dict[str, str]
+"""Of test images by id: the names of their classes, or their numbers where names are not known."""
+
+
+def _tested(
+    groups: Mapping[tuple[Any, ...], pd.DataFrame], directory: Path | None, run_info: dict[str, Any]
+) -> dict[str, Labels]:
+    """By dataset, the test images of the first cell whose predictions can be read."""
+    found: dict[str, Labels] = {}
+    about = _by_name(run_info)
+    for key, cells in groups.items():
+        if directory is None or key[0] in found:
+            continue
+        for cell_id in cells["cell_id"]:
+            try:
+                path = directory / "predictions" / f"{cell_id}.npz"
+                with np.load(path, allow_pickle=False) as file:
+                    ids, labels = file["ids"].astype(str).tolist(), file["labels"].tolist()
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                continue
+            names = about.get(key[0], ("", {}))[1].get("class_names", [])
+            found[key[0]] = {
+                i: names[label] if label < len(names) else str(label)
+                for i, label in zip(ids, labels, strict=True)
+            }
+            break
+    return found
+
+
+def _by_name(run_info: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Fingerprint and description of each dataset, by its name in the results: see ``tables.dataset_names``."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for fingerprint, about in run_info.get("datasets", {}).items():
+        name = str(about.get("name", ""))
+        found |= {name: (fingerprint, about), f"{name} ({fingerprint[:6]})": (fingerprint, about)}
+    return found
+
+
+def _relabelled(first: Labels, second: Labels) -> int:
+    """How many images have another label than before."""
+    return sum(second[i] != label for i, label in first.items() if i in second)
+
+
+def _data_changed(
+    datasets: Sequence[str], tested: Sequence[dict[str, Labels]], run_infos: Sequence[dict[str, Any]]
+) -> dict[str, str]:
+    """By dataset, what makes it another one under the same name."""
+    found = {}
+    for dataset in datasets:
+        then, now = (known.get(dataset, {}) for known in tested)
+        (fingerprint, before), (other, after) = (_by_name(info).get(dataset, ("", {})) for info in run_infos)
+        said = []
+        if then and now:
+            gone, new = len(then.keys() - now.keys()), len(now.keys() - then.keys())
+            if gone or new:
+                said.append(f"{words.count(gone)} test images are gone and {words.count(new)} are new")
+            if others := _relabelled(then, now):
+                said.append(f"{words.plural(others, 'test image has', 'test images have')} another label")
+        if fingerprint and other and fingerprint != other:
+            sizes = [about.get("n_pool", math.nan) for about in (before, after)]
+            pool = (
+                ""
+                if sizes[0] == sizes[1]
+                else f", {words.count(sizes[0])} in the pool, now {words.count(sizes[1])}"
+            )
+            said.insert(0, f"other images or labels (fingerprint {fingerprint[:12]}, now {other[:12]}{pool})")
+            if then and then == now:
+                said.append("the test images and their labels have the same names")
+        if said:
+            found[dataset] = "; ".join(said)
+    return found
+
+
+def _made_with(run_infos: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
+    """Versions, code, hardware and protocol, where both are known and differ."""
+    known = []
+    for info in run_infos:
+        git = info.get("git") or {}
+        known.append(
+            {
+                "protocol": info.get("protocol_version"),
+                "code": git and git["commit"] + (" with uncommitted changes" if git.get("dirty") else ""),
+                "Keras backend": info.get("backend"),
+                **(info.get("hardware") or {}),
+                **(info.get("versions") or {}),
+                **(info.get("plugins") or {}),
+            }
+        )  # fmt: skip
+    first, second = known
+    if not all(run_infos):
+        return {}
+    return {
+        key: (first.get(key), second.get(key))
+        for key in dict.fromkeys([*first, *second])
+        if first.get(key) != second.get(key)
+    }
 
 
 def text(changes: Changes) -> str:
-    """What changed in a few lines, what is beyond noise first."""
-    lines = [f"Plan: {key}: {then!r}, now {now!r}" for key, (then, now) in changes.plan.items()]
+    """What changed in a few lines: first what makes runs hard to compare, then what is beyond noise."""
+    lines = [
+        f"Data: {words.clean(dataset, 40)}: {said}. What differs may be the data's doing."
+        for dataset, said in changes.data.items()
+    ]
+    lines += [
+        f"Made with: {words.clean(key, 60)}: {words.clean(then, 100)}, now {words.clean(now, 100)}"
+        for key, (then, now) in changes.made_with.items()
+    ]
+    lines += [f"Plan: {key}: {then!r}, now {now!r}" for key, (then, now) in changes.plan.items()]
     if not changes.changes:
         lines.append("The runs have no configuration and label count in common.")
     order = ("worse", "better", "undecided", "unknown", "tied")

@@ -214,7 +214,6 @@ def depth_section(found: Sequence[Setting]) -> Section:
 
 
 def _conclusions(s: Setting, where: str) -> Iterator[str]:
-    prefix = f"{where}: " if where else ""
     if s.deeper is not None:
         least = str(s.by_cut.loc[s.by_cut["kind"] == "share", "strategy"].iloc[0])
         comparison = s.deeper
@@ -229,21 +228,22 @@ def _conclusions(s: Setting, where: str) -> Iterator[str]:
             "unknown": "nothing is claimed below three seeds",
         }[comparison.verdict]
         names = words.strategy_name(s.most), words.strategy_name(least)
-        yield words.capital(f"{prefix}{names[0]} against {names[1]}: {gain}; {said}.")
+        yield words.sentence(f"{names[0]} against {names[1]}: {gain}; {said}.", where)
     if math.isfinite(s.change):
         mine = s.similarity[s.similarity["strategy"] == s.most].dropna(subset="cka")
         block = mine.iloc[int(mine["cka"].argmin())]
         size = "little" if s.change < LITTLE else "much" if s.change > MUCH else "somewhat"
-        yield words.capital(
-            f"{prefix}{words.strategy_name(s.most)} changes the backbone {size} (by {s.change:.2f} on average), "
-            f"most at {words.clean(block['block'], 40)} ({1 - block['cka']:.2f})."
+        yield words.sentence(
+            f"{words.strategy_name(s.most)} changes the backbone {size} (by {s.change:.2f} on average), "
+            f"most at {words.clean(block['block'], 40)} ({1 - block['cka']:.2f}).",
+            where,
         )
     verdict = {
         "yes": "this fits the advice to tune more where tasks differ more",
         "no": "this goes against the advice to tune more where tasks differ more",
     }.get(s.holds)
     if verdict:
-        yield words.capital(f"{prefix}{verdict}.")
+        yield words.sentence(f"{verdict}.", where)
 
 
 def _rule(found: Sequence[Setting]) -> list[str]:

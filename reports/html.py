@@ -46,6 +46,7 @@ from reports.mistakes import Images, Mistake, answers_of, mistake_plans, most_co
 from reports.multitask import brought, method_lines, multitask_section
 from reports.sections import (
     cost_table,
+    depends_on_labels,
     gaps_table,
     labels_table,
     standings_tables,
@@ -159,6 +160,7 @@ def render(
         costs=cost_table(results, several, price_per_hour),
         gaps=gaps_table(results, curves, several),
         summaries=summary_tables(results),
+        depends=depends_on_labels(decisions),
         full=full_table(results),
         ranking=ranking_sections(ranking or {}),
         method=_method(records, run_info, region),
@@ -193,6 +195,7 @@ def _render_few_shot(
         "few_shot.html.j2",
         directory,
         answers=found or nothing,
+        depends={},
         alerts=sorted(
             alerts(records, results, [], run_info, plan_toml), key=lambda alert: LEVELS.index(alert.level)
         ),
@@ -277,7 +280,7 @@ def _mistakes(
 
 def summary_tables(results: pd.DataFrame) -> list[dict[str, Any]]:
     """One table a panel, strategies by label counts: accuracy with its spread, and seconds; the best mean of a
-    column is marked."""
+    column is marked. With a conclusion."""
     summary = summary_frame(results)
     return [_summary_table(panel, panel.select(summary)) for panel in panels(results)]
 
@@ -313,7 +316,33 @@ def _summary_table(panel: Panel, summary: pd.DataFrame) -> dict[str, Any]:
         "title": " · ".join(filter(None, (words.clean(panel.dataset, 60), panel.title))),
         "columns": [column_title(float(str(f)), n) for f, n in sizes.items()],
         "rows": lines,
+        "conclusion": _summary_conclusion(summary),
     }
+
+
+def _summary_conclusion(summary: pd.DataFrame) -> str:
+    """How often each strategy is first, and how far seeds scatter; without those that lost seeds: their means are
+    not comparable."""
+    trained = summary[(summary["strategy"] != "majority") & (summary["seeds"] > 0)]
+    if trained.empty:
+        return ""
+    whole = trained[trained["seeds"] == trained.groupby("fraction")["seeds"].transform("max")]
+    among = " among those with all seeds" if len(whole) < len(trained) else ""
+    trained = whole
+    firsts = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()]
+    names = [
+        f"{words.strategy_name(str(strategy))} in {times}"
+        for strategy, times in firsts["strategy"].value_counts(sort=False).items()
+    ]
+    text = f"Highest mean{among}: {words.some(names)} of {words.plural(len(firsts), 'column')}."
+    scattered = trained.dropna(subset="spread").sort_values("spread")
+    if len(scattered):
+        widest = scattered.iloc[-1]
+        text += (
+            f" Seeds scatter most for {words.strategy_name(widest['strategy'])} with {words.count(widest['n'])} "
+            f"labels, by ±{words.points(widest['spread'])} points."
+        )
+    return text
 
 
 _FULL = (

@@ -5,7 +5,7 @@ Hestness et al. 2017, arXiv:1712.00409; Viering & Loog 2023, arXiv:2103.10948), 
 ``1 - accuracy = c + a exp(-b n)``, and ``accuracy = p + q log n``. For a given b the rest is linear, so a grid of b
 and a closed form replace an iterative fit, and thousands of fits take milliseconds. Uncertainty is that of the
 measured accuracies *and* of the form: each draw of accuracies that the results allow is fitted by the form that
-suits it best (Akaike's criterion).
+misses it least.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ DRAWS = 500
 _GRID = 120
 _POWERS = np.linspace(0.05, 2.0, 40)
 _RATES = np.geomspace(0.05, 20, 80)  # per largest label count
-_SMALLEST_ERROR = 0.002
-"""Standard error of an accuracy that looks certain, when curves are fitted."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,16 @@ class Fit:
         return np.clip(self.level[:, None] + self.slope[:, None] * basis, 0, 1)
 
 
-def fit(n: Sequence[float], accuracy: Floats, errors: Floats) -> Fit:
-    """Fits each row of accuracies by the form that suits it best.
+def fit(n: Sequence[float] | Floats, accuracy: Floats) -> Fit:
+    """Fits each row of accuracies by least squares, with the form that misses it least.
+
+    No label count weighs more than another, and no form is preferred for having fewer parameters: both would need
+    the errors of the accuracies, which three seeds do not tell. Judged too large, they favour the logarithm, the
+    only form without a ceiling, and what it promises is too much.
 
     Args:
         n: label counts, rising, (k,).
         accuracy: (draws, k).
-        errors: standard errors, (k,): points weigh by their inverse squares.
     """
     largest = float(n[-1])
     x = np.asarray(n, float) / largest
@@ -79,20 +80,17 @@ def fit(n: Sequence[float], accuracy: Floats, errors: Floats) -> Fit:
         (2, 0.0, np.log(x)),
     ]
     basis = np.stack([values for _, _, values in forms])  # (forms, k)
-    weights = 1 / np.maximum(errors, _SMALLEST_ERROR) ** 2
     # accuracy = level + slope * basis with slope >= 0 and, for the first two forms, level <= 1.
-    mean_b = basis @ weights / weights.sum()
-    mean_y = accuracy @ weights / weights.sum()
-    centred = (basis - mean_b[:, None]) * weights
-    slope = np.maximum(0, accuracy @ centred.T / ((basis - mean_b[:, None]) * centred).sum(axis=1))
+    mean_b, mean_y = basis.mean(axis=1), accuracy.mean(axis=1)
+    centred = basis - mean_b[:, None]
+    slope = np.maximum(0, accuracy @ centred.T / (centred**2).sum(axis=1))
     level = mean_y[:, None] - slope * mean_b
     bounded = np.array([form < 2 for form, _, _ in forms])
-    through_one = ((1 - accuracy) * weights) @ (-basis).T / ((basis**2) @ weights)
+    through_one = (1 - accuracy) @ (-basis).T / (basis**2).sum(axis=1)
     over = bounded & (level > 1)
     level, slope = np.where(over, 1.0, level), np.where(over, np.maximum(0, through_one), slope)
     missed = level[:, :, None] + slope[:, :, None] * basis - accuracy[:, None, :]
-    parameters = np.where(bounded, 3, 2)
-    best = (missed**2 @ weights + 2 * parameters).argmin(axis=1)
+    best = (missed**2).sum(axis=2).argmin(axis=1)
     rows = np.arange(len(accuracy))
     return Fit(
         form=np.array([form for form, _, _ in forms])[best],
@@ -188,14 +186,13 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
         drawn = draws(runs, DRAWS)
         if drawn is None:
             continue
-        errors = drawn.std(axis=0)
         back_test = None
         if len(runs) > MINIMUM_COUNTS:
-            before = fit(n[:-1], drawn[:, :-1], errors[:-1]).at([n[-1]])[:, 0]
+            before = fit(n[:-1], drawn[:, :-1]).at([n[-1]])[:, 0]
             back_test = Prediction.of(before), runs[-1].accuracy
         names = tuple(map(str, key if isinstance(key, tuple) else (key,)))
         curves.append(
-            LabelCurve(names, tuple(n), tuple(run.accuracy for run in runs), fit(n, drawn, errors), back_test)
+            LabelCurve(names, tuple(n), tuple(run.accuracy for run in runs), fit(n, drawn), back_test)
         )
     if curves:
         return curves, ""
@@ -215,6 +212,8 @@ def crossing(
     """Where the second overtakes the first: behind at the fewest labels, from there on ahead, and in the end by
     more than the region of practical equivalence.
 
+    The end is the most labels that were measured; only where there is no such lead yet, it is ``FARTHEST``.
+
     Returns:
         The probability that it does within ``FARTHEST`` times the most labels measured, and where, if it does;
         None if it hardly ever (below 5%) does, or if the two were measured at different label counts.
@@ -223,6 +222,9 @@ def crossing(
     if not np.array_equal(grid, other_grid):
         return None
     lead = of_first - of_second
+    measured = int((grid <= first.n[-1]).sum())
+    # A lead that was measured is not taken back by what is only extrapolated.
+    lead[lead[:, measured - 1] < -region, measured:] = -1
     crossed = (lead[:, 0] > 0) & (lead[:, -1] < -region)
     share = float(crossed.mean())
     if share < 0.05:

@@ -29,6 +29,12 @@ BINS = 15
 SHOWN_CLASSES = 16
 """Of the confusion matrix: those with the most mistakes; all are in its CSV file."""
 
+SIZES_DIFFER = 1.25
+"""Where the largest class is not by so much larger than the smallest, size is no explanation."""
+
+FEWEST_RELATED = 6
+"""Of fewer classes no rank correlation with their size is given."""
+
 SHOWN_IMAGES = 18
 
 THUMBNAIL = 96
@@ -319,14 +325,7 @@ def _class_figure(answers: Answers) -> Plan | None:
         return f"{words.clean(row['class'], 30)} ({words.percent(row['accuracy'])}{labels})"
 
     conclusion = f"Best at {with_size(best)}, worst at {with_size(worst)}."
-    if len(known) >= 6 and known["labelled"].nunique() > 2:
-        related, p = rank_correlation(known["labelled"].to_numpy(float), known["accuracy"].to_numpy(float))
-        if math.isfinite(related):
-            conclusion += (
-                f" Classes with fewer labels do worse (rank correlation {related:.2f}, p = {p:.2g})."
-                if related > 0 and p < 0.05
-                else " Whether a class has many or few labels tells little about how well it does."
-            )
+    conclusion += _by_size(known)
     conclusion += " Lines are 95% intervals over test images."
     if len(shown) < len(known):
         conclusion += f" Shown are the {len(shown)} worst of {len(known)}."
@@ -351,7 +350,7 @@ def _class_figure(answers: Answers) -> Plan | None:
 
     return Plan(
         "classes",
-        "Accuracy by class",
+        "Accuracy by class, and its size",
         f"Dot chart of test accuracy by class of {answers.who} on {words.clean(answers.dataset, 60)}. {conclusion}",
         conclusion,
         [draw],
@@ -360,6 +359,39 @@ def _class_figure(answers: Answers) -> Plan | None:
             width=5.6, height=1.3 + 0.23 * max(4, len(shown)), left=1.75, right=0.25, bottom=0.62, top=0.42
         ),
     )
+
+
+def _by_size(known: pd.DataFrame) -> str:
+    """How accuracy goes with the size of a class: the smaller half of the classes against the larger.
+
+    Args:
+        known: of ``class_numbers``, the classes that have test images.
+    """
+    sized = known.dropna(subset="labelled").sort_values("labelled", kind="stable")
+    if len(sized) < 2:
+        return ""
+    fewest, most = (words.count(sized["labelled"].iloc[end]) for end in (0, -1))
+    if sized["labelled"].iloc[-1] < SIZES_DIFFER * sized["labelled"].iloc[0]:
+        return f" All classes have about as many labels ({fewest} to {most}): their size explains nothing."
+    half = len(sized) // 2
+    small, large = sized.head(half), sized.tail(half)
+    text = (
+        f" The {words.plural(half, 'class', 'classes')} with the fewest labels ({fewest} to "
+        f"{words.count(small['labelled'].iloc[-1])}) reach {words.percent(small['accuracy'].mean())} on average, "
+        f"those with the most ({words.count(large['labelled'].iloc[0])} to {most}) "
+        f"{words.percent(large['accuracy'].mean())}"
+    )
+    if len(sized) < FEWEST_RELATED:
+        return f"{text}; so few classes do not tell whether that is their size."
+    related, p = rank_correlation(sized["labelled"].to_numpy(float), sized["accuracy"].to_numpy(float))
+    if not math.isfinite(related):
+        return f"{text}."
+    told = (
+        f"classes with {'fewer' if related > 0 else 'more'} labels do worse"
+        if p < 0.05
+        else "that may be chance"
+    )
+    return f"{text}: {told} (rank correlation {related:.2f}, p = {p:.2g})."
 
 
 def _calibration_figure(answers: Answers) -> Plan:

@@ -21,6 +21,8 @@ from reports.sections import Section
 from reports.statistics import Comparison, Measured, compare_pairs
 from reports.tables import configuration_name, several_backbones
 
+LEARNED = 6
+"""Of so many configurations the learned weights are told."""
 WEIGHT = "weight of "
 """How the metrics of curves begin that are learned weights of losses."""
 _VERDICTS = {
@@ -145,14 +147,17 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
         for verdict, said in _SENTENCES.items():
             mine = [b for b in found if b.n == n and b.verdict == verdict]
             if mine:
-                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine[:6]]
-                conclusions.append(f"With {words.count(n)} labels, {said}: {words.listed(each)}.")
-    for b in [b for b in found if b.learned][:6]:
+                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine]
+                conclusions.append(f"With {words.count(n)} labels, {said}: {words.some(each)}.")
+    learned = [b for b in found if b.learned]
+    for b in learned[:LEARNED]:
         ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
         conclusions.append(
-            f"{words.capital(name(b))}, {words.count(b.n)} labels: where the weight of the auxiliary loss was "
-            f"learned, it ended at {words.listed(ends)}, with 1 for the target."
+            f"Where the weight of the auxiliary loss was learned, it ended at {words.listed(ends)}, with 1 for the "
+            f"target: {name(b)}, {words.count(b.n)} labels."
         )
+    if len(learned) > LEARNED:
+        conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
     return Section(
         conclusions,
         [

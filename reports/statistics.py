@@ -446,13 +446,14 @@ def _compare(leader: Measured, others: list[Measured], region: float) -> list[Co
     strategies, correcting for the latter alone says "better" in 12% of the families of eight.
     """
     pairs = [(leader, other) for other in others]
-    found = compare_pairs(pairs, region, 1 + len(others), _typical_variance([leader, *others]))
+    typical = [typical_variance([leader, *others])] * len(pairs)
+    found = compare_pairs(pairs, region, 1 + len(others), typical)
     # Who leads only where others lost seeds does not lead.
     found = [replace(c, verdict="undecided") if c.verdict == "worse" else c for c in found]
     return sorted(found, key=lambda c: c.difference)
 
 
-def _typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
+def typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
     """The variance between seeds that a paired difference of two of these typically has, and how many degrees of
     freedom it may lend to that of one pair: none where there are too few other strategies to learn from.
 
@@ -482,7 +483,7 @@ def compare_pairs(
     pairs: Sequence[tuple[Measured, Measured]],
     region: float,
     strategies: int = 0,
-    typical: tuple[float, float] = (0.0, 0.0),
+    typical: Sequence[tuple[float, float]] = (),
 ) -> list[Comparison]:
     """The paired differences, first minus second, over the seeds and test images that both have, in order.
 
@@ -494,9 +495,8 @@ def compare_pairs(
         pairs: what is compared.
         region: differences within plus or minus this are equivalent.
         strategies: these were chosen from all pairs of so many; default: from nothing but themselves.
-        typical: a variance between seeds and its degrees of freedom, which moderate that of each pair.
+        typical: of each pair, a variance between seeds and its degrees of freedom, which moderate its own.
     """
-    shared, borrowed = typical
     found: dict[int, Comparison] = {}
     tested = []
     for place, (first, second) in enumerate(pairs):
@@ -514,7 +514,8 @@ def compare_pairs(
             over_images = _binomial(first.cells) + _binomial(second.cells)
             spread, paired = Spread.bound(lead, over_images, min(first.n_test, second.n_test)), False
         mean = float(lead.mean())
-        spread = replace(spread, shared=shared, borrowed=borrowed)
+        if typical:
+            spread = replace(spread, shared=typical[place][0], borrowed=typical[place][1])
         tested.append((spread.p_value(mean), mean, spread, paired, second.candidate, place))
 
     tested.sort(key=lambda member: member[0])

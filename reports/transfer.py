@@ -8,6 +8,7 @@ once over labels (test accuracy), once over training (validation accuracy of the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from reports.statistics import (
     draws,
     succeeded,
     t_half_width,
+    typical_variance,
 )
 
 DRAWS = 4000
@@ -55,39 +57,81 @@ class OverLabels:
     """Test accuracy against labels, minus that of training from scratch.
 
     Attributes:
-        start, asymptote: difference in accuracy at the fewest and at the most labels.
-        slope: difference in what a doubling of the labels brings, on average between these two; a higher start
-            leaves less to gain, so it is often negative where transfer helps most.
-        labels: how many labels the strategy needs, by interpolation, for what scratch reaches with the most; NaN
-            if it never does, and at most the fewest measured if it does from the start.
-        negative: (labels, comparison) wherever the strategy is worse than scratch beyond noise.
+        comparisons: (labels, comparison with scratch), by rising labels. Corrected for the number of pairs: all
+            strategies, backbones and label counts of the dataset are one family.
+        slope: difference in what a doubling of the labels brings, on average between the fewest and the most; a
+            higher start leaves less to gain, so it is often negative where transfer helps most.
+        labels: how many labels the strategy needs, by interpolation, for what scratch reaches with the most;
+            infinite if it does not get there, and the fewest measured if it is there from the start.
     """
 
-    start: Estimate
+    comparisons: tuple[tuple[float, Comparison], ...]
     slope: Estimate
-    asymptote: Estimate
-    labels: float
-    negative: tuple[tuple[float, Comparison], ...]
+    labels: Estimate
+
+    @property
+    def start(self) -> Estimate:
+        """The difference in accuracy at the fewest labels."""
+        return Estimate.of(self.comparisons[0][1])
+
+    @property
+    def asymptote(self) -> Estimate:
+        """The difference in accuracy at the most labels."""
+        return Estimate.of(self.comparisons[-1][1])
+
+    @property
+    def negative(self) -> list[tuple[float, Comparison]]:
+        """Wherever the strategy is worse than scratch beyond noise."""
+        return [(n, comparison) for n, comparison in self.comparisons if comparison.verdict == "worse"]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How much sooner than scratch a strategy reached the accuracy at which scratch levelled off.
+
+    Attributes:
+        seconds, images: what scratch took, divided by what the strategy took: the median over seeds (of two middle
+            ones the lower). Infinite: the strategy was there before its first step; 0: it did not get there; NaN:
+            not known, or scratch did not rise.
+        seeds: in how many seeds scratch rose at all.
+        never: in how many of them the strategy did not get there.
+    """
+
+    seconds: float
+    images: float
+    seeds: int
+    never: int
+
+    @classmethod
+    def over_seeds(cls, ratios: Floats) -> Speed:
+        """``ratios`` of seconds and of images, (seeds, 2); NaN where scratch did not rise."""
+        rose = ratios[~np.isnan(ratios[:, 1])]
+        if not len(rose):
+            return cls(math.nan, math.nan, 0, 0)
+        seconds, images = np.quantile(rose, 0.5, axis=0, method="lower").tolist()
+        return cls(seconds, images, len(rose), int((rose[:, 1] == 0).sum()))
 
 
 @dataclass(frozen=True)
 class OverTraining:
-    """Validation accuracy against images seen, minus that of training from scratch, at the most labels.
+    """Validation accuracy of the winning trial, minus that of training from scratch, at the most labels.
+
+    Where a curve levels off is the mean of the last third of its evaluations. The highest of many is higher than
+    that by chance alone, and the more so the more there are.
 
     Attributes:
         start: difference before the first step.
         first: difference after the first pass over the data.
-        area: mean difference over the images that scratch saw until its best epoch.
-        plateau: difference of the best values.
-        speed: images that scratch saw until its best, for each image that the strategy saw until it reached
-            the same; 0 if it never did.
+        area: mean difference over the images that scratch saw until it got to where it levels off.
+        plateau: difference between where both level off.
+        speed: how much sooner it got to where scratch levels off.
     """
 
     start: Estimate
     first: Estimate
     area: Estimate
     plateau: Estimate
-    speed: Estimate
+    speed: Speed
 
 
 @dataclass(frozen=True)
@@ -102,7 +146,6 @@ class Benefit:
     most: float
     over_labels: OverLabels
     over_training: OverTraining | None = field(repr=False)
-    region: float = EQUIVALENCE
 
     @property
     def verdict(self) -> str:
@@ -110,13 +153,15 @@ class Benefit:
         ``equal`` (tied at both), ``unknown`` below three seeds, else ``unclear``."""
         if self.over_labels.negative:
             return "harm"
-        ends = (self.over_labels.start, self.over_labels.asymptote)
-        if any(not math.isfinite(end.low) for end in ends):
-            return "unknown"
-        tied = [end.low > -self.region and end.high < self.region for end in ends]
-        if any(end.low > 0 and not small for end, small in zip(ends, tied, strict=True)):
-            return "help"
-        return "equal" if all(tied) else "unclear"
+        ends = {self.over_labels.comparisons[end][1].verdict for end in (0, -1)}
+        for verdict, name in (("unknown", "unknown"), ("better", "help")):
+            if verdict in ends:
+                return name
+        return "equal" if ends == {"tied"} else "unclear"
+
+
+Pair = tuple[Measured, Measured]
+"""A strategy and scratch, on one backbone at one label count."""
 
 
 def benefits(
@@ -132,22 +177,36 @@ def benefits(
     ok = succeeded(results)
     by_cell = _curves(curves)
     found = []
-    for (dataset, backbone), cells in ok[ok["backbone"] != ""].groupby(["dataset", "backbone"], sort=False):
+    for dataset, cells in ok[ok["backbone"] != ""].groupby("dataset", sort=False):
+        against = _against_scratch(cells, directory)
+        compared = iter(_compare([pairs for _, pairs in against], region))
+        for (backbone, weights, strategy), pairs in against:
+            n = [float(mine.cells["n"].median()) for mine, _ in pairs.values()]
+            mine, scratch = [*pairs.values()][-1]
+            found.append(
+                Benefit(
+                    str(dataset), backbone, weights, strategy, n[0], n[-1],
+                    _over_labels(n, [*pairs.values()], [next(compared) for _ in pairs]),
+                    _over_training(mine.cells, scratch.cells, by_cell, region),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _against_scratch(
+    of_dataset: pd.DataFrame, directory: Path | None
+) -> list[tuple[tuple[str, str, str], dict[float, Pair]]]:
+    """(backbone, weights, strategy) and, by rising fraction, its results beside those of scratch."""
+    found = []
+    for backbone, cells in of_dataset.groupby("backbone", sort=False):
         scratch = _by_fraction(cells[cells["strategy"] == "scratch"], directory)
         for (strategy, weights), of_strategy in cells.groupby(["strategy", "weights"], sort=False):
             mine = {} if strategy == "scratch" else _by_fraction(of_strategy, directory)
-            pairs = [(mine[fraction], scratch[fraction]) for fraction in mine if fraction in scratch]
-            if not pairs:
-                continue
-            n = [float(first.cells["n"].median()) for first, _ in pairs]
-            last = pairs[-1]
-            over_training = _over_training(last[0].cells, last[1].cells, by_cell)
-            found.append(
-                Benefit(
-                    str(dataset), str(backbone), str(weights), str(strategy), n[0], n[-1],
-                    _over_labels(n, pairs, region), over_training, region,
-                )
-            )  # fmt: skip
+            pairs = {
+                fraction: (mine[fraction], scratch[fraction]) for fraction in mine if fraction in scratch
+            }
+            if pairs:
+                found.append(((str(backbone), str(weights), str(strategy)), pairs))
     return found
 
 
@@ -157,73 +216,120 @@ def _by_fraction(cells: pd.DataFrame, directory: Path | None) -> dict[float, Mea
     return {float(str(fraction)): Measured(frame, directory) for fraction, frame in groups}
 
 
-def _over_labels(n: list[float], pairs: list[tuple[Measured, Measured]], region: float) -> OverLabels:
-    comparisons = compare_pairs(pairs, region)
-    negative = [(count, c) for count, c in zip(n, comparisons, strict=True) if c.verdict == "worse"]
-    slope = Estimate(math.nan)
-    if len(pairs) > 1 and n[-1] > n[0]:
-        doublings = math.log2(n[-1] / n[0])
-        ends = [pairs[-1][0], pairs[0][0], pairs[-1][1], pairs[0][1]]
-        value = ends[0].accuracy - ends[1].accuracy - ends[2].accuracy + ends[3].accuracy
-        slope = Estimate(value / doublings)
-        drawn = draws(ends, DRAWS)
-        if drawn is not None:
-            gained = (drawn[:, 0] - drawn[:, 1] - drawn[:, 2] + drawn[:, 3]) / doublings
-            tail = (1 - LEVEL) / 2
-            slope = Estimate(slope.value, *map(float, np.quantile(gained, [tail, 1 - tail])))
-    target = pairs[-1][1].accuracy
-    rising = np.maximum.accumulate([first.accuracy for first, _ in pairs])
-    labels = math.nan
-    if rising[0] >= target:
-        labels = n[0]
-    elif rising[-1] >= target:
-        i = int((rising >= target).argmax())
-        share = (target - rising[i - 1]) / (rising[i] - rising[i - 1])
-        labels = math.exp((1 - share) * math.log(n[i - 1]) + share * math.log(n[i]))
-    return OverLabels(
-        Estimate.of(comparisons[0]), slope, Estimate.of(comparisons[-1]), labels, tuple(negative)
+def _compare(against: Sequence[dict[float, Pair]], region: float) -> list[Comparison]:
+    """Of all strategies in order, each at all its label counts; one family, of which each member could be called
+    harm."""
+    members = [(fraction, pair) for pairs in against for fraction, pair in pairs.items()]
+    at: dict[float, list[Measured]] = {}
+    for fraction, pair in members:
+        at.setdefault(fraction, []).extend(pair)
+    typical = {fraction: typical_variance([*dict.fromkeys(runs)]) for fraction, runs in at.items()}
+    return compare_pairs(
+        [pair for _, pair in members], region, typical=[typical[fraction] for fraction, _ in members]
     )
 
 
+def _over_labels(n: list[float], pairs: list[Pair], comparisons: list[Comparison]) -> OverLabels:
+    runs = [*(mine for mine, _ in pairs), pairs[0][1], pairs[-1][1]]
+    measured = np.array([[run.accuracy for run in runs]])
+    drawn = draws(runs, DRAWS)
+
+    def estimate(of: Callable[[Floats], Floats]) -> Estimate:
+        value = float(of(measured)[0])
+        if drawn is None:
+            return Estimate(value)
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(of(drawn), [tail, 1 - tail], method="nearest").tolist()
+        return Estimate(value, low, high)
+
+    slope = Estimate(math.nan)
+    if n[-1] > n[0]:
+        doublings = math.log2(n[-1] / n[0])
+        last = len(pairs) - 1
+        slope = estimate(lambda a: (a[:, last] - a[:, 0] - a[:, -1] + a[:, -2]) / doublings)
+    labels = estimate(lambda a: _labels_needed(n, a[:, :-2], a[:, -1]))
+    return OverLabels(tuple(zip(n, comparisons, strict=True)), slope, labels)
+
+
+def _labels_needed(n: list[float], accuracy: Floats, target: Floats) -> Floats:
+    """With how many labels a target is reached, by interpolation over their logarithm; see ``OverLabels``.
+
+    Args:
+        n: label counts, rising, (k,).
+        accuracy: at these, (draws, k).
+        target: (draws,).
+    """
+    rising = np.maximum.accumulate(accuracy, axis=1)
+    reached = rising >= target[:, None]
+    rows, after = np.arange(len(rising)), reached.argmax(axis=1)
+    before = np.maximum(after - 1, 0)
+    low, high = rising[rows, before], rising[rows, after]
+    share = np.divide(target - low, high - low, out=np.ones_like(low), where=high > low)
+    logarithms = np.log(n)
+    between = np.exp((1 - share) * logarithms[before] + share * logarithms[after])
+    return np.where(reached.any(axis=1), np.where(after == 0, n[0], between), math.inf)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Of one cell's winning trial, all its stages in order: images seen, seconds, validation accuracy."""
+
+    images: Floats
+    seconds: Floats
+    value: Floats
+
+    @property
+    def plateau(self) -> float:
+        return float(self.value[-max(1, len(self.value) // 3) :].mean())
+
+    def reaches(self, target: float) -> int | None:
+        """The first evaluation that is as good as the target."""
+        there = self.value >= target - 1e-9  # a mean of equal values may be off by a bit
+        return int(there.argmax()) if there.any() else None
+
+
 def _over_training(
-    mine: pd.DataFrame, scratch: pd.DataFrame, by_cell: dict[str, tuple[Floats, Floats]]
+    mine: pd.DataFrame, scratch: pd.DataFrame, by_cell: dict[str, _Curve], region: float
 ) -> OverTraining | None:
-    rows = []
+    rows, ratios = [], []
     of_scratch = dict(zip(scratch.index, scratch["cell_id"], strict=True))
     for seed, cell_id in zip(mine.index, mine["cell_id"], strict=True):
         first, second = by_cell.get(cell_id), by_cell.get(of_scratch.get(seed, ""))
         if first is None or second is None:
             continue
-        (images, value), (images_of_scratch, value_of_scratch) = first, second
-        best = int(value_of_scratch.argmax())
-        until = images_of_scratch[best]
-        grid = np.linspace(0, until, 200)
-        gained = np.interp(grid, images, value) - np.interp(grid, images_of_scratch, value_of_scratch)
-        passes = images_of_scratch[1] if len(images_of_scratch) > 1 else until
-        at = [np.interp(passes, x, y) for x, y in ((images, value), (images_of_scratch, value_of_scratch))]
-        reached = value >= value_of_scratch[best]
-        when = images[reached.argmax()] if reached.any() else math.inf
-        rows.append(
-            (
-                value[0] - value_of_scratch[0],
-                at[0] - at[1],
-                gained.mean(),
-                value.max() - value_of_scratch.max(),
-                until / max(when, 1.0),
-            )
-        )
+        target = second.plateau
+        until = max(1, second.reaches(target) or 0)
+        grid = np.linspace(0, second.images[until], 200)
+        gained = np.interp(grid, first.images, first.value) - np.interp(grid, second.images, second.value)
+        at_first, at_second = (np.interp(second.images[1], c.images, c.value) for c in (first, second))
+        start = first.value[0] - second.value[0]
+        rows.append((start, at_first - at_second, gained.mean(), first.plateau - target))
+        ratios.append(_times_sooner(first, second, until, region))
     if not rows:
         return None
-    columns = np.array(rows, float).T
-    return OverTraining(*(Estimate.over_seeds(column) for column in columns))
+    start, after_one, area, plateau = map(Estimate.over_seeds, np.array(rows, float).T)
+    return OverTraining(start, after_one, area, plateau, Speed.over_seeds(np.array(ratios, float)))
 
 
-def _curves(curves: pd.DataFrame) -> dict[str, tuple[Floats, Floats]]:
-    """By cell, images seen and validation accuracy of the winning trial, all its stages, in order."""
+def _times_sooner(mine: _Curve, scratch: _Curve, until: int, region: float) -> tuple[float, float]:
+    """See ``Speed``: ratios of seconds and of images for one seed; ``until`` is when scratch got there."""
+    if scratch.plateau - scratch.value[0] < region:
+        return math.nan, math.nan
+    when = mine.reaches(scratch.plateau)
+    if when is None:
+        return 0.0, 0.0
+    if when == 0:
+        return math.inf, math.inf
+    return scratch.seconds[until] / mine.seconds[when], scratch.images[until] / mine.images[when]
+
+
+def _curves(curves: pd.DataFrame) -> dict[str, _Curve]:
+    """By cell, where there are at least two evaluations."""
     points = curves[(curves["metric"] == "val_accuracy") & (curves["run"] == "search")]
     points = points.sort_values(["images", "epoch"]).drop_duplicates(["cell_id", "images"], keep="last")
-    found = {
-        str(cell_id): (mine["images"].to_numpy(float), mine["value"].to_numpy(float))
+    columns = ("images", "seconds", "value")
+    return {
+        str(cell_id): _Curve(*(mine[column].to_numpy(float) for column in columns))
         for cell_id, mine in points.groupby("cell_id")
+        if len(mine) > 1
     }
-    return {cell_id: curve for cell_id, curve in found.items() if len(curve[0]) > 1}

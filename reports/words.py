@@ -159,9 +159,20 @@ def listed(items: Sequence[str], conjunction: str = "and") -> str:
     return f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
 
 
+def some(items: Sequence[str], most: int = 6) -> str:
+    """The first ``most`` of a list, and how many more there are: ``a, b and 2 more``."""
+    more = len(items) - most
+    return listed([*items[:most], f"{more} more"] if more > 0 else items)
+
+
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """``1 cell``, ``3 cells``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def sentence(text: str, dataset: str = "") -> str:
+    """Begun with a capital, or with what it is about: a dataset is called what its owner calls it."""
+    return f"{clean(dataset, 40)}: {text}" if dataset else capital(text)
 
 
 def capital(text: str) -> str:

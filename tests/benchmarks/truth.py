@@ -116,7 +116,7 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
         candidate = first.candidate
         counts["cover"] += candidate.low <= truth[0] <= candidate.high
         lead = first._answers.right - second._answers.right
-        shared, borrowed = statistics._typical_variance(results)
+        shared, borrowed = statistics.typical_variance(results)
         alone = first._answers.spread(lead, statistics.UNSEEN_DIFFERENCE)
         half = replace(alone, shared=shared, borrowed=borrowed).half_width(LEVEL)
         counts["cover_difference"] += abs(lead.mean() - (truth[0] - truth[1])) <= half

@@ -37,13 +37,35 @@ def test_ranks_and_firsts() -> None:
 
 
 def test_the_interquartile_mean_and_its_interval() -> None:
-    scores = [[0.1, 0.6], [0.7, 0.8]]
-    found = across.standings(_runs({"a": scores, "b": [[0.2, 0.2], [0.2, 0.2]]}), "strategy")
+    scores = [[0.1, 0.6, 0.65], [0.7, 0.75, 0.8]]
+    found = across.standings(_runs({"a": scores, "b": [[0.2] * 3] * 2}), "strategy")
     assert found is not None
     a, b = found.rows
-    assert a.accuracy == pytest.approx(0.65)  # without the lowest and the highest of four
+    assert a.accuracy == pytest.approx(0.675)  # without the lowest and the highest of six
     assert a.low < a.accuracy < a.high
     assert (b.accuracy, b.low, b.high) == pytest.approx((0.2, 0.2, 0.2))
+
+
+def test_two_seeds_have_no_interval() -> None:
+    found = across.standings(_runs({"a": [[0.6, 0.7]] * 4, "b": [[0.2, 0.3]] * 4}), "strategy")
+    assert found is not None
+    assert all(math.isnan(row.low) and math.isnan(row.high) for row in found.rows)
+
+
+@pytest.mark.parametrize("contexts", [2, 4, 12])
+def test_the_interval_of_three_seeds_covers(contexts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(across, "DRAWS", 400)
+    rng = np.random.default_rng(contexts)
+    means, runs, inside = rng.uniform(0.6, 0.9, contexts), 300, 0
+
+    def measured(times: int) -> np.ndarray:
+        return means[:, None] + 0.015 * rng.standard_normal((times, contexts, 3))
+
+    truth = across._interquartile_mean(measured(4000).reshape(4000, -1)).mean()
+    for scores in measured(runs):
+        _, low, high = across._iqm(list(scores), rng)
+        inside += low <= truth <= high
+    assert inside / runs > 0.92
 
 
 def test_only_where_all_have_a_result() -> None:

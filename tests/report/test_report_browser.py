@@ -165,3 +165,25 @@ def test_without_scripts_nothing_is_missing_but_comfort(browser: Browser, page: 
     assert browser.evaluate("document.querySelectorAll('th button').length") == 0
     assert browser.evaluate("getComputedStyle(document.getElementById('highlight')).display") == "none"
     assert browser.evaluate("document.querySelectorAll('table.sortable tbody tr').length") > 100
+
+
+@pytest.mark.parametrize("width", [718, 958], ids=["as it is", "shrunk to fit"])
+def test_nothing_is_cut_off_on_paper(browser: Browser, tmp_path: Path, width: int) -> None:
+    """A4 with margins of a centimetre is 718 pixels wide; Chromium shrinks what is wider to three quarters."""
+    records = fake.records(seeds=3, fractions=(0.05, 0.1, 0.2, 0.4, 0.7, 1.0))
+    fake.write_predictions(records, tmp_path)
+    info, plan = fake.run_info(records), fake.plan_toml(records)
+    page = reports.html.render(records, info, plan, tmp_path, price_per_hour=2.5)
+    browser.open(page, width=width)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        cut = browser.evaluate(
+            "[...document.querySelectorAll('table, svg, p, li, pre')].filter(e => e.checkVisibility() && "
+            "e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent.trim().slice(0, 60))"
+        )
+        small = browser.evaluate("parseFloat(getComputedStyle(document.querySelector('td')).fontSize)")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+    assert cut == []
+    assert small < 12.7  # 9.5 points: tables follow the size of print

@@ -14,7 +14,9 @@ import pytest
 
 import reports.html
 from bench.records import Record
-from reports.html import render
+from reports.html import render, summary_tables
+from reports.sections import cost_table
+from reports.tables import results_frame
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -292,3 +294,49 @@ def test_text_in_figures_can_be_read_in_both_colour_schemes() -> None:
             alpha = 0.6 * share**0.5
             cell = [alpha * c + (1 - alpha) * p for c, p in zip(channels("#0072B2"), paper, strict=True)]
             assert contrast(ink, cell) >= 4.5
+
+
+def test_every_table_of_results_comes_with_a_conclusion(tmp_path: Path) -> None:
+    records = fake.records()
+    fake.write_predictions(records, tmp_path)
+    page = _page(tmp_path, records)
+    for said in (
+        "Yes: the highest mean is that of partial fine-tuning with 341 and 1,125; full fine-tuning with 3,409",
+        "Faster than from scratch to where that levels off, in seconds: feature extraction",
+        "Full fine-tuning, which has the highest mean, takes",
+        "times as long as feature extraction, the cheapest to train",
+        "Highest mean: partial fine-tuning in 2 and full fine-tuning in 1 of 3 columns. Seeds scatter most for",
+    ):
+        assert said in page.text, said
+
+
+def test_the_conclusion_on_costs() -> None:
+    (said,) = cost_table(results_frame(fake.records()), False, 3.6).conclusions
+    assert "of money against" in said
+    (alone,) = cost_table(results_frame(fake.records(strategies=("scratch",))), False, 0).conclusions
+    assert "nothing to weigh it against" in alone
+    both = cost_table(results_frame(fake.records(datasets=("a", "b"))), True, 0).conclusions
+    assert [text[:3] for text in both] == ["a: ", "b: "]
+
+    def cheap_is_best(record: Record) -> None:
+        record.metrics["accuracy"] = 0.9 if record.cell["strategy"] == "feature_extraction" else 0.5
+
+    (said,) = cost_table(results_frame(fake.records(spoil=cheap_is_best)), False, 0).conclusions
+    assert said.startswith(
+        "Feature extraction is the cheapest to train of all, and has the highest mean (90."
+    )
+
+
+def test_who_lost_seeds_does_not_lead_in_a_conclusion() -> None:
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] == "full_finetune":
+            record.metrics["accuracy"] = 0.95
+            if record.cell["seed"]:
+                fake.fail(record)
+
+    results = results_frame(fake.records(spoil=spoil))
+    (table,) = summary_tables(results)
+    assert table["conclusion"].startswith(
+        "Highest mean among those with all seeds: partial fine-tuning in 3 of 3"
+    )
+    assert cost_table(results, False, 0).conclusions[0].startswith("Partial fine-tuning, which has")

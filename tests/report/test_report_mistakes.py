@@ -97,6 +97,30 @@ def test_classes_that_only_attract_mistakes_are_shown(tmp_path: Path) -> None:
     assert confusion.svgs[0].count(">c19<") == 2  # a row and a column
 
 
+@pytest.mark.parametrize(
+    ("sizes", "right", "said"),
+    [
+        ([100, 100, 110, 105], [9, 8, 7, 6], "All classes have about as many labels (100 to 110)"),
+        ([10, 20, 90, 100], [2, 4, 8, 10], "reach 30.0% on average, those with the most (90 to 100) 90.0%; so few"),
+        ([10, 20, 30, 40, 50, 60], [1, 2, 3, 4, 5, 6], "classes with fewer labels do worse (rank correlation 1.00"),
+        ([10, 20, 30, 40, 50, 60], [6, 5, 4, 3, 2, 1], "classes with more labels do worse (rank correlation -1.00"),
+        ([10, 20, 30, 40, 50, 60], [5, 6, 5, 6, 5, 6], "that may be chance (rank correlation"),
+        ([np.nan] * 4, [5, 6, 5, 6], ""),
+    ],
+)  # fmt: skip
+def test_how_accuracy_goes_with_the_size_of_a_class(sizes: list[float], right: list[int], said: str) -> None:
+    classes = len(sizes)
+    labels = np.repeat(np.arange(classes), 10)
+    taken = np.concatenate([[c] * r + [(c + 1) % classes] * (10 - r) for c, r in enumerate(right)])
+    answers = Answers(
+        "data", "f", "scratch", 100, tuple(map(str, range(classes))), np.array(sizes, float),
+        tuple(map(str, range(len(labels)))), labels, np.eye(classes)[taken][None],
+    )  # fmt: skip
+    (plan,) = [plan for plan in mistakes.mistake_plans(answers, 0) if plan.name == "classes"]
+    assert said in plan.conclusion
+    assert said or "labels" not in plan.conclusion
+
+
 def test_the_surest_mistake_comes_first_and_right_answers_are_none() -> None:
     found = mistakes.most_confident(_answers(TWO_SEEDS, LABELS), None)
     # Image 1 is right on average over the seeds.

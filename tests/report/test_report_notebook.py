@@ -44,6 +44,21 @@ def test_a_run_shows_its_answer_and_names_stay_text(tmp_path: Path) -> None:
     assert "report.html" in parsed.text
 
 
+def test_a_notebook_warns_and_knows_the_price(tmp_path: Path) -> None:
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] == "full_finetune":
+            fake.fail(record)
+
+    records = fake.records(spoil=spoil, seeds=2)
+    plan = fake.plan_toml(records) + "\n[report]\nprice_per_hour = 2\n"
+    shown = _stored(tmp_path / "run", records, plan)._repr_html_()
+    assert "<strong>Problem:</strong> 6 cells have no result: 6 failed." in shown
+    assert "with the very pixels of an image that is learned from" in shown
+    assert "at 2 an hour" in shown
+    assert shown.index("Problem:") < shown.index("Caution:") < shown.index("<table>")
+    assert "seen in 4 augmented views" not in shown  # a note is no warning
+
+
 def test_recommend_is_that_of_the_command_line(tmp_path: Path) -> None:
     run = _stored(tmp_path / "run", fake.records())
     assert run.recommend().decision.leader.strategy == "full_finetune"

@@ -140,23 +140,23 @@ def _compared(directory: Path | None, accuracies: dict[str, list[float]]) -> dic
 def test_a_pair_alone_borrows_nothing() -> None:
     lead = np.array([0.02, 0.05, 0.08])
     pair = {"a": list(0.8 + lead), "b": [0.8] * 3}
-    assert s._typical_variance([s.Measured(_cells(values), None) for values in pair.values()]) == (0, 0)
+    assert s.typical_variance([s.Measured(_cells(values), None) for values in pair.values()]) == (0, 0)
 
 
-def test_the_typical_variance_is_that_of_the_pairs_and_no_single_strategy_moves_it() -> None:
+def test_thetypical_variance_is_that_of_the_pairs_and_no_single_strategy_moves_it() -> None:
     rng = np.random.default_rng(0)
     found, with_wild = [], []
     for _ in range(400):
         values = 0.7 + 0.01 * rng.standard_normal((6, 3))
         runs = [s.Measured(_cells(row), None) for row in values]
-        found.append(s._typical_variance(runs))
+        found.append(s.typical_variance(runs))
         wild = s.Measured(_cells(0.7 + 0.2 * rng.standard_normal(3)), None)
-        with_wild.append(s._typical_variance([*runs[:5], wild]))
+        with_wild.append(s.typical_variance([*runs[:5], wild]))
     variances = np.array([variance for variance, _ in found])
     assert variances.mean() == pytest.approx(2 * 0.01**2, rel=0.2)
     assert np.mean([variance for variance, _ in with_wild]) < 3 * 2 * 0.01**2
     assert {degrees for _, degrees in found} == {s.BORROWED}
-    assert s._typical_variance(runs[:3]) == (0, 0)
+    assert s.typical_variance(runs[:3]) == (0, 0)
 
 
 def test_three_seeds_tell_more_beside_others() -> None:
