@@ -80,8 +80,11 @@ class Stage:
         learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
             warm-up, then a cosine down to 0 over the stage's epochs.
-        weight_decay: decoupled (AdamW, arXiv:1711.05101), of kernels only.
+        weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. Of
+            kernels only, unless ``decay_to`` says otherwise.
         epochs: the stage's own cap; None: the cap of the plan (for the last stage).
+        early_stopping: whether it ends at its best epoch on validation images; without, it takes all of its epochs,
+            as where it is to converge.
         weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
             the statistics are re-estimated on training images before every evaluation.
@@ -89,8 +92,10 @@ class Stage:
         blocks: only so many blocks right above the cut train, and the head; 0: all.
         only: which variables of the backbone train: ``all``, ``norm`` (scales and offsets of normalisation
             layers) or ``bias`` (biases and these offsets); with ``batch_norm`` frozen, moving statistics stay.
-        rate_decay: the learning rate of a block is so many times that of the block above it.
-        decay_to: what weight decay pulls a backbone's kernels to: ``zero``, or where the stage ``start``s.
+        rate_decay: the learning rate of a block, and with it its weight decay, is so many times that of the block
+            above it.
+        decay_to: what weight decay pulls the backbone to: kernels to ``zero``, or all that trains of it to where
+            the stage ``start``s.
         mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
         rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
             0: none.
@@ -114,6 +119,7 @@ class Stage:
     learning_rate: float
     weight_decay: float = 0.0
     epochs: int | None = None
+    early_stopping: bool = True
     weights: Literal["pretrained", "random"] = "pretrained"
     batch_norm: Literal["frozen", "trained"] = "frozen"
     warmup: float = 0.1

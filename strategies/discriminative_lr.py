@@ -11,10 +11,11 @@ from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 
 class DiscriminativeRates(Strategy):
     name = "discriminative_lr"
-    summary = "Full fine-tuning whose learning rate falls from block to block downward."
+    summary = "Full fine-tuning whose learning rate, and with it weight decay, falls from block to block downward."
     when = "Full fine-tuning overfits, and low layers should hardly move."
     cost = "Like full fine-tuning."
     reference = "Howard & Ruder 2018, ULMFiT, arXiv:1801.06146"
+    version = 2
 
     def space(self, hp: Any) -> None:
         hp.Choice("rate_decay", [0.6, 0.8, 0.9], default=0.8)

@@ -17,6 +17,7 @@ class PullToStart(Strategy):
     when = "Few labels for full fine-tuning, and images like those of the source."
     cost = "Like full fine-tuning."
     reference = "Li, Grandvalet & Davoine 2018, Explicit inductive bias (L2-SP), arXiv:1802.01483"
+    version = 2
 
     def space(self, hp: Any) -> None:
         body_space(hp)

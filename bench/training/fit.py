@@ -346,7 +346,7 @@ class CellTask:
         budget = horizon if self.refit_epochs is None else self.refit_epochs[index] * steps_an_epoch
         patience = max(MINIMUM_PATIENCE, math.ceil(epochs / 2))
         # Labels of the source know nothing of the target: they would always choose least alignment.
-        to_the_end = self._validates_source and stage.align != "none"
+        to_the_end = not stage.early_stopping or (self._validates_source and stage.align != "none")
         rng = generator(self.seed, "training", index, self.refit_epochs is None)
         order = _Orders([len(part) for part in parts], counts, rng)
         clock = time.perf_counter()
