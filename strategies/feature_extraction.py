@@ -15,6 +15,7 @@ def head_stage(
     weight_decay: float = 1e-2,
     epochs: int | None = None,
     data: Literal["target", "source", "both"] = "target",
+    early_stopping: bool = True,
 ) -> Stage:
     """The stage that trains a new head alone; also the warm start of every fine-tuning."""
     return Stage(
@@ -23,6 +24,7 @@ def head_stage(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         epochs=epochs,
+        early_stopping=early_stopping,
         data=data,
     )
 
