@@ -42,6 +42,7 @@ def test_it_introduces_itself(name: str) -> None:
         assert line.endswith(".")
     assert strategy.version >= 1
     assert "\n" not in strategy.reference
+    assert len(strategy.reference) <= 120
 
 
 @each

@@ -99,7 +99,7 @@ def test_advice_is_no_problem(tmp_path: Path) -> None:
     "name",
     [
         name
-        if name in ("feature_extraction", "knn", "majority")
+        if name in ("feature_extraction", "knn", "majority", "prototypical")
         else pytest.param(name, marks=pytest.mark.slow)
         for name in STRATEGIES
     ],
