@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from strategies.base import Limit, Limits
 from strategies.on_features import Classify, OnFeatures, linear, logistic_regression
 
 
@@ -16,6 +17,7 @@ class AllLayerProbe(OnFeatures):
     cost = "As cheap for a small network, a few times as much for a deep one: all its layers are stored."
     reference = "Evci et al. 2022, Head2Toe, arXiv:2201.03529"
     layers = "all"
+    limits = Limits(kept=Limit(1e-6, 1), penalty=Limit(1e-9, 1e9))
 
     def space(self, hp: Any) -> None:
         hp.Choice("kept", [0.05, 0.2, 0.5, 1.0], default=0.2)

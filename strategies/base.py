@@ -25,10 +25,11 @@ how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -64,6 +65,19 @@ class Info:
     @property
     def classes(self) -> int:
         return len(self.class_names)
+
+
+class Limit(NamedTuple):
+    """Between which values a number may be given; it is then not searched, and may lie far outside of what is."""
+
+    least: float
+    most: float = math.inf
+    otherwise: str = ""
+    """What to take instead of a value beyond them, a sentence."""
+
+
+class Limits(dict[str, Limit]):
+    """By name of a hyperparameter: ``Limits(rank=Limit(1))``."""
 
 
 @dataclass(frozen=True)
@@ -349,6 +363,9 @@ class Strategy:
     """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
     counterpart: ClassVar[str] = ""
     """The strategy that it is without what it adds, by name: the report says what that has brought."""
+    limits: ClassVar[Mapping[str, Limit]] = Limits()
+    """Of hyperparameters that are given, ``NAME:rank=4``, by name. Stages have limits of their own, and so have
+    ``learning_rate`` and ``weight_decay`` everywhere."""
     needs_labels: ClassVar[bool] = True
     """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""

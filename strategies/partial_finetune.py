@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from strategies.base import Info, Stage, Strategy
+from strategies.base import Info, Limit, Limits, Stage, Strategy
 from strategies.feature_extraction import head_stage
 from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 
@@ -15,6 +15,9 @@ class PartialFinetune(Strategy):
     when = "A few hundred labels or more, and full fine-tuning is too dear or overfits."
     cost = "Ten to twenty times as much: what lies below the trained blocks is stored."
     reference = "Yosinski et al. 2014, How transferable are features, arXiv:1411.1792"
+    limits = Limits(
+        unfreeze=Limit(0.01, 0.99, "For everything: full_finetune; for the head alone: feature_extraction.")
+    )
 
     def space(self, hp: Any) -> None:
         hp.Choice("unfreeze", [0.25, 0.5, 0.75], default=0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from strategies.base import Info, Stage, Strategy
+from strategies.base import Info, Limit, Limits, Stage, Strategy
 from strategies.feature_extraction import head_stage
 from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 
@@ -16,6 +16,7 @@ class Surgical(Strategy):
     cost = "Like partial fine-tuning: more the lower the block lies."
     reference = "Lee et al. 2023, Surgical fine-tuning, arXiv:2210.11466"
     version = 2
+    limits = Limits(depth=Limit(0, 1, "0 is the first block, 1 the last; all of them: full_finetune."))
 
     def space(self, hp: Any) -> None:
         # Of the block, counted from the input: 0 is the first, 1 the last.

@@ -155,8 +155,8 @@ class AdamW(keras.optimizers.AdamW):
     wrecks another: ImageNet weights of MobileNet's depthwise kernels are ten times those of EfficientNet's.
     Here a kernel's rate is the learning rate times the root mean square of its initial values (as in
     Adafactor, Shazeer & Stern 2018, arXiv:1804.04235, section 8, but of the initial values): one learning
-    rate means one relative change, in any network and layer. Weight decay is decoupled from the scales; it takes kernels
-    alone to zero, whatever vectors are called (ConvNeXt's scales have no name), and all that has an anchor to that.
+    rate means one relative change, in any network and layer. Weight decay is decoupled from the scales. It pulls
+    what has an anchor to that, and kernels alone to zero, whatever vectors are called: ConvNeXt's have no name.
     """
 
     def __init__(self) -> None:
@@ -171,7 +171,10 @@ class AdamW(keras.optimizers.AdamW):
     def build(self, variables: Sequence[keras.Variable]) -> None:
         super().build(variables)
         self.scales, self.decays = (
-            [self.add_variable(shape=(), name=f"{name}_{i}", initializer=start) for i in range(len(variables))]
+            [
+                self.add_variable(shape=(), name=f"{name}_{i}", initializer=start)
+                for i in range(len(variables))
+            ]
             for name, start in (("scale", "ones"), ("decay", "zeros"))
         )
 
@@ -370,11 +373,7 @@ class Program:
         self.model.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
             self.optimizer.anchor(
-                [
-                    i
-                    for i, v in enumerate(self.model.trainable_variables)
-                    if id(v) not in self._head_variables
-                ]
+                [i for i, v in enumerate(self.model.trainable_variables) if id(v) not in self._head_variables]
             )
         self._statistics = TrainingForward(above) if self._batch_norms else None
         self._fused = (
