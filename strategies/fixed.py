@@ -29,20 +29,20 @@ class Declared:
         self.searched: dict[str, str] = {}
 
     def Float(self, name: str, min_value: float, max_value: float, **options: Any) -> Any:
-        return self._add(name, float(options.get("default", min_value)), f"{min_value:g} to {max_value:g}")
+        return self._add(name, float(options.get("default", min_value)), f"{min_value:g}..{max_value:g}")
 
     def Int(self, name: str, min_value: int, max_value: int, **options: Any) -> Any:
-        return self._add(name, int(options.get("default", min_value)), f"{min_value} to {max_value}")
+        return self._add(name, int(options.get("default", min_value)), f"{min_value}..{max_value}")
 
     def Choice(self, name: str, values: Sequence[Any], **options: Any) -> Any:
         if isinstance(values[0], (str, bool)):
             self.choices[name] = list(values)
-        words = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+        words = "|".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
         return self._add(name, options.get("default", values[0]), words)
 
     def Boolean(self, name: str, default: bool = False, **options: Any) -> Any:
         self.choices[name] = [True, False]
-        return self._add(name, default, "True False")
+        return self._add(name, default, "True|False")
 
     def Fixed(self, name: str, value: Any, **options: Any) -> Any:
         return self.values.setdefault(name, value)
@@ -64,12 +64,11 @@ def declared(strategy: Strategy, few_shot: bool = False) -> Declared:
 
 
 def hyperparameters(strategy: Strategy) -> str:
-    """What may be given, in one line: names, and what is searched of each."""
+    """What may be given, in one line: each name with what is searched, or with the value that it has otherwise."""
     found = declared(strategy)
-    return ", ".join(
-        f"{name} ({found.searched.get(name, f'{value}, not searched')})"
-        for name, value in found.values.items()
-    )
+    told = {**{name: f"={value}" for name, value in found.values.items()},
+            **{name: f" {words}" for name, words in found.searched.items()}}  # fmt: skip
+    return ", ".join(f"{name}{words}" for name, words in told.items())
 
 
 def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
@@ -134,7 +133,7 @@ def _check(text: str, name: str, value: Any, limit: Limit | None, declared: Decl
     bounded = limit.most < math.inf
     wanted = f"from {limit.least:g} to {limit.most:g}" if bounded else f"of at least {limit.least:g}"
     found = declared.searched.get(name)
-    remedy = limit.otherwise or (f"Left out, it is searched among {found}." if found else "")
+    remedy = limit.otherwise or (f"Left out, it is searched: {found}." if found else "")
     raise RequestError("strategy", text, f"{name} {wanted}", remedy)
 
 

@@ -44,7 +44,7 @@ def test_a_class_of_ones_own() -> None:
         ("partial_finetune:unfreeze=5", "expected unfreeze from 0.01 to 0.99. For everything: full_finetune"),
         ("partial_finetune:unfreeze=1", "For everything: full_finetune"),
         ("surgical:depth=1.5", "depth from 0 to 1. 0 is the first block"),
-        ("knn:neighbours=0", "neighbours of at least 1. Left out, it is searched among 1 3 5 10 20 50."),
+        ("knn:neighbours=0", "neighbours of at least 1. Left out, it is searched: 1|3|5|10|20|50."),
         ("knn:neighbours=-3", "neighbours of at least 1"),
         ("logistic:penalty=0", "penalty from 1e-09"),
         ("logistic:penalty=-1", "penalty from 1e-09"),
@@ -53,7 +53,7 @@ def test_a_class_of_ones_own() -> None:
         ("siamese:sharpness=0", "sharpness from 0.001"),
         ("siamese:turns=5", "turns from 1 to 4"),
         ("prototypical:learning_rate=5", "learning_rate from 1e-06 to 1"),
-        ("all_layer_probe:kept=-2", "kept from 1e-06 to 1. Left out, it is searched among 0.05 0.2 0.5 1."),
+        ("all_layer_probe:kept=-2", "kept from 1e-06 to 1. Left out, it is searched: 0.05|0.2|0.5|1."),
         ("all_layer_probe:kept=2", "kept from 1e-06 to 1"),
         ("lora:rank=0", "rank of at least 1"),
         ("discriminative_lr:rate_decay=3", "rate_decay from 0.01 to 1"),
@@ -61,7 +61,7 @@ def test_a_class_of_ones_own() -> None:
         ("lp_ft:head_weight_decay=-1", "head_weight_decay from 0 to 30"),
         (
             "l2_sp:learning_rate=5",
-            "learning_rate from 1e-06 to 1. Left out, it is searched among 0.001 to 0.01.",
+            "learning_rate from 1e-06 to 1. Left out, it is searched: 0.001..0.01.",
         ),
         ("full_finetune:weight_decay=-1", "weight_decay from 0 to 50"),
         ("dann:align_weight=-1", "align_weight=-1.0; expected a number of at least 0"),
@@ -93,7 +93,7 @@ def test_every_value_that_is_searched_may_be_given(name: str) -> None:
     strategy = get_strategy(name)
     for few_shot in (False, True) if strategy.few_shot else (False,):
         for hyperparameter, found in declared(strategy, few_shot).searched.items():
-            for value in found.replace(" to ", " ").split():
+            for value in found.replace("..", "|").split("|"):
                 assert value in get_strategy(f"{name}:{hyperparameter}={value}").text.lower()
 
 
