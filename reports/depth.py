@@ -182,7 +182,8 @@ def depth_section(found: Sequence[Setting]) -> Section:
         conclusions.append(
             "For the depths in between, give them: --strategy partial_finetune:unfreeze=0.25 --strategy "
             "partial_finetune:unfreeze=0.5, or, for a single block, surgical:depth=0 (the first) to "
-            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no accuracy of its own."
+            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no accuracy "
+            "of its own."
         )
     rows, strategies = [], []
     for s in found:
