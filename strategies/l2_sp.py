@@ -1,4 +1,7 @@
-"""Weight decay towards the pretrained weights instead of zero."""
+"""Weight decay towards the pretrained weights instead of zero: of all that trains, biases too.
+
+Normalisation layers stay frozen here as in all fine-tuning, and so are where they began.
+"""
 
 from __future__ import annotations
 
