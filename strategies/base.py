@@ -99,6 +99,7 @@ class Stage:
         epochs: the stage's own cap; None: the cap of the plan (for the last stage).
         early_stopping: whether it ends at its best epoch on validation images; without, it takes all of its epochs,
             as where it is to converge.
+        patience: the share of its epochs that may go by without a better one before it ends; five epochs at least.
         weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
             the statistics are re-estimated on training images before every evaluation.
@@ -134,6 +135,7 @@ class Stage:
     weight_decay: float = 0.0
     epochs: int | None = None
     early_stopping: bool = True
+    patience: float = 0.5
     weights: Literal["pretrained", "random"] = "pretrained"
     batch_norm: Literal["frozen", "trained"] = "frozen"
     warmup: float = 0.1

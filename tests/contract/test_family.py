@@ -100,12 +100,12 @@ FIRST_AND_LAST: dict[str, tuple[dict[str, Any], Stage | None, dict[str, Any]]] =
     "lp_ft": (
         {**BODY, "head_weight_decay": 0.7},
         head_stage(weight_decay=0.7, epochs=100, early_stopping=False),
-        BODY,
+        {**BODY, "patience": 1.0},
     ),
     "wise_ft": (
         {**BODY, "head_weight_decay": 0.7, "mix": 0.5},
         head_stage(weight_decay=0.7, epochs=100, early_stopping=False),
-        {**BODY, "mix": 0.5},
+        {**BODY, "patience": 1.0, "mix": 0.5},
     ),
 }
 """By name: values of its hyperparameters, the stage before all others, and fields of the one that fine-tunes."""
@@ -279,6 +279,18 @@ def test_the_probe_goes_on_where_validation_would_stop(task: CellTask) -> None:
     assert misled.fit_stages([probe]).epochs == [100]
     (stopped,) = misled.fit_stages([replace(probe, early_stopping=True)]).epochs
     assert 0 < stopped < 50
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("lp_ft", 12), ("full_finetune", 6)])
+def test_fine_tuning_that_is_worse_than_its_start_goes_on_after_a_probe(
+    task: CellTask, name: str, epochs: int
+) -> None:
+    wrong = replace(task.train, known=(task.train.labels + 1) % 10)
+    misled = replace(task, val=wrong, epochs=12, _finished={})
+    stages = [replace(stage, cut=0.25) if stage.cut == "input" else stage for stage in stages_of(name)]
+    fitted = misled.fit_stages(stages)
+    assert fitted.epochs[-1] == 0  # it keeps the best, which is the start
+    assert max(point["epoch"] for point in fitted.curve if point["stage"] == "finetune") == epochs
 
 
 def test_what_the_probe_has_learnt_is_still_there_after_fine_tuning(task: CellTask) -> None:
