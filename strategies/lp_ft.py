@@ -10,7 +10,8 @@ from strategies.hyperrule import body_space, body_stage
 
 PROBE_EPOCHS = 100
 """To convergence: on clothing, with decay 0.2 and 341 or 3,409 labels, the loss is then within 6% of that after a
-thousand, where five epochs leave it 30% to 180% above; it takes as long as fine-tuning for one or two epochs, or less."""
+thousand, where five epochs leave it 30% to 180% above. That takes as long as one or two epochs of fine-tuning, or
+less."""
 PROBE_LIMITS = Limits(head_weight_decay=Limit(0, 30))
 
 
