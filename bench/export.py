@@ -55,7 +55,10 @@ RESIZINGS = {
     "stretch": "stretched to a square",
     "pad": "resized to fit and padded to a square",
 }
-SIMPLE_FIELDS = ("name", "cut", "learning_rate", "weight_decay", "epochs", "weights", "batch_norm", "warmup")
+SIMPLE_FIELDS = (
+    "name", "cut", "learning_rate", "weight_decay", "epochs", "early_stopping", "patience", "weights", "batch_norm",
+    "warmup",
+)  # fmt: skip
 """Fields of a stage that every train.py has; the others have a macro each in ``train_fields.py.j2``."""
 BODY_FIELDS = ("rate_decay", "decay_to")
 """Fields that change nothing where the head alone trains."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +14,33 @@ if TYPE_CHECKING:
 
 
 def list_strategies() -> None:
-    """A block a strategy: name and summary, when to use it, what it costs, where it comes from."""
+    """A block a strategy: name and summary, when to use it, what it costs and searches, where it comes from."""
     from strategies import STRATEGIES, get_strategy
     from strategies.base import Strategy
 
     for name in STRATEGIES:
-        print(_strategy(name, type(get_strategy(name))))
+        print(_strategy(name, get_strategy(name)))
     _list_plugins(
-        "strategies", Strategy, lambda plugin, kind: _strategy(plugin.name, kind, plugin.package), STRATEGIES
+        "strategies",
+        Strategy,
+        lambda plugin, kind: _strategy(plugin.name, kind(), plugin.package),
+        STRATEGIES,
     )
     print("\nCosts are beside feature_extraction. Any other class: --strategy package.module:Class.")
+    print("What is searched can be given: --strategy partial_finetune:unfreeze=0.25.")
 
 
-def _strategy(name: str, kind: type[Strategy], package: str = "") -> str:
-    lines = [f"When: {kind.when}" if kind.when else "", f"Cost: {kind.cost}" if kind.cost else ""]
-    lines += [kind.reference, f"From {package}" if package else ""]
-    return "\n".join([f"{name:20} {kind.summary}", *(f"{'':20} {line}" for line in lines if line)])
+def _strategy(name: str, strategy: Strategy, package: str = "") -> str:
+    from strategies.fixed import hyperparameters
+
+    lines = {"When": strategy.when, "Cost": strategy.cost}
+    with contextlib.suppress(
+        Exception
+    ):  # a space of others that uses more of keras-tuner than names and ranges
+        lines["Searches"] = hyperparameters(strategy)
+    told = [f"{title}: {line}" for title, line in lines.items() if line]
+    told += [line for line in (strategy.reference, f"From {package}" if package else "") if line]
+    return "\n".join([f"{name:20} {strategy.summary}", *(f"{'':20} {line}" for line in told)])
 
 
 def list_backbones() -> None:

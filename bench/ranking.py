@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.backbones import BACKBONES, BackboneSpec, check_size, parse_backbone, short_backbone
+from bench.backbones.plugin import MODULE, backbone_origin
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.files import cache_dir, digest, write_atomic
 from bench.plan import AUTO, Plan, load_plan
+from bench.plugins import plugins
 from bench.records import PROTOCOL_VERSION
 from bench.store import Store
 from bench.transferability import VERSION
@@ -264,8 +266,21 @@ def resolve(
         rankings = rank_plan(_ranked_by(plan), runs, say)
         chosen = choose(rankings, plan.auto, plan.named)
         content = {"asked": asked, "chosen": chosen, "rankings": [ranking.to_json() for ranking in rankings]}
-    say(f"{AUTO}:{plan.auto} takes {', '.join(map(short_backbone, content['chosen']))}")
+    said = f"{AUTO}:{plan.auto} takes {', '.join(map(short_backbone, content['chosen']))}"
+    ranked = _everywhere(content.get("rankings", []))
+    if 0 < len(ranked) < plan.auto:
+        said += (
+            f"; only {len(ranked)} of {plan.auto} could be ranked: {', '.join(map(short_backbone, ranked))}"
+        )
+    say(said)
     return plan.model_copy(update={"backbones": content["chosen"]}), content
+
+
+def _everywhere(rankings: Sequence[dict[str, Any]]) -> list[str]:
+    """The backbones that are in all of these rankings, as ``Ranking.to_json`` gives them."""
+    each = [[entry["backbone"] for entry in ranking["backbones"]] for ranking in rankings]
+    first = each[0] if each else []
+    return [backbone for backbone in first if all(backbone in others for others in each)]
 
 
 def _ranked_by(plan: Plan) -> Plan:
@@ -286,8 +301,10 @@ def _ranked_by(plan: Plan) -> Plan:
 def _find_others(
     plan: Plan, weights: dict[BackboneSpec, Weights], runs: Executor, say: Say
 ) -> dict[str, str]:
-    """Adds to ``weights`` all backbones whose ImageNet weights are there or can be had; says why not the rest."""
+    """Adds to ``weights`` all backbones whose ImageNet weights are there or can be had, and those of other packages
+    that bring weights; says why not the rest."""
     reasons: dict[BackboneSpec, str] = {}
+    broken: dict[str, str] = {}
 
     def add(spec: BackboneSpec, download: bool) -> None:
         try:
@@ -301,6 +318,14 @@ def _find_others(
     ours = [spec for spec in everything if spec.info.module == "efficientnet_lite"]
     for spec in [*ours, *present()]:
         if spec not in weights:
+            add(spec, download=False)
+    for plugin in plugins("backbones", BACKBONES):
+        try:
+            spec = parse_backbone(plugin.name)
+        except RequestError as error:
+            broken[plugin.name] = str(error)
+            continue
+        if spec.info.module == MODULE and spec.weights == "pretrained" and spec not in weights:
             add(spec, download=False)
     missing = []
     for spec in everything:
@@ -327,7 +352,7 @@ def _find_others(
             continue
         add(spec, download=True)
         connected = spec in weights or _online()
-    return {spec.text: reason for spec, reason in reasons.items()}
+    return {spec.text: reason for spec, reason in reasons.items()} | broken
 
 
 def _online() -> bool:
@@ -423,6 +448,7 @@ def _kept(job: dict[str, Any], plan: Plan, runs: Executor, classified: bool) -> 
         # One file is one source, wherever it lies.
         "weights": job["weights"] if job["weights"] in ("imagenet", "none") else "",
         "classified": classified,
+        **({"plugin": code} if (code := backbone_origin(job["backbone"].partition(":")[0])) else {}),
         "threads": plan.threads,
         "backend": runs.backend,
         "versions": [VERSION, PROTOCOL_VERSION, *versions, *decoding_versions()],

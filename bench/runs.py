@@ -153,7 +153,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     for dataset in datasets:
         for spec in specs:
             for name, strategy in strategies.items():
-                searched = declared(strategy, bool(few_shot)).searched - set(strategy.fixed)
+                searched = declared(strategy, bool(few_shot)).searched.keys() - strategy.fixed.keys()
                 once = bool(few_shot) and not strategy.trains and not (searched and domains)
                 uses_source = strategy.needs_source or strategy.uses_source
                 uses_source |= bool(few_shot) and strategy.uses_backbone

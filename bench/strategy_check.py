@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import backend, machine
+from bench.errors import RequestError
 from bench.plugins import Unusable
-from strategies import load_strategy
+from strategies import divided, load_strategy
 
 if TYPE_CHECKING:
     from strategies.base import Strategy
@@ -66,13 +67,18 @@ def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> 
         seconds: after which it counts as hanging.
 
     Raises:
-        RequestError: there is none of this name, or the Keras backend cannot be used.
+        RequestError: there is none of this name, hyperparameters are given with it, or the Keras backend cannot be
+            used.
     """
     backend.chosen()
     name = strategy if isinstance(strategy, str) else f"{strategy.__module__}:{strategy.__qualname__}"
     if "<locals>" in name:
         lost = "It is defined inside of a function, where workers, which get its name only, cannot find it."
         return StrategyCheck(name, (f"{lost} Put it into a module.",))
+    name, given = divided(name)
+    if given:
+        expected = "a strategy without values that are given: all that it searches is checked"
+        raise RequestError("strategy", f"{name}:{given}", expected, f"Leave out {':' + given!r}.")
     with contextlib.suppress(Unusable):  # the child finds out the same, and what else there is
         load_strategy(name)
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:

@@ -31,7 +31,13 @@ def ranking_sections(content: dict[str, Any]) -> list[Section]:
             _section(ranking, content, len(content["rankings"]) > 1)
             for ranking in content.get("rankings", [])
         ]
-    except (LookupError, TypeError, ValueError, AttributeError):  # written by another version, or by hand
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        StopIteration,
+    ):  # written by another version, or by hand
         return []
 
 
@@ -48,6 +54,14 @@ def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) ->
         f"images decided.",
         f"Why in this order: {words.clean(ranking['why'])}.",
     ]
+    wanted = int(next(text for text in content["asked"]["backbones"] if text.startswith("auto:"))[5:])
+    everywhere = [{entry["backbone"] for entry in other["backbones"]} for other in content["rankings"]]
+    possible = [
+        entry["backbone"] for entry in ranked if all(entry["backbone"] in names for names in everywhere)
+    ]
+    if len(possible) < wanted:
+        found = words.listed([_name(name) for name in possible])
+        conclusions.insert(1, f"Only {len(possible)} of {wanted} could be ranked: {found}.")
     places = {entry["backbone"]: place for place, entry in enumerate(ranked, start=1)}
     others = [entry for entry in ranked if entry["backbone"] not in chosen]
     if others:

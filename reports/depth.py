@@ -66,8 +66,9 @@ class Setting:
     """One backbone on one dataset, with the most labels.
 
     Attributes:
-        by_cut: one row a cut: kind (``share`` of the blocks that train, from the top; one ``block``), cut (0..1),
-            strategy, accuracy, low, high (95%; NaN below three seeds).
+        by_cut: one row a cut: kind (``share`` of the blocks, or one ``block``), cut (0..1: how large the share is,
+            from the top; how deep the block lies, from the input), strategy, accuracy, low, high (95%; NaN below
+            three seeds).
         similarity: one row a (strategy, block): depth, cka and half_width (95%, over seeds).
         deeper: what training most of the network brings over training least; None if only one was run.
         change: mean of 1 - CKA over the blocks where most was free to train; NaN if not measured.
@@ -180,15 +181,14 @@ def depth_section(found: Sequence[Setting]) -> Section:
     if not any(len(s.by_cut[~s.by_cut["strategy"].isin(_ENDS)]) for s in found):
         conclusions.append(
             "For the depths in between, give them: --strategy partial_finetune:unfreeze=0.25 --strategy "
-            "partial_finetune:unfreeze=0.5, or surgical:depth=0.2 for a single block. A searched depth is chosen "
-            "anew for every seed, and so has no accuracy of its own."
+            "partial_finetune:unfreeze=0.5, or, for a single block, surgical:depth=0 (the first) to "
+            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no accuracy "
+            "of its own."
         )
     rows, strategies = [], []
     for s in found:
         for row in s.by_cut.to_dict("records"):
-            share = words.percent(row["cut"], 0)
-            trains = {"share": f"the upper {share} of the blocks", "block": f"one block, {share} deep"}
-            what = {0.0: "the head alone", 1.0: "everything"}.get(row["cut"], trains[row["kind"]])
+            what = _what_trains(row["kind"], row["cut"])
             change = s.similarity.loc[s.similarity["strategy"] == row["strategy"], "cka"]
             rows.append(
                 [
@@ -211,6 +211,15 @@ def depth_section(found: Sequence[Setting]) -> Section:
         "and more steps lead further away as well.",
         strategies,
     )
+
+
+def _what_trains(kind: str, cut: float) -> str:
+    share = words.percent(cut, 0)
+    if kind == "share":
+        ends = {0.0: "the head alone", 1.0: "everything"}
+        return ends.get(cut, f"the upper {share} of the blocks")
+    ends = {0.0: "the first block", 1.0: "the last block"}
+    return ends.get(cut, f"one block, {share} of the way from input to output")
 
 
 def _conclusions(s: Setting, where: str) -> Iterator[str]:
@@ -286,13 +295,16 @@ def depth_plans(found: Sequence[Setting], results: pd.DataFrame) -> Iterator[Pla
 def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
     panels: list[Callable[[Axes], None]] = []
     numbers = []
-    bounds = [s.by_cut[["accuracy", "low", "high"]].to_numpy().ravel() for s in found if len(s.by_cut) > 2]
+    values = [v for s in found for v in s.by_cut[["accuracy", "low", "high"]].to_numpy().ravel()]
     for s in found:
         title = backbone_title(s.backbone, s.weights)
-        if len(s.by_cut) > 2:
-            values = np.concatenate(bounds)
-            panels.append(_accuracy_panel(s.by_cut, everyone, title, *limits(values[np.isfinite(values)])))
-            numbers.append(s.by_cut.assign(measure="accuracy", backbone=s.backbone, weights=s.weights, n=s.n))
+        for kind, fewest in (("share", 3), ("block", 2)):
+            mine = s.by_cut[s.by_cut["kind"] == kind]
+            if len(mine) < fewest:
+                continue
+            bounds = limits([value for value in values if math.isfinite(value)])
+            panels.append(_accuracy_panel(mine, kind, everyone, title, *bounds))
+            numbers.append(mine.assign(measure="accuracy", backbone=s.backbone, weights=s.weights, n=s.n))
         if len(s.similarity):
             panels.append(_similarity_panel(s.similarity, everyone, title))
             numbers.append(s.similarity.assign(measure="cka", backbone=s.backbone, weights=s.weights, n=s.n))
@@ -302,8 +314,9 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
     return Plan(
         "depth",
         "How deep to tune",
-        f"Charts of test accuracy on {dataset} by the share of the network that trains, where several were run, "
-        "and of the similarity (linear CKA) of each block's output before and after tuning, against its depth.",
+        f"Charts of test accuracy on {dataset} by the share of the network that trains, and by the depth of a "
+        "single block that trains, where several were run, and of the similarity (linear CKA) of each block's "
+        "output before and after tuning, against its depth.",
         "Similarity near 1: tuning has left a block's output as it was. Where it falls, the network had to become "
         "another one.",
         panels,
@@ -311,28 +324,29 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
     )
 
 
+DEPTH = "depth of the block, input to output"
+
+
 def _accuracy_panel(
-    by_cut: pd.DataFrame, everyone: Sequence[str], title: str, low: float, high: float
+    by_cut: pd.DataFrame, kind: str, everyone: Sequence[str], title: str, low: float, high: float
 ) -> Callable[[Axes], None]:
+    base, x_axis, name = {
+        "share": (BY_SHARE, "share of the blocks that train", "all above the cut"),
+        "block": (BY_BLOCK, DEPTH, "one block alone"),
+    }[kind]
+
     def draw(axes: Axes) -> None:
-        set_up(axes, title, "share of the blocks that train", "test accuracy", low, high)
+        set_up(axes, title, x_axis, "test accuracy", low, high)
         axes.set_xlim(-0.06, 1.06)
         ticks(axes, [0, 0.25, 0.5, 0.75, 1], lambda value: words.percent(value, 0))
-        ends = []
-        for kind, base in (("share", BY_SHARE), ("block", BY_BLOCK)):
-            mine = by_cut[by_cut["kind"] == kind]
-            if mine.empty:
-                continue
-            colour, marker = style_of(base, everyone)
-            x, y = mine["cut"].to_numpy(), mine["accuracy"].to_numpy()
-            bars = axes.vlines(x, mine["low"].fillna(mine["accuracy"]), mine["high"].fillna(mine["accuracy"]),
-                               color=colour, alpha=0.5, linewidth=1.4)  # fmt: skip
-            line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
-                             linewidth=1.4 if kind == "share" else 0)  # fmt: skip
-            mark(base, bars, *line)
-            ends.append((base, x[-1], y[-1]))
-        names = {BY_SHARE: "all above the cut", BY_BLOCK: "one block"}
-        label_ends(axes, ends, everyone, [names[strategy] for strategy, _, _ in ends])
+        colour, marker = style_of(base, everyone)
+        x, y = by_cut["cut"].to_numpy(), by_cut["accuracy"].to_numpy()
+        bars = axes.vlines(x, by_cut["low"].fillna(by_cut["accuracy"]), by_cut["high"].fillna(by_cut["accuracy"]),
+                           color=colour, alpha=0.5, linewidth=1.4)  # fmt: skip
+        line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
+                         linewidth=1.4 if kind == "share" else 0)  # fmt: skip
+        mark(base, bars, *line)
+        label_ends(axes, [(base, x[-1], y[-1])], everyone, [name])
 
     return draw
 
@@ -342,7 +356,7 @@ def _similarity_panel(
 ) -> Callable[[Axes], None]:
     def draw(axes: Axes) -> None:
         low = min(0.0, float(similarity["cka"].min()) - 0.05)
-        set_up(axes, title, "depth of the block, input to output", "similarity to before tuning", low, 1.04)
+        set_up(axes, title, DEPTH, "similarity to before tuning", low, 1.04)
         axes.set_xlim(0, 1.02)
         ticks(axes, [0, 0.25, 0.5, 0.75, 1], lambda value: words.percent(value, 0))
         ends = []

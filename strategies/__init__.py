@@ -57,7 +57,7 @@ def get_strategy(text: str) -> Strategy:
     """
     from strategies.fixed import parse_fixed
 
-    name, options = _divided(text)
+    name, options = divided(text)
     strategy, _ = _made(name)
     strategy.fixed = parse_fixed(text, strategy, options)
     strategy.text = ":".join([name, *([spelled(strategy.fixed)] if strategy.fixed else [])])
@@ -69,7 +69,7 @@ def spelled(fixed: dict[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted(fixed.items()))
 
 
-def _divided(text: str) -> tuple[str, str]:
+def divided(text: str) -> tuple[str, str]:
     """A strategy's name, and the hyperparameters that are given with it."""
     name, _, rest = text.partition(":")
     if name in STRATEGIES or "=" in rest.partition(":")[0]:
@@ -84,7 +84,7 @@ def strategy_origin(text: str) -> str:
     Raises:
         RequestError: see ``get_strategy``.
     """
-    name, _ = _divided(text)
+    name, _ = divided(text)
     if name in STRATEGIES or name.startswith("strategies."):
         return ""
     from bench.plugins import origin

@@ -1,4 +1,8 @@
-"""A linear head on the features of all layers, of which the most useful are kept."""
+"""A linear head on the features of all layers, of which the most useful are kept.
+
+A simplification of Head2Toe: features are pooled over the whole image, and one counts by the length of its weights
+in a logistic regression with an L2 penalty, not with a group lasso, which would take a solver of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from strategies.base import Limit, Limits
 from strategies.on_features import Classify, OnFeatures, linear, logistic_regression
 
 
@@ -14,8 +19,9 @@ class AllLayerProbe(OnFeatures):
     summary = "A linear head on the best features of all layers, for tasks far from the source."
     when = "Images or labels unlike those of the source, and too few of them to fine-tune."
     cost = "As cheap for a small network, a few times as much for a deep one: all its layers are stored."
-    reference = "Evci et al. 2022, Head2Toe, arXiv:2201.03529"
+    reference = "After Evci et al. 2022, Head2Toe, arXiv:2201.03529 (simplified: no group lasso)"
     layers = "all"
+    limits = Limits(kept=Limit(1e-6, 1), penalty=Limit(1e-9, 1e9))
 
     def space(self, hp: Any) -> None:
         hp.Choice("kept", [0.05, 0.2, 0.5, 1.0], default=0.2)

@@ -25,10 +25,11 @@ how). ``python -m bench check-strategy NAME`` says what is wrong with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -66,6 +67,19 @@ class Info:
         return len(self.class_names)
 
 
+class Limit(NamedTuple):
+    """Between which values a number may be given; it is then not searched, and may lie far outside of what is."""
+
+    least: float
+    most: float = math.inf
+    otherwise: str = ""
+    """What to take instead of a value beyond them, a sentence."""
+
+
+class Limits(dict[str, Limit]):
+    """By name of a hyperparameter: ``Limits(rank=Limit(1))``."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of training: from which cut of the backbone upward, and how.
@@ -80,8 +94,12 @@ class Stage:
         learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
             warm-up, then a cosine down to 0 over the stage's epochs.
-        weight_decay: decoupled (AdamW, arXiv:1711.05101), of kernels only.
+        weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. Of
+            kernels only, unless ``decay_to`` says otherwise.
         epochs: the stage's own cap; None: the cap of the plan (for the last stage).
+        early_stopping: whether it ends at its best epoch on validation images; without, it takes all of its epochs,
+            as where it is to converge.
+        patience: the share of its epochs that may go by without a better one before it ends; five epochs at least.
         weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
             the statistics are re-estimated on training images before every evaluation.
@@ -89,8 +107,10 @@ class Stage:
         blocks: only so many blocks right above the cut train, and the head; 0: all.
         only: which variables of the backbone train: ``all``, ``norm`` (scales and offsets of normalisation
             layers) or ``bias`` (biases and these offsets); with ``batch_norm`` frozen, moving statistics stay.
-        rate_decay: the learning rate of a block is so many times that of the block above it.
-        decay_to: what weight decay pulls a backbone's kernels to: ``zero``, or where the stage ``start``s.
+        rate_decay: the learning rate of a block, and with it its weight decay, is so many times that of the block
+            above it.
+        decay_to: what weight decay pulls the backbone to: kernels to ``zero``, or all that trains of it to where
+            the stage ``start``s.
         mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
         rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
             0: none.
@@ -114,6 +134,8 @@ class Stage:
     learning_rate: float
     weight_decay: float = 0.0
     epochs: int | None = None
+    early_stopping: bool = True
+    patience: float = 0.5
     weights: Literal["pretrained", "random"] = "pretrained"
     batch_norm: Literal["frozen", "trained"] = "frozen"
     warmup: float = 0.1
@@ -343,6 +365,9 @@ class Strategy:
     """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
     counterpart: ClassVar[str] = ""
     """The strategy that it is without what it adds, by name: the report says what that has brought."""
+    limits: ClassVar[Mapping[str, Limit]] = Limits()
+    """Of hyperparameters that are given, ``NAME:rank=4``, by name. Stages have limits of their own, and so have
+    ``learning_rate`` and ``weight_decay`` everywhere."""
     needs_labels: ClassVar[bool] = True
     """False: it may be run without any label of the target, at fraction 0."""
     text: str = ""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from strategies.base import Embedding, Info, Stage, Strategy, Task
+from strategies.base import Embedding, Info, Limit, Limits, Stage, Strategy, Task
 from strategies.on_features import frozen_features, linear, logistic_regression
 
 
@@ -15,6 +15,7 @@ def head_stage(
     weight_decay: float = 1e-2,
     epochs: int | None = None,
     data: Literal["target", "source", "both"] = "target",
+    early_stopping: bool = True,
 ) -> Stage:
     """The stage that trains a new head alone; also the warm start of every fine-tuning."""
     return Stage(
@@ -23,6 +24,7 @@ def head_stage(
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         epochs=epochs,
+        early_stopping=early_stopping,
         data=data,
     )
 
@@ -36,6 +38,7 @@ class FeatureExtraction(Strategy):
 
     few_shot = True
     trains = False
+    limits = Limits(penalty=Limit(1e-9, 1e9))
 
     def space(self, hp: Any) -> None:
         hp.Float("learning_rate", 1e-2, 1e-1, sampling="log", default=3e-2)

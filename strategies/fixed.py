@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import RequestError, did_you_mean
-from strategies.base import Info, Strategy
+from strategies.base import Info, Limit, Strategy
 from strategies.refuse import stage_problems
+
+LIMITS = {"learning_rate": Limit(1e-6, 1), "weight_decay": Limit(0, 50)}
+"""Of hyperparameters that mean the same in every strategy, unless it says otherwise."""
 
 
 class Declared:
@@ -16,28 +20,29 @@ class Declared:
     Attributes:
         values: by name, its default.
         choices: by name, the only values there are, where these are no numbers.
-        searched: names of those that are not fixed by the strategy.
+        searched: by name, what is searched, in words; those that the strategy fixes are not there.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.choices: dict[str, list[Any]] = {}
-        self.searched: set[str] = set()
+        self.searched: dict[str, str] = {}
 
     def Float(self, name: str, min_value: float, max_value: float, **options: Any) -> Any:
-        return self._add(name, float(options.get("default", min_value)))
+        return self._add(name, float(options.get("default", min_value)), f"{min_value:g}..{max_value:g}")
 
     def Int(self, name: str, min_value: int, max_value: int, **options: Any) -> Any:
-        return self._add(name, int(options.get("default", min_value)))
+        return self._add(name, int(options.get("default", min_value)), f"{min_value}..{max_value}")
 
     def Choice(self, name: str, values: Sequence[Any], **options: Any) -> Any:
         if isinstance(values[0], (str, bool)):
             self.choices[name] = list(values)
-        return self._add(name, options.get("default", values[0]))
+        words = "|".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+        return self._add(name, options.get("default", values[0]), words)
 
     def Boolean(self, name: str, default: bool = False, **options: Any) -> Any:
         self.choices[name] = [True, False]
-        return self._add(name, default)
+        return self._add(name, default, "True|False")
 
     def Fixed(self, name: str, value: Any, **options: Any) -> Any:
         return self.values.setdefault(name, value)
@@ -45,9 +50,9 @@ class Declared:
     def get(self, name: str) -> Any:
         return self.values[name]
 
-    def _add(self, name: str, default: Any) -> Any:
+    def _add(self, name: str, default: Any, words: str) -> Any:
         if name not in self.values:
-            self.searched.add(name)
+            self.searched[name] = words
         return self.values.setdefault(name, default)
 
 
@@ -58,13 +63,22 @@ def declared(strategy: Strategy, few_shot: bool = False) -> Declared:
     return found
 
 
+def hyperparameters(strategy: Strategy) -> str:
+    """What may be given, in one line: each name with what is searched, or with the value that it has otherwise."""
+    found = declared(strategy)
+    told = {**{name: f"={value}" for name, value in found.values.items()},
+            **{name: f" {words}" for name, words in found.searched.items()}}  # fmt: skip
+    return ", ".join(f"{name}{words}" for name, words in told.items())
+
+
 def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
     """Reads ``name=value,...``.
 
-    A number may lie outside of what is searched: looking there is what one would give it for.
+    A number may lie outside of what is searched: looking there is what one would give it for. It has to lie within
+    the strategy's ``limits``, and stages that follow from it have to be such as can be trained.
 
     Raises:
-        RequestError: there is no such hyperparameter, or the value is not of its kind.
+        RequestError: there is no such hyperparameter, or it cannot have this value.
     """
     fixed: dict[str, Any] = {}
     if not options:
@@ -84,6 +98,7 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
                 expected = f"name=value,... with names among {', '.join(declared.values)}, each once"
             raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
         fixed[name] = declared.values[name] = _value(text, name, value, declared)
+        _check(text, name, fixed[name], {**LIMITS, **strategy.limits}.get(name), declared)
     if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, _EXAMPLE))):
         raise RequestError("strategy", text, "values that it can use", wrong[0])
     return fixed
@@ -110,6 +125,16 @@ def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     if number is None or not abs(number) < float("inf"):
         raise RequestError("strategy", text, f"{name} as {'a whole number' if kind is int else 'a number'}")
     return number
+
+
+def _check(text: str, name: str, value: Any, limit: Limit | None, declared: Declared) -> None:
+    if limit is None or isinstance(value, str) or limit.least <= value <= limit.most:
+        return
+    bounded = limit.most < math.inf
+    wanted = f"from {limit.least:g} to {limit.most:g}" if bounded else f"of at least {limit.least:g}"
+    found = declared.searched.get(name)
+    remedy = limit.otherwise or (f"Left out, it is searched: {found}." if found else "")
+    raise RequestError("strategy", text, f"{name} {wanted}", remedy)
 
 
 def _is_number(text: str) -> bool:

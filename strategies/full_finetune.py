@@ -6,7 +6,7 @@ from typing import Any
 
 from strategies.base import Info, Stage, Strategy
 from strategies.feature_extraction import head_stage
-from strategies.partial_finetune import HEAD_EPOCHS
+from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
 
 
 class FullFinetune(Strategy):
@@ -19,16 +19,7 @@ class FullFinetune(Strategy):
     reference = "Girshick et al. 2014, R-CNN, arXiv:1311.2524; Kumar et al. 2022, LP-FT, arXiv:2202.10054"
 
     def space(self, hp: Any) -> None:
-        hp.Float("learning_rate", 1e-3, 1e-2, sampling="log", default=3e-3)
-        hp.Float("weight_decay", 1e-3, 1.0, sampling="log", default=1e-2)
+        body_space(hp)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [
-            head_stage(epochs=HEAD_EPOCHS),
-            Stage(
-                "finetune",
-                cut="input",
-                learning_rate=hp.get("learning_rate"),
-                weight_decay=hp.get("weight_decay"),
-            ),
-        ]
+        return [head_stage(epochs=HEAD_EPOCHS), body_stage(hp)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from strategies.base import Limit, Limits
 from strategies.on_features import Classify, OnFeatures, normalised, softmax
 
 TEMPERATURE = 0.07
@@ -17,6 +18,7 @@ class NearestNeighbours(OnFeatures):
     when = "To see within seconds what features are worth, or if classes come and go without training."
     cost = "Less: the same features, no training."
     reference = "Wu et al. 2018, Instance discrimination, arXiv:1805.01978 (weighted k nearest neighbours)"
+    limits = Limits(neighbours=Limit(1))
 
     def space(self, hp: Any) -> None:
         hp.Choice("neighbours", [1, 3, 5, 10, 20, 50], default=10)

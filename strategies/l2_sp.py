@@ -1,4 +1,7 @@
-"""Weight decay towards the pretrained weights instead of zero."""
+"""Weight decay towards the pretrained weights instead of zero: of all that trains, biases too.
+
+Normalisation layers stay frozen here as in all fine-tuning, and so are where they began.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ class PullToStart(Strategy):
     when = "Few labels for full fine-tuning, and images like those of the source."
     cost = "Like full fine-tuning."
     reference = "Li, Grandvalet & Davoine 2018, Explicit inductive bias (L2-SP), arXiv:1802.01483"
+    version = 2
 
     def space(self, hp: Any) -> None:
         body_space(hp)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from strategies.base import Limit, Limits
 from strategies.on_features import Classify, OnFeatures, linear, logistic_regression
 
 
@@ -15,6 +16,7 @@ class Logistic(OnFeatures):
     when = "In place of feature extraction wherever its exact head is no worse."
     cost = "As cheap: the same features, a head that is solved instead of trained."
     reference = "Kornblith et al. 2019, Do better ImageNet models transfer better?, arXiv:1805.08974"
+    limits = Limits(penalty=Limit(1e-9, 1e9))
 
     def space(self, hp: Any) -> None:
         hp.Float("penalty", 1e-4, 1.0, sampling="log", default=1e-2)

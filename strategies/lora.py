@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from strategies.base import Info, Stage, Strategy
+from strategies.base import Info, Limit, Limits, Stage, Strategy
 from strategies.feature_extraction import head_stage
 from strategies.hyperrule import HEAD_EPOCHS
 
@@ -16,6 +16,7 @@ class LowRank(Strategy):
     cost = "In time like full fine-tuning or more; what is stored is small."
     reference = "Hu et al. 2021, LoRA, arXiv:2106.09685"
     version = 2
+    limits = Limits(rank=Limit(1))
 
     def skip(self, info: Info) -> str | None:
         none = "the backbone has no dense layers or 1 x 1 convolutions for low-rank updates"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from strategies.base import Embedding, Examples, Fitted, Info, Stage, Strategy, Task
+from strategies.base import Embedding, Examples, Fitted, Info, Limit, Limits, Stage, Strategy, Task
 from strategies.on_features import softmax
 
 
@@ -20,6 +20,7 @@ class MetricLearning(Strategy):
     """
 
     version = 2
+    limits = Limits(turns=Limit(1, 4))
     needs_weights = False
     uses_source = True
     few_shot = True

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from strategies.base import Limit, Limits
 from strategies.on_features import Classify, OnFeatures, normalised, softmax
 
 
@@ -15,6 +16,7 @@ class NearestMean(OnFeatures):
     when = "A few labels a class."
     cost = "Less: the same features, no training."
     reference = "Mensink et al. 2013, Distance-based image classification, doi:10.1109/TPAMI.2013.83"
+    limits = Limits(sharpness=Limit(1e-3, 1e3))
 
     def space(self, hp: Any) -> None:
         hp.Choice("sharpness", [3.0, 10.0, 30.0], default=10.0)

@@ -78,6 +78,8 @@ def _problems(stage: Stage) -> list[str]:
             stage.epochs is None or _is_count(stage.epochs, 1),
             "a whole number of at least 1, or None",
         ),
+        "early_stopping": (isinstance(stage.early_stopping, bool), "True or False"),
+        "patience": (_is_number(stage.patience) and 0 < stage.patience <= 1, "a share above 0, at most 1"),
         "warmup": (_is_number(stage.warmup) and 0 <= stage.warmup < 1, "a share, at least 0 and below 1"),
         "blocks": (_is_count(stage.blocks, 0), "a whole number of at least 0"),
         "rank": (_is_count(stage.rank, 0), "a whole number of at least 0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from strategies.base import Limit, Limits
 from strategies.metric import MetricLearning
 
 
@@ -13,6 +14,7 @@ class Siamese(MetricLearning):
     when = "The same or not the same is the question, or new classes come with a few labels each."
     cost = "Training on the other classes once; a new class then costs nothing."
     reference = "Bromley et al. 1993; Hadsell et al. 2006 (contrastive); Schroff et al. 2015 (triplet)"
+    limits = Limits(MetricLearning.limits, sharpness=Limit(1e-3, 1e3))
 
     def space(self, hp: Any) -> None:
         super().space(hp)

@@ -33,8 +33,8 @@ STEPS_AN_EPOCH = 8
 HEAD_STEPS_AN_EPOCH = 16
 HEAD_BATCH = 128
 MINIMUM_PATIENCE = 5
-"""Epochs without a better validation loss before a stage ends; half of its epochs if that is more: under a
-falling learning rate the best often comes late."""
+"""Epochs without a better validation loss before a stage ends; its own ``patience``, half of its epochs, if that is
+more: under a falling learning rate the best often comes late."""
 LEAST_OF_TWO = 4
 """Labelled examples of a batch that holds two domains, at least: what aligns them needs two of each."""
 SIMILARITY_IMAGES = 256
@@ -344,9 +344,9 @@ class CellTask:
         steps_an_epoch = math.ceil(count / batch_size)
         horizon = epochs * steps_an_epoch
         budget = horizon if self.refit_epochs is None else self.refit_epochs[index] * steps_an_epoch
-        patience = max(MINIMUM_PATIENCE, math.ceil(epochs / 2))
+        patience = max(MINIMUM_PATIENCE, math.ceil(stage.patience * epochs))
         # Labels of the source know nothing of the target: they would always choose least alignment.
-        to_the_end = self._validates_source and stage.align != "none"
+        to_the_end = not stage.early_stopping or (self._validates_source and stage.align != "none")
         rng = generator(self.seed, "training", index, self.refit_epochs is None)
         order = _Orders([len(part) for part in parts], counts, rng)
         clock = time.perf_counter()

@@ -155,21 +155,28 @@ class AdamW(keras.optimizers.AdamW):
     wrecks another: ImageNet weights of MobileNet's depthwise kernels are ten times those of EfficientNet's.
     Here a kernel's rate is the learning rate times the root mean square of its initial values (as in
     Adafactor, Shazeer & Stern 2018, arXiv:1804.04235, section 8, but of the initial values): one learning
-    rate means one relative change, in any network and layer. Weight decay is decoupled from the scales.
+    rate means one relative change, in any network and layer. Weight decay is decoupled from the scales. It pulls
+    what has an anchor to that, and kernels alone to zero, whatever vectors are called: ConvNeXt's have no name.
     """
 
     def __init__(self) -> None:
         super().__init__(learning_rate=1e-3, weight_decay=0.0, global_clipnorm=CLIP_NORM, name="adamw")
-        self.decay = self.add_variable(shape=(), name="decay", initializer="zeros")
         self.scales: list[keras.Variable] = []
+        """By index of a variable, what its learning rate is multiplied by."""
+        self.decays: list[keras.Variable] = []
+        """Likewise, its weight decay: one for each, as that falls with the rates from block to block."""
         self.anchors: dict[int, keras.Variable] = {}
-        """By index of a variable: what weight decay pulls it to; zero if it is not here."""
+        """By index of a variable: what weight decay pulls it to."""
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         super().build(variables)
-        self.scales = [
-            self.add_variable(shape=(), name=f"scale_{i}", initializer="ones") for i in range(len(variables))
-        ]
+        self.scales, self.decays = (
+            [
+                self.add_variable(shape=(), name=f"{name}_{i}", initializer=start)
+                for i in range(len(variables))
+            ]
+            for name, start in (("scale", "ones"), ("decay", "zeros"))
+        )
 
     def anchor(self, indices: Sequence[int]) -> None:
         """Lets weight decay pull these variables to ``anchors``, which are to be set."""
@@ -227,11 +234,10 @@ class AdamW(keras.optimizers.AdamW):
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
-            if (
-                len(variable.shape) > 1
-            ):  # kernels, whatever vectors are called: ConvNeXt's scales have no name
-                factor = keras.ops.cast(self.learning_rate * self.decay, variable.dtype)
-                anchor = self.anchors.get(self._get_variable_index(variable))
+            index = self._get_variable_index(variable)
+            anchor = self.anchors.get(index)
+            if len(variable.shape) > 1 or anchor is not None:
+                factor = keras.ops.cast(self.learning_rate * self.decays[index], variable.dtype)
                 away = variable if anchor is None else variable - anchor
                 variable.assign(variable - away * factor)
 
@@ -367,11 +373,7 @@ class Program:
         self.model.optimizer.build(self.model.trainable_variables)
         if trained.anchored:
             self.optimizer.anchor(
-                [
-                    i
-                    for i, v in enumerate(self.model.trainable_variables)
-                    if id(v) not in self._head_variables and len(v.shape) > 1
-                ]
+                [i for i, v in enumerate(self.model.trainable_variables) if id(v) not in self._head_variables]
             )
         self._statistics = TrainingForward(above) if self._batch_norms else None
         self._fused = (
@@ -414,15 +416,16 @@ class Program:
                 raise KeyError(place)
         for variable in self.optimizer.variables:
             _zero(variable)
-        self.optimizer.decay.assign(weight_decay)
         if isinstance(scaling := self.model.optimizer, keras.optimizers.LossScaleOptimizer):
             scaling.step_counter.assign(0)
             scaling.dynamic_scale.assign(scaling.initial_scale)
         trained = self.model.trainable_variables
         for i, anchor in self.optimizer.anchors.items():
             anchor.assign(trained[i])
-        for scale, variable in zip(self.optimizer.scales, trained, strict=True):
-            scale.assign(self._scale(variable) * rate_decay ** self._depths.get(id(variable), 0))
+        for variable, scale, decay in zip(trained, self.optimizer.scales, self.optimizer.decays, strict=True):
+            share = rate_decay ** self._depths.get(id(variable), 0)
+            scale.assign(self._scale(variable) * share)
+            decay.assign(weight_decay * share)
         for adapter in self._adapters:
             self.optimizer.scales[self.optimizer._get_variable_index(adapter.up)].assign(adapter.scale())
         for i, layer in enumerate(self.model._flatten_layers()):

@@ -141,13 +141,17 @@ def _skips(strategy: Strategy, found: Findings) -> None:
             reason = strategy.skip(info)
             if reason is not None and (not isinstance(reason, str) or not reason.strip()):
                 found.wrong(f"skip() gave {reason!r}; expected a reason, or None.")
-            if strategy.uses_weights and not info.has_weights and reason is None:
+            if info.has_weights:
+                continue
+            if strategy.uses_weights and strategy.needs_weights and reason is None:
                 found.wrong(
                     "skip() lets it run on a backbone without pretrained weights. Ask super().skip(info) first, or "
-                    "say uses_weights = False if it starts from random ones."
+                    "say uses_weights = False if it starts from random ones, needs_weights = False if it takes "
+                    "either."
                 )
-            if not strategy.uses_weights and not info.has_weights and reason is not None:
-                found.better(f"uses_weights is False, yet it is skipped where there are no weights: {reason}")
+            for trait in ("uses_weights", "needs_weights"):
+                if not getattr(strategy, trait) and reason is not None:
+                    found.better(f"{trait} is False, yet it is skipped where there are no weights: {reason}")
 
 
 # --- its space ------------------------------------------------------------------------------------------------

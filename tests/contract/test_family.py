@@ -11,22 +11,39 @@ import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras")
+keras_tuner = pytest.importorskip("keras_tuner")
 
 from bench.backbones.cuts import block_of, find_cuts  # noqa: E402
 from bench.training.fit import CellTask  # noqa: E402
 from strategies import get_strategy  # noqa: E402
-from strategies.base import Stage  # noqa: E402
+from strategies.base import Info, Stage  # noqa: E402
+from strategies.feature_extraction import head_stage  # noqa: E402
 from strategies.on_features import linear, logistic_regression, normalised  # noqa: E402
 
 HEAD = Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=1)
 FULL = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1)
+
+INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32)
+
+
+def stages_of(name: str, **values: Any) -> list[Stage]:
+    """The schedule of a strategy with its defaults, but for these values."""
+    strategy, hp = get_strategy(name), keras_tuner.HyperParameters()
+    strategy.space(hp)
+    hp.values |= values
+    return strategy.stages(hp, INFO)
+
+
+def quick(stages: list[Stage], **changes: Any) -> list[Stage]:
+    """The same stages with one epoch each, and the last with these changes, which none of the family is about."""
+    short = [replace(stage, epochs=1) for stage in stages]
+    return [*short[:-1], replace(short[-1], **{"learning_rate": 1e-2, **changes})]
 
 
 @pytest.fixture(scope="module")
 def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     """A task of 72 labels without a validation part: the last weights are those that count."""
     from bench.training.cell import Search
-    from strategies.base import Info
 
     cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
     network = engine.network(cell.backbone, cell.weights, 32)
@@ -64,34 +81,102 @@ def kinds(task: CellTask) -> dict[str, str]:
     }
 
 
+# --- their schedules ------------------------------------------------------------------------------------------
+
+WARM = head_stage(epochs=5)
+BODY = {"learning_rate": 2e-3, "weight_decay": 0.3}
+FIRST_AND_LAST: dict[str, tuple[dict[str, Any], Stage | None, dict[str, Any]]] = {
+    "plain_finetune": (BODY, None, BODY),
+    "full_finetune": (BODY, WARM, BODY),
+    "hyperrule": ({}, WARM, {"learning_rate": 3e-3, "weight_decay": 1e-2}),
+    "partial_finetune": ({**BODY, "unfreeze": 0.25}, WARM, {**BODY, "cut": 0.25}),
+    "gradual_unfreeze": (BODY, WARM, BODY),
+    "discriminative_lr": ({**BODY, "rate_decay": 0.6}, WARM, {**BODY, "rate_decay": 0.6}),
+    "l2_sp": (BODY, WARM, {**BODY, "decay_to": "start"}),
+    "surgical": ({**BODY, "depth": 0.25}, WARM, {**BODY, "cut": 0.75, "blocks": 1}),
+    "norm_only": ({"learning_rate": 2e-3}, WARM, {"learning_rate": 2e-3, "only": "norm"}),
+    "bias_only": ({"learning_rate": 2e-3}, WARM, {"learning_rate": 2e-3, "only": "bias"}),
+    "lora": ({"learning_rate": 2e-3, "rank": 4}, WARM, {"learning_rate": 2e-3, "rank": 4}),
+    "lp_ft": (
+        {**BODY, "head_weight_decay": 0.7},
+        head_stage(weight_decay=0.7, epochs=100, early_stopping=False),
+        {**BODY, "patience": 1.0},
+    ),
+    "wise_ft": (
+        {**BODY, "head_weight_decay": 0.7, "mix": 0.5},
+        head_stage(weight_decay=0.7, epochs=100, early_stopping=False),
+        {**BODY, "patience": 1.0, "mix": 0.5},
+    ),
+}
+"""By name: values of its hyperparameters, the stage before all others, and fields of the one that fine-tunes."""
+
+
+@pytest.mark.parametrize("name", FIRST_AND_LAST)
+def test_a_schedule_is_what_sets_it_apart(name: str) -> None:
+    values, first, last = FIRST_AND_LAST[name]
+    strategy, hp = get_strategy(name), keras_tuner.HyperParameters()
+    strategy.space(hp)
+    assert set(values) == {parameter.name for parameter in hp.space}
+    stages = stages_of(name, **values)
+    assert stages[-1] == Stage("finetune", **{"cut": "input", **last})
+    assert stages[:1] == ([stages[-1]] if first is None else [first])
+    assert len(stages) == {"plain_finetune": 1, "gradual_unfreeze": 5}.get(name, 2)
+
+
+def test_gradual_unfreezing_goes_from_the_top_down() -> None:
+    stages = stages_of("gradual_unfreeze")
+    assert [stage.cut for stage in stages] == ["top", 0.25, 0.5, 0.75, "input"]
+    assert [stage.epochs for stage in stages] == [5, 2, 2, 2, None]
+    assert len({(stage.learning_rate, stage.weight_decay) for stage in stages[1:]}) == 1
+
+
+SHARING = (
+    "plain_finetune", "full_finetune", "partial_finetune", "gradual_unfreeze", "discriminative_lr", "l2_sp",
+    "surgical", "lp_ft", "wise_ft", "multi_task", "source_only", "source_then_target", "adabn", "deep_coral", "mmd",
+    "dann", "cycle_gan",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_trial_0_fine_tunes_with_the_values_of_the_rule(name: str) -> None:
+    rule, default = stages_of("hyperrule")[-1], stages_of(name)[-1]
+    assert (default.learning_rate, default.weight_decay) == (rule.learning_rate, rule.weight_decay)
+    assert stages_of("full_finetune") == stages_of("hyperrule")
+
+
+# --- which weights they move ----------------------------------------------------------------------------------
+
+
 def test_norm_only_moves_scales_and_offsets_and_no_statistic(task: CellTask) -> None:
-    found = moved(task, trained(task, HEAD, replace(FULL, only="norm")))
+    found = moved(task, trained(task, *quick(stages_of("norm_only"))))
     kind = kinds(task)
     assert {kind[place] for place in found} == {"gamma", "beta"}
     assert len(found) >= sum(name in ("gamma", "beta") for name in kind.values()) - 2
 
 
 def test_bias_only_moves_offsets(task: CellTask) -> None:
-    found = moved(task, trained(task, HEAD, replace(FULL, only="bias")))
+    found = moved(task, trained(task, *quick(stages_of("bias_only"))))
     assert {kinds(task)[place] for place in found} <= {"beta", "bias"}
     assert found
 
 
-def test_surgical_moves_one_block(task: CellTask) -> None:
-    after = trained(task, HEAD, replace(FULL, cut=0.5, blocks=1))
+@pytest.mark.parametrize("depth", [0.0, 0.25, 0.5, 1.0])
+def test_surgical_moves_one_block_from_the_first_to_the_last(task: CellTask, depth: float) -> None:
+    after = trained(task, *quick(stages_of("surgical", depth=depth)))
     network = task.network
     assert network is not None
     blocks = block_of(find_cuts(network.model))
     layers = network.model.layers
-    where = {blocks[layers[int(place.partition(":")[0])].name] for place in moved(task, after)}
-    cut = network.cut(0.5)
-    assert cut is not None
-    assert where == {[c.name for c in network.cuts].index(cut.name) + 1}
+    (where,) = {blocks[layers[int(place.partition(":")[0])].name] for place in moved(task, after)}
+    last = len(network.cuts) - 1  # blocks count from 1
+    if depth in (0, 1):
+        assert where == (1, last)[int(depth)]
+    assert (where - 1) / (last - 1) == pytest.approx(depth, abs=0.1)
 
 
 def test_rates_that_fall_move_lower_blocks_less(task: CellTask) -> None:
-    even = moved(task, trained(task, HEAD, FULL))
-    falling = moved(task, trained(task, HEAD, replace(FULL, rate_decay=0.5)))
+    even = moved(task, trained(task, *quick(stages_of("full_finetune"))))
+    falling = moved(task, trained(task, *quick(stages_of("discriminative_lr", rate_decay=0.5))))
     kernels = [place for place, name in kinds(task).items() if name == "kernel"]
     shares = [falling.get(place, 0.0) / even[place] for place in kernels]
     assert shares[0] < 0.02
@@ -99,9 +184,22 @@ def test_rates_that_fall_move_lower_blocks_less(task: CellTask) -> None:
     assert np.corrcoef(np.arange(len(shares)), shares)[0, 1] > 0.5
 
 
+def test_weight_decay_falls_with_the_rates(task: CellTask) -> None:
+    start = task.network.pretrained  # type: ignore[union-attr]
+    kernels = [place for place, name in kinds(task).items() if name == "kernel"]
+    kept = {}
+    for name in ("full_finetune", "discriminative_lr"):
+        after = trained(task, *quick(stages_of(name, weight_decay=1.0), epochs=4, learning_rate=1e-2))
+        kept[name] = [float(np.linalg.norm(after[p]) / np.linalg.norm(start[p])) for p in kernels]
+    assert max(kept["full_finetune"]) < 0.93  # all blocks shrink alike
+    assert kept["discriminative_lr"][-1] < 0.93
+    assert 0.98 < kept["discriminative_lr"][0] < 1.02
+    assert np.corrcoef(np.arange(len(kernels)), kept["discriminative_lr"])[0, 1] < -0.8
+
+
 def test_l2_sp_pulls_back_to_where_the_stage_began(task: CellTask) -> None:
-    strong = replace(FULL, weight_decay=30.0, epochs=3)
-    shrunk, held = (trained(task, HEAD, replace(strong, decay_to=to)) for to in ("zero", "start"))
+    strong = {"weight_decay": 30.0, "epochs": 3}
+    shrunk, held = (trained(task, *quick(stages_of(n), **strong)) for n in ("full_finetune", "l2_sp"))
     start = task.network.pretrained  # type: ignore[union-attr]
     kernels = [place for place, name in kinds(task).items() if name == "kernel"]
 
@@ -110,20 +208,101 @@ def test_l2_sp_pulls_back_to_where_the_stage_began(task: CellTask) -> None:
 
     assert np.median(sizes(shrunk)) < 0.6
     assert 0.95 < np.median(sizes(held)) < 1.05
-    free = moved(task, trained(task, HEAD, replace(FULL, epochs=3)))
+    free = moved(task, trained(task, *quick(stages_of("l2_sp"), weight_decay=0.0, epochs=3)))
     leashed = moved(task, held)
     assert np.median([leashed[p] for p in kernels]) < 0.5 * np.median([free[p] for p in kernels])
 
 
+def test_l2_sp_holds_vectors_too(task: CellTask) -> None:
+    vectors = [place for place, name in kinds(task).items() if name in ("gamma", "beta")]
+    start = task.network.pretrained  # type: ignore[union-attr]
+    free, held = (
+        trained(task, *quick(stages_of("l2_sp"), batch_norm="trained", weight_decay=decay, epochs=3))
+        for decay in (0.0, 30.0)
+    )
+    ways = [np.median([np.abs(state[p] - start[p]).mean() for p in vectors]) for state in (free, held)]
+    assert 0 < ways[1] < 0.5 * ways[0]
+
+
 def test_mixed_weights_lie_on_the_line(task: CellTask) -> None:
-    probe = trained(task, HEAD)
-    whole, half = (trained(task, HEAD, replace(FULL, mix=mix)) for mix in (1.0, 0.5))
+    whole, half = (trained(task, *quick(stages_of("wise_ft", mix=mix))) for mix in (1.0, 0.5))
+    probe = trained(task, *quick(stages_of("wise_ft"))[:1])
     start = {**task.network.pretrained, **probe}  # type: ignore[union-attr]
     for place, value in whole.items():
         np.testing.assert_allclose(
             half[place], (start[place] + value) / 2, rtol=1e-5, atol=1e-6, err_msg=place
         )
     assert moved(task, half)
+
+
+# --- the probe that lp_ft and wise_ft begin with --------------------------------------------------------------
+
+
+def probe_loss(task: CellTask, state: dict[str, np.ndarray]) -> float:
+    """The mean cross-entropy of a head on the features of the training images."""
+    x = task.features(task.train)
+    mean, variance = state["head_standardise:0"], state["head_standardise:1"]
+    logits = (x - mean) / np.sqrt(variance + 1e-5) @ state["head_logits:0"] + state["head_logits:1"]
+    logits -= logits.max(axis=1, keepdims=True)
+    right = np.take_along_axis(logits, task.train.labels[:, None], axis=1)[:, 0]
+    return float((np.log(np.exp(logits).sum(axis=1)) - right).mean())
+
+
+@pytest.mark.parametrize("name", ["lp_ft", "wise_ft"])
+def test_the_probe_converges(task: CellTask, name: str) -> None:
+    probe = stages_of(name)[0]
+    short, found, long = (
+        probe_loss(task, trained(task, replace(probe, epochs=epochs)))
+        for epochs in (5, probe.epochs, 10 * (probe.epochs or 0))
+    )
+    assert abs(found - long) < 0.1 * (short - long)
+    assert short > 1.5 * long  # where full fine-tuning goes on
+
+
+def test_the_regulariser_of_the_probe_matters(task: CellTask) -> None:
+    hp = keras_tuner.HyperParameters()
+    get_strategy("lp_ft").space(hp)
+    (decay,) = [parameter for parameter in hp.space if parameter.name == "head_weight_decay"]
+    weak, strong = (
+        trained(task, stages_of("lp_ft", head_weight_decay=value)[0])
+        for value in (decay.min_value, decay.max_value)
+    )
+    sizes = [np.linalg.norm(state["head_logits:0"]) for state in (weak, strong)]
+    assert sizes[0] > 2 * sizes[1]
+    assert probe_loss(task, strong) > 2 * probe_loss(task, weak)
+
+
+def test_the_probe_goes_on_where_validation_would_stop(task: CellTask) -> None:
+    wrong = replace(task.train, known=(task.train.labels + 1) % 10)
+    misled = replace(task, val=wrong, _finished={})
+    probe = stages_of("lp_ft")[0]
+    assert misled.fit_stages([probe]).epochs == [100]
+    (stopped,) = misled.fit_stages([replace(probe, early_stopping=True)]).epochs
+    assert 0 < stopped < 50
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("lp_ft", 12), ("full_finetune", 6)])
+def test_fine_tuning_that_is_worse_than_its_start_goes_on_after_a_probe(
+    task: CellTask, name: str, epochs: int
+) -> None:
+    wrong = replace(task.train, known=(task.train.labels + 1) % 10)
+    misled = replace(task, val=wrong, epochs=12, _finished={})
+    stages = [replace(stage, cut=0.25) if stage.cut == "input" else stage for stage in stages_of(name)]
+    fitted = misled.fit_stages(stages)
+    assert fitted.epochs[-1] == 0  # it keeps the best, which is the start
+    assert max(point["epoch"] for point in fitted.curve if point["stage"] == "finetune") == epochs
+
+
+def test_what_the_probe_has_learnt_is_still_there_after_fine_tuning(task: CellTask) -> None:
+    """The three ways to begin give three heads."""
+    found = [
+        trained(task, *stages_of(name)[:-1], replace(stages_of(name)[-1], epochs=1))["head_logits:0"]
+        for name in ("plain_finetune", "full_finetune", "lp_ft")
+    ]
+    assert all(not np.allclose(a, b, rtol=0.05) for i, a in enumerate(found) for b in found[:i])
+
+
+# --- low rank -------------------------------------------------------------------------------------------------
 
 
 def test_low_rank_updates_begin_at_zero_and_leave_the_network_alone(task: CellTask) -> None:
@@ -163,20 +342,6 @@ def test_half_of_a_low_rank_update_is_half_of_its_product(task: CellTask) -> Non
         assert name.removeprefix("lora_").isdigit()  # whatever Keras calls the layer in this process
         products = [state[f"{name}_down:0"] @ state[f"{name}_up:0"] for state in (whole, half)]
         np.testing.assert_allclose(products[1], products[0] / 2, rtol=1e-4, atol=1e-7)
-
-
-def test_three_ways_to_fine_tune_everything_differ(task: CellTask) -> None:
-    values = {"learning_rate": 3e-3, "weight_decay": 1e-2, "head_weight_decay": 0.3}
-    hp = SimpleNamespace(get=values.__getitem__)
-    task.epochs = 8
-    found = {}
-    for name in ("plain_finetune", "full_finetune", "lp_ft"):
-        stages = get_strategy(name).stages(hp, task.info)
-        short = [replace(stage, epochs=2) if stage is stages[-1] else stage for stage in stages]
-        found[name] = trained(task, *short)["head_logits:0"], len(stages), stages[0].epochs
-    assert [found[name][1:] for name in found] == [(1, None), (2, 5), (2, None)]
-    kernels = [kernel for kernel, _, _ in found.values()]
-    assert all(not np.allclose(a, b, rtol=0.05) for i, a in enumerate(kernels) for b in kernels[:i])
 
 
 # --- on stored features ---------------------------------------------------------------------------------------

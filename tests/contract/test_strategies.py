@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +45,7 @@ def test_it_introduces_itself(name: str) -> None:
         assert line.endswith(".")
     assert strategy.version >= 1
     assert "\n" not in strategy.reference
+    assert len(strategy.reference) <= 120
 
 
 @each
@@ -154,6 +158,32 @@ def test_its_counterpart_has_all_its_hyperparameters_but_those_of_auxiliary_labe
 def test_what_needs_no_labels_needs_a_source() -> None:
     found = [get_strategy(name) for name in STRATEGIES]
     assert all(strategy.needs_source for strategy in found if not strategy.needs_labels)
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that are no docstring, comment or blank."""
+    tree = ast.parse(path.read_text())
+    told = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = path.read_text().splitlines()
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") and number not in told
+        for number, line in enumerate(lines, start=1)
+    )
+
+
+def test_a_strategy_is_a_small_file() -> None:
+    modules = {target.partition(":")[0] for target in STRATEGIES.values()}
+    sizes = {name: lines_of_code(Path(str(importlib.import_module(name).__file__))) for name in modules}
+    assert lines_of_code(Path(__file__)) > 100  # it can tell
+    assert statistics.median(sizes.values()) <= 40
+    assert max(sizes.values()) <= 60, sizes
 
 
 def test_an_unknown_strategy() -> None:

@@ -89,6 +89,11 @@ def test_each_mistake_is_told_in_words(name: str, tmp_path: Path) -> None:
     assert found["problems"][0].endswith(".")
 
 
+def test_what_runs_with_weights_or_without_is_no_mistake(tmp_path: Path) -> None:
+    found = checked("wrong:TakesEither", tmp_path)
+    assert found["problems"] == found["advice"] == []
+
+
 def test_advice_is_no_problem(tmp_path: Path) -> None:
     found = checked("wrong:Unread", tmp_path)
     assert found["problems"] == []
@@ -99,7 +104,7 @@ def test_advice_is_no_problem(tmp_path: Path) -> None:
     "name",
     [
         name
-        if name in ("feature_extraction", "knn", "majority")
+        if name in ("feature_extraction", "knn", "majority", "prototypical")
         else pytest.param(name, marks=pytest.mark.slow)
         for name in STRATEGIES
     ],
@@ -136,6 +141,12 @@ def test_a_class_is_checked_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
     assert "inside of a function" in bench.check_strategy(Local).problems[0]
     monkeypatch.setattr(wrong.Right, "__module__", "__main__")
     assert "put it into a module" in bench.check_strategy(wrong.Right).problems[0]
+
+
+@pytest.mark.parametrize("name", ["surgical:depth=0.2", "strategies.surgical:Surgical:depth=0.2"])
+def test_values_that_are_given(name: str) -> None:
+    with pytest.raises(RequestError, match=r"all that it searches is checked. Leave out ':depth=0.2'"):
+        bench.check_strategy(name)
 
 
 def test_an_unknown_name() -> None:

@@ -964,7 +964,8 @@ def test_the_optimizer_is_adamw_of_keras_with_rates_of_its_own() -> None:
 
     def ours(optimizer: Any) -> None:
         optimizer.learning_rate.assign(1e-2)
-        optimizer.decay.assign(0.1)
+        for decay in optimizer.decays:
+            decay.assign(0.1)
 
     theirs = keras.optimizers.AdamW(1e-2, weight_decay=0.1, global_clipnorm=1.0)
     theirs.exclude_from_weight_decay(var_names=["bias"])
@@ -973,7 +974,8 @@ def test_the_optimizer_is_adamw_of_keras_with_rates_of_its_own() -> None:
 
     def still(optimizer: Any) -> None:
         ours(optimizer)
-        optimizer.decay.assign(0.0)
+        for decay in optimizer.decays:
+            decay.assign(0.0)
         optimizer.scales[2].assign(0.0)  # the second kernel does not move
 
     keras.utils.set_random_seed(3)

@@ -65,6 +65,12 @@ class RunsWithoutWeights(Right):
         return None
 
 
+class TakesEither(Right):
+    """Begins with the backbone's weights, and without any with random ones: no mistake."""
+
+    needs_weights = False
+
+
 class DefaultOutside(Right):
     def space(self, hp: Any) -> None:
         hp.Float("learning_rate", 1e-2, 1e-1, default=0.5)

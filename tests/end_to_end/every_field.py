@@ -21,7 +21,9 @@ class EveryField(Strategy):
             head_stage(epochs=1),
             upper("held", weight_decay=3.0, blocks=2, rate_decay=0.5, decay_to="start"),
             upper("low_rank", rank=2, mix=0.5, weight_decay=0.1, decay_to="start"),
-            upper("normalised", only="norm", batch_norm="trained", mix=0.75),
+            upper(
+                "normalised", only="norm", batch_norm="trained", mix=0.75, weight_decay=3.0, decay_to="start"
+            ),
             Stage("finetune", cut="input", learning_rate=0.03, only="bias", blocks=9, rate_decay=0.9),
         ]
 

@@ -54,6 +54,15 @@ def test_what_was_taken_what_was_left_out_and_why() -> None:
     assert all(len(row) == len(section.columns) for row in section.rows)
 
 
+def test_fewer_than_were_asked_for_are_told() -> None:
+    made = content(FIRST, chosen=["EfficientNetLite0", "MobileNet:weights=none"])
+    made["asked"]["backbones"] = ["auto:5", "MobileNet:weights=none"]
+    (section,) = ranking_sections(made)
+    assert section.conclusions[1] == "Only 1 of 5 could be ranked: EfficientNetLite0."
+    (enough,) = ranking_sections(content(FIRST, chosen=["EfficientNetLite0"]))
+    assert "could be ranked" not in " ".join(enough.conclusions)
+
+
 def test_a_score_that_some_have_is_shown() -> None:
     (section,) = ranking_sections(content(entry("A", 0.8, leep=-1.25), SECOND, chosen=["A"]))
     assert [row[section.columns.index("LEEP")] for row in section.rows] == ["-1.250", "–"]

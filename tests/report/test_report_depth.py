@@ -13,7 +13,8 @@ from reports.drawing import Drawing
 from reports.tables import results_frame
 from tests.report import fake
 
-DEEP = ("feature_extraction", "partial_finetune:unfreeze=0.5", "full_finetune", "surgical:depth=0.2")
+SHARES = ("feature_extraction", "partial_finetune:unfreeze=0.5", "full_finetune")
+DEEP = (*SHARES, "surgical:depth=0.0", "surgical:depth=0.25", "surgical:depth=1.0")
 BLOCKS = 6
 
 
@@ -56,12 +57,13 @@ def test_whether_the_advice_holds(deep: float, change: float, holds: str) -> Non
 
 def test_cuts_in_order_with_their_intervals() -> None:
     (setting,) = of({}, 0.2)
-    assert setting.by_cut["kind"].tolist() == ["share"] * 3 + ["block"]
-    assert setting.by_cut["cut"].tolist() == [0.0, 0.5, 1.0, 0.2]
+    assert setting.by_cut["kind"].tolist() == ["share"] * 3 + ["block"] * 3
+    assert setting.by_cut["cut"].tolist() == [0.0, 0.5, 1.0, 0.0, 0.25, 1.0]
     assert (setting.by_cut["low"] < setting.by_cut["accuracy"]).all()
     section = depth_section([setting])
     assert [row[0] for row in section.rows] == [
-        "the head alone", "the upper 50% of the blocks", "everything", "one block, 20% deep",
+        "the head alone", "the upper 50% of the blocks", "everything",
+        "the first block", "one block, 25% of the way from input to output", "the last block",
     ]  # fmt: skip
     assert section.rows[0][3] == "–"
 
@@ -93,16 +95,19 @@ def test_without_two_depths_there_is_no_section_and_no_figure() -> None:
     assert list(depth_plans([], results)) == []
 
 
-def test_the_figure_has_a_panel_for_each_side(tmp_path: Path) -> None:
+def test_the_figure_has_a_panel_for_shares_for_blocks_and_for_similarity(tmp_path: Path) -> None:
     records = fake.records(strategies=DEEP, spoil=spoiled({}, 0.3))
     results = results_frame(records)
     found = settings(results, similarity_frame(records), None, 0.01)
     (figure,) = Drawing([*depth_plans(found, results)], tmp_path).finish().values()
-    assert len(figure.svgs) == 2
+    shares, blocks, similarity = figure.svgs
+    assert "share of the blocks that train" in shares
+    assert "share of the blocks" not in blocks
+    assert all("depth of the block, input to output" in svg for svg in (blocks, similarity))
     assert figure.path.stat().st_size > 10_000
     numbers = figure.numbers
-    assert len(numbers[numbers["measure"] == "accuracy"]) == 4
-    assert len(numbers[numbers["measure"] == "cka"]) == 3 * BLOCKS
+    assert len(numbers[numbers["measure"] == "accuracy"]) == 6
+    assert len(numbers[numbers["measure"] == "cka"]) == 5 * BLOCKS
 
 
 def test_a_block_without_similarity_is_no_trouble(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from bench.plan import Plan
 from bench.runs import canonical
 from reports import words
 from strategies import STRATEGIES, get_strategy
+from strategies.fixed import declared
 
 
 def test_one_spelling() -> None:
@@ -40,17 +41,60 @@ def test_a_class_of_ones_own() -> None:
         ("partial_finetune:unfreeze=0.5,unfreeze=0.75", "each once"),
         ("partial_finetune:unfreeze=half", "unfreeze as a number"),
         ("partial_finetune:unfreeze=nan", "unfreeze as a number"),
-        ("partial_finetune:unfreeze=5", "cut=5.0"),
+        ("partial_finetune:unfreeze=5", "expected unfreeze from 0.01 to 0.99. For everything: full_finetune"),
+        ("partial_finetune:unfreeze=1", "For everything: full_finetune"),
+        ("surgical:depth=1.5", "depth from 0 to 1. 0 is the first block"),
+        ("knn:neighbours=0", "neighbours of at least 1. Left out, it is searched: 1|3|5|10|20|50."),
+        ("knn:neighbours=-3", "neighbours of at least 1"),
+        ("logistic:penalty=0", "penalty from 1e-09"),
+        ("logistic:penalty=-1", "penalty from 1e-09"),
+        ("feature_extraction:penalty=0", "penalty from 1e-09"),
+        ("nearest_mean:sharpness=-5", "sharpness from 0.001"),
+        ("siamese:sharpness=0", "sharpness from 0.001"),
+        ("siamese:turns=5", "turns from 1 to 4"),
+        ("prototypical:learning_rate=5", "learning_rate from 1e-06 to 1"),
+        ("all_layer_probe:kept=-2", "kept from 1e-06 to 1. Left out, it is searched: 0.05|0.2|0.5|1."),
+        ("all_layer_probe:kept=2", "kept from 1e-06 to 1"),
+        ("lora:rank=0", "rank of at least 1"),
+        ("discriminative_lr:rate_decay=3", "rate_decay from 0.01 to 1"),
+        ("wise_ft:mix=1.1", "mix from 0 to 1"),
+        ("lp_ft:head_weight_decay=-1", "head_weight_decay from 0 to 30"),
+        (
+            "l2_sp:learning_rate=5",
+            "learning_rate from 1e-06 to 1. Left out, it is searched: 0.001..0.01.",
+        ),
+        ("full_finetune:weight_decay=-1", "weight_decay from 0 to 50"),
+        ("dann:align_weight=-1", "align_weight=-1.0; expected a number of at least 0"),
         ("lora:rank=2.5", "rank as a whole number"),
-        ("l2_sp:learning_rate=-1", "above 0"),
+        ("l2_sp:learning_rate=-1", "learning_rate from 1e-06 to 1"),
         ("majority:a=1", "no hyperparameters"),
         ("hyperrule:learning_rate=1", "no hyperparameters"),
         ("partial_finetun", "Did you mean 'partial_finetune'"),
     ],
 )
 def test_mistakes_are_told(text: str, message: str) -> None:
-    with pytest.raises(RequestError, match=message):
+    with pytest.raises(RequestError) as caught:
         get_strategy(text)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"strategy: received {text!r}; expected ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["full_finetune:weight_decay=0", "knn:neighbours=200", "surgical:depth=0", "surgical:depth=1", "wise_ft:mix=0",
+     "logistic:penalty=10", "discriminative_lr:rate_decay=1", "partial_finetune:unfreeze=0.9", "lora:rank=64"],
+)  # fmt: skip
+def test_what_is_not_searched_may_be_given(text: str) -> None:
+    assert get_strategy(text).text == get_strategy(get_strategy(text).text).text
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_value_that_is_searched_may_be_given(name: str) -> None:
+    strategy = get_strategy(name)
+    for few_shot in (False, True) if strategy.few_shot else (False,):
+        for hyperparameter, found in declared(strategy, few_shot).searched.items():
+            for value in found.replace("..", "|").split("|"):
+                assert value in get_strategy(f"{name}:{hyperparameter}={value}").text.lower()
 
 
 def test_the_plan_holds_the_one_spelling_once() -> None:

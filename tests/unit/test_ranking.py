@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import bench
+from bench import plugins
 from bench import ranking as ranking_module
 from bench.agreement import agreement, find_run, rank_correlations
 from bench.backbones import parse_backbone, weights
@@ -332,6 +333,34 @@ def test_a_backbone_that_fails_costs_no_other_and_is_tried_again(machine: dict[s
         rank("digits", ["MobileNet:alpha=0.25"], only=True, image_size=40)
 
 
+def test_those_of_other_packages_that_bring_weights_are_ranked_too(
+    machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "net.weights.h5").write_bytes(b"abc")
+    (tmp_path / "some_nets.py").write_text(
+        "from bench.backbones.plugin import BackbonePlugin\n"
+        "class Bare(BackbonePlugin): pass\n"
+        "class Net(BackbonePlugin):\n"
+        f"    def weights(self): return {str(tmp_path / 'net.weights.h5')!r}\n"
+        "class Lost(Net):\n"
+        "    def weights(self): return 'nowhere.h5'\n"
+    )
+    names_of = {"Net": "Net", "Bare": "Bare", "Lost": "Lost", "Gone": "Missing"}
+    made_up = [plugins.Plugin(name, f"some_nets:{kind}", "some-nets") for name, kind in names_of.items()]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(
+        plugins, "_declared", lambda path: {kind: [] for kind in plugins.GROUPS} | {"backbones": made_up}
+    )
+    monkeypatch.setitem(GOOD, "Net", 0.9)
+    ranking = rank("digits", image_size=32)
+    assert names(ranking)[0] == "Net"
+    left_out = dict(ranking.left_out)
+    assert not {"Bare", "Lost", "Gone"} & set(names(ranking))
+    assert "nowhere.h5" in left_out["Lost"]
+    assert "no attribute 'Missing'" in left_out["Gone"]
+    assert "Bare" not in left_out  # as of its like among those that are built in
+
+
 # --------------------------------------------------------------------------------------------------- run
 
 PLAN = {
@@ -358,6 +387,17 @@ def test_a_run_takes_the_top_and_says_what_it_left_out(machine: dict[str, Any], 
     page = (result.directory / "report.html").read_text(encoding="utf-8")
     for text in ("Why these backbones?", "MobileNet:alpha=0.25 (place 3,", "VGG16", "50.6%", "asked for"):
         assert text in page
+
+
+def test_a_run_says_if_fewer_could_be_ranked_than_it_was_to_take(
+    machine: dict[str, Any], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    plan = canonical(load_plan({**PLAN, "backbones": ["auto:9", "MobileNet:weights=none"]}))
+    with ranking_module.executor(plan) as runs:
+        ranking_module.resolve(plan, Store(tmp_path / "out"), runs, said.append)
+    names = "EfficientNetLite0, MobileNet, MobileNet:alpha=0.25, MobileNet (weights: none)"
+    assert said[-1] == f"auto:9 takes {names}; only 4 of 9 could be ranked: {names}"
 
 
 @pytest.fixture
@@ -590,6 +630,7 @@ def test_a_plan_shows_what_would_be_taken(
     )  # fmt: skip
     assert code == 0, error
     assert "auto:1 takes EfficientNetLite0" in error
+    assert "could be ranked" not in error
     assert "EfficientNetLite0" in out
     assert sorted(tmp_path.rglob("*.toml")) == before
     asked = {"datasets": ["digits"], "image_size": 32, "backbones": ["auto:1"],

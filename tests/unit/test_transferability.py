@@ -73,6 +73,23 @@ def test_leave_one_out_of_means_and_neighbours_is_that_of_leaving_out() -> None:
     assert t.nearest_neighbours(x, y) == neighbours / len(z)
 
 
+def test_h_score_is_its_definition() -> None:
+    """tr(S_a^-1 (1 - a) S_z), Ibrahim et al. 2021, eq. 7: S_a is the covariance, shrunk by a (Ledoit & Wolf 2004),
+    S_z that of the class means."""
+    for n, width in ((120, 6), (40, 60)):
+        x, y = made(n=n, width=width, classes=3)
+        x = x - x.mean(axis=0)
+        covariance = np.cov(x.T, bias=True)
+        target = np.trace(covariance) / width * np.eye(width)
+        spread = np.mean([np.square(np.outer(row, row) - covariance).sum() for row in x]) / n
+        a = min(1.0, spread / np.square(covariance - target).sum())
+        means = np.stack([x[y == label].mean(axis=0) for label in y])
+        shrunk = (1 - a) * covariance + a * target
+        expected = np.trace(np.linalg.inv(shrunk) @ ((1 - a) * np.cov(means.T, bias=True)))
+        assert 0 < a < 1
+        assert t.h_score(x, y) == pytest.approx(expected, rel=1e-9)
+
+
 def test_logme_is_the_evidence_at_its_maximum() -> None:
     x, y = made(n=80, width=6, classes=2)
 
