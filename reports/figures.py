@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports import words
 from reports.drawing import (
@@ -373,9 +372,13 @@ def _draw_curves(
     axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
 ) -> None:
     set_up(axes, title, "images seen (solid: validation, dashed: training)", "accuracy", low, high)
-    axes.set_xlim(0, max(1, numbers["images"].max()) * 1.02)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.magnitude(value)))
+    # The first pass has as much room as a few times more images: some stages, as a probe's on stored features, are
+    # many times as long as others, and the start is where curves differ most.
+    seen = numbers.loc[numbers["images"] > 0, "images"]
+    first, most = (float(seen.min()), float(seen.max())) if len(seen) else (1.0, 1.0)
+    axes.set_xscale("symlog", linthresh=first, linscale=0.5)
+    axes.set_xlim(0, most * 1.1)
+    ticks(axes, [0.0, *round_ticks(first, most)], words.magnitude)
     ends = []
     for strategy in ordered(numbers["strategy"]):
         colour, marker = style_of(strategy, everyone)
