@@ -11,15 +11,17 @@ from strategies.hyperrule import body_stage
 
 class AdaptiveBatchNorm(Adapting):
     name = "adabn"
-    summary = "Trained on the source; batch normalisation then takes the statistics of the target: cheap."
+    summary = "Trained as source_only; batch normalisation then takes the statistics of the target: cheap."
     when = "First of all when images look different and have no labels: there is nothing to set."
     cost = "Like source_only, plus one pass over the target's images."
     reference = "Li et al. 2016, Revisiting batch normalization (AdaBN), arXiv:1603.04779"
+    version = 2
     data = "source"
+    counterpart = "source_only"
 
     def skip(self, info: Info) -> str | None:
         none = "the backbone has no batch normalisation"
         return super().skip(info) or (None if info.has_batch_norm else none)
 
     def body(self, hp: Any) -> Stage:
-        return body_stage(hp, data=self.data, batch_norm="trained", statistics="target")
+        return body_stage(hp, data=self.data, statistics="target")

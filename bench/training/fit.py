@@ -214,7 +214,9 @@ class CellTask:
             np.arange(len(pixels)),
             np.concatenate([self.source.labels, labels]),
         )
-        return replace(self, source=source, n_source=self.n_source + len(images))
+        # The same in search and refit, however much of the source the search has: so are sizes of batches then.
+        n_source = round(self.n_source * len(pixels) / len(self.source))
+        return replace(self, source=source, n_source=n_source)
 
     @property
     def _validates_source(self) -> bool:
@@ -420,6 +422,14 @@ class CellTask:
                 best_state = {
                     place: mixed(start[place], value, stage.mix, place) for place, value in best_state.items()
                 }
+            if stage.statistics == "target" and stage.batch_norm == "frozen" and val is None:
+                # The search knows nothing of it: its choices are those that are made without.
+                moved = self.network.program(
+                    cut, self.head, replace(trained, batch_norm=True), LABEL_SMOOTHING
+                )
+                moved.reset(best_state, self.seed, stage.weight_decay)
+                moved.reestimate(statistics, images)
+                best_state = moved.state()
             program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock

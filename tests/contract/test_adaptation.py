@@ -264,6 +264,49 @@ def test_adapted_statistics_are_the_target_s(tasks: Callable[..., list[CellTask]
         np.testing.assert_allclose(program.state()[place], state[place], rtol=0.05, atol=0.02)
 
 
+def test_adabn_is_source_only_with_other_statistics(
+    engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]
+) -> None:
+    without, with_ = (
+        run_cell(
+            make_cell(strategy=name, fraction=0.0, augmentation="none"),
+            digits, engine, None, lambda text: None, domain=source,
+        )
+        for name in ("source_only", "adabn")
+    )  # fmt: skip
+    for told in ("hyperparameters", "epochs"):
+        assert with_.fields[told] == without.fields[told]
+    scores = [[trial["score"] for trial in outcome.fields["trials"]] for outcome in (without, with_)]
+    assert scores[0] == scores[1]  # nothing is chosen otherwise
+    assert without.state is not None
+    assert with_.state is not None
+    assert without.network is not None
+    kinds = {
+        f"{i}:{k}": variable.name
+        for i, layer in enumerate(without.network.model.layers)
+        for k, variable in enumerate(layer.weights)
+    }
+    moved = {place for place in with_.state if not np.array_equal(with_.state[place], without.state[place])}
+    assert moved == {place for place, name in kinds.items() if name in ("moving_mean", "moving_variance")}
+    first = min((place for place in moved if kinds[place] == "moving_mean"), key=lambda p: int(p.split(":")[0]))
+    inputs = keras.Model(without.network.model.inputs, without.network.model.layers[int(first.split(":")[0]) - 1].output)
+    inputs.set_weights([with_.state[p] for p in list(with_.state)[: len(inputs.weights)]])
+    seen = inputs.predict(digits.pool.images.astype(np.float32), batch_size=64, verbose=0)
+    np.testing.assert_allclose(with_.state[first], seen.mean(axis=(0, 1, 2)), rtol=0.02, atol=0.02)
+
+
+def test_sizes_of_batches_are_those_of_the_refit_when_images_are_added(
+    tasks: Callable[..., list[CellTask]], source: Any
+) -> None:
+    sizes = []
+    for task in tasks(fraction=0.0):
+        assert task.source is not None
+        more = task.with_source(task.source.images(), task.source.labels)
+        sizes.append(more.n_source)
+        assert batch_size_of(BODY, 0, 32, more.n_source) == batch_size_of(BODY, 0, 32, sizes[0])
+    assert sizes == [2 * len(source.rows)] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -272,7 +315,6 @@ def test_adapted_statistics_are_the_target_s(tasks: Callable[..., list[CellTask]
         ({"align": "mmd", "data": "target"}, "two domains are needed"),
         ({"align": "mmd", "cut": "top"}, "nothing trains with cut='top'"),
         ({"align_weight": -1.0}, "align_weight"),
-        ({"statistics": "target"}, "batch_norm='frozen'"),
     ],
 )
 def test_stages_that_make_no_sense_are_refused(changes: dict[str, Any], why: str) -> None:
