@@ -126,6 +126,7 @@ def render(
     plans = {"figures": [*main_plans(results, curves)]}
     drawing = Drawing(plans["figures"], directory / "figures")
 
+    counterparts = run_info.get("counterparts", {})
     decisions = decide(results, directory, region)
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
@@ -149,10 +150,10 @@ def render(
         standings=standings_tables(results),
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
-        adaptation=adaptation_section(adaptations(results, directory, region), results, several),
-        multitask=multitask_section(
-            brought(results, curves, run_info.get("counterparts", {}), directory, region), several
+        adaptation=adaptation_section(
+            adaptations(results, counterparts, directory, region), results, several
         ),
+        multitask=multitask_section(brought(results, curves, counterparts, directory, region), several),
         pictures=[] if images is None else pictures(records, directory),
         depth=depth_section(depths),
         labels=labels_table(label_fits, why_none, several, region),
@@ -490,9 +491,11 @@ def _source_method(run_info: dict[str, Any]) -> list[str]:
         for t in source.get("targets", {}).values()
     ]
     return [
-        f"Source: strategies that adapt also learn from the labelled images of {words.clean(source['name'], 60)} "
-        f"and from images of the target's pool without their labels. {'; '.join(left_out)}. In tuning, source "
-        "images that share a group with a validation image are left out too. Its own test part is not used.",
+        f"Source: strategies that adapt learn from the labelled images of {words.clean(source['name'], 60)}, and "
+        "those that align domains from images of the target's pool without their labels. Where the target has "
+        "labels, they learn from these too, but for source only and AdaBN, which only tune with them. "
+        f"{'; '.join(left_out)}. In tuning, source images that share a group with a validation image are left out "
+        "too. Its own test part is not used.",
         "Without any label of the target, tuning is on a fifth of the source, held out by groups. Stages that "
         "align the domains then run to their end, and the weight of alignment is never searched: labels of the "
         "source know nothing of the target and would always choose least alignment.",

@@ -106,8 +106,8 @@ class Stage:
         auxiliary_images: which images of the target have them: the ``labelled`` ones that train, or all of the
             ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
-            ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation); with
-            ``batch_norm`` frozen these replace the pretrained ones once, after the refit.
+            ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation);
+            with ``batch_norm`` frozen these replace the pretrained ones once, after the refit.
     """
 
     name: str

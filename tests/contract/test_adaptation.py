@@ -288,11 +288,26 @@ def test_adabn_is_source_only_with_other_statistics(
     }
     moved = {place for place in with_.state if not np.array_equal(with_.state[place], without.state[place])}
     assert moved == {place for place, name in kinds.items() if name in ("moving_mean", "moving_variance")}
-    first = min((place for place in moved if kinds[place] == "moving_mean"), key=lambda p: int(p.split(":")[0]))
-    inputs = keras.Model(without.network.model.inputs, without.network.model.layers[int(first.split(":")[0]) - 1].output)
-    inputs.set_weights([with_.state[p] for p in list(with_.state)[: len(inputs.weights)]])
-    seen = inputs.predict(digits.pool.images.astype(np.float32), batch_size=64, verbose=0)
-    np.testing.assert_allclose(with_.state[first], seen.mean(axis=(0, 1, 2)), rtol=0.02, atol=0.02)
+    first = min(int(p.partition(":")[0]) for p in moved)
+    layers = without.network.model.layers
+    below = keras.Model(layers[0].output, layers[first - 1].output)  # where nothing is normalised yet
+    below.set_weights([with_.state[f"{i}:0"] for i in range(first) if f"{i}:0" in kinds])
+    seen = below.predict(digits.pool.images.astype(np.float32), batch_size=64, verbose=0)
+    mean = next(p for p in moved if p.startswith(f"{first}:") and kinds[p] == "moving_mean")
+    np.testing.assert_allclose(with_.state[mean], seen.mean(axis=(0, 1, 2)), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["deep_coral", "dann"])
+def test_domains_are_aligned_without_any_label_of_the_target(
+    name: str, engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]
+) -> None:
+    cell = make_cell(strategy=name, fraction=0.0, tuning={"algorithm": "random", "trials": 1})
+    outcome = run_cell(cell, digits, engine, None, lambda text: None, domain=source)
+    fields = outcome.fields
+    assert fields["status"] == "ok", fields.get("error")
+    assert (fields["n"], fields["n_source"]) == (0, len(source.rows))
+    assert outcome.probabilities is not None
+    assert np.isfinite(outcome.probabilities).all()
 
 
 def test_sizes_of_batches_are_those_of_the_refit_when_images_are_added(

@@ -340,7 +340,11 @@ def test_traits_are_those_of_the_weights(subject: Subject) -> None:
     assert traits["backbone_params"] == sum(int(np.prod(v.shape)) for v in subject.model.weights)
     module = subject.info.module
     has_norm, has_pointwise = module not in ("vgg16", "vgg19"), module not in ("vgg16", "vgg19", "conv4")
-    assert (traits["has_norm"], traits["has_bias"], traits["has_pointwise"]) == (has_norm, True, has_pointwise)
+    assert (traits["has_norm"], traits["has_bias"], traits["has_pointwise"]) == (
+        has_norm,
+        True,
+        has_pointwise,
+    )
 
 
 @each(ALL, SAMPLE)

@@ -22,7 +22,7 @@ ANSWERS = RNG.normal(size=(4, 2, 2, 2, 1))
 
 
 def generators_formula(answers: np.ndarray, images: np.ndarray) -> float:
-    """Zhu et al. 2017: least squares (section 4), 10 times the cycle (eq. 3), 5 times the identity (section 5.2)."""
+    """Zhu et al. 2017, section 4: least squares, 10 times the cycle (eq. 2); section 5.2: 5 times the identity."""
     source, target, source_back, target_back, source_same, target_same = images
     adversarial = sum(((answer - 1) ** 2).mean() for answer in answers[:2])
     cycle = np.abs(source_back - source).mean() + np.abs(target_back - target).mean()
