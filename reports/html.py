@@ -40,6 +40,7 @@ from reports.few_shot import (
     is_few_shot,
     measurements,
 )
+from reports.few_shot_figures import few_shot_plans
 from reports.figures import label_plans, main_plans
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, mistake_plans, most_confident
@@ -187,6 +188,7 @@ def _render_few_shot(
     """The page of a run of the few-shot protocol, and few_shot.csv."""
     write_csv(few_shot_frame(records), directory / "few_shot.csv")
     measured = measurements(records, directory)
+    drawing = Drawing([*few_shot_plans(measured, results, curves_frame(records))], directory / "figures")
     found = few_shot_answers(measured, region)
     nothing = [Answer("", "none", "There is no answer yet.", ["No cell has a result."])]
     datasets = list(dict.fromkeys(results["dataset"]))
@@ -199,6 +201,7 @@ def _render_few_shot(
         ),
         several=len(found) > 1,
         summaries=few_shot_tables(measured),
+        figures=[*drawing.finish().values()],
         ranking=ranking_sections(ranking or {}),
         method=few_shot_method(records, run_info),
         **_common(records, datasets, run_info, plan_toml, directory),

@@ -427,9 +427,8 @@ class CellTask:
                 moved = self.network.program(
                     cut, self.head, replace(trained, batch_norm=True), LABEL_SMOOTHING
                 )
-                moved.reset(best_state, self.seed, stage.weight_decay)
-                moved.reestimate(statistics, images)
-                best_state = moved.state()
+                domains = (self._shuffled(train, count), count), (statistics, images)
+                best_state = moved.between_domains(best_state, *domains)
             program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock
@@ -451,9 +450,12 @@ class CellTask:
         if stage.statistics == "target" and not self._validates_source:
             inputs, _ = self.inputs(stage, self.target, augmented=False)
             count = len(self.target)
-        # Not in their order, which in a folder is by class: the first few are to be like all.
+        return self._shuffled(inputs, count), count
+
+    def _shuffled(self, inputs: Inputs, count: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """Images not in their order, which in a folder is by class: the first few are to be like all."""
         order = generator(self.seed, "statistics").permutation(count)
-        return lambda rows: inputs(order[rows], None), count
+        return lambda rows: inputs(order[rows], None)
 
 
 def mixed(start: np.ndarray, end: np.ndarray, share: float, place: str) -> np.ndarray:

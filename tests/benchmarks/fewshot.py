@@ -57,6 +57,7 @@ def entry(run: str, measurement: Measurement) -> dict[str, Any]:
         "accuracy",
         "low",
         "high",
+        "by_episodes",
         "seeds",
         "episodes",
         "seconds",
