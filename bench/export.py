@@ -450,6 +450,10 @@ def _of_images(recipe: _Recipe, files: dict[str, Path] | None) -> dict[str, Any]
         "smallest_crop": smallest,
         "crop_percent": f"{smallest * 100:g}",
         "jitter": augmentation.JITTER,
+        "angle": augmentation.ANGLE,
+        "shear": augmentation.SHEAR,
+        "scale": augmentation.SCALE,
+        "move": augmentation.MOVE,
     }
 
 

@@ -107,7 +107,7 @@ class Stage:
             ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
             ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation);
-            with ``batch_norm`` frozen these replace the pretrained ones once, after the refit.
+            with ``batch_norm`` frozen the pretrained ones move after the refit, by what the domains differ in.
     """
 
     name: str

@@ -66,6 +66,15 @@ def tasks(
     return run
 
 
+@pytest.fixture(scope="module")
+def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
+    cell = make_cell()
+    return engine.network(cell.backbone, cell.weights, cell.image_size)
+
+
+HEAD_OF = HeadConfig("avg", 0, 0.0, 10)
+
+
 @pytest.fixture
 def paired(source: Any) -> Any:
     """The source, with each image in the group of an image of the target's pool."""
@@ -178,15 +187,6 @@ def test_joined_inputs_are_those_of_their_parts() -> None:
 # ------------------------------------------------------------------------------------------------ programs
 
 
-@pytest.fixture(scope="module")
-def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
-    cell = make_cell()
-    return engine.network(cell.backbone, cell.weights, cell.image_size)
-
-
-HEAD_OF = HeadConfig("avg", 0, 0.0, 10)
-
-
 def one_step(network: Any, trained: Trained, strength: float, images: np.ndarray) -> dict[str, np.ndarray]:
     """Weights after a step on eight labelled images and eight of the target."""
     program = network.program(network.cut(0.25), HEAD_OF, trained, 0.1)
@@ -288,13 +288,35 @@ def test_adabn_is_source_only_with_other_statistics(
     }
     moved = {place for place in with_.state if not np.array_equal(with_.state[place], without.state[place])}
     assert moved == {place for place, name in kinds.items() if name in ("moving_mean", "moving_variance")}
-    first = min(int(p.partition(":")[0]) for p in moved)
+    # The first layer that normalises, whose inputs the statistics do not change: what it gives has the same mean
+    # and variance in both domains.
     layers = without.network.model.layers
-    below = keras.Model(layers[0].output, layers[first - 1].output)  # where nothing is normalised yet
+    first = min(int(place.partition(":")[0]) for place in moved)
+    below = keras.Model(layers[0].output, layers[first - 1].output)
     below.set_weights([with_.state[f"{i}:0"] for i in range(first) if f"{i}:0" in kinds])
-    seen = below.predict(digits.pool.images.astype(np.float32), batch_size=64, verbose=0)
-    mean = next(p for p in moved if p.startswith(f"{first}:") and kinds[p] == "moving_mean")
-    np.testing.assert_allclose(with_.state[mean], seen.mean(axis=(0, 1, 2)), rtol=0.02, atol=0.02)
+    gives = []
+    for outcome, images in ((without, source.part.images[source.rows]), (with_, digits.pool.images)):
+        seen = below.predict(images.astype(np.float32), batch_size=64, verbose=0)
+        state = {kinds[p]: outcome.state[p] for p in kinds if p.startswith(f"{first}:")}
+        deviation = np.sqrt(state["moving_variance"] + layers[first].epsilon)
+        normalised = (seen - state["moving_mean"]) / deviation
+        gives.append((normalised.mean(axis=(0, 1, 2)), normalised.std(axis=(0, 1, 2))))
+    for of_source, of_target in zip(*gives, strict=True):
+        np.testing.assert_allclose(of_target, of_source, rtol=0.03, atol=0.03)
+
+
+def test_two_domains_that_are_the_same_leave_statistics_as_they_are(network: Any, digits: Any) -> None:
+    program = network.program(network.cut("input"), HEAD_OF, Trained(batch_norm=True), 0.1)
+    images = digits.pool.images[:128].astype(np.float32)
+    domain = (lambda rows: [images[rows]], len(images))
+    program.reset(network.pretrained, 0, 0.0)
+    before = program.state()
+    after = program.between_domains(before, domain, domain)
+    for place, value in before.items():
+        np.testing.assert_allclose(after[place], value, rtol=1e-5, atol=1e-6, err_msg=place)
+    lighter = (lambda rows: [images[rows] / 2], len(images))
+    other = program.between_domains(before, domain, lighter)
+    assert any(np.abs(other[place] - before[place]).max() > 0.1 for place in before)
 
 
 @pytest.mark.parametrize("name", ["deep_coral", "dann"])

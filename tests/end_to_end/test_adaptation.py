@@ -70,7 +70,8 @@ def test_a_translator_leaves_its_pictures(
         "--out", root / "translated", *FLAGS[2:], "--epochs", 1, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stderr + result.stdout
-    assert "Without source_only beside it" in result.stdout + result.stderr
+    notes = json.loads((root / "translated" / "run.json").read_text())["notes"]
+    assert any("Without source_only beside it" in note and "brought to cycle_gan" in note for note in notes)
     (record,) = (root / "translated" / "cells").glob("*.json")
     content = json.loads(record.read_text())
     assert (content["status"], content["n"]) == ("ok", 0)

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 from test_report_compare import store
 
+from bench.errors import RequestError
+from bench.export import export
 from bench.records import Record
+from bench.store import Store
 from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.html import render
 from reports.labels import label_curves
@@ -194,3 +197,12 @@ def test_no_labels_do_not_upset_what_counts_in_logarithms(tmp_path: Path) -> Non
     assert between.measured == (0.0, 341.0)
     assert between.decision.leader.strategy == "dann"
     assert recommend(results, tmp_path, Constraints(labels=0)).measured == (0.0,)
+
+
+def test_a_run_without_any_label_has_nothing_to_export_and_says_so(tmp_path: Path) -> None:
+    cells = Store(tmp_path)
+    for record in made(tmp_path, (0.0,)):
+        cells.write(record)
+    with pytest.raises(RequestError, match="nothing here can be exported"):
+        export(tmp_path)
+    assert not (tmp_path / "export").exists()
