@@ -93,6 +93,7 @@ def main() -> None:
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "flip": False,
+        "augmentation": "affine",
         "tuning": {"trials": options.trials},
     }
     plans = {
