@@ -38,11 +38,13 @@ EVERY = list(product(range(IMAGES), range(CLASSES)))
 
 
 def prototypical_formula(features: np.ndarray) -> float:
-    prototypes = features[:SUPPORT].mean(axis=0)
     losses = []
-    for i, c in product(range(SUPPORT, IMAGES), range(CLASSES)):
-        likelihood = np.exp(-((features[i, c] - prototypes) ** 2).sum(axis=1))
-        losses.append(-np.log(likelihood[c] / likelihood.sum()))
+    for first in range(IMAGES):
+        support = [(first + i) % IMAGES for i in range(SUPPORT)]
+        prototypes = features[support].mean(axis=0)
+        for i, c in product(set(range(IMAGES)) - set(support), range(CLASSES)):
+            likelihood = np.exp(-((features[i, c] - prototypes) ** 2).sum(axis=1))
+            losses.append(-np.log(likelihood[c] / likelihood.sum()))
     return float(np.mean(losses))
 
 
