@@ -170,6 +170,12 @@ class _Recipe:
     def of(cls, run: Run, found: Recommendation) -> _Recipe:
         chosen = found.decision.recommended
         results = run.results
+        if not (results["fraction"] > 0).any():
+            expected = "a run with labels of the target"
+            remedy = (
+                "Without any, all that was run learns from the source dataset: nothing here can be exported."
+            )
+            raise RequestError("DIR", str(run.directory), expected, remedy)
         mine = results[
             (results["status"] == "ok")
             & (results["dataset"] == found.dataset)
@@ -447,6 +453,10 @@ def _of_images(recipe: _Recipe, files: dict[str, Path] | None) -> dict[str, Any]
         "smallest_crop": smallest,
         "crop_percent": f"{smallest * 100:g}",
         "jitter": augmentation.JITTER,
+        "angle": augmentation.ANGLE,
+        "shear": augmentation.SHEAR,
+        "scale": augmentation.SCALE,
+        "move": augmentation.MOVE,
     }
 
 

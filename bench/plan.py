@@ -152,7 +152,7 @@ class Plan(_Section):
     resizing: Literal["crop", "stretch", "pad"] = "crop"
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 32
-    augmentation: Literal["none", "light", "strong"] = "light"
+    augmentation: Literal["none", "light", "strong", "affine"] = "light"
     flip: bool | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
     source_dataset: str = ""

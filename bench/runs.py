@@ -171,7 +171,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         line for d in datasets if domains for line in description(domains[d.fingerprint], d, bool(few_shot))
     ]
     notes += [line for d in datasets for line in auxiliary_description(tasks[d.fingerprint], d)]
-    notes += _without_counterpart(strategies)
+    notes += _without_counterpart(strategies, fractions)
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
     notes += [
@@ -247,7 +247,7 @@ def _auxiliary_of(strategy: Strategy) -> str:
 
 
 def _counterparts(strategies: Mapping[str, Strategy]) -> dict[str, str]:
-    """By strategy, the one that it is without auxiliary labels, with the same given hyperparameters."""
+    """By strategy, the one that it is without what it adds, with the same given hyperparameters."""
     found = {}
     for text, strategy in strategies.items():
         if strategy.counterpart:
@@ -257,12 +257,25 @@ def _counterparts(strategies: Mapping[str, Strategy]) -> dict[str, str]:
     return found
 
 
-def _without_counterpart(strategies: Mapping[str, Strategy]) -> list[str]:
+def _without_counterpart(strategies: Mapping[str, Strategy], fractions: Sequence[float]) -> list[str]:
     """Says which strategies have nothing in this plan to be compared with."""
-    return [
-        f"Without {other} beside it, the report cannot say what auxiliary labels brought to {text}."
-        for text, other in _counterparts(strategies).items()
-        if other not in strategies
+    found = []
+    names = {text.partition(":")[0] for text in strategies}
+    unpaired: dict[tuple[str, str], list[str]] = {}
+    for text, other in _counterparts(strategies).items():
+        if strategies[text].needs_auxiliary and other not in strategies:
+            found.append(
+                f"Without {other} beside it, the report cannot say what auxiliary labels brought to {text}."
+            )
+        if strategies[text].needs_source:
+            for labels in sorted({"some labels" if fraction else "no label" for fraction in fractions}):
+                name = strategies[text].counterpart if labels == "some labels" else "source_only"
+                if name not in names:
+                    unpaired.setdefault((name, labels), []).append(text)
+    return found + [
+        f"Without {name} beside it, the report cannot say what adapting with {labels} of the target brought to "
+        f"{', '.join(mine)}."
+        for (name, labels), mine in unpaired.items()
     ]
 
 

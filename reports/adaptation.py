@@ -1,15 +1,19 @@
-"""Did adapting to the target help? Every strategy that learns from a source, against the source alone.
+"""Did adapting to the target help? Every strategy that adapts, against the same training with nothing adapted.
 
-On the same seeds, test images and labels of the target, with which the source alone is tuned too. Transfer between
-domains can do harm (Pan & Yang 2010, A survey on transfer learning, doi:10.1109/TKDE.2009.191), so that is named.
+On the same seeds, test images and labels of the target. Without any of these that is the source alone. Where there
+are some, strategies that align domains learn from them too, and the source alone does not: what they are compared
+with is then the labels of both together, or what the labels bring would count as what aligning brings. Transfer
+between domains can do harm (Pan & Yang 2010, A survey on transfer learning, doi:10.1109/TKDE.2009.191), so that is
+named.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +23,10 @@ from reports.sections import Section
 from reports.statistics import Comparison, Measured, compare_pairs, succeeded
 from reports.tables import backbone_title, configuration_name, dataset_names, several_backbones
 
-BASELINE = "source_only"
+SOURCE_ONLY, BOTH = "source_only", "source_and_target"
+"""Nothing adapted: with the labels of the source, and of both."""
+LABELLED = (BOTH, "source_then_target")
+"""A source and labels of the target, and nothing else: no adaptation."""
 LARGEST = 4 * 2**20
 """Bytes of a file of pictures that is shown; ours are far smaller."""
 MOST_PICTURES = 4
@@ -34,11 +41,13 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class Adaptation:
-    """One strategy against the source alone, at one number of labels of the target.
+    """One strategy against the same with nothing adapted, at one number of labels of the target.
 
     Attributes:
         source: the name of the source dataset.
-        accuracy, baseline: of the strategy and of the source alone, means over seeds.
+        against: the strategy that it is compared with.
+        with_labels: whether it learns from labels of the target and ``against`` does not.
+        accuracy, baseline: of the strategy and of ``against``, means over seeds.
         comparison: the paired difference of the two; intervals are corrected for the strategies compared here.
     """
 
@@ -47,6 +56,8 @@ class Adaptation:
     weights: str
     strategy: str
     source: str
+    against: str
+    with_labels: bool
     n: float
     accuracy: float
     baseline: float
@@ -58,11 +69,14 @@ class Adaptation:
         return _VERDICTS[self.comparison.verdict]
 
 
-def adaptations(results: pd.DataFrame, directory: Path | None, region: float) -> list[Adaptation]:
-    """Every strategy that was run with a source beside ``source_only``, by rising number of labels.
+def adaptations(
+    results: pd.DataFrame, counterparts: Mapping[str, str], directory: Path | None, region: float
+) -> list[Adaptation]:
+    """Every strategy that adapts and was run beside one with nothing adapted, by rising number of labels.
 
     Args:
         results: the frame of ``tables.results_frame``.
+        counterparts: by strategy, what it is without what it adds; of run.json.
         directory: the run directory, for predictions.
         region: differences within plus or minus this are equivalent.
     """
@@ -70,32 +84,50 @@ def adaptations(results: pd.DataFrame, directory: Path | None, region: float) ->
     ok = ok[ok["source_dataset"] != ""]
     found = []
     keys = ["dataset", "backbone", "weights", "fraction"]
-    for (dataset, backbone, weights, _), cells in ok.groupby(keys, sort=True):
+    for (dataset, backbone, weights, fraction), cells in ok.groupby(keys, sort=True):
         runs = {
             str(strategy): Measured(mine.set_index("seed"), directory)
             for strategy, mine in cells.groupby("strategy", sort=False)
         }
-        baselines = [strategy for strategy in runs if strategy.partition(":")[0] == BASELINE]
-        if not baselines:
-            continue
-        alone = runs.pop(baselines[0])
-        compared = compare_pairs([(run, alone) for run in runs.values()], region)
-        for (strategy, run), comparison in zip(runs.items(), compared, strict=True):
+        pairs = []
+        for strategy in runs:
+            wanted = counterparts.get(strategy, "")
+            if _base(wanted) in (SOURCE_ONLY, BOTH) and (against := _against(wanted, bool(fraction), runs)):
+                pairs.append((strategy, against, _base(wanted) == BOTH))
+        compared = compare_pairs([(runs[s], runs[against]) for s, against, _ in pairs], region)
+        for (strategy, against, learns), comparison in zip(pairs, compared, strict=True):
+            run = runs[strategy]
             found.append(
                 Adaptation(
                     str(dataset), str(backbone), str(weights), strategy, str(run.cells["source_dataset"].iloc[0]),
-                    float(run.cells["n"].median()), run.accuracy, alone.accuracy, comparison,
+                    against, learns and bool(fraction) and _base(against) == SOURCE_ONLY,
+                    float(run.cells["n"].median()), run.accuracy, runs[against].accuracy, comparison,
                 )
             )  # fmt: skip
     return found
 
 
+def _base(strategy: str) -> str:
+    return strategy.partition(":")[0]
+
+
+def _against(wanted: str, labelled: bool, runs: Mapping[str, Measured]) -> str:
+    """What a strategy is compared with: its counterpart, with the same given hyperparameters if that was run; the
+    source alone where there is none, or no label of the target, which is the same. Empty: nothing is there."""
+    base, _, given = wanted.partition(":")
+    for name in [BOTH, SOURCE_ONLY] if labelled and base == BOTH else [SOURCE_ONLY]:
+        same = f"{name}:{given}" if given else name
+        if found := [text for text in (same, *runs) if text in runs and _base(text) == name]:
+            return found[0]
+    return ""
+
+
 def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> Section | None:
-    """What adaptation brought, as a table with conclusions; None where none was run beside the source alone.
+    """What adaptation brought, as a table with conclusions; None where there is nothing to compare.
 
     Args:
         found: of ``adaptations``.
-        results: the frame of ``tables.results_frame``, for what the target's labels do without a source.
+        results: the frame of ``tables.results_frame``, for what labels of the target do without adaptation.
         several: whether there is more than one dataset.
     """
     if not found:
@@ -106,36 +138,46 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
         return configuration_name(a.strategy, a.backbone, a.weights, backbones, a.dataset if several else "")
 
     conclusions = []
-    for n in dict.fromkeys(a.n for a in found):
-        for verdict, said in (
-            ("helps", "adaptation helps, beyond noise"),
-            ("harms", "adaptation harms, beyond noise"),
-            ("no difference", "no difference from the source alone"),
-            ("not told", "not told from the source alone"),
-            ("too few seeds", "nothing is claimed below three seeds"),
+    for n, with_labels in dict.fromkeys((a.n, a.with_labels) for a in found):
+        for verdict, said, of_labels in (
+            ("helps", "adaptation helps, beyond noise", "better than the source alone, beyond noise"),
+            ("harms", "adaptation harms, beyond noise", "worse than the source alone, beyond noise"),
+            ("no difference", "no difference from nothing adapted", "no difference from the source alone"),
+            ("not told", "not told from nothing adapted", "not told from the source alone"),
+            ("too few seeds", "nothing is claimed below three seeds", "nothing is claimed below three seeds"),
         ):
-            mine = [a for a in found if a.n == n and a.verdict == verdict]
+            mine = [a for a in found if (a.n, a.with_labels, a.verdict) == (n, with_labels, verdict)]
             if mine:
                 each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
-                conclusions.append(f"{_labels(n)}, {said}: {words.some(each)}.")
+                told = of_labels if with_labels else said
+                conclusions.append(f"{_labels(n)}, {told}: {words.some(each)}.")
+        if with_labels:
+            conclusions.append(
+                f"{_labels(n)}, what these bring is included in that: the source alone does not learn from them. "
+                f"Run {BOTH} beside it to tell what adaptation brings."
+            )
+    conclusions += _labels_alone(found, results, several)
     conclusions += _without_source(found, results, several)
     return Section(
         conclusions,
-        ["against the source alone", "labels of the target", "accuracy", "source only", "difference", "says"],
+        ["adapted", "labels of the target", "accuracy", "against", "its accuracy", "difference", "says"],
         [
             [
                 name(a),
                 words.count(a.n),
                 words.percent(a.accuracy),
+                words.strategy_name(a.against),
                 words.percent(a.baseline),
                 words.difference(a.comparison),
-                a.verdict,
+                f"{a.verdict}, labels included" if a.with_labels else a.verdict,
             ]
             for a in found
         ],
-        f"Test accuracy on the target of what also learns from {words.clean(found[0].source, 40)}, and points "
-        "against fine-tuning on that source alone, paired on seeds and test images, with intervals corrected for "
-        "the number of strategies. The source alone uses labels of the target to tune with, where there are any.",
+        f"Test accuracy on the target of what also learns from {words.clean(found[0].source, 40)} and adapts, and "
+        "points against the same with nothing adapted: fine-tuning on the labels of the source, or where it learns "
+        "from labels of the target too, on those of both. Paired on seeds and test images, with intervals "
+        "corrected for the number of strategies. The source alone uses labels of the target to tune with, where "
+        "there are any.",
         [a.strategy for a in found],
     )
 
@@ -144,30 +186,54 @@ def _labels(n: float) -> str:
     return f"With {words.count(n)} labels of the target" if n else "Without any label of the target"
 
 
+def _labels_alone(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> list[str]:
+    """What a source and labels of the target reach with nothing adapted, at each number of labels."""
+    of_source = results[(results["status"] == "ok") & (results["source_dataset"] != "")]
+    of_source = of_source.assign(base=of_source["strategy"].map(_base))
+    said = []
+    keys = ["dataset", "backbone", "weights", "fraction"]
+    for (dataset, backbone, weights, _), cells in of_source.groupby(keys, sort=True):
+        labelled, alone = cells[cells["base"].isin(LABELLED)], cells[cells["base"] == SOURCE_ONLY]
+        if labelled.empty or alone.empty or dataset not in {a.dataset for a in found}:
+            continue
+        means = labelled.groupby("strategy", sort=False)["accuracy"].mean()
+        each = [f"{words.strategy_name(str(s))} {words.percent(mean)}" for s, mean in means.items()]
+        prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
+        where = several_backbones((a.backbone, a.weights) for a in found)
+        on = f" on {backbone_title(str(backbone), str(weights))}" if where else ""
+        said.append(
+            f"{prefix} {words.count(float(labelled['n'].median()))} labels of the target and nothing adapted{on}: "
+            f"{words.listed(each)}; the source alone {words.percent(alone['accuracy'].mean())}."
+        )
+    return said
+
+
 def _without_source(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> list[str]:
     """What the best strategy without the source reaches, at each number of labels."""
-    own = results[
-        (results["status"] == "ok") & (results["source_dataset"] == "") & (results["strategy"] != "majority")
-    ]
+    known = {a.strategy for a in found} | {a.against for a in found}
+    known |= {s for s in results["strategy"] if _base(s) in (SOURCE_ONLY, *LABELLED)}
+    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
+    own = ok[ok["source_dataset"] == ""]
+    with_it = ok[(ok["source_dataset"] != "") & ok["strategy"].isin(known)]
     said = []
-    for dataset, of_dataset in own.groupby("dataset", sort=False):
-        adapted = [a for a in found if a.dataset == dataset]
-        for _, cells in of_dataset.groupby("fraction"):
-            n = float(cells["n"].median())
-            mine = [a for a in adapted if a.n == n]
-            if not mine:
-                continue
-            means = cells.groupby(["strategy", "backbone", "weights"], as_index=False)["accuracy"].mean()
-            own_best = means.loc[means["accuracy"].idxmax()]
-            title = backbone_title(own_best["backbone"], own_best["weights"])
-            best = max(mine, key=lambda a: a.accuracy)
-            prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
-            said.append(
-                f"{prefix} {words.count(n)} labels, the best without the source is "
-                f"{words.strategy_name(own_best['strategy'])} on {title}, {words.percent(own_best['accuracy'])}; "
-                f"the best with it {words.strategy_name(best.strategy)}, {words.percent(best.accuracy)}."
-            )
+    for (dataset, fraction), cells in own.groupby(["dataset", "fraction"], sort=False):
+        mine = with_it[(with_it["dataset"] == dataset) & (with_it["fraction"] == fraction)]
+        if mine.empty:
+            continue
+        best, best_own = _best(mine), _best(cells)
+        title = backbone_title(best_own["backbone"], best_own["weights"])
+        prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
+        said.append(
+            f"{prefix} {words.count(float(cells['n'].median()))} labels, the best without the source is "
+            f"{words.strategy_name(best_own['strategy'])} on {title}, {words.percent(best_own['accuracy'])}; "
+            f"the best with it {words.strategy_name(best['strategy'])}, {words.percent(best['accuracy'])}."
+        )
     return said
+
+
+def _best(cells: pd.DataFrame) -> pd.Series[Any]:
+    means = cells.groupby(["strategy", "backbone", "weights"], as_index=False)["accuracy"].mean()
+    return means.loc[means["accuracy"].idxmax()]
 
 
 @dataclass(frozen=True)

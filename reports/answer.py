@@ -215,7 +215,7 @@ def which_weights(decision: Decision) -> str:
     found = decision.by_weights(decision.leader.backbone)
     if len([weights for weights in found if weights]) < 2:
         return ""
-    leader, others, settled = "", [], True
+    leader, tied, others, settled = "", [], [], True
     for weights, (candidate, comparison) in found.items():
         what = f"{words.weights_name(weights)} ({words.strategy_name(candidate.strategy)}, "
         what += f"{words.percent(candidate.accuracy)})"
@@ -226,10 +226,15 @@ def which_weights(decision: Decision) -> str:
         if math.isfinite(comparison.low):
             low, high = words.points(comparison.low, True), words.points(comparison.high, True)
             doubt = f"{low} to {high}, {doubt}"
+        if comparison.verdict == "tied":
+            tied.append(f"{what} ({low} to {high} points)")
+            continue
         others.append(f"{what} by {words.points(comparison.difference)} points ({doubt})")
-        settled = settled and comparison.verdict in ("better", "tied")
+        settled = settled and comparison.verdict == "better"
     verdict = "Best to begin with are" if settled else "What is best to begin with is undecided:"
-    return f"{verdict} {leader}, ahead of {'; of '.join(others)}."
+    verdict = "Tied to begin with are" if tied else verdict
+    ahead = f", ahead of {'; of '.join(others)}" if others else ""
+    return f"{verdict} {words.listed([leader, *tied])}{ahead}."
 
 
 TOLD_OPTIMISM = 0.0015

@@ -42,9 +42,9 @@ FLOOR = "nearest_pixel"
 
 CSV_COLUMNS = (
     "cell_id", "dataset", "backbone", "weights", "strategy", "seed", "ways", "shots", "scope", "episodes",
-    "accuracy", "deviation", "verification_auc", "total_seconds",
+    "accuracy", "deviation", "by_episodes", "verification_auc", "total_seconds",
 )  # fmt: skip
-"""Of ``few_shot.csv``: one row a cell and setting."""
+"""Of ``few_shot.csv``: one row a cell and setting; ``by_episodes`` is of ``by_episodes()``."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Measurement:
         seeds: how many were trained or tuned; 0: nothing is, so there is nothing to repeat.
         episodes: how many.
         low, high: of the 95% interval; below three seeds of the classes alone; NaN without the files of shares.
+        by_episodes: half the 95% interval of the drawing of episodes alone; mean over seeds.
         seconds: median of tuning and training.
         verification: chance that a pair of one class is nearer than a pair of two; mean over seeds, or NaN.
         measured: by seed and class.
@@ -120,6 +121,7 @@ class Measurement:
     accuracy: float
     low: float
     high: float
+    by_episodes: float
     seconds: float
     verification: float
     measured: MeasuredByClass
@@ -132,6 +134,12 @@ class Measurement:
     @property
     def setting(self) -> tuple[str, int, int]:
         return self.scope, self.ways, self.shots
+
+
+def by_episodes(deviation: float, episodes: int) -> float:
+    """Half the 95% interval that papers give: that of the drawing of episodes alone, of these classes, their images
+    and one training; it says nothing of other classes."""
+    return 1.96 * deviation / math.sqrt(episodes)
 
 
 def is_few_shot(records: Sequence[Record]) -> bool:
@@ -170,10 +178,12 @@ def measurements(records: Sequence[Record], directory: Path | None) -> list[Meas
         half, accuracy = measured.half_width, measured.accuracy
         low, high = (accuracy - half, accuracy + half) if math.isfinite(half) else (math.nan, math.nan)
         seconds = [record.costs.get("total_seconds") or 0.0 for record in mine]
+        episodes = int(mine[0].cell["few_shot"]["episodes"])
+        drawn = [by_episodes(r.episodes[i]["deviation"], episodes) for r, i in by_seed.values()]
         aucs = [record.metrics.get("verification_auc", math.nan) for record in mine]
         found.append(
             Measurement(
-                *key, seeds, int(mine[0].cell["few_shot"]["episodes"]), accuracy, max(low, 0.0), min(high, 1.0),
+                *key, seeds, episodes, accuracy, max(low, 0.0), min(high, 1.0), float(np.mean(drawn)),
                 float(np.median(seconds)), float(np.mean(aucs)), measured,
             )
         )  # fmt: skip
@@ -372,7 +382,9 @@ def _cell(m: Measurement | None, best: float) -> dict[str, Any]:
         return {"main": "–", "sub": "", "best": False}
     interval = f"{words.percent(m.low)} to {words.percent(m.high)}" if math.isfinite(m.low) else "no interval"
     seeds = words.plural(m.seeds, "seed") if m.seeds else "nothing trained"
-    return {"main": words.percent(m.accuracy), "sub": f"{interval} · {seeds}", "best": m.accuracy == best}
+    episodes = f"± {words.points(m.by_episodes)} by episodes"
+    sub = f"{interval} · {seeds} · {episodes}"
+    return {"main": words.percent(m.accuracy), "sub": sub, "best": m.accuracy == best}
 
 
 def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -385,6 +397,7 @@ def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
             **{key: record.cell[key] for key in ("backbone", "weights", "strategy", "seed")},
             **entry,
             "episodes": record.cell["few_shot"]["episodes"],
+            "by_episodes": by_episodes(entry["deviation"], record.cell["few_shot"]["episodes"]),
             "verification_auc": record.metrics.get("verification_auc", math.nan),
             "total_seconds": record.costs.get("total_seconds"),
         }
@@ -425,6 +438,9 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
         "Episodes reuse the same images, so more of them do not narrow an interval: more classes do. What neither "
         "trains nor tunes anything is the same for all seeds and runs once.",
+        "By episodes: 1.96 standard deviations over episodes, divided by the root of their number. That is what "
+        "papers give, and what their numbers can be set beside: the drawing of episodes alone, of these classes "
+        "and one training.",
         "Claims are about the leader against all others, paired on seeds and classes and corrected for all pairs "
         "(Holm, or where that is less the studentized range); below "
         f"{MINIMUM_SEEDS} seeds nothing is claimed.",

@@ -51,7 +51,7 @@ def main_plans(results: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Plan]:
     """
     for dataset, place in places(results).items():
         of_dataset = results[results["dataset"] == dataset]
-        for figure in (_accuracy_figure, _cost_figure, _curves_figure):
+        for figure in (_accuracy_figure, _cost_figure, curves_figure):
             plan = figure(of_dataset, curves)
             if plan is not None:
                 yield plan.of(dataset, place)
@@ -226,7 +226,12 @@ def _cost_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     )
 
 
-def _curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
+def curves_figure(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
+    """Learning curves of one dataset; None where nothing was trained.
+
+    Args:
+        results, curves: the frames of ``tables``.
+    """
     numbers = curve_numbers(results, curves)
     if numbers["val_accuracy"].notna().sum() == 0:
         return None

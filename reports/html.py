@@ -40,6 +40,7 @@ from reports.few_shot import (
     is_few_shot,
     measurements,
 )
+from reports.few_shot_figures import few_shot_plans
 from reports.figures import label_plans, main_plans
 from reports.labels import label_curves
 from reports.mistakes import Images, Mistake, answers_of, mistake_plans, most_confident
@@ -127,6 +128,7 @@ def render(
     plans = {"figures": [*main_plans(results, curves)]}
     drawing = Drawing(plans["figures"], directory / "figures")
 
+    counterparts = run_info.get("counterparts", {})
     decisions = decide(results, directory, region)
     datasets = list(dict.fromkeys(results["dataset"]))
     several = len(datasets) > 1
@@ -150,10 +152,10 @@ def render(
         standings=standings_tables(results),
         weights=weights_tables(decisions, run_info.get("sources", {}), several),
         transfer=transfer_tables(benefits(results, curves, directory, region), several),
-        adaptation=adaptation_section(adaptations(results, directory, region), results, several),
-        multitask=multitask_section(
-            brought(results, curves, run_info.get("counterparts", {}), directory, region), several
+        adaptation=adaptation_section(
+            adaptations(results, counterparts, directory, region), results, several
         ),
+        multitask=multitask_section(brought(results, curves, counterparts, directory, region), several),
         pictures=[] if images is None else pictures(records, directory),
         depth=depth_section(depths),
         labels=labels_table(label_fits, why_none, several, region),
@@ -188,6 +190,7 @@ def _render_few_shot(
     """The page of a run of the few-shot protocol, and few_shot.csv."""
     write_csv(few_shot_frame(records), directory / "few_shot.csv")
     measured = measurements(records, directory)
+    drawing = Drawing([*few_shot_plans(measured, results, curves_frame(records))], directory / "figures")
     found = few_shot_answers(measured, region, Missing(results, directory))
     nothing = [Answer("", "none", "There is no answer yet.", ["No cell has a result."])]
     datasets = list(dict.fromkeys(results["dataset"]))
@@ -201,6 +204,7 @@ def _render_few_shot(
         ),
         several=len(found) > 1,
         summaries=few_shot_tables(measured),
+        figures=[*drawing.finish().values()],
         ranking=ranking_sections(ranking or {}),
         method=few_shot_method(records, run_info),
         **_common(records, datasets, run_info, plan_toml, directory),
@@ -522,9 +526,11 @@ def _source_method(run_info: dict[str, Any]) -> list[str]:
         for t in source.get("targets", {}).values()
     ]
     return [
-        f"Source: strategies that adapt also learn from the labelled images of {words.clean(source['name'], 60)} "
-        f"and from images of the target's pool without their labels. {'; '.join(left_out)}. In tuning, source "
-        "images that share a group with a validation image are left out too. Its own test part is not used.",
+        f"Source: strategies that adapt learn from the labelled images of {words.clean(source['name'], 60)}, and "
+        "those that align domains from images of the target's pool without their labels. Where the target has "
+        "labels, they learn from these too, but for source only and AdaBN, which only tune with them. "
+        f"{'; '.join(left_out)}. In tuning, source images that share a group with a validation image are left out "
+        "too. Its own test part is not used.",
         "Without any label of the target, tuning is on a fifth of the source, held out by groups. Stages that "
         "align the domains then run to their end, and the weight of alignment is never searched: labels of the "
         "source know nothing of the target and would always choose least alignment.",

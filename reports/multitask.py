@@ -93,6 +93,7 @@ def brought(
     if not counterparts:
         return []
     ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
+    learned = set(ok.loc[ok["auxiliary"] != "", "strategy"])
     found = []
     keys = ["dataset", "backbone", "weights", "fraction"]
     for (dataset, backbone, source, _), cells in ok.groupby(keys, sort=True):
@@ -100,7 +101,7 @@ def brought(
             str(strategy): Measured(mine.set_index("seed"), directory)
             for strategy, mine in cells.groupby("strategy", sort=False)
         }
-        pairs = [(s, c) for s, c in counterparts.items() if s in runs and c in runs]
+        pairs = [(s, c) for s, c in counterparts.items() if s in learned and s in runs and c in runs]
         compared = compare_pairs([(runs[s], runs[c]) for s, c in pairs], region)
         for (strategy, counterpart), comparison in zip(pairs, compared, strict=True):
             run = runs[strategy]

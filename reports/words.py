@@ -34,6 +34,7 @@ STRATEGY_NAMES = {
     "lora": "LoRA",
     "hyperrule": "fixed rule",
     "source_only": "source only",
+    "source_and_target": "source and target",
     "source_then_target": "source, then target",
     "adabn": "AdaBN",
     "deep_coral": "Deep CORAL",

@@ -31,6 +31,7 @@ STRATEGIES: dict[str, str] = {
     "lora": "strategies.lora:LowRank",
     "hyperrule": "strategies.hyperrule:HyperRule",
     "source_only": "strategies.source_only:SourceOnly",
+    "source_and_target": "strategies.source_and_target:SourceAndTarget",
     "source_then_target": "strategies.source_then_target:SourceThenTarget",
     "adabn": "strategies.adabn:AdaptiveBatchNorm",
     "deep_coral": "strategies.deep_coral:DeepCoral",

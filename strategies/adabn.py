@@ -1,4 +1,8 @@
-"""The source's network, with the target's statistics in its batch normalisation."""
+"""The source's network, whose batch normalisation sees the target as it has seen the source.
+
+In the paper statistics of the source train, and those of the target replace them. Here they are frozen in training,
+as in all fine-tuning, and so neither's: they are moved by what the domains differ in. Replaced, they would do harm.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,19 @@ from strategies.hyperrule import body_stage
 
 class AdaptiveBatchNorm(Adapting):
     name = "adabn"
-    summary = "Trained on the source; batch normalisation then takes the statistics of the target: cheap."
+    summary = (
+        "Trained as source_only; batch normalisation then adapts to the statistics of the target: cheap."
+    )
     when = "First of all when images look different and have no labels: there is nothing to set."
     cost = "Like source_only, plus one pass over the target's images."
     reference = "Li et al. 2016, Revisiting batch normalization (AdaBN), arXiv:1603.04779"
+    version = 2
     data = "source"
+    counterpart = "source_only"
 
     def skip(self, info: Info) -> str | None:
         none = "the backbone has no batch normalisation"
         return super().skip(info) or (None if info.has_batch_norm else none)
 
     def body(self, hp: Any) -> Stage:
-        return body_stage(hp, data=self.data, batch_norm="trained", statistics="target")
+        return body_stage(hp, data=self.data, statistics="target")

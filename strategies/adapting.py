@@ -14,6 +14,7 @@ class Adapting(Strategy):
 
     needs_source = True
     needs_labels = False
+    counterpart = "source_and_target"  # where the target has no labels, that is source_only
     data: ClassVar[Literal["source", "both"]] = "both"
 
     def space(self, hp: Any) -> None:

@@ -126,7 +126,8 @@ class Stage:
         auxiliary_images: which images of the target have them: the ``labelled`` ones that train, or all of the
             ``pool`` but those that validate, as where they cost nothing.
         statistics: which images the statistics of batch normalisation are those of at the end: the ones that
-            ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation).
+            ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation);
+            with ``batch_norm`` frozen the pretrained ones move after the refit, by what the domains differ in.
     """
 
     name: str
@@ -364,7 +365,8 @@ class Strategy:
     needs_auxiliary: ClassVar[bool] = False
     """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
     counterpart: ClassVar[str] = ""
-    """The strategy that it is without what it adds, by name: the report says what that has brought."""
+    """The strategy that it is without what it adds, by name: the report says what that has brought. Empty: it adds
+    nothing that is compared, as a source with labels and nothing else."""
     limits: ClassVar[Mapping[str, Limit]] = Limits()
     """Of hyperparameters that are given, ``NAME:rank=4``, by name. Stages have limits of their own, and so have
     ``learning_rate`` and ``weight_decay`` everywhere."""

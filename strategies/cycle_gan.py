@@ -14,6 +14,7 @@ class CycleGan(Adapting):
     when = "Images differ in style and not in content, and a look at the translations is wanted."
     cost = "The dearest: a GAN is trained first, then source_only on twice as many images."
     reference = "Zhu et al. 2017, CycleGAN, arXiv:1703.10593; Hoffman et al. 2018, CyCADA, arXiv:1711.03213"
+    version = 2
 
     def fit(self, task: Task, hp: Any) -> Fitted:
         from bench.training.translation import translate

@@ -1,4 +1,7 @@
-"""Features whose covariances are the same in both domains."""
+"""Features whose covariances are the same in both domains.
+
+Of the pooled features, with a weight that rises; in the paper of the last layer, with a constant one.
+"""
 
 from __future__ import annotations
 

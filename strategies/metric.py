@@ -19,7 +19,7 @@ class MetricLearning(Strategy):
     Without a source the embedding is learned from the labels of the target itself.
     """
 
-    version = 2
+    version = 3
     limits = Limits(turns=Limit(1, 4))
     needs_weights = False
     uses_source = True

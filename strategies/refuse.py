@@ -118,8 +118,6 @@ def _problems(stage: Stage) -> list[str]:
         found.append(
             f"auxiliary={stage.auxiliary!r} with data={stage.data!r}; it stands beside 'target' alone"
         )
-    elif stage.statistics == "target" and stage.batch_norm != "trained":
-        found.append("statistics='target' with batch_norm='frozen', whose statistics stay what they were")
     elif stage.rank and set(body) & {"blocks", "only"}:
         found.append(f"with rank nothing of the backbone itself trains, so {body[0]} would do nothing")
     return found

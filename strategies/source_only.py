@@ -12,3 +12,4 @@ class SourceOnly(Adapting):
     cost = "Like full fine-tuning, on the source's images."
     reference = "Ganin et al. 2016 (its lower bound), arXiv:1505.07818"
     data = "source"
+    counterpart = ""

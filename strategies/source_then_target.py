@@ -16,6 +16,7 @@ class SourceThenTarget(Adapting):
     cost = "Like full fine-tuning twice: on the source's images, then on the target's."
     reference = "Phang, Févry & Bowman 2018, Sentence encoders on STILTs, arXiv:1811.01088"
     data = "source"
+    counterpart = ""
     needs_labels = True
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:

@@ -21,7 +21,11 @@ def reverse_gradient(features: Any, strength: Any = 1.0) -> Any:
 
 
 def coral(source: Any, target: Any) -> Any:
-    """Squared distance of covariances over 4 D^2 (Deep CORAL, Sun & Saenko 2016, arXiv:1607.01719, eq. 1)."""
+    """Squared distance of covariances over 4 D^2 (Deep CORAL, Sun & Saenko 2016, arXiv:1607.01719, eq. 1).
+
+    Otherwise than in the paper, where it acts on the last layer's outputs with a constant weight, it acts here on
+    the pooled features, and its weight rises as DANN's does (``strength``).
+    """
     width = source.shape[-1]
     return ops.sum(ops.square(_covariance(source) - _covariance(target))) / (4 * width**2)
 

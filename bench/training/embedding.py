@@ -52,9 +52,10 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
     program.reset(start, task.seed, stage.weight_decay)
     searching = task.refit_epochs is None
     steps_an_epoch = math.ceil(len(examples) * turns / batches.size)
-    horizon = task.epochs * steps_an_epoch
-    budget = horizon if task.refit_epochs is None else task.refit_epochs[0] * steps_an_epoch
-    patience = max(MINIMUM_PATIENCE, math.ceil(task.epochs / 2))
+    # The refit anneals over its own epochs: what stops at half of the learning rate gives away some points.
+    epochs = task.epochs if task.refit_epochs is None else task.refit_epochs[0]
+    budget = epochs * steps_an_epoch
+    patience = max(MINIMUM_PATIENCE, math.ceil(epochs / 2))
     rng = generator(task.seed, "embedding", searching)
     # Statistics are those of the images that are to be told apart, or of others if none of these may be seen.
     seen = task.train
@@ -94,7 +95,7 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
             losses = []
             end = min(step + steps_an_epoch, budget)
             while step < end:
-                rate = stage.learning_rate * schedule((step + 0.5) / horizon, stage.warmup)
+                rate = stage.learning_rate * schedule((step + 0.5) / budget, stage.warmup)
                 images = batches.next(task.augmentation, rng)
                 values = program.train_steps([images[None]], batches.labels[None], np.array([rate]))
                 if not np.isfinite(values[0][0]):
@@ -104,7 +105,7 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
             train_loss, train_accuracy = np.mean(losses, axis=0)
             epoch += 1
             point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
-            task.tick(f"{stage.name} epoch {epoch}/{task.epochs}")
+            task.tick(f"{stage.name} epoch {epoch}/{epochs}")
         if best_state is None:  # the refit
             program.reestimate(statistics, len(seen))
             best_state, best_epoch = program.state(), epoch

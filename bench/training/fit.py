@@ -214,7 +214,9 @@ class CellTask:
             np.arange(len(pixels)),
             np.concatenate([self.source.labels, labels]),
         )
-        return replace(self, source=source, n_source=self.n_source + len(images))
+        # The same in search and refit, however much of the source the search has: so are sizes of batches then.
+        n_source = round(self.n_source * len(pixels) / len(self.source))
+        return replace(self, source=source, n_source=n_source)
 
     @property
     def _validates_source(self) -> bool:
@@ -420,6 +422,13 @@ class CellTask:
                 best_state = {
                     place: mixed(start[place], value, stage.mix, place) for place, value in best_state.items()
                 }
+            if stage.statistics == "target" and stage.batch_norm == "frozen" and val is None:
+                # The search knows nothing of it: its choices are those that are made without.
+                moved = self.network.program(
+                    cut, self.head, replace(trained, batch_norm=True), LABEL_SMOOTHING
+                )
+                domains = (self._shuffled(train, count), count), (statistics, images)
+                best_state = moved.between_domains(best_state, *domains)
             program.reset(best_state, self.seed, stage.weight_decay)
         finally:
             progress.seconds += time.perf_counter() - clock
@@ -441,9 +450,12 @@ class CellTask:
         if stage.statistics == "target" and not self._validates_source:
             inputs, _ = self.inputs(stage, self.target, augmented=False)
             count = len(self.target)
-        # Not in their order, which in a folder is by class: the first few are to be like all.
+        return self._shuffled(inputs, count), count
+
+    def _shuffled(self, inputs: Inputs, count: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """Images not in their order, which in a folder is by class: the first few are to be like all."""
         order = generator(self.seed, "statistics").permutation(count)
-        return lambda rows: inputs(order[rows], None), count
+        return lambda rows: inputs(order[rows], None)
 
 
 def mixed(start: np.ndarray, end: np.ndarray, share: float, place: str) -> np.ndarray:

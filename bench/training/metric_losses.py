@@ -28,10 +28,14 @@ def squared_distances(x: Any, y: Any) -> Any:
 
 def prototypical(features: Any) -> Any:
     """Cross-entropy of the nearest prototype, the mean of a class's support (Snell et al. 2017,
-    arXiv:1703.05175, eq. 1 and 2)."""
+    arXiv:1703.05175, eq. 1 and 2); each image of a class is support in turn: more small problems of one batch."""
+    images = features.shape[0]
+    return sum(_nearest_prototype(ops.roll(features, i, axis=0)) for i in range(images)) / images
+
+
+def _nearest_prototype(features: Any) -> Any:
     logits = prototype_logits(features)
-    classes = logits.shape[-1]
-    right = ops.tile(ops.eye(classes, dtype=logits.dtype), (features.shape[0] - SUPPORT, 1))
+    right = ops.tile(ops.eye(logits.shape[-1], dtype=logits.dtype), (features.shape[0] - SUPPORT, 1))
     return ops.mean(ops.logsumexp(logits, axis=1) - ops.sum(logits * right, axis=1))
 
 

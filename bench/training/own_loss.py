@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 
 class OwnLoss(keras.Model):
     """Trains by ``own_loss`` in place of a loss that it is compiled with."""
 
     def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
-        """The loss, a scalar, of inputs, labels and outputs of a batch as Keras hands them on."""
+        """The loss, a scalar, of inputs, labels and outputs of a batch, tensors all."""
         raise NotImplementedError(f"{type(self).__name__} has no own_loss()")
 
     def compute_loss(
@@ -22,4 +23,10 @@ class OwnLoss(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
+        # Keras on PyTorch hands inputs and labels on as they came, as NumPy.
+        x, y = (keras.tree.map_structure(_tensor, given) for given in (x, y))
         return self.own_loss(x, y, y_pred)
+
+
+def _tensor(given: Any) -> Any:
+    return None if given is None else ops.convert_to_tensor(given)

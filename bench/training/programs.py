@@ -547,6 +547,32 @@ class Program:
             layer.moving_mean.assign(np.mean(means[i], axis=0))
             layer.moving_variance.assign(np.mean(variances[i], axis=0) + np.var(means[i], axis=0))
 
+    def between_domains(
+        self, state: State, *domains: tuple[Callable[[np.ndarray], list[np.ndarray]], int]
+    ) -> State:
+        """The state with batch normalisation that sees a second domain as it has seen the first.
+
+        Adaptive batch normalisation (Li et al. 2016, arXiv:1603.04779) takes the second domain's statistics in
+        place of the first one's. Where a layer's statistics are neither, as of frozen pretrained weights, they are
+        moved and stretched as the domains' differ: what the layer gives has one mean and variance in both.
+
+        Args:
+            state: weights, trained on the first domain.
+            domains: of each, what gives its images, and how many there are; see ``reestimate``.
+        """
+        found = []
+        for batch, count in domains:
+            self.reset(state, 0, 0.0)
+            self.reestimate(batch, count)
+            found.append([(np.array(n.moving_mean), np.array(n.moving_variance)) for n in self._batch_norms])
+        self.reset(state, 0, 0.0)
+        for layer, (mean, variance), (new_mean, new_variance) in zip(self._batch_norms, *found, strict=True):
+            stretch = (new_variance + layer.epsilon) / (variance + layer.epsilon)
+            offset = (mean - np.array(layer.moving_mean)) * np.sqrt(stretch)
+            layer.moving_mean.assign(new_mean - offset)
+            layer.moving_variance.assign(np.array(layer.moving_variance) * stretch)
+        return self.state()
+
 
 def _domain_classifier(features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Variable]:
     """The logit of being of the target, with gradients reversed (Ganin et al. 2016), and by how much they are."""

@@ -4,7 +4,8 @@ Two generators translate there and back, two discriminators judge patches. Losse
 squares for the discriminators' answers (LSGAN), distances for what comes back from a round trip (cycle) and for
 what is in the style already (identity). What is smaller fits minutes on a CPU: 64 pixels, few filters, and
 generators that give a *change* to the image, which is zero at first. So training starts from images that are right
-in content, and a short one leaves them recognisable.
+in content, and a short one leaves them recognisable. Discriminators judge the newest translations alone: there is
+no buffer of the last 50, which in the paper is to keep long trainings from oscillating.
 
 Nothing in it is particular to a backend: the two halves of a step are two compiled Keras models that share layers,
 each with variables of its own that train.

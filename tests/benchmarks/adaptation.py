@@ -26,9 +26,10 @@ TARGET_ONLY = ("feature_extraction", "full_finetune", "majority")
 
 
 def measured(run: Any, region: float = 0.01) -> list[dict[str, Any]]:
-    """One entry a strategy and label count: accuracy with its interval, and the difference from source only."""
+    """One entry a strategy and label count: accuracy with its interval, and the difference from nothing adapted."""
     results = run.results
-    against = {(a.strategy, a.n): a for a in adaptations(results, run.directory, region)}
+    counterparts = json.loads((run.directory / "run.json").read_text())["counterparts"]
+    against = {(a.strategy, a.n): a for a in adaptations(results, counterparts, run.directory, region)}
     found = []
     for decision in decide(results, run.directory, region):
         for candidate in decision.candidates:
@@ -42,7 +43,8 @@ def measured(run: Any, region: float = 0.01) -> list[dict[str, Any]]:
                     "low": candidate.low,
                     "high": candidate.high,
                     "seconds": candidate.seconds,
-                    "against_source_only": None if mine is None else mine.comparison.difference,
+                    "against": None if mine is None else mine.against,
+                    "difference": None if mine is None else mine.comparison.difference,
                     "interval": None if mine is None else [mine.comparison.low, mine.comparison.high],
                     "verdict": None if mine is None else mine.verdict,
                 }
@@ -78,7 +80,7 @@ def main() -> None:
             "tuning": {"trials": options.trials},
         }
         adapting = {**common, "source_dataset": str(options.data / source)}
-        few = [*options.strategies, "source_then_target"]
+        few = [*options.strategies, "source_and_target", "source_then_target"]
         plans = {
             "none": {**adapting, "strategies": options.strategies, "fractions": [0.0]},
             "few": {**adapting, "strategies": few, "fractions": options.fractions},
@@ -96,18 +98,15 @@ def main() -> None:
     print(json.dumps(found, indent=1))
     if options.table:
         for direction, rows in found.items():
-            print(
-                f"\n{direction:32} {'labels':>7} {'accuracy':>9} {'against source only':>32} {'seconds':>8}"
-            )
+            print(f"\n{direction:32} {'labels':>7} {'accuracy':>9} {'difference':>52} {'seconds':>8}")
             for row in sorted(rows, key=lambda row: (row["n"], -row["accuracy"])):
                 difference = ""
-                if row["against_source_only"] is not None:
+                if row["difference"] is not None:
                     low, high = row["interval"]
-                    difference = (
-                        f"{row['against_source_only']:+.3f} ({low:+.3f} to {high:+.3f}) {row['verdict']}"
-                    )
+                    interval = f"({low:+.3f} to {high:+.3f})"
+                    difference = f"{row['difference']:+.3f} {interval} to {row['against']}: {row['verdict']}"
                 print(
-                    f"{row['strategy']:32} {row['n']:>7.0f} {row['accuracy']:>9.3f} {difference:>32} "
+                    f"{row['strategy']:32} {row['n']:>7.0f} {row['accuracy']:>9.3f} {difference:>52} "
                     f"{row['seconds']:>8.0f}"
                 )
 

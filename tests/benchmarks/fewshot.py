@@ -57,6 +57,7 @@ def entry(run: str, measurement: Measurement) -> dict[str, Any]:
         "accuracy",
         "low",
         "high",
+        "by_episodes",
         "seeds",
         "episodes",
         "seconds",
@@ -92,6 +93,7 @@ def main() -> None:
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "flip": False,
+        "augmentation": "affine",
         "tuning": {"trials": options.trials},
     }
     plans = {

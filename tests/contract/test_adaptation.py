@@ -66,6 +66,15 @@ def tasks(
     return run
 
 
+@pytest.fixture(scope="module")
+def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
+    cell = make_cell()
+    return engine.network(cell.backbone, cell.weights, cell.image_size)
+
+
+HEAD_OF = HeadConfig("avg", 0, 0.0, 10)
+
+
 @pytest.fixture
 def paired(source: Any) -> Any:
     """The source, with each image in the group of an image of the target's pool."""
@@ -178,15 +187,6 @@ def test_joined_inputs_are_those_of_their_parts() -> None:
 # ------------------------------------------------------------------------------------------------ programs
 
 
-@pytest.fixture(scope="module")
-def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
-    cell = make_cell()
-    return engine.network(cell.backbone, cell.weights, cell.image_size)
-
-
-HEAD_OF = HeadConfig("avg", 0, 0.0, 10)
-
-
 def one_step(network: Any, trained: Trained, strength: float, images: np.ndarray) -> dict[str, np.ndarray]:
     """Weights after a step on eight labelled images and eight of the target."""
     program = network.program(network.cut(0.25), HEAD_OF, trained, 0.1)
@@ -264,6 +264,86 @@ def test_adapted_statistics_are_the_target_s(tasks: Callable[..., list[CellTask]
         np.testing.assert_allclose(program.state()[place], state[place], rtol=0.05, atol=0.02)
 
 
+def test_adabn_is_source_only_with_other_statistics(
+    engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]
+) -> None:
+    without, with_ = (
+        run_cell(
+            make_cell(strategy=name, fraction=0.0, augmentation="none"),
+            digits, engine, None, lambda text: None, domain=source,
+        )
+        for name in ("source_only", "adabn")
+    )  # fmt: skip
+    for told in ("hyperparameters", "epochs"):
+        assert with_.fields[told] == without.fields[told]
+    scores = [[trial["score"] for trial in outcome.fields["trials"]] for outcome in (without, with_)]
+    assert scores[0] == scores[1]  # nothing is chosen otherwise
+    assert without.state is not None
+    assert with_.state is not None
+    assert without.network is not None
+    kinds = {
+        f"{i}:{k}": variable.name
+        for i, layer in enumerate(without.network.model.layers)
+        for k, variable in enumerate(layer.weights)
+    }
+    moved = {place for place in with_.state if not np.array_equal(with_.state[place], without.state[place])}
+    assert moved == {place for place, name in kinds.items() if name in ("moving_mean", "moving_variance")}
+    # The first layer that normalises, whose inputs the statistics do not change: what it gives has the same mean
+    # and variance in both domains.
+    layers = without.network.model.layers
+    first = min(int(place.partition(":")[0]) for place in moved)
+    below = keras.Model(layers[0].output, layers[first - 1].output)
+    below.set_weights([with_.state[f"{i}:0"] for i in range(first) if f"{i}:0" in kinds])
+    gives = []
+    for outcome, images in ((without, source.part.images[source.rows]), (with_, digits.pool.images)):
+        seen = below.predict(images.astype(np.float32), batch_size=64, verbose=0)
+        state = {kinds[p]: outcome.state[p] for p in kinds if p.startswith(f"{first}:")}
+        deviation = np.sqrt(state["moving_variance"] + layers[first].epsilon)
+        normalised = (seen - state["moving_mean"]) / deviation
+        gives.append((normalised.mean(axis=(0, 1, 2)), normalised.std(axis=(0, 1, 2))))
+    for of_source, of_target in zip(*gives, strict=True):
+        np.testing.assert_allclose(of_target, of_source, rtol=0.03, atol=0.03)
+
+
+def test_two_domains_that_are_the_same_leave_statistics_as_they_are(network: Any, digits: Any) -> None:
+    program = network.program(network.cut("input"), HEAD_OF, Trained(batch_norm=True), 0.1)
+    images = digits.pool.images[:128].astype(np.float32)
+    domain = (lambda rows: [images[rows]], len(images))
+    program.reset(network.pretrained, 0, 0.0)
+    before = program.state()
+    after = program.between_domains(before, domain, domain)
+    for place, value in before.items():
+        np.testing.assert_allclose(after[place], value, rtol=1e-5, atol=1e-6, err_msg=place)
+    lighter = (lambda rows: [images[rows] / 2], len(images))
+    other = program.between_domains(before, domain, lighter)
+    assert any(np.abs(other[place] - before[place]).max() > 0.1 for place in before)
+
+
+@pytest.mark.parametrize("name", ["deep_coral", "dann"])
+def test_domains_are_aligned_without_any_label_of_the_target(
+    name: str, engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]
+) -> None:
+    cell = make_cell(strategy=name, fraction=0.0, tuning={"algorithm": "random", "trials": 1})
+    outcome = run_cell(cell, digits, engine, None, lambda text: None, domain=source)
+    fields = outcome.fields
+    assert fields["status"] == "ok", fields.get("error")
+    assert (fields["n"], fields["n_source"]) == (0, len(source.rows))
+    assert outcome.probabilities is not None
+    assert np.isfinite(outcome.probabilities).all()
+
+
+def test_sizes_of_batches_are_those_of_the_refit_when_images_are_added(
+    tasks: Callable[..., list[CellTask]], source: Any
+) -> None:
+    sizes = []
+    for task in tasks(fraction=0.0):
+        assert task.source is not None
+        more = task.with_source(task.source.images(), task.source.labels)
+        sizes.append(more.n_source)
+        assert batch_size_of(BODY, 0, 32, more.n_source) == batch_size_of(BODY, 0, 32, sizes[0])
+    assert sizes == [2 * len(source.rows)] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -272,7 +352,6 @@ def test_adapted_statistics_are_the_target_s(tasks: Callable[..., list[CellTask]
         ({"align": "mmd", "data": "target"}, "two domains are needed"),
         ({"align": "mmd", "cut": "top"}, "nothing trains with cut='top'"),
         ({"align_weight": -1.0}, "align_weight"),
-        ({"statistics": "target"}, "batch_norm='frozen'"),
     ],
 )
 def test_stages_that_make_no_sense_are_refused(changes: dict[str, Any], why: str) -> None:

@@ -15,9 +15,11 @@ from bench import backend
 SCRIPT = Path(__file__).with_name("every_strategy.py")
 SAMPLE = (
     "scratch", "feature_extraction", "partial_finetune", "norm_only", "l2_sp", "lora", "knn",
-    "adabn", "deep_coral", "dann", "multi_task",
+    "adabn", "deep_coral", "dann", "mmd", "cycle_gan", "prototypical", "siamese", "multi_task",
 )  # fmt: skip
 """One of each way of training; all strategies with ``tests/benchmarks/backends.py``."""
+NEARLY = dict.fromkeys(("deep_coral", "mmd", "dann", "cycle_gan"), 2e-3)
+"""How far apart probabilities may be where rounding grows: by covariances, kernels, an adversary, a GAN."""
 
 
 @pytest.fixture(scope="module")
@@ -58,4 +60,4 @@ def test_other_backends_agree(
             if strategy == "scratch":  # each backend draws its own initial weights
                 assert difference > 1e-4
             else:
-                assert difference < 1e-4, strategy
+                assert difference < NEARLY.get(strategy, 1e-4), strategy

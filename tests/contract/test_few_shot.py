@@ -203,6 +203,30 @@ def test_nothing_of_the_new_classes_is_learned_from(
     assert set(refit.train.labels) == set(search.train.labels) | set(search.val.labels)
 
 
+def test_the_refit_anneals_over_its_own_epochs(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bench.training.embedding as module
+    from bench.training.programs import Program
+
+    rates: list[float] = []
+    plain, scores = Program.train_steps, iter(range(0, -100, -1))
+
+    def spy(self: Any, inputs: Any, labels: Any, of_steps: np.ndarray, *rest: Any) -> Any:
+        rates.extend(of_steps[of_steps > 0].tolist())
+        return plain(self, inputs, labels, of_steps, *rest)
+
+    # The first epoch is the best: the refit takes one epoch where the search could have taken three.
+    monkeypatch.setattr(module, "_validated", lambda *task: (float(next(scores)), {"val_accuracy": 0.5}))
+    monkeypatch.setattr(Program, "train_steps", spy)
+    domain = pair(data[1], data[0], "none", "other")
+    outcome = run_few_shot(cell("prototypical"), data[0], engine, quiet, domain)
+    assert outcome.fields["epochs"] == 1
+    of_refit = [p for p in outcome.fields["curves"] if p["run"] == "refit"]
+    assert of_refit[-1]["epoch"] == 1
+    assert rates[-1] < 0.1 * max(rates)
+
+
 def test_what_tuning_could_not_have_is_said(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, pretrained: dict[str, str]
 ) -> None:

@@ -143,7 +143,7 @@ def test_without_auxiliary_labels_it_says_so_or_needs_none(
 
 
 @each
-def test_its_counterpart_has_all_its_hyperparameters_but_those_of_auxiliary_labels(name: str) -> None:
+def test_its_counterpart_has_all_its_hyperparameters_but_those_of_what_it_adds(name: str) -> None:
     strategy = get_strategy(name)
     if not strategy.counterpart:
         pytest.skip("it has none")

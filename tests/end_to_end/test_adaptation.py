@@ -60,6 +60,32 @@ def test_it_runs_without_labels_and_says_so(out: tuple[Path, Any]) -> None:
     assert "dark" in page
 
 
+def test_a_translator_leaves_its_pictures(
+    out: tuple[Path, Any], weights_file: Path, cli: Callable[..., Any]
+) -> None:
+    root = out[0]
+    result = cli(
+        "run", "--dataset", root / "light", "--source-dataset", root / "dark", "--fractions", "0",
+        "--strategy", "cycle_gan", "--backbone", f"{BACKBONE},weights={weights_file}",
+        "--out", root / "translated", *FLAGS[2:], "--epochs", 1, timeout=600,
+    )  # fmt: skip
+    assert result.rc == 0, result.stderr + result.stdout
+    notes = json.loads((root / "translated" / "run.json").read_text())["notes"]
+    assert any("Without source_only beside it" in note and "brought to cycle_gan" in note for note in notes)
+    (record,) = (root / "translated" / "cells").glob("*.json")
+    content = json.loads(record.read_text())
+    assert (content["status"], content["n"]) == ("ok", 0)
+    picture = root / "translated" / "predictions" / f"{record.stem}.png"
+    with Image.open(picture) as image:
+        pixels = np.asarray(image)
+    assert pixels.shape[0] == 2 * 32
+    assert pixels.shape[1] % 32 == 0
+    above, below = pixels[:32].astype(int), pixels[32:].astype(int)
+    assert above.mean() > 128  # dark on light
+    assert np.abs(above - below).max() > 5  # it has drawn something
+    assert "and what was made of them for" in (root / "translated" / "report.html").read_text()
+
+
 def test_its_plan_again_finds_nothing_to_do(out: tuple[Path, Any], cli: Callable[..., Any]) -> None:
     result = cli("run", out[0] / "run" / "plan.toml")
     assert result.rc == 0, result.stderr

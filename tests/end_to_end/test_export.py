@@ -69,11 +69,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bench.Run]:
     """Runs one small cell of each strategy on a backbone."""
 
-    def run(backbone: str, strategies: Sequence[str]) -> bench.Run:
+    def run(backbone: str, strategies: Sequence[str], augmentation: str = "light") -> bench.Run:
         plan: dict[str, Any] = {
             "datasets": [str(photos)], "backbones": [backbone], "strategies": list(strategies),
             "fractions": [1.0], "seeds": 1, "epochs": 1, "image_size": 32,
-            "tuning": {"trials": 1}, "head": {"hidden_units": 8, "dropout": 0.1},
+            "augmentation": augmentation, "tuning": {"trials": 1}, "head": {"hidden_units": 8, "dropout": 0.1},
         }  # fmt: skip
         return bench.run(plan, tmp_path_factory.mktemp("run"), workers=2)
 
@@ -161,7 +161,7 @@ def test_anybody_gets_the_same_model(run: bench.Run, photos: Path, tmp_path: Pat
 def test_no_test_image_is_learned_from(
     measure: Callable[..., bench.Run], photos: Path, tmp_path: Path
 ) -> None:
-    run = measure("EfficientNetLite0", ["partial_finetune"])  # with dropout inside
+    run = measure("EfficientNetLite0", ["partial_finetune"], "affine")  # with dropout inside
     done = exported(run, tmp_path / "export", "partial_finetune")
     with (done.folder / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 from test_report_compare import store
 
+from bench.errors import RequestError
+from bench.export import export
 from bench.records import Record
+from bench.store import Store
 from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.html import render
 from reports.labels import label_curves
@@ -26,7 +29,11 @@ TRUTH = {
     "mmd": [0.35, 0.5, 0.7],
     "full_finetune": [0.4, 0.62, 0.9],
 }
+LABELLED = {"source_and_target": [0.5, 0.8, 0.85], "source_then_target": [0.5, 0.75, 0.88], **TRUTH}
+"""The labels of both are worth 20 points beside which DANN loses 10."""
+COUNTERPARTS = {"dann": "source_and_target", "mmd": "source_and_target", "multi_task": "full_finetune"}
 RUN = {
+    "counterparts": COUNTERPARTS,
     "source_dataset": {
         "name": "drawings",
         "spec": "/data/drawings",
@@ -34,22 +41,27 @@ RUN = {
         "n": 900,
         "findings": [],
         "targets": {"00" * 8: {"grouping": "names", "left_out": 180}},
-    }
+    },
 }
 
 
-def made(folder: Path, fractions: tuple[float, ...] = (0.0, 0.1, 1.0), seeds: int = 4) -> list[Record]:
+def made(
+    folder: Path,
+    fractions: tuple[float, ...] = (0.0, 0.1, 1.0),
+    seeds: int = 4,
+    truth: dict[str, list[float]] = TRUTH,
+) -> list[Record]:
     """Records of strategies with these accuracies; all but the last learn from a source."""
 
     def spoil(record: Record) -> None:
         cell = record.cell
         place = fractions.index(cell["fraction"])
-        record.metrics["accuracy"] = TRUTH[cell["strategy"]][place] + 0.004 * (cell["seed"] % 3 - 1)
+        record.metrics["accuracy"] = truth[cell["strategy"]][place] + 0.004 * (cell["seed"] % 3 - 1)
         if cell["strategy"] != "full_finetune":
             cell |= {"source_name": "drawings", "source_fingerprint": "ab" * 8}
             record.n_source = 720
 
-    strategies = tuple(TRUTH) if fractions[0] else tuple(TRUTH)[:3]
+    strategies = tuple(truth) if fractions[0] else tuple(truth)[:-1]
     records = fake.records(strategies=strategies, fractions=fractions, seeds=seeds, test=2000, spoil=spoil)
     store(folder, records)
     return records
@@ -59,7 +71,7 @@ def test_help_and_harm_are_named(tmp_path: Path) -> None:
     results = results_frame(made(tmp_path))
     assert set(results["source_dataset"]) == {"drawings"}
     assert set(results["n_source"]) == {720}
-    found = {(a.strategy, a.n): a for a in adaptations(results, tmp_path, 0.01)}
+    found = {(a.strategy, a.n): a for a in adaptations(results, COUNTERPARTS, tmp_path, 0.01)}
     assert len(found) == 6
     assert found["dann", 0].verdict == "helps"
     assert found["dann", 0].comparison.difference == pytest.approx(0.15, abs=0.002)
@@ -78,9 +90,65 @@ def test_help_and_harm_are_named(tmp_path: Path) -> None:
     assert all(len(row) == len(section.columns) for row in section.rows)
 
 
+def test_where_the_target_has_labels_both_domains_labels_are_the_measure(tmp_path: Path) -> None:
+    results = results_frame(made(tmp_path, (0.0, 0.1, 1.0), truth=LABELLED))
+    found = {(a.strategy, a.n): a for a in adaptations(results, COUNTERPARTS, tmp_path, 0.01)}
+    assert {strategy for strategy, _ in found} == {"dann", "mmd"}  # the others adapt nothing
+    assert (found["dann", 0].against, found["dann", 0].verdict) == ("source_only", "helps")
+    few = found["dann", 341]
+    assert (few.against, few.verdict, few.with_labels) == ("source_and_target", "harms", False)
+    assert few.comparison.difference == pytest.approx(-0.1, abs=0.002)
+    section = adaptation_section(list(found.values()), results, False)
+    assert section is not None
+    text = " ".join(section.conclusions)
+    assert "labels included" not in str(section.rows)
+    assert "what these bring is included" not in text
+    assert "With 341 labels of the target and nothing adapted: source and target 79.9%" in text
+    assert "source, then target 74.9%" in text
+    assert "the source alone 59.9%" in text
+
+
+def test_beside_the_source_alone_labels_are_said_to_be_included(tmp_path: Path) -> None:
+    results = results_frame(made(tmp_path))
+    found = adaptations(results, COUNTERPARTS, tmp_path, 0.01)
+    assert {(a.n > 0, a.with_labels, a.against) for a in found} == {
+        (False, False, "source_only"), (True, True, "source_only"),
+    }  # fmt: skip
+    section = adaptation_section(found, results, False)
+    assert section is not None
+    text = " ".join(section.conclusions)
+    assert "With 341 labels of the target, better than the source alone, beyond noise: DANN" in text
+    assert "With 341 labels of the target, what these bring is included in that" in text
+    assert "source_and_target" in text
+    assert "With 341 labels of the target, adaptation helps" not in text
+    says = {(row[0], row[1]): row[-1] for row in section.rows}
+    assert says["DANN", "341"] == "helps, labels included"
+    assert says["DANN", "0"] == "helps"
+
+
+def test_who_only_has_a_source_does_not_adapt(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    for record in records:  # an embedding that was learned on the source
+        if record.cell["strategy"] == "mmd":
+            record.cell["strategy"] = "siamese"
+    found = adaptations(results_frame(records), COUNTERPARTS, tmp_path, 0.01)
+    assert {a.strategy for a in found} == {"dann"}
+
+
+def test_values_that_are_given_are_given_to_both(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    for record in records:
+        strategy = record.cell["strategy"]
+        if strategy in ("dann", "source_only"):
+            record.cell["strategy"] = f"{strategy}:learning_rate=0.01"
+    counterparts = {"dann:learning_rate=0.01": "source_and_target:learning_rate=0.01"}
+    found = adaptations(results_frame(records), counterparts, tmp_path, 0.01)
+    assert {a.against for a in found} == {"source_only:learning_rate=0.01"}
+
+
 def test_what_the_target_s_own_labels_do_stands_beside_it(tmp_path: Path) -> None:
     results = results_frame(made(tmp_path, (0.1, 0.33, 1.0)))
-    section = adaptation_section(adaptations(results, tmp_path, 0.01), results, False)
+    section = adaptation_section(adaptations(results, COUNTERPARTS, tmp_path, 0.01), results, False)
     assert section is not None
     text = " ".join(section.conclusions)
     assert "With 3,409 labels, the best without the source is full fine-tuning" in text
@@ -89,12 +157,12 @@ def test_what_the_target_s_own_labels_do_stands_beside_it(tmp_path: Path) -> Non
 
 def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:
     results = results_frame(made(tmp_path, seeds=2))
-    assert {a.verdict for a in adaptations(results, tmp_path, 0.01)} == {"too few seeds"}
+    assert {a.verdict for a in adaptations(results, COUNTERPARTS, tmp_path, 0.01)} == {"too few seeds"}
 
 
 def test_without_a_source_there_is_no_such_section(tmp_path: Path) -> None:
     results = results_frame(fake.records())
-    assert adaptations(results, None, 0.01) == []
+    assert adaptations(results, COUNTERPARTS, None, 0.01) == []
     assert adaptation_section([], results, False) is None
 
 
@@ -129,3 +197,12 @@ def test_no_labels_do_not_upset_what_counts_in_logarithms(tmp_path: Path) -> Non
     assert between.measured == (0.0, 341.0)
     assert between.decision.leader.strategy == "dann"
     assert recommend(results, tmp_path, Constraints(labels=0)).measured == (0.0,)
+
+
+def test_a_run_without_any_label_has_nothing_to_export_and_says_so(tmp_path: Path) -> None:
+    cells = Store(tmp_path)
+    for record in made(tmp_path, (0.0,)):
+        cells.write(record)
+    with pytest.raises(RequestError, match="nothing here can be exported"):
+        export(tmp_path)
+    assert not (tmp_path / "export").exists()

@@ -121,6 +121,62 @@ def test_the_page_has_the_table_with_intervals_floor_and_chance(tmp_path: Path) 
     assert page(tmp_path, records) == text  # the same records, the same bytes
 
 
+def test_the_drawing_of_episodes_stands_beside_the_interval_as_in_papers(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    half = 1.96 * 0.1 / COUNT**0.5
+    assert np.allclose([m.by_episodes for m in measurements(records, tmp_path)], half)
+    (table,) = few_shot_tables(measurements(records, tmp_path))
+    cell = {name: cells for _, name, cells in table["rows"]}["Siamese networks"][0]
+    assert cell["sub"].endswith("· 3 seeds · ± 1.0 by episodes")
+    page(tmp_path, records)
+    frame = pd.read_csv(tmp_path / "few_shot.csv")
+    assert np.allclose(frame["by_episodes"], half)
+    assert "of the drawing of episodes alone" in (tmp_path / "report.html").read_text()
+    assert "the drawing of episodes alone" in " ".join(few_shot_method(records, {}))
+
+
+def test_accuracy_by_shots_and_learning_curves_are_drawn(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    for record in records:
+        if record.costs["trainable_params"]:
+            point = {"run": "search", "stage": "embedding", "train_accuracy": 0.5, "val_accuracy": 0.7}
+            record.curves = [
+                {
+                    **point,
+                    "epoch": e,
+                    "images": 100 * e,
+                    "seconds": float(e),
+                    "train_accuracy": 0.5,
+                    "val_accuracy": 0.7,
+                }
+                for e in (1, 2)
+            ]
+    text = page(tmp_path, records)
+    shots = pd.read_csv(tmp_path / "figures" / "shots.csv")
+    assert len(shots) == len(TRUTH) * len(SETTINGS)
+    assert (tmp_path / "figures" / "shots.png").is_file()
+    best = shots[(shots["strategy"] == "prototypical") & (shots["ways"] == 20) & (shots["scope"] == "all")]
+    assert best.set_index("shots")["accuracy"].to_dict() == pytest.approx({1: 0.85, 5: 0.95}, abs=1e-3)
+    assert (
+        "With 20 classes and 1 label of each, prototypical networks is right in 85.0%, with 5 in 95.0%."
+        in text
+    )
+    assert set(pd.read_csv(tmp_path / "figures" / "curves.csv")["strategy"]) == {"prototypical", "siamese"}
+    assert "Learning curves of embeddings" in text
+    assert "labelled images, the head" not in text  # what learning curves are of elsewhere
+    for strategy in TRUTH:
+        assert f'data-strategy="{strategy}"' in (tmp_path / "figures" / "shots.svg").read_text()
+
+
+def test_without_curves_and_intervals_there_is_still_a_figure(tmp_path: Path) -> None:
+    page(tmp_path, made(tmp_path, predictions=False))
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+        "shots.csv",
+        "shots.png",
+        "shots.svg",
+    ]
+
+
 def test_the_answer_is_about_most_classes_and_fewest_labels(tmp_path: Path) -> None:
     (answer,) = few_shot_answers(measurements(made(tmp_path), tmp_path), 0.01)
     assert answer.claim == "better"

@@ -85,6 +85,17 @@ def test_the_answer_says_which_weights_are_best(tmp_path: Path) -> None:
     assert said in text(recommend(results, tmp_path, Constraints()))
 
 
+def test_weights_that_are_tied_are_not_called_best() -> None:
+    said = which_weights(
+        decide(results_frame(measured({**ACCURACY, SOURCE: 0.799}, seeds=5)), None, 0.04)[-1]
+    )
+    assert said.startswith(
+        "Tied to begin with are ImageNet weights (full fine-tuning, 79.9%) and the source clothes"
+    )
+    assert " points), ahead of random weights" in said
+    assert "Best to begin with" not in said
+
+
 @pytest.mark.parametrize("accuracy", [{"": 0.6, "imagenet": 0.8}, {"imagenet": 0.8}, {"": 0.6, SOURCE: 0.7}])
 def test_nothing_is_said_of_a_single_set(tmp_path: Path, accuracy: dict[str, float]) -> None:
     decisions = decide(results_frame(measured(accuracy)))

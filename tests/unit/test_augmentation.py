@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.training.augmentation import SMALLEST_CROP, Augmentation
 
-KINDS = ("light", "strong")
+KINDS = ("light", "strong", "affine")
 
 
 def noise(n: int = 6, size: int = 24, seed: int = 0) -> np.ndarray:
@@ -85,8 +85,9 @@ def test_as_much_is_drawn_whatever_the_images_and_flip(kind: str) -> None:
 
 
 def slopes(images: np.ndarray, axis: int) -> np.ndarray:
-    """Mean change of brightness along an axis of each image."""
-    return np.diff(images.astype(float), axis=axis + 1).mean(axis=(1, 2, 3))
+    """Mean change of brightness along an axis in the middle of each image, where nothing is padded."""
+    middle = images[:, 12:20, 12:20].astype(float)
+    return np.diff(middle, axis=axis + 1).mean(axis=(1, 2, 3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,7 +121,7 @@ def test_a_crop_stays_inside_and_is_no_smaller_than_promised(kind: str) -> None:
     # A plain image stays plain (light): nothing from beyond its border is mixed in.
     plain = np.full((200, 16, 16, 3), 200, np.uint8)
     result = augmented(plain, kind, True)
-    if kind == "light":
+    if kind != "strong":
         np.testing.assert_array_equal(result, plain)
     assert all(len(np.unique(image)) == 1 for image in result)
     # The range of a ramp that is seen tells the side of the crop and where it lies.
@@ -146,3 +147,25 @@ def test_strong_changes_brightness_and_stays_within_bytes() -> None:
         edge = np.full((300, 8, 8, 3), level, np.uint8)
         found = augmented(edge, "strong", False).astype(int)
         assert np.abs(found - level).max() <= 0.3 * 255 * 1.5 + 1
+
+
+def test_affine_moves_a_dot_by_what_it_says_and_pads_with_the_border() -> None:
+    image = np.full((64, 64, 3), 250, np.uint8)
+    image[30:34, 50:54] = 0
+    seen = augmented(np.tile(image, (400, 1, 1, 1)), "affine", False)
+    assert (np.median(seen, axis=(1, 2, 3)) == 250).all()
+    assert (seen[:, [0, -1]] > 200).all()  # nothing black comes in
+    dark = 250.0 - seen[..., 0]
+    rows, columns = np.mgrid[:64, :64] + 0.5
+    y, x = ((dark * place).sum(axis=(1, 2)) / dark.sum(axis=(1, 2)) - 32 for place in (rows, columns))
+    assert (np.abs(x - 20).max(), np.abs(y).max()) > (3, 5)
+    assert np.abs(x.mean() - 20) < 1
+    assert np.abs(y.mean()) < 1
+    move = 0.08 * 64
+    assert np.hypot(x, y).max() <= 1.2 * 20 * 1.2 + 1.5 * move
+    assert np.hypot(x, y).min() >= 20 / 1.2 / 1.2 - 1.5 * move
+
+
+def test_affine_without_a_change_is_the_image() -> None:
+    images = noise()
+    np.testing.assert_array_equal(Augmentation("affine", False).apply(images, np.full((6, 6), 0.5)), images)

@@ -263,6 +263,22 @@ def test_no_labels_at_all(plan: Make) -> None:
     assert error.value.field == "fractions"
 
 
+def test_what_adapting_is_compared_with_is_said_where_it_is_missing(plan: Make) -> None:
+    def missing(fractions: list[float], *strategies: str) -> list[str]:
+        notes = prepare(plan(fractions=fractions, strategies=list(strategies))).notes
+        return [note for note in notes if note.startswith("Without ")]
+
+    assert missing([0], "source_only", "dann", "adabn") == []
+    assert missing([0], "dann", "adabn") == [
+        "Without source_only beside it, the report cannot say what adapting with no label of the target brought to "
+        "dann, adabn."
+    ]
+    (note,) = missing([0.5, 1.0], "source_only", "dann:align_weight=1", "adabn", "source_then_target")
+    assert note.startswith("Without source_and_target beside it")
+    assert note.endswith("with some labels of the target brought to dann:align_weight=1.0.")
+    assert missing([0.5], "source_only", "source_and_target", "dann", "adabn") == []
+
+
 def test_a_source_that_nothing_uses_is_refused(plan: Make) -> None:
     with pytest.raises(RequestError, match=r"a strategy that uses it: source_only, .*dann"):
         prepare(plan(strategies=["scratch", "majority"]))

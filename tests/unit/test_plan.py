@@ -51,7 +51,7 @@ plans = st.fixed_dictionaries(
         "resizing": st.sampled_from(["stretch", "crop", "pad"]),
         "epochs": st.integers(1, 10**6),
         "batch_size": st.integers(1, 10**6),
-        "augmentation": st.sampled_from(["none", "light", "strong"]),
+        "augmentation": st.sampled_from(["none", "light", "strong", "affine"]),
         "flip": st.sampled_from([True, False, "auto"]),
         "threads": st.integers(1, 64),
         "backend": st.sampled_from(["tensorflow", "torch", "jax"]),

@@ -1,0 +1,114 @@
+"""Figures of the few-shot protocol: accuracy by shots, and how embeddings learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from reports import words
+from reports.drawing import MUTED, PAPER, Plan, label_ends, limits, mark, set_up, style_of, ticks
+from reports.few_shot import Measurement
+from reports.figures import curves_figure
+from reports.tables import backbone_title, ordered, places, strategy_key
+
+
+def few_shot_plans(
+    found: Sequence[Measurement], results: pd.DataFrame, curves: pd.DataFrame
+) -> Iterator[Plan]:
+    """Of each dataset accuracy by shots, and learning curves where an embedding was trained.
+
+    Args:
+        found: of ``few_shot.measurements``.
+        results, curves: the frames of ``tables``.
+    """
+    for dataset, place in places(results).items():
+        mine = [m for m in found if m.dataset == dataset]
+        if mine:
+            yield _shots_figure(mine).of(dataset, place)
+        learned = curves_figure(results[results["dataset"] == dataset], curves)
+        if learned is not None:
+            yield replace(
+                learned,
+                title="Learning curves of embeddings",
+                alt=f"Line chart of accuracy on {words.clean(dataset, 60)} against images seen in training: in "
+                "episodes of held-out classes of the source (solid) and in training batches (dashed).",
+                conclusion="Solid: accuracy in episodes of classes of the source that were held out, by which the "
+                "number of epochs was chosen. Dashed: in training batches, which have other numbers of classes.",
+            ).of(dataset, place)
+
+
+def _shots_figure(found: Sequence[Measurement]) -> Plan:
+    chances = [1 / m.ways for m in found]
+    known = pd.Series([value for m in found for value in (m.low, m.high, m.accuracy)]).dropna()
+    low, high = limits([*known, *chances])
+    everyone = ordered(m.strategy for m in found)
+    backbones = {(m.backbone, m.weights) for m in found if m.backbone} or {("", "")}
+    panels: list[Callable[[Axes], None]] = []
+    for scope, ways in sorted({(m.scope, m.ways) for m in found}):
+        for backbone in sorted(backbones):
+            mine = [
+                m
+                for m in found
+                if (m.scope, m.ways) == (scope, ways) and (m.backbone, m.weights) in (backbone, ("", ""))
+            ]
+            title = f"{ways}-way{', within' if scope == 'within' else ''}"
+            title += f", {backbone_title(*backbone)}" if len(backbones) > 1 else ""
+            if mine:
+                panels.append(_panel(mine, title, everyone, low, high))
+    names = [
+        "strategy", "backbone", "weights", "scope", "ways", "shots", "accuracy", "low", "high", "by_episodes",
+    ]  # fmt: skip
+    return Plan(
+        "shots",
+        "Accuracy by labelled images of each class",
+        f"Line charts of accuracy in episodes on {words.clean(found[0].dataset, 60)} against the number of "
+        "labelled images of each class, one for each number of classes, with 95% intervals; dotted: chance.",
+        _conclusion(found),
+        panels,
+        pd.DataFrame([{name: getattr(m, name) for name in names} for m in found]),
+    )
+
+
+def _panel(
+    found: Sequence[Measurement], title: str, everyone: Sequence[str], low: float, high: float
+) -> Callable[[Axes], None]:
+    names = ["strategy", "shots", "accuracy", "low", "high"]
+    numbers = pd.DataFrame([{name: getattr(m, name) for name in names} for m in found]).sort_values("shots")
+    chance = 1 / found[0].ways
+
+    def draw(axes: Axes) -> None:
+        set_up(axes, title, "labelled images of each class", "accuracy in episodes", low, high)
+        axes.set_xscale("log")
+        axes.set_xlim(numbers["shots"].min() / 1.25, numbers["shots"].max() * 1.25)
+        ticks(axes, sorted(set(numbers["shots"])), words.count)
+        axes.axhline(chance, color=MUTED, linewidth=1, linestyle=":")
+        ends = []
+        for strategy in sorted(set(numbers["strategy"]), key=strategy_key):
+            colour, marker = style_of(strategy, everyone)
+            mine = numbers[numbers["strategy"] == strategy]
+            x, y = mine["shots"].to_numpy(), mine["accuracy"].to_numpy()
+            ends_of_bars = (mine[name].fillna(mine["accuracy"]) for name in ("low", "high"))
+            bars = axes.vlines(x, *ends_of_bars, color=colour, alpha=0.5, linewidth=1.4)
+            line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
+                             linewidth=1.4)  # fmt: skip
+            mark(strategy, bars, *line)
+            ends.append((strategy, x[-1], y[-1]))
+        label_ends(axes, ends, everyone, leaders=True)
+
+    return draw
+
+
+def _conclusion(found: Sequence[Measurement]) -> str:
+    """What more labels bring to the best, with most classes."""
+    ways = max(m.ways for m in found if m.scope == "all")
+    mine = [m for m in found if (m.scope, m.ways) == ("all", ways)]
+    fewest = min(m.shots for m in mine)
+    best = max((m for m in mine if m.shots == fewest), key=lambda m: m.accuracy)
+    more = max((m for m in mine if m.place == best.place), key=lambda m: m.shots)
+    said = f"With {ways} classes and {words.plural(fewest, 'label')} of each, {words.strategy_name(best.strategy)} "
+    said += f"is right in {words.percent(best.accuracy)}"
+    said += f", with {more.shots} in {words.percent(more.accuracy)}." if more is not best else "."
+    return f"{said} Bars are 95% intervals over new classes and, from three seeds on, new trainings."
