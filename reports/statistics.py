@@ -357,9 +357,9 @@ class Missing:
         known = self._statuses.get(dataset, {})
         fractions = fractions or tuple({f for by_fraction in known.values() for f in by_fraction})
         for configuration, by_fraction in known.items():
+            elsewhere = any(status != "skipped" for some in by_fraction.values() for status in some)
             for fraction in fractions:
                 here = [status for status in by_fraction.get(fraction, []) if status != "skipped"]
-                elsewhere = any(status != "skipped" for some in by_fraction.values() for status in some)
                 if "ok" not in here and (here or (fraction not in by_fraction and elsewhere)):
                     status = max(here, key=here.count) if here else "missing"
                     found.append(Absent(*configuration, status))
@@ -375,15 +375,16 @@ class Missing:
 
 def _planned(results: pd.DataFrame, directory: Path | None) -> tuple[list[str], list[str]]:
     """The strategies and backbones that a run was to have; none if all its cells have a record."""
+    if directory is None:
+        return [], []
     try:
-        assert directory is not None
         cells = json.loads((directory / "run.json").read_text(encoding="utf-8"))["cells"]
         plan = tomllib.loads((directory / "plan.toml").read_text(encoding="utf-8"))
         if set(cells) <= set(results["cell_id"]):
             return [], []
         # Weights are no part of a backbone's name in results.
         return list(plan["strategies"]), [re.split("[:,]weights=", name)[0] for name in plan["backbones"]]
-    except (AssertionError, OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # a run without these files, or another's
         return [], []
 
 
