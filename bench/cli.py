@@ -12,6 +12,8 @@ import typer
 from bench.errors import BenchError, RequestError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.plan import Plan
 
 app = typer.Typer(
@@ -22,6 +24,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _parsed(text: str, parse: Callable[[str], Any], expected: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise typer.BadParameter(f"received {text!r}; expected {expected}.") from None
+
+
+def whole(help: str) -> Any:
+    """An option that is a whole number."""
+    return typer.Option(parser=lambda text: _parsed(text, int, "a whole number"), metavar="N", help=help)
+
+
+def number(help: str) -> Any:
+    """An option that is a number, with or without decimals."""
+    return typer.Option(parser=lambda text: _parsed(text, float, "a number"), metavar="X", help=help)
+
 
 PlanFile = Annotated[
     str | None, typer.Argument(metavar="[PLAN.toml]", help="A plan file; flags override it.")
@@ -61,7 +81,7 @@ Ways = Annotated[
     str | None, typer.Option(metavar="N,N,..", help="Few-shot: classes of an episode.  Default: 5,20.")
 ]
 Shots = Annotated[str | None, typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5.")]
-Episodes = Annotated[int | None, typer.Option(help="Few-shot: how many.  Default: 1000.")]
+Episodes = Annotated[int | None, whole("Few-shot: how many.  Default: 1000.")]
 Auxiliaries = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="A further column of the manifest, for multi_task. May be repeated."),
@@ -69,10 +89,10 @@ Auxiliaries = Annotated[
 AuxiliaryDataset = Annotated[
     str | None, typer.Option(metavar="D", help="Another dataset, with classes of its own, for multi_task.")
 ]
-Seeds = Annotated[int | None, typer.Option(help="Repetitions, seeds 0, 1, ...  Default: 3.")]
-Trials = Annotated[int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 4.")]
-Epochs = Annotated[int | None, typer.Option(help="Cap of the last stage.  Default: 20.")]
-ImageSize = Annotated[int | None, typer.Option(help="Side of the square input, in pixels.  Default: 96.")]
+Seeds = Annotated[int | None, whole("Repetitions, seeds 0, 1, ...  Default: 3.")]
+Trials = Annotated[int | None, whole("Trials of the hyperparameter search.  Default: 4.")]
+Epochs = Annotated[int | None, whole("Cap of the last stage.  Default: 20.")]
+ImageSize = Annotated[int | None, whole("Side of the square input, in pixels.  Default: 96.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the plan: tuning.algorithm=grid."),
@@ -81,9 +101,9 @@ Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
 ]
 
-MaxSeconds = Annotated[float | None, typer.Option(help="To tune and train one seed.")]
-MaxLatency = Annotated[float | None, typer.Option(help="Of one image.")]
-MaxParams = Annotated[float | None, typer.Option(help="Parameters of the network.")]
+MaxSeconds = Annotated[float | None, number("To tune and train one seed.")]
+MaxLatency = Annotated[float | None, number("Of one image.")]
+MaxParams = Annotated[float | None, number("Parameters of the network.")]
 DatasetName = Annotated[str | None, typer.Option(help="Its name, if the run has several.")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 Among = Annotated[list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")]
@@ -109,7 +129,7 @@ def run(
     epochs: Epochs = None,
     image_size: ImageSize = None,
     out: Out = None,
-    workers: Annotated[int | None, typer.Option(help="Cells at a time.  Default: one a core.")] = None,
+    workers: Annotated[int | None, whole("Cells at a time.  Default: one a core.")] = None,
     retry: Annotated[
         str | None, typer.Option(metavar="STATUS,..", help="Run these again: failed,oom,timeout.")
     ] = None,
@@ -227,9 +247,7 @@ def rank(
     ] = None,
     only: Annotated[bool, typer.Option("--only", help="Ranks no others than those of --backbone.")] = False,
     image_size: ImageSize = None,
-    images: Annotated[
-        int | None, typer.Option(help="Labelled images to look at, at most.  Default: 5000.")
-    ] = None,
+    images: Annotated[int | None, whole("Labelled images to look at, at most.  Default: 5000.")] = None,
     download: Annotated[
         float | None,
         typer.Option(
@@ -241,7 +259,7 @@ def rank(
         Path | None,
         typer.Option(metavar="DIR", help="A run to compare with.  Default: one in runs/ on the same images."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Backbones at a time.  Default: one a core.")] = None,
+    workers: Annotated[int | None, whole("Backbones at a time.  Default: one a core.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
     set_: Set = None,
 ) -> None:
@@ -321,11 +339,9 @@ def check_strategy(
 def report(
     directory: RunDirectory,
     region: Annotated[
-        float | None, typer.Option(help="A difference in accuracy that counts as none.  Default: 0.01.")
+        float | None, number("A difference in accuracy that counts as none.  Default: 0.01.")
     ] = None,
-    price_per_hour: Annotated[
-        float | None, typer.Option(help="Of the machine, to show costs in money too.")
-    ] = None,
+    price_per_hour: Annotated[float | None, number("Of the machine, to show costs in money too.")] = None,
     thumbnails: Annotated[
         bool | None, typer.Option("--thumbnails/--no-thumbnails", help="Whether to show test images.")
     ] = None,
@@ -343,14 +359,14 @@ def report(
 def recommend(
     directory: RunDirectory,
     labels: Annotated[
-        float | None, typer.Option(help="Labelled images that there will be.  Default: the most measured.")
+        float | None, number("Labelled images that there will be.  Default: the most measured.")
     ] = None,
     max_seconds: MaxSeconds = None,
     max_latency_ms: MaxLatency = None,
     max_params: MaxParams = None,
     strategy: Among = None,
     dataset: DatasetName = None,
-    target: Annotated[float | None, typer.Option(help="An accuracy: says how many labels it needs.")] = None,
+    target: Annotated[float | None, number("An accuracy: says how many labels it needs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Says what to take under constraints, also between measured label counts."""
@@ -402,10 +418,8 @@ def pretrain(
     weights: Annotated[
         str, typer.Option(metavar="W", help="To begin with: none (random), imagenet, source:DIR or a file.")
     ] = "none",
-    trials: Annotated[
-        int | None, typer.Option(help="Trials of the hyperparameter search.  Default: 1.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most; training stops early.  Default: 60.")] = None,
+    trials: Annotated[int | None, whole("Trials of the hyperparameter search.  Default: 1.")] = None,
+    epochs: Annotated[int | None, whole("At most; training stops early.  Default: 60.")] = None,
     image_size: ImageSize = None,
     set_: Set = None,
 ) -> None:

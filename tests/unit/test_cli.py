@@ -165,7 +165,9 @@ def test_a_wrong_plan_file(
     ("arguments", "named"),
     [
         (["run", "--datset", "digits"], ["--datset", "--dataset"]),
-        (["run", "--seeds", "three"], ["--seeds", "integer"]),
+        (["run", "--seeds", "three"], ["--seeds", "'three'", "whole number"]),
+        (["run", "--epochs", "1.5"], ["--epochs", "'1.5'", "whole number"]),
+        (["recommend", "x", "--target", "high"], ["--target", "'high'", "a number"]),
         (["runn"], ["runn", "run"]),
         (["run", "a.toml", "b.toml"], ["b.toml"]),
         (["report"], ["DIR"]),
