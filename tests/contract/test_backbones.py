@@ -450,6 +450,7 @@ def check_statistics(subject: Subject, stage: Stage) -> None:
     batch, _ = task.inputs(stage, task.train, augmented=False)
     model = keras.Model(program.model.inputs, [tensor for _, tensor in norms.values()])
     given = keras.tree.map_structure(keras.ops.convert_to_numpy, batch(np.arange(64) % IMAGES, None))
+    tolerances: list[float] = []
     for (norm, _), (mean, deviation), rounded in zip(
         norms.values(), moments(model, given), moments(model, rounded_once(given)), strict=True
     ):
@@ -461,9 +462,9 @@ def check_statistics(subject: Subject, stage: Stage) -> None:
         for met, kept, after_rounding in zip(
             (mean, deviation), (kept_mean, np.sqrt(kept_variance)), rounded, strict=True
         ):
-            tolerance = 1e-4 + 10 * np.max(np.abs(met - after_rounding) / unit)
-            assert tolerance < 0.1, norm.name
-            np.testing.assert_array_less(np.abs(met - kept) / unit, tolerance, norm.name)
+            tolerances.append(1e-4 + 10 * np.max(np.abs(met - after_rounding) / unit))
+            np.testing.assert_array_less(np.abs(met - kept) / unit, tolerances[-1], norm.name)
+    assert np.median(tolerances) < 1e-2
 
 
 def rounded_once(given: Any) -> Any:
