@@ -56,7 +56,9 @@ def imagenet_classifier(
     shape = top.input_shape[1:]
     return lambda features: np.concatenate(
         [
-            np.asarray(top(features[first : first + BATCH].reshape(-1, *shape), training=False))
+            keras.ops.convert_to_numpy(
+                top(features[first : first + BATCH].reshape(-1, *shape), training=False)
+            )
             for first in range(0, len(features), BATCH)
         ]
     )

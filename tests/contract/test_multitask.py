@@ -87,7 +87,8 @@ def test_its_gradients_are_the_numerical_ones(present: tuple[float, float]) -> N
     def of_losses(x: Any) -> Any:
         return by_uncertainty([x[0], x[1]], present, tensor(at))
 
-    np.testing.assert_allclose(gradient(of_variances, at), numerical(of_variances, at), rtol=1e-6, atol=1e-9)
+    expected = numerical(lambda s: of_variances(tensor(s)), at)
+    np.testing.assert_allclose(gradient(of_variances, at), expected, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(gradient(of_losses, losses), np.exp(-at) * present, rtol=1e-9)
     # At its minimum a loss is divided by twice itself.
     best = np.log(2 * losses)
