@@ -264,8 +264,8 @@ def _sources_table(sources: dict[str, dict[str, Any]]) -> Section:
             "baseline there",
         ],
         rows,
-        "Accuracy of each source on held-out images of its own dataset, with its 95% interval, and of the nearest "
-        "of what it has to beat there.",
+        "Accuracy of each source on held-out images of its own dataset, with its 95% interval, and of the "
+        "strongest that it is compared with there.",
     )
 
 

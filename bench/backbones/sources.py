@@ -112,11 +112,12 @@ class WeightSource:
 
     @property
     def rival(self) -> Baseline:
-        """The baseline that decides whether it has learned: small images if these are better than it, else of the
-        others the one that it is the least surely better than."""
+        """The baseline that decides whether it has learned: small images if these are better than it, else what it
+        is the least surely better than; small images, which it need not be better than, only where it is."""
         if self.pixels.high < 0:
             return self.pixels
-        return min((b for b in self.baselines if b is not self.pixels), key=lambda baseline: baseline.low)
+        compared = (b for b in self.baselines if b is not self.pixels or b.low > 0)
+        return min(compared, key=lambda baseline: baseline.low)
 
     @property
     def pixels(self) -> Baseline:

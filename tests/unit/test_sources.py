@@ -72,6 +72,23 @@ def test_a_relative_source_is_made_absolute_and_round_trips(
     assert source.rival.name == MAJORITY
 
 
+@pytest.mark.parametrize(
+    ("majority", "pixels", "before", "expected"),
+    [
+        (0.6, 0.3, 0.5, PIXELS),  # clearly better than all: the strongest
+        (0.6, 0.0, 0.5, BEFORE),  # no better than small images need it be: of the others
+        (0.6, -0.3, 0.5, PIXELS),  # worse than small images, and so nothing learned
+        (0.6, 0.4, 0.0, BEFORE),
+    ],
+)
+def test_what_it_is_compared_with(
+    make: Make, majority: float, pixels: float, before: float, expected: str
+) -> None:
+    leads = {MAJORITY: majority, PIXELS: pixels, BEFORE: before}
+    baselines = tuple(Baseline(n, 0.8 - d, d, d - 0.1, d + 0.1) for n, d in leads.items())
+    assert read_source(f"source:{make(baselines=baselines)}").rival.name == expected
+
+
 def test_its_name_is_its_folder_s_and_no_path_is_shown() -> None:
     assert titled(BACKBONE, "source:/secret/place/clothes") == f"{BACKBONE} (source: clothes)"
     assert titled(BACKBONE, "/secret/x.weights.h5") == f"{BACKBONE} (weights: x.weights.h5)"
