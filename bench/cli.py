@@ -34,12 +34,12 @@ def _parsed(text: str, parse: Callable[[str], Any], expected: str) -> Any:
 
 
 def whole(help: str) -> Any:
-    """An option that is a whole number."""
+    """An option that is a whole number; anything else is refused as it was typed, with exit code 2."""
     return typer.Option(parser=lambda text: _parsed(text, int, "a whole number"), metavar="N", help=help)
 
 
 def number(help: str) -> Any:
-    """An option that is a number, with or without decimals."""
+    """The same of a number with or without decimals."""
     return typer.Option(parser=lambda text: _parsed(text, float, "a number"), metavar="X", help=help)
 
 
@@ -250,10 +250,7 @@ def rank(
     images: Annotated[int | None, whole("Labelled images to look at, at most.  Default: 5000.")] = None,
     download: Annotated[
         float | None,
-        typer.Option(
-            metavar="M",
-            help="Downloads missing weights of up to M million parameters.  Default: 30; 0: none.",
-        ),
+        number("Downloads missing weights of up to X million parameters.  Default: 30; 0: none."),
     ] = None,
     against: Annotated[
         Path | None,

@@ -246,9 +246,14 @@ def _sources_table(sources: dict[str, dict[str, Any]]) -> Section:
             ]
         )
     leads = {s["name"]: s["accuracy"] - s["baseline_accuracy"] for s in sources.values() if s["learned"]}
-    told = [f"{words.clean(name, 40)} by {words.points(lead)} points" for name, lead in leads.items()]
+    told = [
+        f"{words.clean(name, 40)} by {words.points(lead)} points" for name, lead in leads.items() if lead > 0
+    ]
+    level = [words.clean(name, 40) for name, lead in leads.items() if lead <= 0]
     nothing = [words.clean(s["name"], 40) for s in sources.values() if not s["learned"]]
-    conclusions = [f"On its own dataset ahead of its baseline: {words.some(told)}."] if told else []
+    conclusions = [f"On its own dataset ahead of its strongest baseline: {words.some(told)}."] if told else []
+    if level:
+        conclusions.append(f"No better on its own dataset than a baseline without it: {words.some(level)}.")
     if nothing:
         conclusions.append(f"Nothing was learned, so that little can be transferred: {words.some(nothing)}.")
     return Section(
@@ -265,7 +270,7 @@ def _sources_table(sources: dict[str, dict[str, Any]]) -> Section:
         ],
         rows,
         "Accuracy of each source on held-out images of its own dataset, with its 95% interval, and of the "
-        "strongest that it is compared with there.",
+        "strongest baseline there.",
     )
 
 

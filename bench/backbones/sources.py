@@ -130,7 +130,8 @@ class WeightSource:
         return content
 
     def summary(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """What a report says of it, beside the most accurate of its baselines."""
+        strongest = max(self.baselines, key=lambda baseline: baseline.accuracy)
         return {
             "name": self.name,
             "backbone": self.backbone,
@@ -144,8 +145,8 @@ class WeightSource:
             "accuracy": self.accuracy,
             "low": self.low,
             "high": self.high,
-            "baseline": self.rival.name,
-            "baseline_accuracy": self.rival.accuracy,
+            "baseline": strongest.name,
+            "baseline_accuracy": strongest.accuracy,
             "learned": self.learned,
         }
 

@@ -161,3 +161,16 @@ def test_no_panel_is_made_for_no_weights_beside_others() -> None:
 )
 def test_names_of_weights(weights: str, name: Any) -> None:
     assert words.weights_name(weights) == name
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (0.4, "On its own dataset ahead of its strongest baseline: clothes by 31.0 points."),
+        (0.72, "No better on its own dataset than a baseline without it: clothes."),
+    ],
+)
+def test_a_source_is_told_beside_its_strongest_baseline(baseline: float, said: str) -> None:
+    decisions = decide(results_frame(measured(ACCURACY)))
+    _, sources = weights_tables(decisions, {SOURCE: {**SUMMARY, "baseline_accuracy": baseline}}, False)
+    assert sources.conclusions == [said]

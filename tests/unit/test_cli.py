@@ -167,6 +167,7 @@ def test_a_wrong_plan_file(
         (["run", "--datset", "digits"], ["--datset", "--dataset"]),
         (["run", "--seeds", "three"], ["--seeds", "'three'", "whole number"]),
         (["run", "--epochs", "1.5"], ["--epochs", "'1.5'", "whole number"]),
+        (["rank", "x", "--download", "all"], ["--download", "'all'", "a number"]),
         (["recommend", "x", "--target", "high"], ["--target", "'high'", "a number"]),
         (["runn"], ["runn", "run"]),
         (["run", "a.toml", "b.toml"], ["b.toml"]),

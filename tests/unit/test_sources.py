@@ -73,20 +73,21 @@ def test_a_relative_source_is_made_absolute_and_round_trips(
 
 
 @pytest.mark.parametrize(
-    ("majority", "pixels", "before", "expected"),
+    ("majority", "pixels", "before", "expected", "strongest"),
     [
-        (0.6, 0.3, 0.5, PIXELS),  # clearly better than all: the strongest
-        (0.6, 0.0, 0.5, BEFORE),  # no better than small images need it be: of the others
-        (0.6, -0.3, 0.5, PIXELS),  # worse than small images, and so nothing learned
-        (0.6, 0.4, 0.0, BEFORE),
+        (0.6, 0.3, 0.5, PIXELS, PIXELS),  # clearly better than all
+        (0.6, 0.0, 0.5, BEFORE, PIXELS),  # better than small images it need not be, but a report shows them
+        (0.6, -0.3, 0.5, PIXELS, PIXELS),  # worse than small images, and so nothing learned
+        (0.6, 0.4, 0.0, BEFORE, BEFORE),
     ],
 )
 def test_what_it_is_compared_with(
-    make: Make, majority: float, pixels: float, before: float, expected: str
+    make: Make, majority: float, pixels: float, before: float, expected: str, strongest: str
 ) -> None:
     leads = {MAJORITY: majority, PIXELS: pixels, BEFORE: before}
     baselines = tuple(Baseline(n, 0.8 - d, d, d - 0.1, d + 0.1) for n, d in leads.items())
-    assert read_source(f"source:{make(baselines=baselines)}").rival.name == expected
+    source = read_source(f"source:{make(baselines=baselines)}")
+    assert (source.rival.name, source.summary()["baseline"]) == (expected, strongest)
 
 
 def test_its_name_is_its_folder_s_and_no_path_is_shown() -> None:
