@@ -10,7 +10,6 @@ from typing import Any
 
 from strategies.adapting import Adapting
 from strategies.base import Info, Stage
-from strategies.hyperrule import body_stage
 
 
 class AdaptiveBatchNorm(Adapting):
@@ -21,7 +20,7 @@ class AdaptiveBatchNorm(Adapting):
     when = "First of all when images look different and have no labels: there is nothing to set."
     cost = "Like source_only, plus one pass over the target's images."
     reference = "Li et al. 2016, Revisiting batch normalization (AdaBN), arXiv:1603.04779"
-    version = 2
+    version = 3
     data = "source"
     counterpart = "source_only"
 
@@ -29,5 +28,5 @@ class AdaptiveBatchNorm(Adapting):
         none = "the backbone has no batch normalisation"
         return super().skip(info) or (None if info.has_batch_norm else none)
 
-    def body(self, hp: Any) -> Stage:
-        return body_stage(hp, data=self.data, statistics="target")
+    def body(self, hp: Any, **changes: Any) -> Stage:
+        return super().body(hp, statistics="target", **changes)

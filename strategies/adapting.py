@@ -14,6 +14,7 @@ class Adapting(Strategy):
 
     needs_source = True
     needs_labels = False
+    version = 2
     counterpart = "source_and_target"  # where the target has no labels, that is source_only
     data: ClassVar[Literal["source", "both"]] = "both"
 
@@ -21,11 +22,15 @@ class Adapting(Strategy):
         body_space(hp)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [head_stage(epochs=HEAD_EPOCHS, data=self.data), self.body(hp)]
+        return [head_stage(epochs=HEAD_EPOCHS, data=self.data, early_stopping=False), self.body(hp)]
 
-    def body(self, hp: Any) -> Stage:
-        """The stage in which the network adapts."""
-        return body_stage(hp, data=self.data)
+    def body(self, hp: Any, **changes: Any) -> Stage:
+        """The stage in which the network adapts, with all of its epochs.
+
+        A few labels of the target are a poor judge of where to end what many of the source train, and those of the
+        source know nothing of the target: they would always choose the least alignment.
+        """
+        return body_stage(hp, data=self.data, early_stopping=False, **changes)
 
 
 class Aligning(Adapting):
@@ -39,5 +44,5 @@ class Aligning(Adapting):
         # Given and not searched: labels of the source would always choose the least.
         hp.Fixed("align_weight", self.align_weight)
 
-    def body(self, hp: Any) -> Stage:
-        return body_stage(hp, data=self.data, align=self.align, align_weight=hp.get("align_weight"))
+    def body(self, hp: Any, **changes: Any) -> Stage:
+        return super().body(hp, align=self.align, align_weight=hp.get("align_weight"), **changes)

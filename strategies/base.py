@@ -299,7 +299,7 @@ class Task(Protocol):
 
     @property
     def memory(self) -> dict[str, Any]:
-        """What a strategy keeps from one trial to the next; another one in the refit."""
+        """What a strategy keeps from one trial to the next, and to the refit."""
 
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
         """Trains the backbone so that its features are near each other for images of one class.

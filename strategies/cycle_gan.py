@@ -14,17 +14,14 @@ class CycleGan(Adapting):
     when = "Images differ in style and not in content, and a look at the translations is wanted."
     cost = "The dearest: a GAN is trained first, then source_only on twice as many images."
     reference = "Zhu et al. 2017, CycleGAN, arXiv:1703.10593; Hoffman et al. 2018, CyCADA, arXiv:1711.03213"
-    version = 2
+    version = 3
 
     def fit(self, task: Task, hp: Any) -> Fitted:
-        from bench.training.translation import translate
+        from bench.training.translation import Translator
 
         assert task.source is not None
-        first = "translation" not in task.memory
-        if first:  # it is the same for all trials
-            task.memory["translation"] = translate(task)
-        made = task.memory["translation"]
+        made = task.memory.setdefault("translator", Translator()).translation(task)
         fitted = super().fit(task.with_source(made.images, task.source.labels), hp)
-        fitted.seconds += made.seconds if first else 0.0
+        fitted.seconds += made.seconds
         fitted.samples = made.samples
         return fitted

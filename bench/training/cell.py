@@ -280,8 +280,10 @@ class Search:
     def refit(self, rows: np.ndarray) -> Fitted:
         """The chosen hyperparameters on all labelled examples, each stage as long as it was best."""
         assert self.best is not None
+        assert self._task is not None
         winner = self.best[2]
         task = self.task(rows, None)
+        task.memory = self._task.memory
         task.refit_epochs, task.epochs = winner.epochs, self.epochs_of_winner()
         task.head = self.head(self.best_hp)
         return self.strategy.fit(task, self.best_hp)

@@ -50,7 +50,7 @@ class Translation:
     Attributes:
         images: uint8 (N, S, S, 3), in the order of the source.
         samples: uint8 (8 or less, 2, S, S, 3): source images beside their translations.
-        seconds: training and translating, without tracing.
+        seconds: training, if this is the first, and translating, without tracing.
     """
 
     images: np.ndarray
@@ -58,31 +58,49 @@ class Translation:
     seconds: float
 
 
-def translate(task: Task) -> Translation:
-    """Trains a translator from the task's source to all target images that may be seen, and translates the source.
+class Translator:
+    """Translates a task's source; trained on the first task that it gets, it stays as it is for all others.
 
-    No label is used.
+    So trials share it, and the refit of a cell takes that of the search: the images that this has not seen, those
+    that validate and those of the source in their groups, are a small part.
     """
-    source, target = task.source, task.target
-    assert source is not None
-    from_images, to_images = source.images(), target.images()
-    size = from_images.shape[1]
-    side = min(SIDE, size - size % 4)
-    networks = _networks(side)
-    networks.reset(task.seed)
-    networks.warm()
-    start = time.perf_counter()
-    networks.train(
-        _small(from_images, side),
-        _small(to_images, side),
-        task.epochs * STEPS_AN_EPOCH,
-        task.seed,
-        _tick(task),
-    )
-    images = networks.translated(from_images)
-    seconds = time.perf_counter() - start
-    chosen = np.sort(generator(task.seed, "samples").permutation(len(images))[:SAMPLES])
-    return Translation(images, np.stack([from_images[chosen], images[chosen]], axis=1), seconds)
+
+    def __init__(self) -> None:
+        self._weights: list[np.ndarray] = []
+        self._last: tuple[Any, Translation] | None = None
+
+    def translation(self, task: Task) -> Translation:
+        """The task's source in the style of its target. No label is used.
+
+        What was made for the last task's source is given again, with no more seconds, if it is this one's too.
+        """
+        source = task.source
+        assert source is not None
+        if self._last is not None and self._last[0] is source:
+            return self._last[1]
+        images = source.images()
+        size = images.shape[1]
+        networks = _networks(min(SIDE, size - size % 4))
+        networks.reset(task.seed)
+        networks.warm()
+        start = time.perf_counter()
+        if self._weights:
+            networks.parts[0].set_weights(self._weights)
+        else:
+            networks.train(
+                _small(images, networks.side),
+                _small(task.target.images(), networks.side),
+                task.epochs * STEPS_AN_EPOCH,
+                task.seed,
+                _tick(task),
+            )
+            self._weights = networks.parts[0].get_weights()
+        made = networks.translated(images)
+        seconds = time.perf_counter() - start
+        chosen = np.sort(generator(task.seed, "samples").permutation(len(made))[:SAMPLES])
+        samples = np.stack([images[chosen], made[chosen]], axis=1)
+        self._last = source, Translation(made, samples, 0.0)
+        return Translation(made, samples, seconds)
 
 
 def _tick(task: Task) -> Callable[[str], None]:

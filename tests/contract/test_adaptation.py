@@ -12,6 +12,8 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from keras_tuner.engine.hyperparameters import HyperParameters  # noqa: E402
+
 import strategies  # noqa: E402
 from bench.training.alignment import strength  # noqa: E402
 from bench.training.cell import Outcome, run_cell  # noqa: E402
@@ -388,3 +390,42 @@ def test_a_translator_begins_as_it_was_and_comes_out_the_same() -> None:
     np.testing.assert_array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
     assert results[0].mean() < 179  # towards the dark
+
+
+def test_a_cell_trains_one_translator_and_never_on_what_validates(
+    engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, translated = [], []
+    train, translate = Networks.train, Networks.translated
+
+    def counted(self: Networks, first: np.ndarray, second: np.ndarray, steps: int, *rest: Any) -> None:
+        trained.append((len(first), len(second)))
+        train(self, first, second, 1, *rest)
+
+    def recorded(self: Networks, images: np.ndarray) -> np.ndarray:
+        translated.append(translate(self, images))
+        return translated[-1]
+
+    monkeypatch.setattr(Networks, "train", counted)
+    monkeypatch.setattr(Networks, "translated", recorded)
+    cell = make_cell(strategy="cycle_gan", fraction=0.3, epochs=1)
+    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
+    assert len(fields["trials"]) == 2
+    assert trained == [(len(source.rows), len(digits.pool.ids) - fields["n_val"])]
+    search, refit = translated  # of the search's source, once for its trials, and of the refit's
+    np.testing.assert_array_equal(search, refit)  # no group here validates: it is the same source
+
+
+# -------------------------------------------------------------------------------------------- where it ends
+
+
+def test_a_few_labels_do_not_decide_where_training_on_a_source_ends() -> None:
+    adapting = [name for name in strategies.STRATEGIES if strategies.get_strategy(name).needs_source]
+    assert {"source_only", "source_and_target", "cycle_gan"} <= set(adapting)
+    for name in adapting:
+        strategy = strategies.get_strategy(name)
+        hp = HyperParameters()
+        strategy.space(hp)
+        stages = strategy.stages(hp, Info("image", ("a", "b"), 50, True, 32, 32, has_source=True))
+        for stage in stages:
+            assert stage.early_stopping == (stage.data == "target"), (name, stage.name)
