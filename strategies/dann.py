@@ -14,4 +14,4 @@ class DomainAdversarial(Aligning):
     cost = "Like deep_coral."
     reference = "Ganin et al. 2016, Domain-adversarial training of neural networks, arXiv:1505.07818"
     align = "dann"
-    align_weight = 0.3
+    align_weight = 1.0

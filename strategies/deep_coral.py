@@ -15,4 +15,4 @@ class DeepCoral(Aligning):
     cost = "Two to three times as much as source_only: each batch has as many images of the target."
     reference = "Sun & Saenko 2016, Deep CORAL, arXiv:1607.01719"
     align = "coral"
-    align_weight = 10.0
+    align_weight = 100.0

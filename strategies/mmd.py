@@ -12,4 +12,4 @@ class MeanDiscrepancy(Aligning):
     cost = "Like deep_coral."
     reference = "Long et al. 2015, Deep adaptation networks, arXiv:1502.02791"
     align = "mmd"
-    align_weight = 1.0
+    align_weight = 20.0
