@@ -298,7 +298,7 @@ class Task(Protocol):
         """Trains a schedule of stages, with early stopping where there is a validation part."""
 
     @property
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> dict[Any, Any]:
         """What a strategy keeps from one trial to the next, and to the refit."""
 
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:

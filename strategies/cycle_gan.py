@@ -20,7 +20,8 @@ class CycleGan(Adapting):
         from bench.training.translation import Translator
 
         assert task.source is not None
-        made = task.memory.setdefault("translator", Translator()).translation(task)
+        # One for each number of epochs that trials are given; the refit has the winner's.
+        made = task.memory.setdefault(("translator", task.epochs), Translator()).translation(task)
         fitted = super().fit(task.with_source(made.images, task.source.labels), hp)
         fitted.seconds += made.seconds
         fitted.samples = made.samples

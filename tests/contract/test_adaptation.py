@@ -19,7 +19,7 @@ from bench.training.alignment import strength  # noqa: E402
 from bench.training.cell import Outcome, run_cell  # noqa: E402
 from bench.training.fit import CellTask, batch_size_of, joined  # noqa: E402
 from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
-from bench.training.translation import Networks  # noqa: E402
+from bench.training.translation import STEPS_AN_EPOCH, Networks  # noqa: E402
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
 from strategies.refuse import stage_problems  # noqa: E402
 
@@ -399,7 +399,7 @@ def test_a_cell_trains_one_translator_and_never_on_what_validates(
     train, translate = Networks.train, Networks.translated
 
     def counted(self: Networks, first: np.ndarray, second: np.ndarray, steps: int, *rest: Any) -> None:
-        trained.append((len(first), len(second)))
+        trained.append((len(first), len(second), steps // STEPS_AN_EPOCH))
         train(self, first, second, 1, *rest)
 
     def recorded(self: Networks, images: np.ndarray) -> np.ndarray:
@@ -411,9 +411,19 @@ def test_a_cell_trains_one_translator_and_never_on_what_validates(
     cell = make_cell(strategy="cycle_gan", fraction=0.3, epochs=1)
     fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
     assert len(fields["trials"]) == 2
-    assert trained == [(len(source.rows), len(digits.pool.ids) - fields["n_val"])]
+    sizes = len(source.rows), len(digits.pool.ids) - fields["n_val"]
+    assert trained == [(*sizes, 1)]
     search, refit = translated  # of the search's source, once for its trials, and of the refit's
     np.testing.assert_array_equal(search, refit)  # no group here validates: it is the same source
+
+    # Trials of other lengths have translators of their own, and the refit has the winner's.
+    trained.clear()
+    hyperband = {"algorithm": "hyperband", "trials": 3}
+    cell = make_cell(strategy="cycle_gan", fraction=0.3, epochs=3, tuning=hyperband)
+    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
+    limits = list(dict.fromkeys(trial["epoch_limit"] for trial in fields["trials"]))
+    assert len(limits) > 1
+    assert trained == [(*sizes, limit) for limit in limits]
 
 
 # -------------------------------------------------------------------------------------------- where it ends
