@@ -383,7 +383,7 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
         return Section(["Training curves were not recorded."])
     backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     rows: list[list[str]] = []
-    overfit, loss_rises = [], []
+    overfit, caught, kept = [], [], []
     for row in numbers.to_dict("records"):
         name = configuration_name(
             row["strategy"], row["backbone"], row["weights"], backbones, row["dataset"] if several else ""
@@ -391,8 +391,10 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
         gap = row["train"] - row["test"]
         if gap > OVERFITS:
             overfit.append(f"{name} ({words.points(gap)} points)")
-        if row["rise"] > OVERFITS:
-            loss_rises.append(name)
+        if row["kept"] > OVERFITS:
+            kept.append(name)
+        elif row["rise"] > OVERFITS:
+            caught.append(name)
         rise = f"{row['rise']:+.0%}".replace("-", "−") if math.isfinite(row["rise"]) else "–"
         rows.append(
             [name, *(words.percent(row[key]) for key in ("train", "val", "test")), words.points(gap), rise]
@@ -404,31 +406,36 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
         else f"No sign of overfitting: training accuracy is nowhere more than {words.points(OVERFITS)} points "
         "above test."
     ]
-    if loss_rises:
+    if caught:
         conclusions.append(
-            f"After its best epoch the validation loss rose by more than a tenth: {words.some(loss_rises)}. "
+            f"After its best epoch the validation loss rose by more than a tenth: {words.some(caught)}. "
             "Early stopping has caught that; the refit trains no longer than the best epoch."
+        )
+    if kept:
+        conclusions.append(
+            f"Without early stopping the validation loss ended more than a tenth above its lowest: "
+            f"{words.some(kept)}. Fewer epochs may do better there, if those that validate are enough to tell."
         )
     return Section(
         conclusions,
         ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
         rows,
-        "Means over seeds, with the most labels. Training and validation: the winning trial at its best epoch, "
-        "training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training minus "
-        "test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
+        "Means over seeds, with the most labels. Training and validation: the winning trial at the epoch that it "
+        "kept, training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
+        "minus test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
         numbers["strategy"].tolist(),
     )
 
 
 def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds at the most labels of each configuration: accuracy in training (``train``), on validation
-    (``val``) and on test images (``test``), and ``rise``, by which share the validation loss of the last stage
-    ended above its lowest."""
+    (``val``) and on test images (``test``); by which share above its lowest the validation loss of the last stage
+    ended (``rise``), and was at the epoch that was kept (``kept``)."""
     ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
     ok = ok[ok["fraction"] == ok.groupby("dataset")["fraction"].transform("max")]
     mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
     if mine.empty:
-        return pd.DataFrame(columns=[*CONFIGURATION, "train", "val", "test", "rise"])
+        return pd.DataFrame(columns=[*CONFIGURATION, "train", "val", "test", "rise", "kept"])
     points = mine.pivot_table(index=["cell_id", "stage", "epoch", "images"], columns="metric", values="value")
     points = points.reset_index().sort_values("images", kind="stable")
     points = points.reindex(
@@ -444,8 +451,10 @@ def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         val=best["val_accuracy"],
         test=cells["accuracy"],
         rise=losses.last() / losses.min() - 1,
+        kept=best["val_loss"] / losses.min() - 1,
     )
-    return cells.groupby(CONFIGURATION, sort=False)[["train", "val", "test", "rise"]].mean().reset_index()
+    measured = ["train", "val", "test", "rise", "kept"]
+    return cells.groupby(CONFIGURATION, sort=False)[measured].mean().reset_index()
 
 
 def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:

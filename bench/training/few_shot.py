@@ -179,6 +179,8 @@ class _FewShotSearch(Search):
         task = self.task(rows, None)
         if self.best is not None:
             task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
+        if self._task is not None:
+            task.memory = self._task.memory
         task.head = self.head(self.best_hp)
         return self.strategy.embed(task, self.best_hp)
 

@@ -15,8 +15,8 @@ import pytest
 import reports.html
 from bench.records import Record
 from reports.html import render, summary_tables
-from reports.sections import cost_table
-from reports.tables import results_frame
+from reports.sections import cost_table, gaps_table
+from reports.tables import curves_frame, results_frame
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -324,6 +324,24 @@ def test_the_conclusion_on_costs() -> None:
     (said,) = cost_table(results_frame(fake.records(spoil=cheap_is_best)), False, 0).conclusions
     assert said.startswith(
         "Feature extraction is the cheapest to train of all, and has the highest mean (90."
+    )
+
+
+def test_early_stopping_is_credited_only_where_it_stopped() -> None:
+    def risen(record: Record) -> None:
+        if record.cell["strategy"] in ("full_finetune", "partial_finetune"):
+            epochs = [p for p in record.curves if p["run"] == "search" and p["stage"] == "finetune"]
+            for point in epochs:
+                point["val_loss"] = 1.0 + 0.2 * abs(point["epoch"] - 2)
+            record.epochs = 2 if record.cell["strategy"] == "full_finetune" else epochs[-1]["epoch"]
+
+    records = fake.records(spoil=risen)
+    said = gaps_table(results_frame(records), curves_frame(records), False).conclusions[1:]
+    assert said[0].startswith(
+        "After its best epoch the validation loss rose by more than a tenth: full fine-tuning. "
+    )
+    assert said[1].startswith(
+        "Without early stopping the validation loss ended more than a tenth above its lowest: partial fine-tuning. "
     )
 
 
