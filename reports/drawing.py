@@ -46,8 +46,6 @@ _KNOWN = {
     "majority": ("#5c6670", ""),
 }
 _COLOURS, _MARKERS = ("#E69F00", "#56B4E9", "#BFAE00"), "vPX<>ph*"
-# Neighbours differ in both; as three and eight have no common divisor, all 24 pairs come up before one does again.
-_OTHER = [(_COLOURS[i % 3], _MARKERS[i % 8]) for i in range(24)]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
 _TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
@@ -125,11 +123,19 @@ class FigureInfo:
 
 
 def style_of(strategy: str, strategies: Sequence[str] = ()) -> tuple[str, str]:
-    """Colour and marker; a strategy we do not know gets the next free pair by its name's place in the order."""
+    """Colour and marker; one that is not among the five with their own gets them by its name's place in the order.
+
+    Colours of those five that are not among ``strategies`` are free.
+    """
     if strategy in _KNOWN:
         return _KNOWN[strategy]
-    others = sorted({*strategies, strategy} - set(_KNOWN))
-    return _OTHER[others.index(strategy) % len(_OTHER)]
+    free = [colour for name, (colour, marker) in _KNOWN.items() if marker and name not in strategies]
+    colours = [*_COLOURS, *free]
+    # Neighbours differ in both; as an odd number has no divisor in common with eight, all pairs come up before one
+    # does again.
+    odd = len(colours) - (len(colours) + 1) % 2
+    place = sorted({*strategies, strategy} - set(_KNOWN)).index(strategy)
+    return colours[place % odd], _MARKERS[place % len(_MARKERS)]
 
 
 @dataclass(frozen=True)

@@ -162,13 +162,15 @@ def test_strategies_keep_their_colours() -> None:
     known = {name: drawing.style_of(name) for name in fake.STRATEGIES}
     assert len({colour for colour, _ in known.values()}) == 5
     others = [f"method_{i}" for i in range(24)]
-    pairs = {drawing.style_of(name, [*others, "scratch"]) for name in others}
-    assert len(pairs) == 24
-    assert not pairs & set(known.values())
-    beside = [drawing.style_of(name, others) for name in sorted(others)]
-    for one, next_one in itertools.pairwise(beside):
-        assert one[0] != next_one[0]
-        assert one[1] != next_one[1]
+    for beside in ([], ["scratch"], ["scratch", "majority"], list(known)):
+        styles = [drawing.style_of(name, [*others, *beside]) for name in sorted(others)]
+        assert len(set(styles)) == 24
+        assert not {colour for colour, _ in styles} & {known[name][0] for name in beside}
+        for one, next_one in itertools.pairwise(styles):
+            assert one[0] != next_one[0]
+            assert one[1] != next_one[1]
+    alone = {drawing.style_of(name, ["a", "b", "c", "d", "e", "f"])[0] for name in "abcdef"}
+    assert len(alone) == 6
 
 
 def test_short_names_still_tell_variants_apart() -> None:
