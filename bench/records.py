@@ -137,7 +137,7 @@ class Record:
     batch_size: int | None = None
     """Of the second run of a cell that had run out of memory; None: the cell's own. Since schema 2."""
     epochs: int | None = None
-    """The best epoch of the last stage of the winning trial; the refit trained as long."""
+    """The epoch that the last stage of the winning trial kept, its best or its last; the refit trained as long."""
     trials: list[dict[str, Any]] = field(default_factory=list)
     """One a trial: trial, status (ok | diverged), hyperparameters, epoch_limit (of its last stage), score,
     val_accuracy, val_log_loss, epochs, seconds."""

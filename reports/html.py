@@ -467,7 +467,7 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         "shares of a seed lie inside its larger ones. Validation images for tuning and early stopping come out of "
         "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
         f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best on "
-        "validation is trained again on all labelled images of the cell, for as long as it was best with, and "
+        "validation is trained again on all labelled images of the cell, for as many epochs as it kept, and "
         "only that model is tested. Validation scores of trials are optimistic and not reported.",
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
         "nothing were shared between cells. Latency: one thread, one image at a time, warm, median.",

@@ -430,7 +430,8 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
 def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds at the most labels of each configuration: accuracy in training (``train``), on validation
     (``val``) and on test images (``test``); by which share above its lowest the validation loss of the last stage
-    ended (``rise``), and was at the epoch that was kept (``kept``)."""
+    ended (``rise``), and was at the epoch that was kept (``kept``). These two are not given without labels of the
+    target: there the source validates, whose loss says nothing of it."""
     ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
     ok = ok[ok["fraction"] == ok.groupby("dataset")["fraction"].transform("max")]
     mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
@@ -442,7 +443,8 @@ def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         columns=["cell_id", "stage", "epoch", "train_accuracy", "val_accuracy", "val_loss"]
     )
     last = points.groupby("cell_id")["stage"].transform("last")
-    points = points[points["stage"] == last].merge(ok[["cell_id", "epochs"]], on="cell_id")
+    untrained = (points["epoch"] == 0) & (last == points.groupby("cell_id")["stage"].transform("first"))
+    points = points[(points["stage"] == last) & ~untrained].merge(ok[["cell_id", "epochs"]], on="cell_id")
     best = points[points["epoch"] == points["epochs"]].groupby("cell_id").last()
     losses = points.groupby("cell_id")["val_loss"]
     cells = ok.set_index("cell_id")
@@ -450,8 +452,8 @@ def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         train=best["train_accuracy"],
         val=best["val_accuracy"],
         test=cells["accuracy"],
-        rise=losses.last() / losses.min() - 1,
-        kept=best["val_loss"] / losses.min() - 1,
+        rise=(losses.last() / losses.min() - 1).where(cells["n"] > 0),
+        kept=(best["val_loss"] / losses.min() - 1).where(cells["n"] > 0),
     )
     measured = ["train", "val", "test", "rise", "kept"]
     return cells.groupby(CONFIGURATION, sort=False)[measured].mean().reset_index()

@@ -187,7 +187,7 @@ class Training:
     trainable_params: int = 0
     """Those that trained in the last stage."""
     epochs: list[int] = field(default_factory=list)
-    """The best epoch of each stage: how long a refit trains it."""
+    """The epoch that was kept of each stage, its best or its last: how long a refit trains it."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Points of the learning curve, see ``bench.records.Record.curves``."""
     seconds: float = 0.0
@@ -298,8 +298,11 @@ class Task(Protocol):
         """Trains a schedule of stages, with early stopping where there is a validation part."""
 
     @property
-    def memory(self) -> dict[Any, Any]:
-        """What a strategy keeps from one trial to the next, and to the refit."""
+    def memory(self) -> dict[str, Any]:
+        """What a strategy keeps from one trial to the next, and to the refit.
+
+        The refit has more images, and trials may differ in epochs: what depends on these is to be kept by them.
+        """
 
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
         """Trains the backbone so that its features are near each other for images of one class.

@@ -138,7 +138,7 @@ class CellTask:
     source: PartExamples | None = None
     n_source: int = 0
     auxiliary: tuple[AuxiliaryLabels, ...] = ()
-    memory: dict[Any, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
     judge: Callable[[np.ndarray, Classify], float] | None = None
     _finished: dict[tuple[Any, ...], _Progress] = field(default_factory=dict)
     _spent: dict[tuple[str, bool], float] = field(default_factory=dict)

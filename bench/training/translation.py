@@ -24,9 +24,10 @@ import numpy as np
 from keras import layers, ops
 from PIL import Image
 
+from bench.training.fit import NotFinite
 from bench.training.own_loss import OwnLoss
 from bench.training.seeds import generator
-from strategies.base import Task
+from strategies.base import Examples, Task
 
 SIDE = 64
 """Pixels of the images that it sees, at most; a change is enlarged to larger images."""
@@ -35,7 +36,7 @@ BLOCKS = 3
 """Residual ones of a generator, with 4 x FILTERS channels at a quarter of the side."""
 BATCH = 8
 STEPS_AN_EPOCH = 40
-"""Training steps for each of the plan's epochs: 800 for 20."""
+"""Training steps for each epoch of a trial: 800 for 20."""
 CYCLE, IDENTITY = 10.0, 5.0
 """Weights of the losses, as in the paper."""
 LEARNING_RATE, MOMENTUM = 1e-3, 0.5
@@ -50,42 +51,44 @@ class Translation:
     Attributes:
         images: uint8 (N, S, S, 3), in the order of the source.
         samples: uint8 (8 or less, 2, S, S, 3): source images beside their translations.
-        seconds: training, if this is the first, and translating, without tracing.
     """
 
     images: np.ndarray
     samples: np.ndarray
-    seconds: float
 
 
 class Translator:
-    """Translates a task's source; trained on the first task that it gets, it stays as it is for all others.
+    """Translates the sources of a cell's tasks.
 
-    So trials share it, and the refit of a cell takes that of the search: the images that this has not seen, those
-    that validate and those of the source in their groups, are a small part.
+    What is trained on the first task of so many epochs stays as it is for all others. So trials share it, and the
+    refit takes that of the winner: images that this has not seen, because they validate or share a group with one
+    that does, are translated like all others.
     """
 
     def __init__(self) -> None:
-        self._weights: list[np.ndarray] = []
-        self._last: tuple[Any, Translation] | None = None
+        self._trained: dict[int, list[np.ndarray]] = {}
+        self._last: tuple[int, Examples, Translation] | None = None
+        self._seconds = 0.0
 
     def translation(self, task: Task) -> Translation:
-        """The task's source in the style of its target. No label is used.
+        """The task's source in the style of its target; no label is used.
 
-        What was made for the last task's source is given again, with no more seconds, if it is this one's too.
+        Raises:
+            NotFinite: training it diverged.
         """
         source = task.source
         assert source is not None
-        if self._last is not None and self._last[0] is source:
-            return self._last[1]
+        if self._last is not None and self._last[0] == task.epochs and self._last[1] is source:
+            return self._last[2]
+        self._last = None  # what it holds may be large
         images = source.images()
         size = images.shape[1]
         networks = _networks(min(SIDE, size - size % 4))
         networks.reset(task.seed)
         networks.warm()
         start = time.perf_counter()
-        if self._weights:
-            networks.parts[0].set_weights(self._weights)
+        if task.epochs in self._trained:
+            networks.parts[0].set_weights(self._trained[task.epochs])
         else:
             networks.train(
                 _small(images, networks.side),
@@ -94,13 +97,21 @@ class Translator:
                 task.seed,
                 _tick(task),
             )
-            self._weights = networks.parts[0].get_weights()
+            weights = networks.parts[0].get_weights()
+            if not all(np.isfinite(weight).all() for weight in weights):
+                raise NotFinite("the weights of the translator are not finite")
+            self._trained[task.epochs] = weights
         made = networks.translated(images)
-        seconds = time.perf_counter() - start
+        self._seconds += time.perf_counter() - start
         chosen = np.sort(generator(task.seed, "samples").permutation(len(made))[:SAMPLES])
-        samples = np.stack([images[chosen], made[chosen]], axis=1)
-        self._last = source, Translation(made, samples, 0.0)
-        return Translation(made, samples, seconds)
+        translation = Translation(made, np.stack([images[chosen], made[chosen]], axis=1))
+        self._last = task.epochs, source, translation
+        return translation
+
+    def seconds(self) -> float:
+        """Of training and translating, without tracing, since it was last asked for them."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
 
 def _tick(task: Task) -> Callable[[str], None]:
@@ -209,6 +220,7 @@ class Networks:
         kept = [[np.array(v) for v in part.weights] for part in self.parts]
         zeros = np.zeros((BATCH, self.side, self.side, 3), np.float32)
         self._step(zeros, zeros, 0.0)
+        self.parts[0].predict_on_batch(zeros)
         for part, values in zip(self.parts, kept, strict=True):
             part.set_weights(values)
         for model in (self.generators, self.discriminators):

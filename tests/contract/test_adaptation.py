@@ -16,10 +16,11 @@ from keras_tuner.engine.hyperparameters import HyperParameters  # noqa: E402
 
 import strategies  # noqa: E402
 from bench.training.alignment import strength  # noqa: E402
-from bench.training.cell import Outcome, run_cell  # noqa: E402
-from bench.training.fit import CellTask, batch_size_of, joined  # noqa: E402
+from bench.training.cell import Outcome, Search, run_cell  # noqa: E402
+from bench.training.fit import CellTask, NotFinite, batch_size_of, joined  # noqa: E402
 from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
-from bench.training.translation import STEPS_AN_EPOCH, Networks  # noqa: E402
+from bench.training.translation import STEPS_AN_EPOCH, Networks, Translator  # noqa: E402
+from strategies.adapting import Adapting  # noqa: E402
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
 from strategies.refuse import stage_problems  # noqa: E402
 
@@ -392,38 +393,98 @@ def test_a_translator_begins_as_it_was_and_comes_out_the_same() -> None:
     assert results[0].mean() < 179  # towards the dark
 
 
-def test_a_cell_trains_one_translator_and_never_on_what_validates(
-    engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def translators(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """What translators are asked for (epochs), are trained on (sizes and epochs) and make; 12 steps at most."""
+    seen: dict[str, list[Any]] = {"asked": [], "trained": [], "made": []}
+    ask, train, translate = Translator.translation, Networks.train, Networks.translated
+
+    def asked(self: Translator, task: Any) -> Any:
+        seen["asked"].append(task.epochs)
+        return ask(self, task)
+
+    def trained(self: Networks, first: np.ndarray, second: np.ndarray, steps: int, *rest: Any) -> None:
+        seen["trained"].append((len(first), len(second), steps // STEPS_AN_EPOCH))
+        train(self, first, second, min(steps, 12), *rest)
+
+    def made(self: Networks, images: np.ndarray) -> np.ndarray:
+        seen["made"].append(translate(self, images))
+        assert not np.array_equal(seen["made"][-1], images)
+        return seen["made"][-1]
+
+    monkeypatch.setattr(Translator, "translation", asked)
+    monkeypatch.setattr(Networks, "train", trained)
+    monkeypatch.setattr(Networks, "translated", made)
+    return seen
+
+
+def test_a_cell_trains_one_translator_and_not_on_groups_that_validate(
+    engine: Any, digits: Any, paired: Any, make_cell: Callable[..., Any], translators: dict[str, list[Any]]
 ) -> None:
-    trained, translated = [], []
-    train, translate = Networks.train, Networks.translated
-
-    def counted(self: Networks, first: np.ndarray, second: np.ndarray, steps: int, *rest: Any) -> None:
-        trained.append((len(first), len(second), steps // STEPS_AN_EPOCH))
-        train(self, first, second, 1, *rest)
-
-    def recorded(self: Networks, images: np.ndarray) -> np.ndarray:
-        translated.append(translate(self, images))
-        return translated[-1]
-
-    monkeypatch.setattr(Networks, "train", counted)
-    monkeypatch.setattr(Networks, "translated", recorded)
     cell = make_cell(strategy="cycle_gan", fraction=0.3, epochs=1)
-    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
+    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=paired).fields
     assert len(fields["trials"]) == 2
-    sizes = len(source.rows), len(digits.pool.ids) - fields["n_val"]
-    assert trained == [(*sizes, 1)]
-    search, refit = translated  # of the search's source, once for its trials, and of the refit's
-    np.testing.assert_array_equal(search, refit)  # no group here validates: it is the same source
+    (trained,) = translators["trained"]
+    search, refit = translators["made"]  # of the search's source, once for its trials, and of the refit's
+    assert trained == (len(search), len(digits.pool.ids) - fields["n_val"], 1)
+    assert len(search) < len(refit) == len(paired.rows)
 
-    # Trials of other lengths have translators of their own, and the refit has the winner's.
-    trained.clear()
+
+def test_trials_of_other_lengths_have_translators_of_their_own_and_the_refit_has_the_winner_s(
+    engine: Any,
+    digits: Any,
+    source: Any,
+    make_cell: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    translators: dict[str, list[Any]],
+) -> None:
+    scored = Search.scored
+
+    def shorter_is_better(self: Search, task: CellTask, hp: Any) -> Any:
+        fitted, _, measured = scored(self, task, hp)
+        return fitted, -float(task.epochs), measured
+
+    monkeypatch.setattr(Search, "scored", shorter_is_better)
     hyperband = {"algorithm": "hyperband", "trials": 3}
-    cell = make_cell(strategy="cycle_gan", fraction=0.3, epochs=3, tuning=hyperband)
+    cell = make_cell(strategy="cycle_gan", epochs=3, tuning=hyperband)
     fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
-    limits = list(dict.fromkeys(trial["epoch_limit"] for trial in fields["trials"]))
-    assert len(limits) > 1
-    assert trained == [(*sizes, limit) for limit in limits]
+    limits = [trial["epoch_limit"] for trial in fields["trials"]]
+    assert sorted({*limits}) == [1, 3]
+    assert sorted(epochs for *_, epochs in translators["trained"]) == [1, 3]
+    assert translators["asked"] == [*limits, 1]
+
+
+def test_what_a_translator_took_is_paid_by_the_first_trial_that_does_not_diverge(
+    engine: Any,
+    digits: Any,
+    source: Any,
+    make_cell: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    translators: dict[str, list[Any]],
+) -> None:
+    fits: list[Any] = []
+    fit = Adapting.fit
+
+    def first_diverges(self: Adapting, task: Any, hp: Any) -> Fitted:
+        fits.append(task)
+        if len(fits) == 1:
+            raise NotFinite("a test")
+        return fit(self, task, hp)
+
+    monkeypatch.setattr(Adapting, "fit", first_diverges)
+    taken = []
+    seconds = Translator.seconds
+
+    def recorded(self: Translator) -> float:
+        taken.append(seconds(self))
+        return taken[-1]
+
+    monkeypatch.setattr(Translator, "seconds", recorded)
+    cell = make_cell(strategy="cycle_gan", epochs=1)
+    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
+    assert [trial["status"] for trial in fields["trials"]] == ["diverged", "ok"]
+    assert taken[0] > 0
+    assert fields["trials"][1]["seconds"] > taken[0]
 
 
 # -------------------------------------------------------------------------------------------- where it ends
@@ -439,3 +500,16 @@ def test_a_few_labels_do_not_decide_where_training_on_a_source_ends() -> None:
         stages = strategy.stages(hp, Info("image", ("a", "b"), 50, True, 32, 32, has_source=True))
         for stage in stages:
             assert stage.early_stopping == (stage.data == "target"), (name, stage.name)
+
+
+def test_labels_of_the_source_do_not_decide_where_alignment_ends(
+    tasks: Callable[..., list[CellTask]],
+) -> None:
+    search, _ = tasks(fraction=0.0)
+    assert search.val is not None
+    wrong = replace(search.val, known=(search.val.labels + 1) % 10)
+    misled = replace(search, val=wrong, _finished={})
+    stage = replace(BODY, data="source", epochs=12)
+    (stopped,) = misled.fit_stages([stage]).epochs
+    assert 0 < stopped < 12
+    assert misled.fit_stages([replace(stage, align="coral")]).epochs == [12]

@@ -345,6 +345,18 @@ def test_early_stopping_is_credited_only_where_it_stopped() -> None:
     )
 
 
+def test_what_is_untrained_or_of_the_source_is_no_lowest_validation_loss() -> None:
+    def least_at_first(record: Record) -> None:
+        for point in record.curves:
+            if point["run"] == "search":
+                point["val_loss"] = 1.0 if point["epoch"] == 0 else 2.0
+        if record.cell["strategy"] == "full_finetune":
+            record.n = 0
+
+    records = fake.records(spoil=least_at_first, strategies=("scratch", "full_finetune"))
+    assert len(gaps_table(results_frame(records), curves_frame(records), False).conclusions) == 1
+
+
 def test_who_lost_seeds_does_not_lead_in_a_conclusion() -> None:
     def spoil(record: Record) -> None:
         if record.cell["strategy"] == "full_finetune":
