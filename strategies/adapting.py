@@ -36,9 +36,8 @@ class Adapting(Strategy):
 class Aligning(Adapting):
     """One whose loss makes features of both domains alike.
 
-    Weights are of the size at which that shows: on emoji of two vendors a tenth as much was a third of the help or
-    less, and three times as much nowhere told from it (chosen in one direction, looked at in the other;
-    ``tests/benchmarks/README.md``).
+    Default weights are the least of those measured on emoji of two vendors after which more brought nothing more
+    that could be told, without any label of the target (``tests/benchmarks/README.md``).
     """
 
     align: ClassVar[Literal["dann", "coral", "mmd"]]
