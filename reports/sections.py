@@ -413,7 +413,7 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Se
         )
     if kept:
         conclusions.append(
-            f"Without early stopping the validation loss ended more than a tenth above its lowest: "
+            "Without early stopping the validation loss ended more than a tenth above its lowest: "
             f"{words.some(kept)}. Fewer epochs may do better there, if those that validate are enough to tell."
         )
     return Section(

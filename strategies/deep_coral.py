@@ -12,7 +12,7 @@ class DeepCoral(Aligning):
     name = "deep_coral"
     summary = "Gives features of both domains one covariance: simple and stable, for moderate shifts."
     when = "Images of the target without labels, that differ moderately: in colours, contrast, style."
-    cost = "Two to three times as much as source_only: each batch has as many images of the target."
+    cost = "Up to twice as much as source_only: each batch has as many images of the target."
     reference = "Sun & Saenko 2016, Deep CORAL, arXiv:1607.01719"
     align = "coral"
     align_weight = 100.0

@@ -178,6 +178,7 @@ class Search:
         self.best: tuple[float, dict[str, Any], Fitted] | None = None
         self.best_hp = HyperParameters()
         self.prefixes: dict[str, float] = {}
+        self.memory: dict[str, Any] = {}
         self.network = network
         self._task: CellTask | None = None
 
@@ -278,12 +279,10 @@ class Search:
             self.prefixes[cut] = max(seconds, self.prefixes.get(cut, 0.0))
 
     def refit(self, rows: np.ndarray) -> Fitted:
-        """The chosen hyperparameters on all labelled examples, each stage as long as it was best."""
+        """The chosen hyperparameters on all labelled examples, each stage for as many epochs as it kept."""
         assert self.best is not None
-        assert self._task is not None
         winner = self.best[2]
         task = self.task(rows, None)
-        task.memory = self._task.memory
         task.refit_epochs, task.epochs = winner.epochs, self.epochs_of_winner()
         task.head = self.head(self.best_hp)
         return self.strategy.fit(task, self.best_hp)
@@ -313,6 +312,7 @@ class Search:
             source=source,
             n_source=0 if self.domain is None else len(self.domain.rows),
             auxiliary=tuple(self._labels_of(task, np.sort(train), val) for task in self.auxiliary),
+            memory=self.memory,
         )
 
     def _labels_of(self, task: Auxiliary, train: np.ndarray, val: np.ndarray | None) -> AuxiliaryLabels:

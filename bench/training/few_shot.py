@@ -179,8 +179,6 @@ class _FewShotSearch(Search):
         task = self.task(rows, None)
         if self.best is not None:
             task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
-        if self._task is not None:
-            task.memory = self._task.memory
         task.head = self.head(self.best_hp)
         return self.strategy.embed(task, self.best_hp)
 
@@ -205,6 +203,7 @@ class _FewShotSearch(Search):
             epochs=self.cell.epochs,
             batch_size=self.cell.batch_size,
             tick=self.tick,
+            memory=self.memory,
             judge=self._judge,
         )
 

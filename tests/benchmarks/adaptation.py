@@ -1,8 +1,9 @@
 """Does domain adaptation help from one vendor's emoji to another's, with no labels of the target and with few?
 
-Each direction is three runs: the strategies that need no label of the target, at fraction 0; the same and those
-that use its labels, at few labels; and the target alone. Files of one name are one emoji, so names
-count as groups: no emoji of the test part is in the source. Prints JSON, and with --table a table of means.
+Each direction is four runs: the strategies that need no label of the target, at fraction 0; the same and those
+that use its labels, at few labels; the target alone; and the source alone, tested on its own pictures of the
+target's test images: what it loses on the target's is what there is to win. Files of one name are one emoji, so
+names count as groups: no emoji of the test part is in the source. Prints JSON, and with --table a table of means.
 
     python tests/benchmarks/adaptation.py DATA OUT [--seeds 3] [--epochs 20] [--trials 2] [--image-size 64]
         [--fractions 0.1] [--backbone MobileNet:alpha=0.25] [--directions google:twitter twitter:google] [--table]
@@ -13,9 +14,12 @@ DATA holds a folder of class folders for each domain. Runs in OUT that exist are
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import bench
 from reports.adaptation import adaptations
@@ -50,6 +54,20 @@ def measured(run: Any, region: float = 0.01) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def own_pictures(data: Path, source: str, without_labels: Any, out: Path) -> Path:
+    """A manifest of the source whose test part are its pictures of the images that a run has tested on."""
+    predictions = next((without_labels.directory / "predictions").glob("*.npz"))
+    tested = set(map(str, np.load(predictions)["ids"]))
+    path = out / f"{source}-{without_labels.directory.name}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for image in sorted((data / source).resolve().glob("*/*")):
+            name = f"{image.parent.name}/{image.name}"
+            writer.writerow([image, image.parent.name, "test" if name in tested else "train"])
+    return path
 
 
 def main() -> None:
@@ -90,11 +108,19 @@ def main() -> None:
                 "fractions": sorted({*options.fractions, 1.0}),
             },
         }
-        found[direction] = []
-        for name, plan in plans.items():
-            if plan["fractions"]:
-                out = options.out / f"{source}-{target}-{name}"
-                found[direction] += measured(bench.run(plan, out, workers=options.workers))
+        runs = {
+            name: bench.run(plan, options.out / f"{source}-{target}-{name}", workers=options.workers)
+            for name, plan in plans.items()
+        }
+        found[direction] = [row for run in runs.values() for row in measured(run)]
+        own = {
+            **common,
+            "datasets": [str(own_pictures(options.data, source, runs["none"], options.out))],
+            "strategies": ["full_finetune"],
+            "fractions": [1.0],
+        }
+        run = bench.run(own, options.out / f"{source}-{target}-own", workers=options.workers)
+        found[direction] += [{**row, "strategy": f"{source} on its own pictures"} for row in measured(run)]
     print(json.dumps(found, indent=1))
     if options.table:
         for direction, rows in found.items():

@@ -418,11 +418,23 @@ def translators(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     return seen
 
 
+@pytest.fixture
+def cycle_gan(
+    engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]
+) -> Callable[..., dict[str, Any]]:
+    """Runs a cell of it; gives what its record says."""
+
+    def run(domain: Any = source, **changes: Any) -> dict[str, Any]:
+        cell = make_cell(strategy="cycle_gan", **changes)
+        return run_cell(cell, digits, engine, None, lambda text: None, domain=domain).fields
+
+    return run
+
+
 def test_a_cell_trains_one_translator_and_not_on_groups_that_validate(
-    engine: Any, digits: Any, paired: Any, make_cell: Callable[..., Any], translators: dict[str, list[Any]]
+    cycle_gan: Callable[..., Any], digits: Any, paired: Any, translators: dict[str, list[Any]]
 ) -> None:
-    cell = make_cell(strategy="cycle_gan", fraction=0.3, epochs=1)
-    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=paired).fields
+    fields = cycle_gan(paired, fraction=0.3, epochs=1)
     assert len(fields["trials"]) == 2
     (trained,) = translators["trained"]
     search, refit = translators["made"]  # of the search's source, once for its trials, and of the refit's
@@ -431,12 +443,7 @@ def test_a_cell_trains_one_translator_and_not_on_groups_that_validate(
 
 
 def test_trials_of_other_lengths_have_translators_of_their_own_and_the_refit_has_the_winner_s(
-    engine: Any,
-    digits: Any,
-    source: Any,
-    make_cell: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    translators: dict[str, list[Any]],
+    cycle_gan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, translators: dict[str, list[Any]]
 ) -> None:
     scored = Search.scored
 
@@ -445,25 +452,20 @@ def test_trials_of_other_lengths_have_translators_of_their_own_and_the_refit_has
         return fitted, -float(task.epochs), measured
 
     monkeypatch.setattr(Search, "scored", shorter_is_better)
-    hyperband = {"algorithm": "hyperband", "trials": 3}
-    cell = make_cell(strategy="cycle_gan", epochs=3, tuning=hyperband)
-    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
+    fields = cycle_gan(epochs=3, tuning={"algorithm": "hyperband", "trials": 3})
     limits = [trial["epoch_limit"] for trial in fields["trials"]]
     assert sorted({*limits}) == [1, 3]
     assert sorted(epochs for *_, epochs in translators["trained"]) == [1, 3]
     assert translators["asked"] == [*limits, 1]
 
 
+@pytest.mark.usefixtures("translators")
 def test_what_a_translator_took_is_paid_by_the_first_trial_that_does_not_diverge(
-    engine: Any,
-    digits: Any,
-    source: Any,
-    make_cell: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    translators: dict[str, list[Any]],
+    cycle_gan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fit, seconds = Adapting.fit, Translator.seconds
     fits: list[Any] = []
-    fit = Adapting.fit
+    taken: list[float] = []
 
     def first_diverges(self: Adapting, task: Any, hp: Any) -> Fitted:
         fits.append(task)
@@ -471,17 +473,13 @@ def test_what_a_translator_took_is_paid_by_the_first_trial_that_does_not_diverge
             raise NotFinite("a test")
         return fit(self, task, hp)
 
-    monkeypatch.setattr(Adapting, "fit", first_diverges)
-    taken = []
-    seconds = Translator.seconds
-
     def recorded(self: Translator) -> float:
         taken.append(seconds(self))
         return taken[-1]
 
+    monkeypatch.setattr(Adapting, "fit", first_diverges)
     monkeypatch.setattr(Translator, "seconds", recorded)
-    cell = make_cell(strategy="cycle_gan", epochs=1)
-    fields = run_cell(cell, digits, engine, None, lambda text: None, domain=source).fields
+    fields = cycle_gan(epochs=1)
     assert [trial["status"] for trial in fields["trials"]] == ["diverged", "ok"]
     assert taken[0] > 0
     assert fields["trials"][1]["seconds"] > taken[0]
