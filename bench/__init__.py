@@ -12,26 +12,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.plan import Plan as Plan
-    from bench.plan import load_plan as load_plan
-    from bench.pretraining import pretrain as pretrain
-    from bench.ranking import rank as rank
-    from bench.runs import Run as Run
-    from bench.runs import load as load
-    from bench.runs import run as run
-    from bench.strategy_check import StrategyCheck as StrategyCheck
-    from bench.strategy_check import check_strategy as check_strategy
+    from bench.commands.pretraining.pretrain import pretrain as pretrain
+    from bench.commands.strategy_check.check import StrategyCheck as StrategyCheck
+    from bench.commands.strategy_check.check import check_strategy as check_strategy
+    from bench.plans.plan import Plan as Plan
+    from bench.plans.plan import load_plan as load_plan
+    from bench.ranking.rank import rank as rank
+    from bench.runs.results import Run as Run
+    from bench.runs.results import load as load
+    from bench.runs.run import run as run
 
 _HOMES = {
-    "Plan": "bench.plan",
-    "load_plan": "bench.plan",
-    "pretrain": "bench.pretraining",
-    "rank": "bench.ranking",
-    "Run": "bench.runs",
-    "run": "bench.runs",
-    "load": "bench.runs",
-    "check_strategy": "bench.strategy_check",
-    "StrategyCheck": "bench.strategy_check",
+    "Plan": "bench.plans.plan",
+    "load_plan": "bench.plans.plan",
+    "pretrain": "bench.commands.pretraining.pretrain",
+    "rank": "bench.ranking.rank",
+    "Run": "bench.runs.results",
+    "run": "bench.runs.run",
+    "load": "bench.runs.results",
+    "check_strategy": "bench.commands.strategy_check.check",
+    "StrategyCheck": "bench.commands.strategy_check.check",
 }
 __all__ = [
     "Plan",

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from typing import Any, ClassVar, Literal, get_args
 
-from bench.backbones import titled
 from bench.errors import NewerRecord, RecordError
-from bench.files import digest
+from bench.system.files import digest
+from bench.system.names import titled
 
 PROTOCOL_VERSION = 2
 """Raised whenever the same cell would give other numbers than before."""
@@ -60,15 +60,15 @@ class Cell:
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
     plugins: dict[str, str] = field(default_factory=dict)
-    """What of it other packages give, see ``bench.plugins.used``: another version of their code is another cell."""
+    """What of it other packages give, see ``protocols.cells.used``: other code is another cell."""
     source_dataset: str = ""
     """The labelled dataset of another domain that is learned from too; empty if none is."""
     source_name: str = ""
     source_fingerprint: str = ""
     source_groups: str = ""
-    """What makes images of both one group, see ``bench.domains.SourceDomain``."""
+    """What makes images of both one group, see ``bench.datasets.companions.source.SourceDomain``."""
     few_shot: dict[str, Any] = field(default_factory=dict)
-    """In the few-shot protocol: ways, shots, episodes, queries; see ``bench.plan.FewShot``. Else empty."""
+    """In the few-shot protocol: ways, shots, episodes, queries; see ``bench.plans.plan.FewShot``. Else empty."""
     auxiliary_columns: dict[str, str] = field(default_factory=dict)
     """Columns of the manifest that are learned beside the label, with their fingerprints."""
     auxiliary_dataset: str = ""

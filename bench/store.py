@@ -14,8 +14,8 @@ from typing import IO, Any
 import numpy as np
 
 from bench.errors import NewerRecord, RecordError, RequestError, RunLocked, StoreError
-from bench.files import TEMPORARY_PREFIX, publish, write_atomic
 from bench.records import Record
+from bench.system.files import TEMPORARY_PREFIX, publish, write_atomic
 
 ENDINGS = (".npz", ".png")
 """Of the files beside a record in ``predictions``: the predictions, and pictures where a strategy makes some."""
@@ -241,7 +241,7 @@ class Store:
             write_atomic(self.ranking_path, json.dumps(content, indent=1, allow_nan=False))
 
     def read_ranking(self) -> dict[str, Any]:
-        """How ``auto:K`` was resolved, see ``bench.ranking.resolve``; empty if that is not there or not sound."""
+        """How ``auto:K`` was resolved, see ``ranking.rank.resolve``; empty if that is not there or not sound."""
         content = _read(self.ranking_path)
         chosen = content.get("chosen")
         sound = isinstance(chosen, list) and chosen and all(isinstance(name, str) for name in chosen)

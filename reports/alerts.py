@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.backbones.sources import LEARNED_NOTHING
 from bench.records import Record
+from bench.system.names import LEARNED_NOTHING
 from reports import words
-from reports.statistics import MINIMUM_SEEDS, Decision, wilson
+from reports.statistics.decisions import MINIMUM_SEEDS, Decision, wilson
 from reports.tables import backbone_title, several_backbones, summary_frame
 
 LEVELS = ("problem", "caution", "note")

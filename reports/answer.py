@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from reports import words
-from reports.statistics import (
+from reports.statistics.decisions import (
     MINIMUM_SEEDS,
     MOST_IMAGES,
     MOST_SEEDS,

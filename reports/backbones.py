@@ -1,11 +1,11 @@
-"""Why these backbones: the ranking by which a run chose them, see ``bench.ranking``."""
+"""Why these backbones: the ranking by which a run chose them, see ``bench.ranking.rank``."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
 
-from bench.backbones import short_backbone
+from bench.system.names import short_backbone
 from reports import words
 from reports.sections import Section
 

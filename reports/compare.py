@@ -14,7 +14,14 @@ import pandas as pd
 
 from reports import words
 from reports.answer import who
-from reports.statistics import EQUIVALENCE, MINIMUM_SEEDS, Comparison, Measured, compare_pairs, succeeded
+from reports.statistics.decisions import (
+    EQUIVALENCE,
+    MINIMUM_SEEDS,
+    Comparison,
+    Measured,
+    compare_pairs,
+    succeeded,
+)
 from reports.tables import CONFIGURATION, backbone_title
 
 KEYS = [*CONFIGURATION, "fraction"]

@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from bench.files import write_atomic
+from bench.system.files import write_atomic
 from reports import words
 from reports.tables import write_csv
 

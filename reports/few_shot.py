@@ -23,7 +23,7 @@ import pandas as pd
 from bench.records import Record
 from reports import words
 from reports.answer import Answer, absence
-from reports.statistics import (
+from reports.statistics.decisions import (
     LEVEL,
     MINIMUM_SEEDS,
     Answers,

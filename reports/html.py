@@ -22,8 +22,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from bench.files import write_atomic
 from bench.records import Record
+from bench.system.files import write_atomic
 from reports import words
 from reports.across import critical_difference, difference_plan, runs_frame
 from reports.adaptation import adaptation_section, adaptations, pictures
@@ -54,7 +54,7 @@ from reports.sections import (
     transfer_tables,
     weights_tables,
 )
-from reports.statistics import EQUIVALENCE, Decision, Missing, decide
+from reports.statistics.decisions import EQUIVALENCE, Decision, Missing, decide
 from reports.tables import (
     Panel,
     backbone_title,

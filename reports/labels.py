@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics import EQUIVALENCE, LEVEL, MINIMUM_SEEDS, Floats, Measured, draws, succeeded
+from reports.statistics.decisions import EQUIVALENCE, LEVEL, MINIMUM_SEEDS, Floats, Measured, draws, succeeded
 from reports.tables import CONFIGURATION
 
 MINIMUM_COUNTS = 4

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.backbones import titled
-from bench.files import write_atomic
 from bench.records import Record
+from bench.system.files import write_atomic
+from bench.system.names import titled
 from reports import words
-from reports.statistics import t_half_width
+from reports.statistics.decisions import t_half_width
 
 if TYPE_CHECKING:
     from rich.console import Group

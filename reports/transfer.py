@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics import (
+from reports.statistics.decisions import (
     EQUIVALENCE,
     LEVEL,
     Comparison,

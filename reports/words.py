@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from bench.backbones.sources import PREFIX
+from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
-    from reports.statistics import Comparison
+    from reports.statistics.decisions import Comparison
 
 STRATEGY_NAMES = {
     "scratch": "training from scratch",

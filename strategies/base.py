@@ -118,7 +118,7 @@ class Stage:
             batch has as many of one as of the other, as long as there are labels of the target.
         align: a loss that makes features of source and target alike, on unlabelled target images beside each batch
             of labelled ones: ``none``, ``dann`` (a classifier of domains whose gradients are reversed), ``coral``
-            (covariances) or ``mmd`` (distributions); see ``bench.training.alignment``.
+            (covariances) or ``mmd`` (distributions); see ``bench.training.losses.alignment``.
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
         auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
@@ -311,7 +311,7 @@ class Task(Protocol):
 
         Args:
             stage: how; from random weights if the backbone has none.
-            loss: a name in ``bench.training.metric_losses.LOSSES``.
+            loss: a name in ``bench.training.losses.metric_losses.LOSSES``.
             turns: 4: a class turned by quarters counts as four classes; 1: it is not turned.
             classify: how features are to be used, for the validation.
         """

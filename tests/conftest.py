@@ -126,7 +126,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[...,
     code = (
         "import sys, keras\n"
         "from bench.datasets import open_dataset\n"
-        "from bench.backbones import parse_backbone\n"
+        "from bench.backbones.spec import parse_backbone\n"
         "from bench.backbones.build import build_backbone\n"
         "from bench.backbones.weights import Weights\n"
         "keras.utils.set_random_seed(1)\n"

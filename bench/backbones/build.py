@@ -15,7 +15,8 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
-from bench.backbones import BackboneSpec, check_size, plugin
+from bench.backbones import plugin
+from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weights import Weights, verify
 from bench.errors import RequestError
 
@@ -99,13 +100,13 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
         return model
     front = FRONTS[spec.info.module](image)
     if spec.info.module == "efficientnet_lite":
-        from bench.backbones import efficientnet_lite
+        from bench.backbones.families import efficientnet_lite
 
         model = keras.Model(image, efficientnet_lite.efficientnet_lite0(front), name=spec.name.lower())
         if weights.kind == "imagenet":
             efficientnet_lite.load_imagenet(model, _path(weights))
     elif spec.info.module == "conv4":
-        from bench.backbones.conv4 import conv4
+        from bench.backbones.families.conv4 import conv4
 
         options: dict[str, Any] = dict(spec.options)
         model = keras.Model(image, conv4(front, **options), name=spec.name.lower())

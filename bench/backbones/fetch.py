@@ -33,7 +33,7 @@ def fetch(text: str, image_size: int, download: bool = True) -> dict[str, str]:
     """
     import keras
 
-    from bench.backbones import parse_backbone
+    from bench.backbones.spec import parse_backbone
 
     socket.setdefaulttimeout(STALLED_SECONDS)
     keras.config.set_image_data_format("channels_last")

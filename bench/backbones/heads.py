@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from bench.backbones import BackboneSpec
+from bench.backbones.families.torch_reader import read_tensors
 from bench.backbones.fetch import watching
-from bench.backbones.torch_reader import read_tensors
+from bench.backbones.spec import BackboneSpec
 from bench.backbones.weights import LITE0_SHA256, Weights, present
 
 Classifier = Callable[[np.ndarray], np.ndarray]

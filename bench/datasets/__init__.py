@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from bench.datasets.dataset import Dataset, Part
 from bench.datasets.prepare import cached_dataset, decoding_versions, open_dataset
-from bench.datasets.source import canonical_spec, known_names
+from bench.datasets.specs import canonical_spec, known_names
 
 __all__ = [
     "Dataset",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.findings import Finding
+from bench.modalities.findings import Finding
 
 
 @dataclass(frozen=True, eq=False)

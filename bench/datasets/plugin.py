@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from bench.datasets.source import PLUGIN, Contents, Source
 from bench.errors import BenchError, RequestError, did_you_mean
-from bench.plugins import Unusable, find, plugins
+from bench.system.plugins import Unusable, find, plugins
 
 T = TypeVar("T")
 

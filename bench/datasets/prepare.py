@@ -23,25 +23,20 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.datasets import duplicates, findings, splits
+from bench.datasets import findings, splits
 from bench.datasets.dataset import Dataset, Part
-from bench.datasets.findings import Finding
-from bench.datasets.source import (
-    Contents,
-    FilePicture,
-    Picture,
-    Source,
-    canonical_spec,
-    keeps_label_mirrored,
-    open_source,
-    printable,
-    shown,
-)
+from bench.datasets.source import Contents, Picture, Source
+from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
-from bench.files import TEMPORARY_PREFIX, cache_dir, canonical_json, digest, locked
+from bench.modalities.findings import EXAMPLES, Finding, by_importance
+from bench.modalities.image import looks as duplicates
+from bench.modalities.image.audit import Evidence, summary
+from bench.modalities.image.pictures import FilePicture, keeps_label_mirrored
+from bench.system.files import TEMPORARY_PREFIX, cache_dir, canonical_json, digest, locked
+from bench.system.names import printable, shown
 
 if TYPE_CHECKING:
-    from bench.datasets.decode import Facts
+    from bench.modalities.image.facts import Facts
 
 FORMAT = 4
 """Version of the cache entries and of the splits in them: raise it when either changes."""
@@ -67,7 +62,7 @@ def open_dataset(
         RequestError: the dataset does not exist, or no benchmark can be made of it.
         BenchError: a download failed, or the cache cannot be written.
     """
-    from bench.datasets.decode import RESIZINGS
+    from bench.modalities.image.decode import RESIZINGS
 
     if resizing not in RESIZINGS:
         raise RequestError("resizing", resizing, "one of " + ", ".join(RESIZINGS))
@@ -118,7 +113,7 @@ def cached_dataset(spec: str, image_size: int, resizing: str = "crop") -> Datase
 
 def _entry(spec: str, source: Source, image_size: int, resizing: str) -> tuple[str, Path]:
     """What the names of the dataset's cache entries begin with, and the entry of its present state."""
-    from bench.datasets.decode import max_pixels
+    from bench.modalities.image.decode import max_pixels
 
     prefix = digest([spec, image_size, resizing])
     name = f"{prefix}-{digest([source.stamp(), decoding_versions(), max_pixels()])}"
@@ -127,7 +122,7 @@ def _entry(spec: str, source: Source, image_size: int, resizing: str) -> tuple[s
 
 def decoding_versions() -> list[int]:
     """What the same spec and files may give other pixels or splits under."""
-    from bench.datasets.decode import VERSION
+    from bench.modalities.image.decode import VERSION
 
     return [FORMAT, VERSION]
 
@@ -172,7 +167,7 @@ def _load(entry: Path) -> Dataset | None:
 
 
 def full_findings(dataset: Dataset) -> tuple[list[Finding], dict[str, Any]]:
-    """The findings with all their items, and a summary of the images (``findings.summary``).
+    """The findings with all their items, and a summary of the images (``summary``).
 
     Raises:
         BenchError: the cache entry has been deleted or damaged since the dataset was opened.
@@ -200,7 +195,7 @@ def _build(
     Pixels go through plain writes, not through a writable memory map: on a full disk a write raises an error,
     where a map kills the process, and what was written does not count as this process's memory.
     """
-    from bench.datasets.decode import THUMBNAIL
+    from bench.modalities.image.facts import THUMBNAIL
 
     name = printable(source.name)
     fetched = spec.startswith(("keras:", "tfds:"))
@@ -252,10 +247,10 @@ def _build(
     progress(f"{name}: looking for duplicates")
     same = duplicates.identical(facts, hashes, lambda which: _full_digests(contents.pictures, kept, which))
     groups, in_test, fingerprint, kept_together = _divided(contents, rows, labels, given, same, content)
-    evidence = findings.Evidence(
+    evidence = Evidence(
         ids, labels, contents.class_names, in_test, same, kept_together, facts, left_out, image_size
     )
-    found = findings.by_importance([*findings.findings(evidence), *contents.findings])
+    found = by_importance([*findings.findings(evidence), *contents.findings])
 
     shape = (image_size, image_size, 3)
     for part_name, chosen in (("pool", ~in_test), ("test", in_test)):
@@ -292,10 +287,10 @@ def _build(
         "shape": list(shape),
         "pool": part(np.flatnonzero(~in_test)),
         "test": part(np.flatnonzero(in_test)),
-        "findings": [asdict(replace(f, items=f.items[: findings.EXAMPLES])) for f in found],
+        "findings": [asdict(replace(f, items=f.items[:EXAMPLES])) for f in found],
         "left_out": left_out,
     }
-    check = {"findings": [asdict(finding) for finding in found], "summary": findings.summary(facts)}
+    check = {"findings": [asdict(finding) for finding in found], "summary": summary(facts)}
     for file_name, value in (("check.json", check), ("index.json", index)):
         with (folder / file_name).open("wb") as file:
             file.write(canonical_json(value).encode())
@@ -362,7 +357,8 @@ def _sync(file: IO[bytes]) -> None:
 
 def _full_digests(pictures: Iterable[Picture], kept: list[int], which: set[int]) -> dict[int, bytes]:
     """The digests of all pixels of some of the images that were kept; of a file that is gone by now, none."""
-    from bench.datasets.decode import Unreadable, full_digest, quiet
+    from bench.modalities.image.decode import full_digest, quiet
+    from bench.modalities.image.facts import Unreadable
 
     wanted = {kept[i]: i for i in which}
     paths = {
@@ -391,7 +387,8 @@ def _decoded(pictures: Iterable[Picture], size: int, resizing: str) -> Iterator[
     Yields:
         In the order of ``pictures``: what an image gives, or the reason why it cannot be used.
     """
-    from bench.datasets.decode import Unreadable, quiet
+    from bench.modalities.image.decode import quiet
+    from bench.modalities.image.facts import Unreadable
 
     def one(picture: Picture) -> Decoded | str:
         try:

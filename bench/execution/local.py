@@ -22,11 +22,13 @@ from typing import Any
 
 import psutil
 
-from bench import machine
-from bench.backbones import BackboneSpec
+from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError
+from bench.execution.jobs import ANSWERS, Event, _cell_fields
+from bench.execution.queue import Queue
 from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
+from bench.system import machine
 
 POLL_SECONDS = 0.2
 CRASH_SIGNALS = {
@@ -39,22 +41,10 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
-ANSWERS = ("done", "latency", "ready", "fetched", "ranked", "unstored")
-"""Messages with which a worker has finished a job."""
 WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
 )
 """The child imports what the parent would import: no more (the current folder), no less (a checkout)."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to show: ``started``, ``tick`` or ``note``, of the worker ``worker``."""
-
-    kind: str
-    worker: int
-    text: str
-    cell: Cell | None = None
 
 
 @dataclass
@@ -168,7 +158,7 @@ class LocalExecutor:
         """Scores backbones, ``workers`` at a time.
 
         Args:
-            jobs: see ``bench.training.rank.rank``, with ``dataset`` and ``fingerprint``.
+            jobs: see ``bench.ranking.worker.rank``, with ``dataset`` and ``fingerprint``.
 
         Yields:
             The place of a job and what came of it, as it ends: what ``rank`` returns, or ``failed`` with a reason.
@@ -296,39 +286,6 @@ class LocalExecutor:
         self.pool[number] = self._start(number)
 
 
-class Queue:
-    """Cells that wait. A worker stays with cells that share its networks and caches while there are any."""
-
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells = list(cells)
-        self.last: dict[int, tuple[object, ...]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.cells)
-
-    def take(self, worker: int) -> Cell | None:
-        """The next cell for a worker: of its last kind, else of a kind that no other worker is at, else any."""
-        if not self.cells:
-            return None
-        others = {kind for number, kind in self.last.items() if number != worker}
-
-        def preference(cell: Cell) -> int:
-            kind = self._kind(cell)
-            return 0 if kind == self.last.get(worker) else 1 if kind not in others else 2
-
-        best = min(range(len(self.cells)), key=lambda i: (preference(self.cells[i]), i))
-        cell = self.cells.pop(best)
-        self.last[worker] = self._kind(cell)
-        return cell
-
-    def put_back(self, cell: Cell) -> None:
-        self.cells.insert(0, cell)
-
-    @staticmethod
-    def _kind(cell: Cell) -> tuple[object, ...]:
-        return (cell.backbone, cell.weights, cell.image_size, cell.strategy)
-
-
 class _Worker:
     """One child process, and the pipe on which it answers."""
 
@@ -418,7 +375,3 @@ class _Worker:
         os.close(self.channel)
         self._stderr.close()
         self.channel = None  # type: ignore[assignment]
-
-
-def _cell_fields(cell: Cell) -> dict[str, Any]:
-    return {name: getattr(cell, name) for name in cell.__dataclass_fields__}

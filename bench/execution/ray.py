@@ -18,12 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import provenance
-from bench.backbones import BackboneSpec
+from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError, RequestError
-from bench.execution.local import Event, LocalExecutor, Queue
+from bench.execution.jobs import Event
+from bench.execution.local import LocalExecutor
+from bench.execution.queue import Queue
 from bench.records import Cell, Record
 from bench.store import Store
+from bench.system import provenance
 
 BATCHES_A_WORKER = 2
 """More would balance better, but each starts Keras anew."""

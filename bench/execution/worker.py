@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from bench import backend
+from bench.system import backend
 
 TRACEBACK_LINES = 12
 
@@ -96,8 +96,8 @@ class _Runner:
 
     def domain(self, cell: Any, dataset: Any) -> Any:
         """The source of a cell as it stands to its dataset; None if it has none."""
-        from bench.domains import pair, relation
-        from strategies import get_strategy
+        from bench.datasets.companions.source import pair, relation
+        from bench.plans.strategies import get_strategy
 
         if not cell.source_fingerprint:
             return None
@@ -110,7 +110,7 @@ class _Runner:
 
     def auxiliary(self, cell: Any, dataset: Any) -> Any:
         """The auxiliary tasks of a cell."""
-        from bench.auxiliary import of_cell
+        from bench.datasets.companions.auxiliary import of_cell
 
         marks = (*cell.auxiliary_columns.values(), cell.auxiliary_fingerprint, cell.auxiliary_groups)
         if not any(marks):
@@ -127,9 +127,9 @@ class _Runner:
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
         """The fields of the record of a cell; predictions are left in the file that the job names, and in a
         pretraining the weights, and what baselines answer, in the folder that it names."""
+        from bench.protocols.few_shot.cell import run_few_shot
+        from bench.protocols.fractions.cell import run_cell
         from bench.records import Cell
-        from bench.training.cell import run_cell
-        from bench.training.few_shot import run_few_shot
 
         try:
             cell = Cell(**job["cell"])
@@ -207,8 +207,8 @@ class _Runner:
     def _write_source(folder: Path, cell: Any, dataset: Any, outcome: Any, tick: Any) -> None:
         import numpy as np
 
-        from bench.backbones.sources import BASELINES, WEIGHTS
-        from bench.training.pretraining import baselines, save_backbone
+        from bench.backbones.own import BASELINES, WEIGHTS
+        from bench.commands.pretraining.worker import baselines, save_backbone
 
         save_backbone(outcome.network, outcome.state, folder / WEIGHTS)
         tick("measuring what needs no training")
@@ -216,8 +216,8 @@ class _Runner:
         np.savez(folder / BASELINES, names=list(answers), answers=np.stack(list(answers.values())))
 
     def rank(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
-        """See ``bench.training.rank``."""
-        from bench.training.rank import rank
+        """See ``bench.ranking.worker``."""
+        from bench.ranking.worker import rank
 
         dataset = self.dataset(*(job[name] for name in ("dataset", "image_size", "resizing", "fingerprint")))
         return rank(job, dataset, self.engine, tick)
@@ -230,7 +230,7 @@ class _Runner:
         """
         import numpy as np
 
-        from bench.training.programs import HeadConfig, Trained
+        from bench.training.programs.program import HeadConfig, Trained
 
         network = self.engine.network(job["backbone"], job["weights"], job["image_size"], job["precision"])
         program = network.program(network.cut("input"), HeadConfig(**job["head"]), Trained(), 0.0)

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.files import rows_of
+from bench.system.files import rows_of
+from bench.system.seeds import generator
 from bench.training.examples import PartExamples
-from bench.training.metric_losses import BATCH_IMAGES, ON_SPHERE
+from bench.training.losses.metric_losses import BATCH_IMAGES, ON_SPHERE
 from bench.training.metrics import accuracy, log_loss
-from bench.training.programs import Program, Trained, in_batches
-from bench.training.seeds import generator
+from bench.training.programs.program import Program, Trained, in_batches
 from strategies.base import Classify, Embedding, Examples, Stage
 
 if TYPE_CHECKING:
-    from bench.training.fit import CellTask
+    from bench.training.task import CellTask
 
 TYPICAL_DISTANCE = 20.0
 """As far apart as two directions at right angles, times the usual sharpness of 10."""
@@ -35,7 +35,7 @@ def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify:
     Raises:
         NotFinite: a loss was infinite or not a number.
     """
-    from bench.training.fit import MINIMUM_PATIENCE, STATISTICS_IMAGES, NotFinite, schedule
+    from bench.training.task import MINIMUM_PATIENCE, STATISTICS_IMAGES, NotFinite, schedule
 
     network = task.network
     assert network is not None
@@ -145,7 +145,7 @@ def _validated(
     task: CellTask, embed: Callable[[Examples], np.ndarray], classify: Classify
 ) -> tuple[float, dict[str, float]]:
     """The score of an embedding on validation, and what a point of the curve says of it."""
-    from bench.training.fit import selection_score
+    from bench.training.task import selection_score
 
     val = task.val
     assert val is not None

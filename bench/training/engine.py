@@ -14,12 +14,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.backbones import BackboneSpec, parse_backbone, with_weights
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
+from bench.backbones.spec import BackboneSpec, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
+from bench.system.names import with_weights
 from bench.training.prefixes import PrefixStore
-from bench.training.programs import (
+from bench.training.programs.program import (
     EVALUATION_BATCH,
     NORMALISATIONS,
     HeadConfig,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.datasets import Dataset, Part, decoding_versions
-from bench.files import digest, rows_of
 from bench.records import PROTOCOL_VERSION
+from bench.system.files import digest, rows_of
 
 
 @dataclass(frozen=True)

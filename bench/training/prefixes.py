@@ -23,11 +23,11 @@ from typing import Protocol
 
 import numpy as np
 
-from bench import cache, machine
-from bench.files import digest, locked, rows_of, write_atomic
-from bench.training.augmentation import DRAWS, Augmentation
+from bench.modalities.image.augment import DRAWS, Augmentation
+from bench.system import cache, machine
+from bench.system.files import digest, locked, rows_of, write_atomic
+from bench.system.seeds import generator
 from bench.training.examples import PartExamples
-from bench.training.seeds import generator
 
 BATCH = 64
 BLOCK = 4 * BATCH

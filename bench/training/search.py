@@ -17,7 +17,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.hyperparameters import HyperParameters
 
-from bench.training.seeds import derived_seed, generator
+from bench.system.seeds import derived_seed, generator
 
 WORST = -20.0
 """Score of a trial that diverged: below every real one, and finite, so that every oracle can use it."""

@@ -24,9 +24,9 @@ import numpy as np
 from keras import layers, ops
 from PIL import Image
 
-from bench.training.fit import NotFinite
-from bench.training.own_loss import OwnLoss
-from bench.training.seeds import generator
+from bench.system.seeds import generator
+from bench.training.losses.own_loss import OwnLoss
+from bench.training.task import NotFinite
 from strategies.base import Examples, Task
 
 SIDE = 64

@@ -23,7 +23,7 @@ import numpy as np
 
 import bench
 from reports.adaptation import adaptations
-from reports.statistics import decide
+from reports.statistics.decisions import decide
 
 ADAPTING = ("source_only", "adabn", "deep_coral", "mmd", "dann", "cycle_gan")
 TARGET_ONLY = ("feature_extraction", "full_finetune", "majority")

@@ -103,7 +103,7 @@ def weights_file(folder: Path, backbone: str, size: int) -> Path:
     path = folder / f"random-{size}.weights.h5"
     code = (
         "import sys, keras\n"
-        "from bench.backbones import parse_backbone\n"
+        "from bench.backbones.spec import parse_backbone\n"
         "from bench.backbones.build import build_backbone\n"
         "from bench.backbones.weights import Weights\n"
         "keras.utils.set_random_seed(0)\n"

@@ -31,7 +31,7 @@ GIGABYTES_A_MILLION = 0.05
 
 def tests_by_backbone() -> dict[str, list[str]]:
     """The suite's tests by the backbone that stands in their names; ``""``: those of none."""
-    from bench.backbones import BACKBONES
+    from bench.backbones.registry import BACKBONES
 
     listed = subprocess.run([*PYTEST, "--collect-only", SUITE], cwd=ROOT, capture_output=True, text=True)
     found: dict[str, list[str]] = collections.defaultdict(list)
@@ -65,7 +65,7 @@ class Room:
 
 def run(name: str, tests: list[str], out: Path, room: Room) -> dict[str, Any]:
     """Runs the tests of one backbone, or reads what came of them before."""
-    from bench.backbones import BACKBONES
+    from bench.backbones.registry import BACKBONES
 
     path = out / f"{name.replace(':', '-').replace('=', '') or 'others'}.json"
     if path.exists():

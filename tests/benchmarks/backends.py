@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import backend, machine
+from bench.system import backend, machine
 
 CHILD = Path(__file__).resolve().parents[1] / "contract" / "every_strategy.py"
 BATCH = 32
@@ -43,7 +43,7 @@ def speed(text: str, image_size: int) -> dict[str, float]:
     """Milliseconds of processor time (on a GPU: of wall time) that things take with a backbone, one thread."""
     backend.load(1)
     from bench.training.engine import Engine
-    from bench.training.programs import STEPS_A_CALL, HeadConfig, Trained
+    from bench.training.programs.program import STEPS_A_CALL, HeadConfig, Trained
 
     clock = time.perf_counter if machine.gpus() else time.process_time
     network = Engine().network(text, "none", image_size)

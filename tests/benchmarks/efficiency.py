@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench import backend, machine
+from bench.system import backend, machine
 
 BATCH = 32
 STEPS = 60
@@ -56,8 +56,8 @@ def bare(options: argparse.Namespace, strategy: str) -> dict[str, float]:
     import keras
     import numpy as np
 
-    from bench.backbones import parse_backbone
     from bench.backbones.build import build_backbone
+    from bench.backbones.spec import parse_backbone
     from bench.backbones.weights import Weights
 
     backbone = build_backbone(parse_backbone(options.backbone), options.image_size, Weights("none", "", None))
@@ -84,18 +84,18 @@ def bare(options: argparse.Namespace, strategy: str) -> dict[str, float]:
 def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, float]:
     """Seconds of a real cell by what they went into."""
     from bench.datasets import open_dataset
-    from bench.plan import load_plan
-    from bench.runs import prepare
+    from bench.plans.plan import load_plan
+    from bench.runs.prepare import prepare
 
     plan = {"datasets": [options.data], "backbones": [options.backbone], "strategies": [strategy],
             "seeds": seed + 1, "image_size": options.image_size, "fractions": [1.0], "epochs": options.epochs,
             "tuning": {"trials": 1}}  # fmt: skip
     prepared = prepare(load_plan(plan))
     backend.load(1)
-    from bench.training import fit
-    from bench.training.cell import run_cell
+    from bench.protocols.fractions.cell import run_cell
+    from bench.training import task as fit
     from bench.training.engine import Engine
-    from bench.training.programs import Program
+    from bench.training.programs.program import Program
 
     spent: dict[str, float] = defaultdict(float)
     images = 0

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.backbones.sources import PREFIX, read_source
-from reports.statistics import Comparison, Measured, compare_pairs, succeeded
+from bench.backbones.own import read_source
+from bench.system.names import PREFIX
+from reports.statistics.decisions import Comparison, Measured, compare_pairs, succeeded
 from reports.transfer import Estimate, benefits
 
 STRATEGIES = ("scratch", "feature_extraction", "full_finetune")

@@ -37,9 +37,10 @@ def cells(count: int, folder: Path) -> dict[str, Any]:
     """Seconds of each command on a finished run of ``count`` cells, whose records are made up."""
     import tomli_w
 
-    from bench.plan import load_plan
+    from bench.plans.plan import load_plan
     from bench.records import Record
-    from bench.runs import _run_info, prepare
+    from bench.runs.directory import _run_info
+    from bench.runs.prepare import prepare
     from bench.store import Store
 
     prepared = prepare(load_plan(plan_of(count)))

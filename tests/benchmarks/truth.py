@@ -31,8 +31,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from reports import statistics
-from reports.statistics import EQUIVALENCE, LEVEL, Answers
+from reports.statistics.decisions import EQUIVALENCE, LEVEL, Answers
+from reports.statistics.decisions import decisions as statistics
 
 STRATEGIES = 4
 SHARED, OWN = 0.5, 0.15

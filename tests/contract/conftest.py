@@ -23,7 +23,7 @@ def engine() -> Any:
     """The networks of all tests, as in a worker that runs one cell after the other."""
     import keras
 
-    from bench import backend
+    from bench.system import backend
     from bench.training.engine import Engine
 
     backend.make_deterministic()
@@ -46,7 +46,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
     from sklearn.datasets import load_digits
 
     from bench.datasets import open_dataset
-    from bench.domains import pair
+    from bench.datasets.companions.source import pair
 
     path = tmp_path_factory.mktemp("source") / "inverted.npz"
     data = load_digits()
@@ -57,7 +57,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
 @pytest.fixture(scope="session")
 def auxiliary(digits: Any) -> Any:
     """Whether a digit is odd, for all but every seventh image of the pool, as an auxiliary task."""
-    from bench.training.tiny import parity
+    from bench.commands.strategy_check.tiny import parity
 
     return parity(digits)
 
@@ -67,8 +67,8 @@ def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
     import keras
 
-    from bench.files import sha256_file
     from bench.records import Cell
+    from bench.system.files import sha256_file
 
     def make(**changes: Any) -> Cell:
         fields: dict[str, Any] = {

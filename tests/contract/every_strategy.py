@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import backend, machine
+from bench.system import backend, machine
 
 SIZE = 32
 
@@ -24,10 +24,11 @@ def main(folder: Path, names: list[str]) -> None:
     backend.load(1)
     import numpy as np
 
+    from bench.commands.strategy_check.tiny import TinyEngine, negatives, parity, tiny_cell
     from bench.datasets import open_dataset
-    from bench.training.cell import run_cell
-    from bench.training.tiny import TinyEngine, negatives, parity, tiny_cell
-    from strategies import STRATEGIES, get_strategy
+    from bench.plans.strategies import get_strategy
+    from bench.protocols.fractions.cell import run_cell
+    from strategies import STRATEGIES
 
     dataset = open_dataset("digits", SIZE)
     engine = TinyEngine(SIZE, dataset.pool.images[:256])

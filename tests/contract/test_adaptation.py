@@ -12,17 +12,18 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from keras_tuner.engine.hyperparameters import HyperParameters  # noqa: E402
+from keras_tuner.engine.hyperparameters import HyperParameters
 
-import strategies  # noqa: E402
-from bench.training.alignment import strength  # noqa: E402
-from bench.training.cell import Outcome, Search, run_cell  # noqa: E402
-from bench.training.fit import CellTask, NotFinite, batch_size_of, joined  # noqa: E402
-from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
-from bench.training.translation import STEPS_AN_EPOCH, Networks, Translator  # noqa: E402
-from strategies.adapting import Adapting  # noqa: E402
-from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
-from strategies.refuse import stage_problems  # noqa: E402
+import strategies
+from bench.plans.strategies import get_strategy
+from bench.protocols.fractions.cell import Outcome, Search, run_cell
+from bench.training.losses.alignment import strength
+from bench.training.programs.program import HeadConfig, Program, Trained
+from bench.training.task import CellTask, NotFinite, batch_size_of, joined
+from bench.training.translation import STEPS_AN_EPOCH, Networks, Translator
+from strategies.adapting import Adapting
+from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
+from strategies.refuse import stage_problems
 
 BODY = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1, data="both")
 
@@ -366,7 +367,7 @@ def test_stages_that_make_no_sense_are_refused(changes: dict[str, Any], why: str
 
 def test_batch_normalisation_is_asked_for_where_it_is_needed() -> None:
     info = Info("image", ("a", "b"), 0, True, 32, 32, has_source=True, has_batch_norm=False)
-    reason = strategies.get_strategy("adabn").skip(info)
+    reason = get_strategy("adabn").skip(info)
     assert reason is not None
     assert "batch normalisation" in reason
 
@@ -489,10 +490,10 @@ def test_what_a_translator_took_is_paid_by_the_first_trial_that_does_not_diverge
 
 
 def test_a_few_labels_do_not_decide_where_training_on_a_source_ends() -> None:
-    adapting = [name for name in strategies.STRATEGIES if strategies.get_strategy(name).needs_source]
+    adapting = [name for name in strategies.STRATEGIES if get_strategy(name).needs_source]
     assert {"source_only", "source_and_target", "cycle_gan"} <= set(adapting)
     for name in adapting:
-        strategy = strategies.get_strategy(name)
+        strategy = get_strategy(name)
         hp = HyperParameters()
         strategy.space(hp)
         stages = strategy.stages(hp, Info("image", ("a", "b"), 50, True, 32, 32, has_source=True))

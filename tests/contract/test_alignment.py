@@ -11,9 +11,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from keras import ops  # noqa: E402
+from keras import ops
 
-from bench.training.alignment import (  # noqa: E402
+from bench.training.losses.alignment import (
     BANDWIDTHS,
     ReverseGradient,
     confusion,

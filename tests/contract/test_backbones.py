@@ -22,19 +22,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.backbones import BACKBONES, BackboneInfo, BackboneSpec, check_size, parse_backbone, weights
+from bench.backbones import weights
 from bench.backbones.build import FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from bench.backbones.cuts import Cut, _topological, block_of, find_cuts, split
+from bench.backbones.registry import BACKBONES, BackboneInfo
+from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
 from bench.datasets import open_dataset
 from bench.errors import RequestError
-from bench.files import sha256_file
-from bench.training.augmentation import Augmentation
-from bench.training.cell import run_cell
+from bench.modalities.image.augment import Augmentation
+from bench.protocols.fractions.cell import run_cell
+from bench.system.files import sha256_file
 from bench.training.engine import Network, spec_of
 from bench.training.examples import PartExamples
-from bench.training.fit import LABEL_SMOOTHING, CellTask
-from bench.training.programs import HeadConfig, Trained, parts, with_adapters
+from bench.training.programs.program import HeadConfig, Trained, parts, with_adapters
+from bench.training.task import LABEL_SMOOTHING, CellTask
 from strategies.base import Fitted, Info, Stage
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

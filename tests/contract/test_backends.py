@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import backend
+from bench.system import backend
 
 SCRIPT = Path(__file__).with_name("every_strategy.py")
 SAMPLE = (

@@ -13,12 +13,12 @@ import pytest
 keras = pytest.importorskip("keras")
 keras_tuner = pytest.importorskip("keras_tuner")
 
-from bench.backbones.cuts import block_of, find_cuts  # noqa: E402
-from bench.training.fit import CellTask  # noqa: E402
-from strategies import get_strategy  # noqa: E402
-from strategies.base import Info, Stage  # noqa: E402
-from strategies.feature_extraction import head_stage  # noqa: E402
-from strategies.on_features import linear, logistic_regression, normalised  # noqa: E402
+from bench.backbones.cuts import block_of, find_cuts
+from bench.plans.strategies import get_strategy
+from bench.training.task import CellTask
+from strategies.base import Info, Stage
+from strategies.feature_extraction import head_stage
+from strategies.on_features import linear, logistic_regression, normalised
 
 HEAD = Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=1)
 FULL = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1)
@@ -43,7 +43,7 @@ def quick(stages: list[Stage], **changes: Any) -> list[Stage]:
 @pytest.fixture(scope="module")
 def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     """A task of 72 labels without a validation part: the last weights are those that count."""
-    from bench.training.cell import Search
+    from bench.protocols.fractions.cell import Search
 
     cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
     network = engine.network(cell.backbone, cell.weights, 32)
@@ -388,7 +388,7 @@ def test_the_features_of_all_layers_hold_those_of_the_last(task: CellTask) -> No
 def test_given_hyperparameters_are_not_searched(
     engine: Any, digits: Any, make_cell: Callable[..., Any]
 ) -> None:
-    from bench.training.cell import run_cell
+    from bench.protocols.fractions.cell import run_cell
 
     cell = make_cell(strategy="partial_finetune:unfreeze=0.25", tuning={"algorithm": "random", "trials": 3})
     fields = run_cell(cell, digits, engine, None, lambda text: None).fields

@@ -13,13 +13,13 @@ import pytest
 pytest.importorskip("keras")
 
 from bench.datasets import open_dataset
-from bench.domains import pair
+from bench.datasets.companions.source import pair
+from bench.protocols.few_shot.cell import run_few_shot
+from bench.protocols.fractions.cell import run_cell
 from bench.records import Cell
-from bench.training.cell import run_cell
 from bench.training.embedding import ClassBatches
 from bench.training.examples import PartExamples
-from bench.training.few_shot import run_few_shot
-from bench.training.metric_losses import BATCH_IMAGES
+from bench.training.losses.metric_losses import BATCH_IMAGES
 
 BACKBONE = "Conv4:filters=16"
 SIZE = 16
@@ -32,7 +32,7 @@ EPISODES = {"ways": [2, 4], "shots": [1, 5], "episodes": 40, "queries": 5}
 def fewer_episodes() -> Iterator[None]:
     """Of held-out classes: each fits a classifier."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.episodes.JUDGED", 20)
+        patch.setattr("bench.protocols.few_shot.episodes.JUDGED", 20)
         yield
 
 
@@ -95,10 +95,10 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Fields of a cell whose backbone comes with weights: random ones, so that strategies that need some run."""
     import keras
 
-    from bench.backbones import parse_backbone
     from bench.backbones.build import build_backbone
+    from bench.backbones.spec import parse_backbone
     from bench.backbones.weights import Weights
-    from bench.files import sha256_file
+    from bench.system.files import sha256_file
 
     path = tmp_path_factory.mktemp("weights") / "conv4.weights.h5"
     keras.utils.set_random_seed(1)
@@ -207,7 +207,7 @@ def test_the_refit_anneals_over_its_own_epochs(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import bench.training.embedding as module
-    from bench.training.programs import Program
+    from bench.training.programs.program import Program
 
     rates: list[float] = []
     plain, scores = Program.train_steps, iter(range(0, -100, -1))
@@ -257,7 +257,7 @@ def test_as_plain_classifiers_of_all_labels(
 def test_statistics_are_those_of_the_images_that_are_told_apart(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.training.programs import Program
+    from bench.training.programs.program import Program
 
     seen: list[np.ndarray] = []
 

@@ -11,9 +11,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from keras import ops  # noqa: E402
+from keras import ops
 
-from bench.training.metric_losses import (  # noqa: E402
+from bench.training.losses.metric_losses import (
     CONTRASTIVE_MARGIN,
     LOSSES,
     SUPPORT,
@@ -23,7 +23,7 @@ from bench.training.metric_losses import (  # noqa: E402
     prototypical,
     triplet,
 )
-from tests.contract.test_alignment import gradient, numerical  # noqa: E402
+from tests.contract.test_alignment import gradient, numerical
 
 IMAGES, CLASSES, WIDTH = 4, 3, 5
 FEATURES = np.random.default_rng(0).normal(size=(IMAGES, CLASSES, WIDTH))

@@ -12,16 +12,16 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from keras import ops  # noqa: E402
+from keras import ops
 
-import strategies  # noqa: E402
-from bench.auxiliary import Auxiliary, of_dataset  # noqa: E402
-from bench.training.cell import Outcome, run_cell  # noqa: E402
-from bench.training.fit import CellTask, batch_size_of  # noqa: E402
-from bench.training.multitask import by_uncertainty, cross_entropy, learned_weights, weighted  # noqa: E402
-from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
-from contract.test_alignment import gradient, numerical  # noqa: E402
-from strategies.base import Examples, Fitted, Stage, Strategy, Task  # noqa: E402
+import strategies
+from bench.datasets.companions.auxiliary import Auxiliary, of_dataset
+from bench.protocols.fractions.cell import Outcome, run_cell
+from bench.training.losses.multitask import by_uncertainty, cross_entropy, learned_weights, weighted
+from bench.training.programs.program import HeadConfig, Program, Trained
+from bench.training.task import CellTask, batch_size_of
+from contract.test_alignment import gradient, numerical
+from strategies.base import Examples, Fitted, Stage, Strategy, Task
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 4))

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.backbones import parse_backbone
 from bench.backbones.build import build_backbone
-from bench.backbones.sources import BEFORE, MAJORITY, PIXELS
+from bench.backbones.own import BEFORE, MAJORITY, PIXELS
+from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import Weights
-from bench.files import sha256_file
-from bench.training.cell import run_cell
-from bench.training.pretraining import baselines, save_backbone
+from bench.commands.pretraining.worker import baselines, save_backbone
+from bench.protocols.fractions.cell import run_cell
+from bench.system.files import sha256_file
 
 
 def test_the_trained_backbone_is_what_is_written(

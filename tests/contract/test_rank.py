@@ -10,15 +10,16 @@ import keras
 import numpy as np
 import pytest
 
-from bench import cache, transferability
-from bench.backbones import parse_backbone
 from bench.backbones.build import build_backbone
 from bench.backbones.heads import NoClassifier, imagenet_classifier
+from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
-from bench.files import sha256_file
-from bench.training.cell import run_cell
+from bench.protocols.fractions.cell import run_cell
+from bench.ranking import scores as transferability
+from bench.ranking.worker import rank
+from bench.system import cache
+from bench.system.files import sha256_file
 from bench.training.engine import Engine
-from bench.training.rank import rank
 
 
 @pytest.fixture

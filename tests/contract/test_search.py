@@ -16,8 +16,8 @@ import pytest
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
-from bench.training.search import WORST, Proposal, count_points, every_point, search, values_of  # noqa: E402
-from bench.training.seeds import derived_seed, generator  # noqa: E402
+from bench.system.seeds import derived_seed, generator
+from bench.training.search import WORST, Proposal, count_points, every_point, search, values_of
 
 # A Gaussian process says so of a made-up score that does not depend on a parameter.
 pytestmark = [

@@ -16,13 +16,14 @@ import pytest
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
-from bench.datasets import open_dataset  # noqa: E402
-from bench.errors import RequestError  # noqa: E402
-from bench.training.cell import Outcome, run_cell  # noqa: E402
-from bench.training.engine import Engine  # noqa: E402
-from bench.training.metrics import score  # noqa: E402
-from strategies import STRATEGIES, get_strategy  # noqa: E402
-from strategies.base import Info, Stage, Strategy  # noqa: E402
+from bench.datasets import open_dataset
+from bench.errors import RequestError
+from bench.plans.strategies import get_strategy
+from bench.protocols.fractions.cell import Outcome, run_cell
+from bench.training.engine import Engine
+from bench.training.metrics import score
+from strategies import STRATEGIES
+from strategies.base import Info, Stage, Strategy
 
 INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32, has_source=True, has_auxiliary=True)
 WITHOUT_WEIGHTS = replace(INFO, has_weights=False)

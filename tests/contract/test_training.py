@@ -17,19 +17,19 @@ from sklearn.linear_model import LogisticRegression
 
 keras = pytest.importorskip("keras")
 
-import strategies  # noqa: E402
-from bench.backbones import parse_backbone  # noqa: E402
-from bench.backbones.build import build_backbone  # noqa: E402
-from bench.backbones.cuts import find_cuts  # noqa: E402
-from bench.backbones.weights import Weights, resolve_weights  # noqa: E402
-from bench.datasets import open_dataset  # noqa: E402
-from bench.errors import BenchError  # noqa: E402
-from bench.files import sha256_file  # noqa: E402
-from bench.training.augmentation import Augmentation  # noqa: E402
-from bench.training.cell import Outcome, run_cell  # noqa: E402
-from bench.training.fit import NotFinite  # noqa: E402
-from bench.training.programs import HeadConfig, Program, Trained  # noqa: E402
-from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task  # noqa: E402
+import strategies
+from bench.backbones.build import build_backbone
+from bench.backbones.cuts import find_cuts
+from bench.backbones.spec import parse_backbone
+from bench.backbones.weights import Weights, resolve_weights
+from bench.datasets import open_dataset
+from bench.errors import BenchError
+from bench.modalities.image.augment import Augmentation
+from bench.protocols.fractions.cell import Outcome, run_cell
+from bench.system.files import sha256_file
+from bench.training.programs.program import HeadConfig, Program, Trained
+from bench.training.task import NotFinite
+from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
 
 BACKEND = keras.backend.backend()
 
@@ -947,7 +947,7 @@ def test_memory_stays_flat_over_trials(
 
 
 def test_the_optimizer_is_adamw_of_keras_with_rates_of_its_own() -> None:
-    from bench.training.programs import AdamW
+    from bench.training.programs.program import AdamW
 
     def train(optimizer: Any, prepare: Callable[[Any], None]) -> list[np.ndarray]:
         keras.utils.set_random_seed(3)

@@ -10,10 +10,10 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from keras import ops  # noqa: E402
+from keras import ops
 
-from bench.training.translation import _Discriminators, _Generators  # noqa: E402
-from tests.contract.test_alignment import gradient, numerical  # noqa: E402
+from bench.training.translation import _Discriminators, _Generators
+from tests.contract.test_alignment import gradient, numerical
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(-1, 1, (6, 2, 3, 3, 3))

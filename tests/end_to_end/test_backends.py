@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import backend
 from bench.store import Store
+from bench.system import backend
 
 PLAN = (
     "--dataset", "digits", "--fractions", "1", "--seeds", "1", "--trials", "1", "--epochs", "2",

@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 import bench
+from bench.commands.export.export import Exported, export
 from bench.datasets import open_dataset
 from bench.errors import RequestError
-from bench.export import Exported, export
-from bench.plan import Plan
+from bench.plans.plan import Plan
+from bench.plans.strategies import get_strategy
 from reports.recommend import Constraints
-from strategies import STRATEGIES, get_strategy
+from strategies import STRATEGIES
 
 EXPORTABLE = [
     name

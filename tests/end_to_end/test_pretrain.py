@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.backbones.sources import read_source
+from bench.backbones.own import read_source
 
 BACKBONE = "MobileNet:alpha=0.25"
 SMALL = ("--image-size", 32, "--set", "augmentation=none")

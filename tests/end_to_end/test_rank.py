@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.plan import load_plan
+from bench.plans.plan import load_plan
 from bench.store import Store
 
 ARGUMENTS = [
@@ -21,7 +21,7 @@ WATCHED = """
 import sys
 sys.addaudithook(lambda event, args: event in ("subprocess.Popen", "os.fork", "os.posix_spawn") and sys.exit(9))
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.cli.app import main
 main()
 """
 
@@ -41,7 +41,7 @@ def ranked(python: Callable[..., Any], environment: dict[str, str]) -> Any:
 def test_pretrained_stands_above_random_and_the_parent_loads_no_keras(ranked: Any) -> None:
     assert ranked.rc == 0, ranked.stderr
     imported = set(re.findall(r"\|\s+([\w.]+)$", ranked.stderr, re.MULTILINE))
-    assert "bench.ranking" in imported
+    assert "bench.ranking.rank" in imported
     assert not {"tensorflow", "keras", "torch", "jax"} & imported
     content = json.loads(ranked.stdout)
     first, second = content["backbones"]

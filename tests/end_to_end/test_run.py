@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import bench
-from bench.plan import DEFAULT_STRATEGIES, load_plan
+from bench.plans.plan import DEFAULT_STRATEGIES, load_plan
 from bench.store import Store
 from bench.training.metrics import score
 
@@ -78,7 +78,7 @@ def test_it_ends_well_and_the_parent_loads_no_keras(finished: tuple[Path, Any]) 
     out, result = finished
     assert result.rc == 0, result.stdout
     imported = set(re.findall(r"\|\s+([\w.]+)$", result.stderr, re.MULTILINE))
-    assert "bench.runs" in imported
+    assert "bench.runs.run" in imported
     assert not {"tensorflow", "keras", "keras_tuner", "torch", "jax"} & imported
     assert "Traceback" not in result.stderr + result.stdout
     assert str(out) in result.stdout

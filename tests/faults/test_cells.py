@@ -15,9 +15,10 @@ import pytest
 
 import bench
 from bench.execution.local import LocalExecutor
-from bench.plan import load_plan
+from bench.plans.plan import load_plan
 from bench.records import Cell, Record
-from bench.runs import load, prepare
+from bench.runs.prepare import prepare
+from bench.runs.results import load
 from bench.store import Store
 
 HERE = Path(__file__).parent

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.runs import load
-from bench.runs import run as run_plan
+from bench.runs.results import load
+from bench.runs.run import run as run_plan
 from bench.store import Store
 
 PLAN: dict[str, Any] = {

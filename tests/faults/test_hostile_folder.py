@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets.source import printable
+from bench.system.names import printable
 
 RNG = np.random.default_rng(0)
 MARKUP = "<img src=x onerror=alert(1)>"

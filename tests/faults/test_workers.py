@@ -20,10 +20,12 @@ import pytest
 
 import bench
 from bench.datasets import open_dataset
-from bench.execution.local import Event, LocalExecutor
-from bench.plan import load_plan
+from bench.execution.jobs import Event
+from bench.execution.local import LocalExecutor
+from bench.plans.plan import load_plan
 from bench.records import Cell, Record
-from bench.runs import load, prepare
+from bench.runs.prepare import prepare
+from bench.runs.results import load
 from bench.store import Store
 
 KERAS_LOADS = "starting Keras"
@@ -431,7 +433,7 @@ def test_training_cells_that_are_killed_end_like_undisturbed_ones(weights_file: 
 def test_files_in_the_current_folder_are_not_imported(python: Callable[..., Any], tmp_path: Path) -> None:
     # As with the console script, whose own path does not begin with the current folder.
     (tmp_path / "queue.py").write_text("raise RuntimeError('the file of the user was imported')\n")
-    code = "import sys; from bench.cli import main; sys.argv[0] = 'bench'; main()"
+    code = "import sys; from bench.cli.app import main; sys.argv[0] = 'bench'; main()"
     result = python("-P", "-c", code, "run", *MAJORITY, "--out", "out", cwd=tmp_path)
     assert [record.status for record in load(tmp_path / "out").records] == ["ok", "ok"], result.stdout
     assert result.rc == 0

@@ -18,15 +18,15 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parent / "report")]
 
-from plans import plans, runs, write_data  # noqa: E402
+from plans import plans, runs, write_data
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?%?")
 
 
 def ids(data: Path) -> dict[str, list[str]]:
     """The ids of all cells of each plan, in the order in which they run."""
-    from bench.plan import load_plan
-    from bench.runs import prepare
+    from bench.plans.plan import load_plan
+    from bench.runs.prepare import prepare
 
     return {name: [cell.id for cell in prepare(load_plan(plan)).cells] for name, plan in plans(data).items()}
 

@@ -57,8 +57,8 @@ def plans(data: Path) -> dict[str, dict[str, Any]]:
             **SMALL, "datasets": ["digits"],
             "strategies": [
                 "all_layer_probe", "bias_only", "discriminative_lr", "full_finetune", "gradual_unfreeze",
-                "hyperrule", "knn", "l2_sp", "logistic", "lora", "lp_ft", "nearest_mean", "norm_only", "plain_finetune",
-                "surgical", "wise_ft",
+                "hyperrule", "knn", "l2_sp", "logistic", "lora", "lp_ft", "nearest_mean", "norm_only",
+                "plain_finetune", "surgical", "wise_ft",
             ],
         },
         "given": {
@@ -67,7 +67,8 @@ def plans(data: Path) -> dict[str, dict[str, Any]]:
         },
         "settings": {
             **SMALL, "datasets": ["digits"], "resizing": "pad", "augmentation": "strong", "flip": True,
-            "batch_size": 16, "threads": 2, "precision": "mixed_bfloat16", "tuning": {"algorithm": "hyperband", "trials": 3},
+            "batch_size": 16, "threads": 2, "precision": "mixed_bfloat16",
+            "tuning": {"algorithm": "hyperband", "trials": 3},
             "head": {"pooling": "max", "hidden_units": [0, 16], "dropout": [0.0, 0.5]},
         },
         "manifest": {

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from test_report_compare import store
 
+from bench.commands.export.export import export
 from bench.errors import RequestError
-from bench.export import export
 from bench.records import Record
 from bench.store import Store
 from reports.adaptation import adaptation_section, adaptations, pictures

@@ -13,7 +13,7 @@ import pytest
 
 from bench.errors import RequestError
 from bench.records import Cell, Record
-from bench.runs import load
+from bench.runs.results import load
 from bench.store import Store
 from reports.few_shot import (
     MeasuredByClass,

@@ -16,7 +16,7 @@ from reports import mistakes
 from reports.drawing import Drawing
 from reports.html import render
 from reports.mistakes import Answers
-from reports.statistics import decide
+from reports.statistics.decisions import decide
 from reports.tables import results_frame
 
 

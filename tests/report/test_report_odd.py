@@ -18,7 +18,7 @@ from reports import recommend as r
 from reports.answer import absence, answers
 from reports.html import render
 from reports.sections import transfer_tables
-from reports.statistics import decide
+from reports.statistics.decisions import decide
 from reports.tables import curves_frame, results_frame, several_backbones
 from reports.transfer import benefits
 

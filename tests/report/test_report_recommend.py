@@ -31,7 +31,7 @@ def made(folder: Path | None, records: list[Record] | None = None) -> Any:
 
 
 def test_at_a_measured_count_it_is_the_verdict_of_the_report(tmp_path: Path) -> None:
-    from reports.statistics import decide
+    from reports.statistics.decisions import decide
 
     results = made(tmp_path)
     decision = decide(results, tmp_path)[-1]

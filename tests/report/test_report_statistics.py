@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.records import Record
-from reports import statistics as s
+from reports.statistics import decisions as s
 from reports.tables import results_frame
 
 

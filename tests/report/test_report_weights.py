@@ -16,7 +16,7 @@ from reports.answer import answers, which_weights
 from reports.html import render
 from reports.recommend import Constraints, recommend, text
 from reports.sections import weights_tables
-from reports.statistics import decide
+from reports.statistics.decisions import decide
 from reports.tables import panels, results_frame
 from reports.transfer import benefits
 

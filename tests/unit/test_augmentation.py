@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.training.augmentation import SMALLEST_CROP, Augmentation
+from bench.modalities.image.augment import SMALLEST_CROP, Augmentation
 
 KINDS = ("light", "strong", "affine")
 

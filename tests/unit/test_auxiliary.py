@@ -11,13 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.auxiliary import auxiliaries, chosen, description, of_cell, of_column, of_dataset, with_auxiliary
 from bench.datasets import open_dataset
+from bench.datasets.companions.auxiliary import (
+    auxiliaries,
+    chosen,
+    description,
+    of_cell,
+    of_column,
+    of_dataset,
+    with_auxiliary,
+)
 from bench.errors import RequestError
-from bench.plan import load_plan
+from bench.plans.plan import load_plan
+from bench.plans.strategies import get_strategy
 from bench.records import Cell
-from bench.runs import prepare
-from strategies import get_strategy
+from bench.runs.prepare import prepare
 
 CLASSES = ("cat", "dog", "eel")
 LEGS = {"cat": "four", "dog": "four", "eel": "none"}

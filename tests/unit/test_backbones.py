@@ -16,18 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.backbones import (
-    BACKBONES,
-    BackboneSpec,
-    check_size,
-    parse_backbone,
-    short_backbone,
-    torch_reader,
-    weights,
-)
-from bench.backbones.torch_reader import UnsafePickle, read_tensors
+from bench.backbones import weights
+from bench.backbones.families import torch_reader
+from bench.backbones.families.torch_reader import UnsafePickle, read_tensors
+from bench.backbones.registry import BACKBONES
+from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights, verify
 from bench.errors import BenchError, RequestError
+from bench.system.names import short_backbone
 
 
 def test_imports_no_keras():

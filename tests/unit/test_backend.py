@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import bench
-from bench import backend, machine
 from bench.errors import RequestError
-from bench.plan import load_plan, read_stored_plan
-from bench.runs import default_out, prepare
+from bench.plans.plan import load_plan, read_stored_plan
+from bench.runs.prepare import prepare
+from bench.runs.run import default_out
+from bench.system import backend, machine
 
 PLAN: dict[str, Any] = {
     "datasets": ["digits"],
@@ -63,7 +64,7 @@ def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_looking_for_a_backend_does_not_load_it(python: Callable[..., Any]) -> None:
     code = (
-        "import sys; from bench import backend\n"
+        "import sys; from bench.system import backend\n"
         "print([backend.is_installed(name) for name in (*backend.BACKENDS, 'nonsense')])\n"
         "assert not {'keras', *backend.BACKENDS} & set(sys.modules)"
     )

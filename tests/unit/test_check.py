@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 import bench.execution.local
-from bench.check import check
-from bench.cli import main
+from bench.cli.app import main
+from bench.commands.check import check
 from bench.datasets import Dataset, open_dataset, splits
-from bench.datasets.decode import Facts
-from bench.datasets.duplicates import CORRELATION, DISTANCE, difference_hashes, lookalikes, united
 from bench.errors import RequestError
-from bench.plan import load_plan
+from bench.modalities.image.facts import Facts
+from bench.modalities.image.looks import CORRELATION, DISTANCE, difference_hashes, lookalikes, united
+from bench.plans.plan import load_plan
 
 SIZE = 32
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 import bench.execution.local
-import bench.runs
-from bench.cli import main
-from bench.files import cache_dir
-from bench.plan import load_plan
+import bench.runs.run
+from bench.cli.app import main
+from bench.plans.plan import load_plan
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
-from bench.runs import prepare
+from bench.runs.prepare import prepare
 from bench.store import Store
+from bench.system.files import cache_dir
 
 TINY = ("--backbone", "MobileNet:weights=none", "--image-size", "32", "--seeds", "1")
 DIGITS = ("--dataset", "digits", *TINY)

@@ -407,7 +407,7 @@ def test_array_files(tmp_path: Path) -> None:
 
 
 def test_a_large_array_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.datasets.arrays.BLOCK_BYTES", 100)
+    monkeypatch.setattr("bench.datasets.adapters.arrays.BLOCK_BYTES", 100)
     x = np.arange(20, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)
     assert {int(id): red for id, (red, _) in parts(open_dataset(str(tmp_path / "a.npz"), SIZE)).items()} == {

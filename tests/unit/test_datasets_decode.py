@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import decode as decoding
-from bench.datasets.decode import Unreadable, quiet, value_scale
 from bench.errors import RequestError
+from bench.modalities.image import decode as decoding
+from bench.modalities.image.decode import quiet, value_scale
+from bench.modalities.image.facts import Unreadable
 
 RED, GREEN, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 0)
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.domains import SourceDomain, description, pair
+from bench.datasets.companions.source import SourceDomain, description, pair
 from bench.errors import RequestError
-from bench.plan import load_plan
-from bench.runs import prepare
+from bench.plans.plan import load_plan
+from bench.runs.prepare import prepare
 
 CLASSES = ("cat", "dog", "eel")
 Make = Callable[..., Any]

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.episodes import Classes, Setting, check_episodes, measure, superclass, verification_auc
 from bench.errors import RequestError
+from bench.protocols.few_shot.episodes import (
+    Classes,
+    Setting,
+    check_episodes,
+    measure,
+    superclass,
+    verification_auc,
+)
 from strategies.metric import nearest_prototype
 
 ALPHABETS = {"Greek": 8, "Latin": 7, "Tagalog": 4}

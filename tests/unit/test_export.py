@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import cards, export
+from bench.commands.export import export
 from bench.errors import RequestError
-from strategies import STRATEGIES, get_strategy
+from bench.plans.strategies import get_strategy
+from bench.system import templates as cards
+from strategies import STRATEGIES
 from strategies.base import Fitted, Stage, Strategy, Task
 from strategies.logistic import Logistic
 
@@ -109,5 +111,5 @@ def test_strategies_of_others_are_spelled_out_where_their_learning_is_known() ->
 
 
 def test_nothing_of_keras_is_loaded_before_it_is_needed() -> None:
-    code = "import sys, bench.export; assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    code = "import sys, bench.commands.export.export; assert not {'keras', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

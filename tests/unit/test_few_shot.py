@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.datasets.findings import Finding
-from bench.domains import SourceDomain, description, pair
-from bench.episodes import findings_of_new, held_out, superclass
+from bench.datasets.companions.source import SourceDomain, description, pair
 from bench.errors import RequestError
-from bench.plan import FEW_SHOT_STRATEGIES, load_plan
+from bench.modalities.findings import Finding
+from bench.plans.plan import FEW_SHOT_STRATEGIES, load_plan
+from bench.plans.strategies import get_strategy
+from bench.protocols.few_shot.episodes import findings_of_new, held_out, superclass
 from bench.records import Cell
-from bench.runs import prepare
-from strategies import STRATEGIES, get_strategy
+from bench.runs.prepare import prepare
+from strategies import STRATEGIES
 
 Make = Callable[..., str]
 FLAGS: dict[str, Any] = {
@@ -243,7 +244,7 @@ def test_a_source_that_cannot_tune_is_refused_before_anything_runs(
         domain = pair(*arguments)
         return replace(domain, groups=domain.part.labels)
 
-    monkeypatch.setattr("bench.runs.pair", one_drawer_a_class)
+    monkeypatch.setattr("bench.runs.prepare.pair", one_drawer_a_class)
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
     with pytest.raises(RequestError, match=r"source_dataset.*held out to tune on"):
         prepare(load_plan(plan))
@@ -271,7 +272,7 @@ def test_too_many_ways_or_shots_come_with_a_remedy(new: str) -> None:
 def test_it_asks_for_a_dataset(given: list[str]) -> None:
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.app import app
 
     error = CliRunner().invoke(app, ["plan", *given]).exception
     assert isinstance(error, RequestError)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import RequestError
-from bench.plan import Plan
-from bench.runs import canonical
+from bench.plans.given import declared
+from bench.plans.plan import Plan
+from bench.plans.strategies import get_strategy
+from bench.runs.prepare import canonical
 from reports import words
-from strategies import STRATEGIES, get_strategy
-from strategies.fixed import declared
+from strategies import STRATEGIES
 
 
 def test_one_spelling() -> None:

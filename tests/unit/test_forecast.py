@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.files import cache_dir
-from bench.forecast import Forecast, _line, calibration
-from bench.plan import load_plan
+from bench.plans.plan import load_plan
 from bench.records import Cell
-from bench.runs import prepare
+from bench.runs.forecast import Forecast, _line, calibration
+from bench.runs.prepare import prepare
+from bench.system.files import cache_dir
 
 PLAN = {"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32, "seeds": 2}
 

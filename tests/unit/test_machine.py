@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench import machine
-from bench.runs import WORKER_MEMORY_MB, default_workers
+from bench.system import machine
+from bench.system.machine import WORKER_MEMORY_MB, default_workers
 
 
 @pytest.mark.parametrize(

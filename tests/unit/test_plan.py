@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
-from bench.plan import (
+from bench.plans.plan import (
     DEFAULT_STRATEGIES,
     NUMBERLESS,
     QUICKSTART,
@@ -24,7 +24,7 @@ from bench.plan import (
     read_toml,
     set_key,
 )
-from bench.runs import _Resolving, prepare
+from bench.runs.prepare import _Resolving, prepare
 
 DIGITS: dict[str, Any] = {"datasets": ["digits"]}
 

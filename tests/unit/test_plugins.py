@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from bench import listing, plugins
-from bench.backbones import parse_backbone
+from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import resolve_weights
+from bench.cli import listing
 from bench.datasets import canonical_spec, open_dataset
-from bench.datasets.source import open_source
+from bench.datasets.specs import open_source
 from bench.errors import BenchError, RequestError
-from bench.plan import load_plan
+from bench.plans.plan import load_plan
+from bench.plans.strategies import get_strategy, load_strategy
+from bench.protocols.cells import check_unchanged, used
 from bench.records import Cell
-from bench.runs import prepare
-from strategies import get_strategy, load_strategy
+from bench.runs.prepare import prepare
+from bench.system import plugins
 
 GENTLE = """
 from strategies.base import Stage, Strategy
@@ -228,16 +230,16 @@ def test_cells_of_what_is_built_in_are_what_they_were() -> None:
 def test_a_cell_is_refused_where_its_plugin_is_another(install: Install) -> None:
     install("gentle-package", {"strategies": {"gentle": "gentle_module:Gentle"}}, gentle_module=GENTLE)
     (cell,) = prepare(load_plan({**PLAN, "strategies": ["gentle"]})).cells
-    plugins.check_unchanged(cell)
+    check_unchanged(cell)
     assert cell.plugins["strategy"].startswith("gentle-package 1.0 source ")
     other = replace(cell, plugins={"strategy": "gentle-package 0.9 source 000000000000"})
     with pytest.raises(
         RequestError,
         match=r"-package 0.9 source 0+, as planned. Here it is gentle-package 1.0",
     ):
-        plugins.check_unchanged(other)
+        check_unchanged(other)
     with pytest.raises(RequestError, match="what is built in, as planned"):
-        plugins.check_unchanged(replace(cell, plugins={}))
+        check_unchanged(replace(cell, plugins={}))
 
 
 def test_the_script_that_runs_is_no_module() -> None:
@@ -289,8 +291,8 @@ def test_a_backbone_of_another_package(nets: Path) -> None:
         with pytest.raises(RequestError) as caught:
             parse_backbone(text)
         assert words in str(caught.value)
-    assert plugins.used("majority", "Net:deep=true")["backbone"].startswith("net-package 1.0 source ")
-    assert plugins.used("majority", "VGG16") == plugins.used("majority", "") == {}
+    assert used("majority", "Net:deep=true")["backbone"].startswith("net-package 1.0 source ")
+    assert used("majority", "VGG16") == used("majority", "") == {}
 
 
 def test_its_weights_are_a_file_that_is_there(nets: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import cache
 from bench.errors import RequestError
+from bench.modalities.image.augment import Augmentation
+from bench.system import cache
 from bench.training import prefixes
-from bench.training.augmentation import Augmentation
 from bench.training.examples import PartExamples
 from bench.training.prefixes import BATCH, BLOCK, Computed, PrefixStore, Stored
 
@@ -206,7 +206,7 @@ def test_evicting_what_is_in_use_harms_nobody(folder: Path) -> None:
 
 
 def test_memory_does_not_grow_by_what_is_read(tmp_path: Path) -> None:
-    from bench.files import rows_of
+    from bench.system.files import rows_of
 
     np.save(tmp_path / "large.npy", np.zeros((4096, 16384), np.uint8))  # 64 MiB
     array = np.load(tmp_path / "large.npy", mmap_mode="r")

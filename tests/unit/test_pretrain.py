@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.backbones.sources import BEFORE, MAJORITY, PIXELS, read_source
+from bench.backbones.own import BEFORE, MAJORITY, PIXELS, read_source
+from bench.commands.pretraining.pretrain import pretrain, verdict
 from bench.datasets import open_dataset
 from bench.errors import BenchError, RequestError, RunLocked
 from bench.execution.local import LocalExecutor
-from bench.pretraining import pretrain, verdict
 from bench.records import Cell, Record
 
 BACKBONE = "MobileNet:alpha=0.25"
@@ -222,7 +222,7 @@ def test_a_source_of_a_source_knows_the_images_of_both(
 
 
 def read_hashes() -> np.ndarray:
-    from bench.datasets.duplicates import square_hashes
+    from bench.modalities.image.looks import square_hashes
 
     return np.array([bytes(row).hex() for row in square_hashes(open_dataset("digits", 32).pool.images)])
 
@@ -232,7 +232,7 @@ def test_the_command_line_says_it_and_how_it_ended(
 ) -> None:
     import sys
 
-    from bench.cli import main
+    from bench.cli.app import main
 
     def command(out: str, *more: str) -> Any:
         arguments = ["pretrain", "digits", "--backbone", BACKBONE, "--out", str(tmp_path / out)]

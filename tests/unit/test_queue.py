@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.execution.local import Queue
+from bench.execution.queue import Queue
 from bench.records import Cell
 
 CELL = Cell(

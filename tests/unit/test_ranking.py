@@ -11,19 +11,22 @@ from typing import Any
 import pytest
 
 import bench
-from bench import plugins
-from bench import ranking as ranking_module
-from bench.agreement import agreement, find_run, rank_correlations
-from bench.backbones import parse_backbone, weights
+from bench.backbones import weights
+from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import present
 from bench.errors import BenchError, RequestError
 from bench.execution.local import LocalExecutor
-from bench.plan import load_plan
-from bench.ranking import COLUMNS, SCORES, Ranked, Ranking, choose, order, rank
+from bench.plans.plan import load_plan
+from bench.ranking import rank as ranking_module
+from bench.ranking.rank import COLUMNS, SCORES, Ranked, Ranking, choose, order, rank
+from bench.ranking.scores import SCORES as OF_FEATURES
 from bench.records import Record
-from bench.runs import Run, canonical, default_out
+from bench.runs.agreement import agreement, find_run, rank_correlations
+from bench.runs.prepare import canonical
+from bench.runs.results import Run
+from bench.runs.run import default_out
 from bench.store import Store
-from bench.transferability import SCORES as OF_FEATURES
+from bench.system import plugins
 
 GOOD = {"MobileNet": 0.7, "MobileNet:alpha=0.25": 0.6, "EfficientNetLite0": 0.8, "DenseNet121": 0.75}
 """Predicted accuracy of pretrained weights in these tests; random ones get 0.2."""
@@ -576,7 +579,7 @@ def command(
     machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs ``bench ARGUMENTS`` in this process."""
-    from bench.cli import main
+    from bench.cli.app import main
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
@@ -679,7 +682,7 @@ def test_no_weights_at_all_on_the_command_line(
 def test_hostile_names_stay_text(
     command: Callable[..., tuple[int, str, str]], machine: dict[str, Any]
 ) -> None:
-    from bench.progress import print_ranking
+    from bench.cli.show import print_ranking
 
     ranking = ranking_of("Xception", name="[red]x\x1b[31m\nname")
     ranked = replace(ranking.backbones[0], backbone="[bold]\x1b[31m<b>")

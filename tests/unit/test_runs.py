@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 import bench
-import bench.backend
-import bench.runs
+import bench.datasets
+import bench.runs.latency
 import bench.store
+import bench.system.backend
 from bench.errors import BenchError, RequestError
 from bench.execution.local import LocalExecutor
 from bench.records import Record
@@ -69,7 +70,7 @@ def test_a_resume_under_another_backend_is_refused_and_hides_nothing(
     bench.run(PLAN, tmp_path / "out")
     before = (tmp_path / "out" / "run.json").read_bytes()
     with monkeypatch.context() as context:
-        context.setattr(bench.backend, "is_installed", lambda name: True)
+        context.setattr(bench.system.backend, "is_installed", lambda name: True)
         context.setenv("KERAS_BACKEND", "jax")
         with pytest.raises(RequestError, match="backend"):
             bench.run(PLAN, tmp_path / "out")
@@ -117,16 +118,16 @@ def test_a_cache_that_cannot_be_written_costs_no_run(tmp_path: Path, monkeypatch
     def fails(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    bench.runs.open_dataset("digits", 32)
-    whole = bench.runs.write_atomic
+    bench.datasets.open_dataset("digits", 32)
+    whole = bench.runs.latency.write_atomic
 
     def write(path: Path, data: Any) -> None:
         if "latency" in path.parts:
             fails()
         whole(path, data)
 
-    monkeypatch.setattr(bench.runs, "write_atomic", write)
-    monkeypatch.setattr(bench.runs, "locked", fails)
+    monkeypatch.setattr(bench.runs.latency, "write_atomic", write)
+    monkeypatch.setattr(bench.runs.latency, "locked", fails)
     assert bench.run(PLAN, tmp_path / "out").exit_code == 0
 
 

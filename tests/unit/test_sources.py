@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.backbones import parse_backbone, titled
-from bench.backbones.sources import BEFORE, MAJORITY, PIXELS, Baseline, SourceData, WeightSource, read_source
+from bench.backbones.own import BEFORE, MAJORITY, PIXELS, Baseline, SourceData, WeightSource, read_source
+from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import resolve_weights
 from bench.datasets import open_dataset
-from bench.datasets.duplicates import square_hashes
 from bench.errors import RequestError
-from bench.files import sha256_file
-from bench.plan import load_plan
-from bench.runs import prepare
+from bench.modalities.image.looks import square_hashes
+from bench.plans.plan import load_plan
+from bench.runs.prepare import prepare
+from bench.system.files import sha256_file
+from bench.system.names import titled
 
 BACKBONE = "MobileNet:alpha=0.25"
 Make = Callable[..., Path]

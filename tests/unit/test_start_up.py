@@ -23,7 +23,7 @@ sys.addaudithook(lambda event, args: children.append(event) if event in (
 sys.argv = ["bench", *json.loads(sys.argv[1])]
 code = 0
 try:
-    from bench.cli import main
+    from bench.cli.app import main
     main()
 except SystemExit as end:
     code = end.code or 0
@@ -68,7 +68,7 @@ def test_help_and_lists_load_nothing_heavy(
 
 
 def test_lists_are_complete(watched: Callable[..., dict[str, Any]]) -> None:
-    from bench.backbones import BACKBONES
+    from bench.backbones.registry import BACKBONES
     from strategies import STRATEGIES
 
     datasets = ("digits", "keras:cifar10", "tfds:", ".csv", ".parquet", ".npz")

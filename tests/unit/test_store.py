@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import files
 from bench.errors import RecordError, RequestError, RunLocked
-from bench.files import TEMPORARY_PREFIX, write_atomic
 from bench.records import SCHEMA_VERSION, Cell, Record
-from bench.runs import load
+from bench.runs.results import load
 from bench.store import Store
+from bench.system import files
+from bench.system.files import TEMPORARY_PREFIX, write_atomic
 
 
 def record(seed: int = 0, status: str = "ok") -> Record:
@@ -90,7 +90,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file(
 ) -> None:
     path = tmp_path / "record.json"
     code = (
-        "import sys, pathlib\nfrom bench.files import write_atomic\n"
+        "import sys, pathlib\nfrom bench.system.files import write_atomic\n"
         "for i in range(10**9):\n write_atomic(pathlib.Path(sys.argv[1]), str(i % 10) * 100_000)\n"
         " if i == 0: print('ready', flush=True)\n"
     )

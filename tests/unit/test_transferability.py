@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import transferability as t
+from bench.ranking import scores as t
 
 
 def made(

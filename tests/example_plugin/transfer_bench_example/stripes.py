@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bench.datasets.plugin import DatasetPlugin
-from bench.datasets.source import Contents, RowPicture
+from bench.datasets.source import Contents
+from bench.modalities.image.pictures import RowPicture
 
 SIDE = 32
 CLASSES = ("across", "along", "both")

@@ -1,0 +1,1 @@
+"""Networks that Keras Applications does not have."""

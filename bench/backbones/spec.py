@@ -1,0 +1,195 @@
+"""A backbone as a plan asks for it: its name, its options and its weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.backbones.own import read_source
+from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
+from bench.errors import RequestError, did_you_mean
+from bench.system.names import OPTION, PREFIX, with_weights
+
+WEIGHTS_SUFFIX = ".weights.h5"
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """One backbone as a plan asks for it. Equal specifications are the same network and weights.
+
+    Attributes:
+        name: a key of :data:`BACKBONES`, or of another package's plug-in.
+        options: sorted pairs of the options that are not at their default, without the weights: what is the same
+            network has the same text.
+        weights: ``"imagenet"``, of a plug-in ``"pretrained"``, ``"none"``, the absolute path of a
+            ``.weights.h5`` file, or ``"source:"`` and the absolute path of a folder that ``bench pretrain`` has
+            written.
+    """
+
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    weights: str = "imagenet"
+
+    @property
+    def info(self) -> BackboneInfo:
+        """What is known about the architecture."""
+        info = backbone_info(self.name)
+        assert info is not None, self.name
+        return info
+
+    @property
+    def imagenet_top1(self) -> float | None:
+        """Published ImageNet accuracy in percent of these very weights; None where there is none."""
+        if self.weights != "imagenet":
+            return None
+        return _NARROW_TOP1.get(self.architecture) if self.options else self.info.imagenet_top1
+
+    @property
+    def text(self) -> str:
+        """The canonical text: ``parse_backbone(spec.text) == spec``."""
+        return self._text([] if self.weights == self.info.own_weights else [("weights", self.weights)])
+
+    @property
+    def architecture(self) -> str:
+        """The text without the weights: equal for networks of the same shape."""
+        return self._text([])
+
+    def _text(self, more: list[tuple[str, object]]) -> str:
+        pairs = ",".join(f"{key}={_show(value)}" for key, value in [*self.options, *more])
+        return f"{self.name}:{pairs}" if pairs else self.name
+
+
+def backbone_info(name: str) -> BackboneInfo | None:
+    """What is known about a backbone, built in or another package's; None if there is none of this name.
+
+    Raises:
+        RequestError: of field ``backbone``, if it is another package's and cannot be used.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    from bench.backbones.plugin import plugin_info
+
+    return plugin_info(name)
+
+
+def parse_backbone(text: str) -> BackboneSpec:
+    """Reads a backbone as users write it: ``NAME[:option=value,...][,weights=...]``.
+
+    Args:
+        text: for instance ``"MobileNet:alpha=0.25"`` or ``"ResNet50:weights=none"``.
+
+    Raises:
+        RequestError: of field ``backbone``, if a name, an option or a value is not known, if there are no
+            ImageNet weights for such options, if a weights file is not there, or if a source is not there,
+            damaged, or of another backbone.
+    """
+    name, _, rest = text.strip().partition(":")
+    info = backbone_info(name)
+    if info is None:
+        from bench.system.plugins import plugins
+
+        names = [*BACKBONES, *(plugin.name for plugin in plugins("backbones"))]
+        remedy = did_you_mean(name, names) or "`ls backbones` shows them."
+        raise RequestError(
+            "backbone", text, "the name of a Keras Applications model or EfficientNetLite0", remedy
+        )
+    options: dict[str, object] = {}
+    weights = info.own_weights
+    for part in OPTION.split(rest) if rest.strip() else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        valid = [*info.options, "weights"]
+        if not equals or key not in valid:
+            raise RequestError(
+                "backbone",
+                text,
+                f"options of {name} as key=value: {', '.join(valid)}",
+                did_you_mean(key, valid),
+            )
+        if key == "weights":
+            weights = _weights(text, value, info.own_weights)
+        else:
+            options[key] = _option(text, key, value, info.options[key])
+    kept = tuple(sorted((key, value) for key, value in options.items() if value != info.defaults[key]))
+    spec = BackboneSpec(name, kept, weights)
+    if weights == "imagenet":
+        _check_imagenet(text, spec)
+    elif weights.startswith(PREFIX):
+        _check_source(text, spec)
+    return spec
+
+
+def check_size(spec: BackboneSpec, image_size: int) -> None:
+    """Refuses an input that is too small for the architecture.
+
+    Args:
+        spec: the backbone.
+        image_size: side of the square input in pixels.
+
+    Raises:
+        RequestError: of field ``image_size``.
+    """
+    if image_size < spec.info.minimum_size:
+        raise RequestError("image_size", image_size, f"at least {spec.info.minimum_size} for {spec.name}")
+
+
+def _show(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _option(text: str, key: str, value: str, kind: type) -> object:
+    """The value of an option in its type; a multiplier must be positive and finite."""
+    expected = {float: "a number above 0", int: "a whole number above 0", bool: "true or false"}[kind]
+    if kind is bool:
+        if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+    else:
+        try:
+            number = kind(value)
+        except ValueError:
+            number = 0
+        if number > 0 and math.isfinite(number):
+            return number
+    raise RequestError("backbone", text, f"{key} to be {expected}")
+
+
+def _weights(text: str, value: str, own: str) -> str:
+    names = list(dict.fromkeys([own, "none"]))
+    if value in names:
+        return value
+    if value.startswith(PREFIX):
+        return PREFIX + str(Path(value.removeprefix(PREFIX)).expanduser().resolve())
+    path = Path(value).expanduser()
+    if not value.endswith(WEIGHTS_SUFFIX):
+        expected = f"weights to be {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
+        raise RequestError("backbone", text, expected, did_you_mean(value, names))
+    if not path.is_file():
+        raise RequestError(
+            "backbone", text, f"the weights file to exist, but there is no file {path.absolute()}"
+        )
+    return str(path.resolve())
+
+
+def _check_imagenet(text: str, spec: BackboneSpec) -> None:
+    """Keras has ImageNet weights for some widths only; said here, before anything is built."""
+    chosen = spec.info.defaults | dict(spec.options)
+    alphas = _IMAGENET_ALPHAS.get(spec.info.module, (1.0,))
+    if chosen["minimalistic"]:
+        alphas = (1.0,)
+    if chosen["alpha"] not in alphas or chosen["depth_multiplier"] != 1:
+        widths = ", ".join(str(alpha) for alpha in alphas)
+        expected = f"options for which there are ImageNet weights (alpha={widths}"
+        expected += ", depth_multiplier=1)" if "depth_multiplier" in spec.info.options else ")"
+        raise RequestError("backbone", text, expected, "With other options add weights=none.")
+
+
+def _check_source(text: str, spec: BackboneSpec) -> None:
+    """A source is one backbone's; said here, before anything is built."""
+    source = read_source(spec.weights, text)
+    if source.backbone != spec.architecture:
+        raise RequestError(
+            "backbone",
+            text,
+            f"{source.backbone}, for the source {source.name} holds its weights",
+            f"Use {with_weights(source.backbone, spec.weights)}, or pretrain {spec.architecture}.",
+        )

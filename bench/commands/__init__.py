@@ -1,0 +1,1 @@
+"""One folder, or one file, a command."""

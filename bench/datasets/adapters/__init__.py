@@ -1,0 +1,1 @@
+"""Places that labelled examples come from, one file each."""

@@ -1,0 +1,255 @@
+"""Images as arrays: ``.npz`` files, and the digits that come with scikit-learn.
+
+Arrays are read from the zip file a few rows at a time, so that a file larger than memory can be used.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from bench.datasets.source import Contents, numbered, stamp_of
+from bench.errors import RequestError
+from bench.modalities.image.pictures import RowPicture
+
+BLOCK_BYTES = 16 * 2**20
+"""About how much of an array is in memory at a time."""
+
+
+class Digits:
+    """scikit-learn's digits: 1,797 images of 8 x 8 pixels with values from 0 to 16."""
+
+    name = "digits"
+
+    def stamp(self) -> list[Any]:
+        return ["digits", 1]  # the data have not changed in fifteen years; raise the number if they do
+
+    def contents(self) -> Contents:
+        from sklearn.datasets import load_digits
+
+        data = load_digits()
+        return Contents(
+            ids=_row_ids(len(data.target)),
+            labels=data.target.tolist(),
+            class_names=[str(i) for i in range(10)],
+            in_test=None,
+            groups=None,
+            group_names=(),
+            pictures=[RowPicture(row, 255 / 16) for row in data.images],
+        )
+
+
+class ArrayFile:
+    """An ``.npz`` with images ``x`` and labels ``y``, and a test part ``x_test``, ``y_test`` if there is one.
+
+    ``x_train`` and ``y_train`` are understood as well, and ``class_names`` gives integer labels names.
+    """
+
+    def __init__(self, path: Path, spec: str = "") -> None:
+        self.path = path
+        self.name = path.stem
+        self._spec = spec or str(path)
+
+    def stamp(self) -> list[Any]:
+        return stamp_of(Path(), self.path.stat())
+
+    def contents(self) -> Contents:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return self._contents({name.removesuffix(".npy") for name in archive.namelist()})
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError) as error:
+            raise self._error(
+                "an .npz file as written by numpy.savez", f"It cannot be read: {error}."
+            ) from None
+
+    def _contents(self, names: set[str]) -> Contents:
+        pairs = [("x_train", "y_train") if {"x_train", "y_train"} <= names else ("x", "y")]
+        missing = [name for name in pairs[0] if name not in names]
+        if missing:
+            raise self._error(
+                "arrays x (images) and y (labels)",
+                f"It lacks {' and '.join(missing)}; it holds: {', '.join(sorted(names)[:20]) or 'nothing'}.",
+            )
+        if len({"x_test", "y_test"} & names) == 1:
+            raise self._error("both x_test and y_test, or neither", "")
+        if "x_test" in names:
+            pairs.append(("x_test", "y_test"))
+
+        arrays = [_Array(self.path, x) for x, _ in pairs]
+        labels: list[Any] = []
+        ids: list[str] = []
+        for array, (x, y) in zip(arrays, pairs, strict=True):
+            self._check_images(x, array)
+            values = self._labels(y)
+            if len(values) != len(array):
+                raise self._error(
+                    f"as many labels as images; {x} has {len(array):,}, {y} has {len(values):,}", ""
+                )
+            labels += values
+            ids += _row_ids(len(array), "test/" if x == "x_test" else "")
+        if not labels:
+            raise self._error("at least one image", "x is empty.")
+        codes, class_names = self._classes(labels, self._names(names))
+        counts = [len(array) for array in arrays]
+        return Contents(
+            ids=ids,
+            labels=codes,
+            class_names=class_names,
+            in_test=[False] * counts[0] + [True] * counts[1] if len(counts) > 1 and counts[1] else None,
+            groups=None,
+            group_names=(),
+            pictures=_Rows(arrays, self._scale(arrays)),
+        )
+
+    def _check_images(self, name: str, array: _Array) -> None:
+        from bench.modalities.image.decode import max_pixels
+
+        shape = array.shape
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)) or 0 in shape[1:]:
+            raise self._error(
+                f"{name} of shape (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)", f"It is {shape}."
+            )
+        if array.dtype.kind not in "buif":
+            raise self._error(f"{name} of a numeric type", f"It is of type {array.dtype}.")
+        if shape[1] * shape[2] > max_pixels():
+            raise self._error(
+                f"images of at most {max_pixels():,} pixels",
+                f"{name} is of shape {shape}. TRANSFER_BENCH_MAX_PIXELS raises the limit.",
+            )
+
+    def _labels(self, name: str) -> list[Any]:
+        """Labels as integers or strings."""
+        array = _Array(self.path, name)
+        shape = array.shape
+        if array.dtype.kind not in "biufUS" or not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
+            hint = "One-hot labels: store y.argmax(axis=1)." if len(shape) == 2 else ""
+            raise self._error(
+                f"{name} of shape (N,), integers or strings; it is {array.dtype} of shape {shape}", hint
+            )
+        values = np.concatenate([np.empty(0, array.dtype), *(block.reshape(-1) for block in array.blocks())])
+        if values.dtype.kind == "f":
+            whole = values.astype(np.int64, copy=False) if np.isfinite(values).all() else None
+            if whole is None or (whole != values).any():
+                raise self._error(f"{name} of integers or strings", "Its values are not whole numbers.")
+            values = whole
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "backslashreplace")
+        return list(values.tolist())
+
+    def _names(self, names: set[str]) -> list[str]:
+        if "class_names" not in names or _Array(self.path, "class_names").dtype.kind != "U":
+            return []
+        return [
+            str(v) for block in _Array(self.path, "class_names").blocks() for v in block.reshape(-1).tolist()
+        ]
+
+    def _classes(self, labels: list[Any], names: list[str]) -> tuple[list[int], list[str]]:
+        """Numbers the labels: strings in alphabetical, integers in numerical order."""
+        if any(isinstance(label, str) for label in labels):
+            return numbered([str(label) for label in labels])
+        distinct = sorted(set(labels))
+        index = {value: i for i, value in enumerate(distinct)}
+        named = len(set(names)) == len(names) and distinct[0] >= 0 and distinct[-1] < len(names)
+        return [index[v] for v in labels], [names[v] if named else str(v) for v in distinct]
+
+    def _scale(self, arrays: list[_Array]) -> float:
+        """One factor for all images of the file, which brings them to 0..255."""
+        from bench.modalities.image.decode import value_scale
+
+        arrays = [array for array in arrays if len(array)]
+        if all(array.dtype == np.uint8 for array in arrays):
+            return 1.0
+        if len({array.dtype.kind for array in arrays}) > 1:
+            raise self._error(
+                "x and x_test of one type", f"They are {' and '.join(str(a.dtype) for a in arrays)}."
+            )
+        ranges = [(float(b.min()), float(b.max())) for array in arrays for b in array.blocks()]
+        low, high = (
+            np.min([r[0] for r in ranges]),
+            np.max([r[1] for r in ranges]),
+        )  # keeps a NaN, as min() does not
+        try:
+            return value_scale(arrays[0].dtype, float(low), float(high))
+        except ValueError as error:
+            raise self._error("x with pixel values", f"It has {error}.") from None
+
+    def _error(self, expected: str, remedy: str) -> RequestError:
+        return RequestError("dataset", self._spec, expected, remedy)
+
+
+class _Array:
+    """One array of an ``.npz``, read in blocks of rows. Never unpickles."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self._member = f"{name}.npy"
+        with zipfile.ZipFile(path) as archive, archive.open(self._member) as file:
+            self.shape, self.fortran, self.dtype = self._header(file)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The array in blocks of whole rows."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as file:
+            self._header(file)
+            row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+            if (
+                self.fortran and len(self.shape) > 1
+            ):  # the first axis varies fastest: there are no rows to read
+                yield np.frombuffer(file.read(), self.dtype, math.prod(self.shape)).reshape(
+                    self.shape, order="F"
+                )
+                return
+            rows = max(1, BLOCK_BYTES // max(1, row_bytes))
+            for start in range(0, len(self), rows):
+                count = min(rows, len(self) - start)
+                data = file.read(count * row_bytes)
+                if len(data) < count * row_bytes:
+                    raise EOFError(f"array {self._member!r} is shorter than its header says")
+                yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+
+    def _header(self, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(file)
+        except ValueError as error:
+            raise EOFError(f"array {self._member!r} has no valid header ({error})") from None
+        if dtype.hasobject:
+            raise RequestError(
+                "dataset",
+                str(self.path),
+                f"arrays of numbers or strings; {self._member.removesuffix('.npy')!r} is an array of objects",
+                "Such arrays are pickles, which may run code when read. Store y.astype(str), say.",
+            )
+        return (shape or (1,)), fortran, dtype
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The images of several arrays, one after the other."""
+
+    arrays: list[_Array]
+    scale: float
+
+    def __iter__(self) -> Iterator[RowPicture]:
+        for array in self.arrays:
+            for block in array.blocks():
+                for row in block:
+                    yield RowPicture(row, self.scale)
+
+
+def _row_ids(count: int, prefix: str = "") -> list[str]:
+    width = max(5, len(str(count - 1)))
+    return [f"{prefix}{i:0{width}d}" for i in range(count)]

@@ -1,0 +1,96 @@
+"""Datasets that Keras or TensorFlow Datasets download. The download runs in a short-lived child process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.adapters import fetch
+from bench.datasets.adapters.arrays import ArrayFile
+from bench.datasets.adapters.manifest import Manifest
+from bench.datasets.source import Contents, Source
+from bench.errors import BenchError, RequestError
+from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked
+
+KERAS_FILES = {
+    "mnist": "mnist.npz",
+    "fashion_mnist": "fashion-mnist/*.gz",
+    "cifar10": "cifar-10-batches-py-target (cifar-10-python.tar.gz)",
+    "cifar100": "cifar-100-python-target (cifar-100-python.tar.gz)",
+}
+"""What Keras keeps in the folder ``datasets`` of its home."""
+
+
+class Fetched:
+    """``keras:NAME`` or ``tfds:NAME``. The package checks what it downloads; we keep a plain copy."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self.name = spec.partition(":")[2]
+
+    def stamp(self) -> list[Any]:
+        return [self.spec]  # published datasets do not change; nothing is fetched only to find that out
+
+    def contents(self) -> Contents:
+        folder = cache_dir() / "datasets" / "fetched" / digest(self.spec)
+        with locked(folder.with_suffix(".lock")):
+            if not folder.exists():
+                temporary = folder.with_name(TEMPORARY_PREFIX + folder.name)
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(parents=True)
+                try:
+                    self._fetch(temporary)
+                    os.replace(temporary, folder)
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
+        kept: Source
+        if (folder / fetch.MANIFEST).exists():
+            kept = Manifest(folder / fetch.MANIFEST)
+        else:
+            kept = ArrayFile(folder / fetch.ARRAYS, self.spec)
+        return kept.contents()
+
+    def _fetch(self, folder: Path) -> None:
+        """Runs the child.
+
+        Raises:
+            RequestError: a package is missing, the name is not known, or the dataset is of another kind.
+            BenchError: the download failed.
+        """
+        child = subprocess.run(
+            # -P: a file of the current folder must not stand in for a module that Keras imports
+            [sys.executable, "-P", fetch.__file__, self.spec, str(folder)],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+            check=False,
+        )
+        if child.returncode == 0:
+            return
+        said = ([line.strip() for line in child.stderr.splitlines() if line.strip()] or ["nothing"])[-1][:500]
+        if child.returncode == fetch.REFUSED:
+            expected, _, remedy = said.partition("|")
+            raise RequestError("dataset", self.spec, expected, remedy)
+        raise BenchError(
+            f"{self.spec} could not be fetched. {self._how_to_get_it()} The child process said: {said}"
+        )
+
+    def _how_to_get_it(self) -> str:
+        if self.spec.startswith("tfds:"):
+            return (
+                "TensorFlow Datasets looks in $TFDS_DATA_DIR (by default ~/tensorflow_datasets), then tries "
+                "to download it: prepare it there on a machine with network and copy the folder."
+            )
+        home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+        return (
+            f"Keras looked for {KERAS_FILES[self.name]} in {home / 'datasets'}, then tried to download it. "
+            f'Check the network, or run python -c "import keras; keras.datasets.{self.name}.load_data()" on '
+            "a machine with network and copy its ~/.keras/datasets there."
+        )

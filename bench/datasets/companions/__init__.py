@@ -1,0 +1,1 @@
+"""What is learned beside the target: a source dataset, auxiliary labels."""

@@ -1,0 +1,217 @@
+"""Auxiliary tasks: other labels that a network learns beside the target's, with the same backbone.
+
+They are either a further column of the target's manifest, or another dataset with classes of its own. Of the
+target's test images no auxiliary label is ever kept, and images of another dataset that share a group with one of
+them are left out (see ``bench.datasets.companions.source``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.datasets import Dataset
+from bench.datasets.adapters.manifest import COLUMNS, Manifest
+from bench.datasets.companions.source import SourceDomain, beside
+from bench.datasets.source import numbered
+from bench.datasets.specs import open_source
+from bench.errors import RequestError, did_you_mean
+from bench.records import Cell
+from bench.system.files import digest
+from bench.system.names import printable, shown
+
+ALL = "all"
+"""What a strategy calls all auxiliary tasks together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Auxiliary:
+    """An auxiliary task.
+
+    Attributes:
+        name: of the column, or of the other dataset.
+        class_names: in alphabetical order, or in that of the dataset.
+        fingerprint: 16 hexadecimal digits over all that it teaches.
+        labels: of a column: indices into ``class_names`` by image of the target's pool, int64 (M,), -1 where the
+            column is empty; None of a dataset.
+        domain: the other dataset as it stands to the target; None of a column.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    fingerprint: str
+    labels: np.ndarray | None = None
+    domain: SourceDomain | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """For run.json."""
+        content = {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "kind": "column" if self.domain is None else "dataset",
+            "fingerprint": self.fingerprint,
+        }
+        if self.domain is None:
+            assert self.labels is not None
+            return content | {"known": int((self.labels >= 0).sum()), "n": len(self.labels)}
+        data = self.domain.dataset
+        return content | {
+            "spec": data.spec,
+            "known": len(self.domain.rows),
+            "n": len(self.domain.groups),
+            "grouping": self.domain.grouping,
+            "left_out": self.domain.left_out,
+            "findings": [{"kind": f.kind, "text": f.text, "examples": f.examples} for f in data.warnings],
+        }
+
+
+def of_column(dataset: Dataset, name: str) -> Auxiliary | None:
+    """The labels in a further column of a dataset's manifest; None if it has no such column.
+
+    Raises:
+        RequestError: they are no classes to learn: one value, or none that occurs twice.
+    """
+    source = open_source(dataset.spec)
+    if not isinstance(source, Manifest) or name not in source.further_columns():
+        return None
+    written = source.column(name)
+    texts = [printable(written.get(id, "")) for id in dataset.pool.ids]
+    counts = Counter(text for text in texts if text.strip())
+    if len(counts) < 2 or max(counts.values()) < 2:
+        found = "every one once" if len(counts) > 1 else ", ".join(map(repr, map(shown, counts))) or "none"
+        raise RequestError(
+            "auxiliary",
+            name,
+            "a column with at least two values, some of them more than once, in the rows to learn from",
+            f"In {shown(dataset.name)} it has {len(counts)}: {found}.",
+        )
+    _, class_names = numbered(list(counts))
+    places = {text: i for i, text in enumerate(class_names)}
+    labels = np.array([places.get(text, -1) for text in texts], np.int64)
+    labels.setflags(write=False)
+    content = [name, class_names, list(dataset.pool.ids), labels.tolist()]
+    return Auxiliary(name, tuple(class_names), digest(content), labels=labels)
+
+
+def of_dataset(other: Dataset, target: Dataset, grouping: str = "auto") -> Auxiliary:
+    """The labels of another dataset.
+
+    Args:
+        other, target: opened at one image size and resizing.
+        grouping: which images of both count as one group, see ``bench.datasets.companions.source.pair``.
+
+    Raises:
+        RequestError: it is the target itself, or nothing of at least two classes is left to learn from.
+    """
+    if other.fingerprint == target.fingerprint:
+        expected = f"another dataset than the target {shown(target.name)}"
+        raise RequestError("auxiliary_dataset", other.spec, expected)
+    domain = beside(other, target, grouping)
+    if len(np.unique(domain.part.labels[domain.rows])) < 2:
+        raise RequestError(
+            "auxiliary_dataset",
+            other.spec,
+            f"images of at least two classes that share no group with test images of {shown(target.name)}",
+            f"Of its {len(domain.groups):,} images, {domain.left_out:,} share one.",
+        )
+    return Auxiliary(other.name, other.class_names, other.fingerprint, domain=domain)
+
+
+def auxiliaries(
+    datasets: Sequence[Dataset], columns: Sequence[str], other: Dataset | None, grouping: str = "auto"
+) -> dict[str, tuple[Auxiliary, ...]]:
+    """The auxiliary tasks of each dataset, by its fingerprint: the columns that it has, and the other dataset.
+
+    Raises:
+        RequestError: no dataset has one of the columns, or something cannot be learned from.
+    """
+    found: dict[str, tuple[Auxiliary, ...]] = {}
+    for dataset in datasets:
+        tasks = [of_column(dataset, name) for name in columns]
+        tasks += [of_dataset(other, dataset, grouping)] if other is not None else []
+        found[dataset.fingerprint] = tuple(task for task in tasks if task is not None)
+    there = {task.name for tasks in found.values() for task in tasks if task.domain is None}
+    for name in columns:
+        if name not in there:
+            raise _no_column(name, datasets)
+    if other is not None and other.name in there:
+        expected = f"a name of its own: the column {other.name!r} is an auxiliary task, too"
+        raise RequestError("auxiliary_dataset", other.spec, expected)
+    return found
+
+
+def _no_column(name: str, datasets: Sequence[Dataset]) -> RequestError:
+    sources = [open_source(dataset.spec) for dataset in datasets]
+    manifests = [source for source in sources if isinstance(source, Manifest)]
+    expected = f"a further column of a manifest (.csv, .tsv, .parquet), beside {', '.join(COLUMNS)}"
+    if not manifests:
+        return RequestError("auxiliary", name, expected, "No dataset of this plan is a manifest.")
+    columns = [shown(column) for source in manifests for column in source.further_columns()]
+    listed = f"There is {', '.join(columns)}." if columns else "There is none."
+    return RequestError("auxiliary", name, expected, did_you_mean(name, columns) or listed)
+
+
+def chosen(tasks: Sequence[Auxiliary], name: str) -> tuple[Auxiliary, ...]:
+    """Those that a strategy means: one by its name, or ``ALL``."""
+    return tuple(task for task in tasks if name in (task.name, ALL))
+
+
+def with_auxiliary(cell: Cell, tasks: Sequence[Auxiliary]) -> Cell:
+    """A cell that learns these tasks beside its own."""
+    # In one order, whatever that of the plan: so are the heads.
+    columns = dict(sorted((task.name, task.fingerprint) for task in tasks if task.domain is None))
+    cell = replace(cell, auxiliary_columns=columns)
+    for domain in (task.domain for task in tasks if task.domain is not None):
+        cell = replace(
+            cell,
+            auxiliary_dataset=domain.dataset.spec,
+            auxiliary_name=domain.dataset.name,
+            auxiliary_fingerprint=domain.dataset.fingerprint,
+            auxiliary_groups=domain.grouping,
+        )
+    return cell
+
+
+def of_cell(cell: Cell, dataset: Dataset, other: Dataset | None) -> tuple[Auxiliary, ...]:
+    """The tasks that ``with_auxiliary`` has put into a cell.
+
+    Args:
+        dataset: the cell's own.
+        other: its auxiliary dataset, if it has one.
+
+    Raises:
+        RequestError: the labels of a column have changed.
+    """
+    found: list[Auxiliary] = []
+    columns: Mapping[str, str] = cell.auxiliary_columns
+    for name, fingerprint in columns.items():
+        task = of_column(dataset, name)
+        if task is None or task.fingerprint != fingerprint:
+            expected = "the column as it was when this run was planned; its labels have changed"
+            raise RequestError("auxiliary", name, expected)
+        found.append(task)
+    if other is not None:
+        found.append(of_dataset(other, dataset, cell.auxiliary_groups))
+    return tuple(found)
+
+
+def description(tasks: Sequence[Auxiliary], target: Dataset) -> list[str]:
+    """What was decided, as sentences for a reader."""
+    said = []
+    for task in tasks:
+        if task.domain is not None and task.domain.left_out:
+            said.append(
+                f"{task.domain.left_out:,} of {len(task.domain.groups):,} images of the auxiliary dataset "
+                f"{task.name} are in a group with test images of {target.name}, or the same image, and are not "
+                "learned from."
+            )
+        if task.labels is not None and (unknown := int((task.labels < 0).sum())):
+            said.append(
+                f"{unknown:,} of {len(task.labels):,} images of the pool of {target.name} have no {task.name}: "
+                "they count for their own label alone."
+            )
+    return said

@@ -1,0 +1,1 @@
+"""What knows what an example is, one folder a kind."""

@@ -1,0 +1,43 @@
+"""What is noted of an image when it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+THUMBNAIL = 16
+"""Side of the thumbnail by which an image's looks are compared."""
+
+
+class Unreadable(Exception):
+    """An image that cannot be used; its text is the reason, a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an image is, apart from the pixels that the network will see.
+
+    Attributes:
+        width: in pixels, upright, before any resizing.
+        height: likewise.
+        mode: Pillow's name of its colour mode: ``"RGB"``, ``"L"``, ``"P"``, ...
+        format: one of FORMATS, by the content; empty for rows of arrays.
+        animated: whether there are more pictures in the file than the first, which is used.
+        reduced: whether it was decoded to fewer pixels than it has (JPEG), which then are those of ``digest``.
+        digest: blake2b of the upright RGB pixels before they are brought to a square.
+        thumbnail: uint8, (THUMBNAIL, THUMBNAIL, 3).
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    animated: bool
+    reduced: bool
+    digest: bytes
+    thumbnail: np.ndarray
+
+
+TOO_LARGE = "more than the limit of"
+"""Stands in the reason why an image of too many pixels is left out."""

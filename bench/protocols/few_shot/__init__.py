@@ -1,0 +1,1 @@
+"""Tell new classes apart by a few labels each."""

@@ -1,0 +1,401 @@
+"""Episodes: small classification problems of classes that were never learned (Vinyals et al. 2016,
+arXiv:1606.04080).
+
+An episode draws ``ways`` classes, ``shots`` labelled images of each (the support) and images to be classified (the
+queries). No group gives images to both: with the drawers of an alphabet as groups, whoever drew a support image
+has drawn no query. Groups come in random order, and the support of a class are its first images in that order: so
+it is of as few groups as possible, of one drawer with one shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.datasets import Dataset
+from bench.datasets.splits import SHARE
+from bench.errors import RequestError
+from bench.system.seeds import generator
+from strategies.base import Classify
+
+if TYPE_CHECKING:
+    from bench.datasets.companions.source import SourceDomain
+
+ATTEMPTS = 50
+"""To draw an episode in which every class has queries."""
+JUDGED = 200
+"""Episodes of held-out classes of the source that judge an embedding, of each setting."""
+LEAST_SUPERCLASSES = 5
+"""Of a source, for whole superclasses to be held out."""
+VERIFIED = 1_000
+"""Images whose pairs are compared in verification, at most."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an episode is like.
+
+    Attributes:
+        ways: classes.
+        shots: labelled images of each.
+        scope: ``all``: classes are drawn from all; ``within``: from one superclass, which is drawn first.
+    """
+
+    ways: int
+    shots: int
+    scope: str = "all"
+
+    @property
+    def text(self) -> str:
+        within = " within a superclass" if self.scope == "within" else ""
+        return f"{self.ways}-way {self.shots}-shot{within}"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Rows of support and queries, int64 (N,) and (M,), and their labels, 0 to ways - 1."""
+
+    support: np.ndarray
+    support_labels: np.ndarray
+    queries: np.ndarray
+    query_labels: np.ndarray
+
+
+class Classes:
+    """Labelled images that episodes are drawn from.
+
+    Args:
+        labels: int64 (N,).
+        groups: (N,); images of one group are never support and query of one episode. None: each alone.
+        names: of the classes. What stands before the last ``/`` is the superclass: ``Greek`` of ``Greek/alpha``.
+    """
+
+    def __init__(self, labels: np.ndarray, groups: np.ndarray | None, names: Sequence[str]) -> None:
+        self.names = names
+        self.labels = labels
+        present = np.unique(labels)
+        self.rows = {int(c): np.flatnonzero(labels == c) for c in present}
+        self.groups = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        self._count = int(self.groups.max(initial=-1)) + 1
+
+    def superclasses(self) -> dict[str, list[int]]:
+        """The classes of each superclass, if there are at least two superclasses; else none."""
+        found: dict[str, list[int]] = {}
+        for c in self.rows:
+            found.setdefault(superclass(self.names[c]), []).append(c)
+        return found if len(found) > 1 else {}
+
+    def able(self, shots: int) -> list[int]:
+        """The classes with images of at least two groups, and more of them than ``shots``."""
+        return [
+            c for c, rows in self.rows.items() if len(rows) > shots and len(np.unique(self.groups[rows])) > 1
+        ]
+
+    def pools(self, setting: Setting) -> list[list[int]]:
+        """The sets of classes of which one gives all classes of an episode; empty if none has enough."""
+        able = self.able(setting.shots)
+        sets = [able] if setting.scope == "all" else [
+            [c for c in of if c in able] for of in self.superclasses().values()
+        ]  # fmt: skip
+        return [classes for classes in sets if len(classes) >= setting.ways]
+
+    def settings(self, ways: Sequence[int], shots: Sequence[int]) -> list[Setting]:
+        """All settings; ``within`` only where a superclass has enough classes."""
+        every = [Setting(w, s, scope) for scope in ("all", "within") for w in ways for s in shots]
+        return [s for s in every if s.scope == "all" or self.pools(s)]
+
+    def episodes(self, setting: Setting, queries: int, count: int, *seed: object) -> list[Episode]:
+        """Draws episodes, the same for the same ``seed``.
+
+        Args:
+            setting: of them.
+            queries: of each class, at most.
+            count: how many.
+            seed: whatever they depend on.
+
+        Raises:
+            RequestError: there are too few classes with enough images, or groups leave no queries.
+        """
+        pools = self.pools(setting)
+        if not pools:
+            able = len(self.able(setting.shots))
+            raise RequestError(
+                "few_shot.ways",
+                setting.ways,
+                f"at most the {able} classes that have more than {_images(setting.shots)}, in two groups or more",
+            )
+        rng = generator("episodes", setting, queries, *seed)
+        return [self._episode(setting, pools, queries, rng) for _ in range(count)]
+
+    def _episode(
+        self, setting: Setting, pools: list[list[int]], queries: int, rng: np.random.Generator
+    ) -> Episode:
+        for _ in range(ATTEMPTS):
+            classes = rng.choice(pools[rng.integers(len(pools))], setting.ways, replace=False)
+            order = rng.permutation(self._count)[self.groups]
+            mixed = [rng.permutation(self.rows[c]) for c in classes.tolist()]
+            mixed = [rows[np.argsort(order[rows], kind="stable")] for rows in mixed]
+            support = np.stack([rows[: setting.shots] for rows in mixed])
+            used = self.groups[support.ravel()]
+            left = [rng.permutation(rows[~np.isin(self.groups[rows], used)])[:queries] for rows in mixed]
+            if all(len(rows) for rows in left):
+                of = np.arange(setting.ways)
+                return Episode(
+                    support.ravel(),
+                    of.repeat(setting.shots),
+                    np.concatenate(left),
+                    of.repeat([*map(len, left)]),
+                )
+        raise RequestError(
+            "few_shot.shots",
+            setting.shots,
+            "groups that leave images of every class beside the support's",
+            f"{setting.text}: whatever is drawn, some class has no image in a group without support.",
+        )
+
+
+def new_classes(dataset: Dataset) -> Classes:
+    """All images of a dataset, those of the pool and then those of the test part."""
+    parts = dataset.pool, dataset.test
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Classes(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate(groups) if len(groups) == len(parts) else None,
+        dataset.class_names,
+    )
+
+
+def findings_of_new(dataset: Dataset) -> Dataset:
+    """The dataset with findings that fit: where all classes are new, no image is learned from or has to test."""
+    meet = "that is learned from", "of the rest: labelled and to be classified, they may meet in one episode"
+    findings = [
+        replace(finding, text=finding.text.replace(*meet)) if "_across_splits" in finding.kind else finding
+        for finding in dataset.findings
+        if finding.kind != "classes_without_test"
+    ]
+    return replace(dataset, findings=tuple(findings))
+
+
+def check_episodes(
+    dataset: Dataset, ways: Sequence[int], shots: Sequence[int], episodes: int, queries: int
+) -> None:
+    """Finds out before a run whether its episodes can be drawn: all of them, since a group may stand in the way of
+    the last one only.
+
+    Raises:
+        RequestError: see ``Classes.episodes``.
+    """
+    classes = new_classes(dataset)
+    _check_counts(dataset, classes, ways, shots)
+    for setting in classes.settings(ways, shots):
+        classes.episodes(setting, queries, episodes, dataset.fingerprint)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How a source is divided, so that classes tune that were not learned from.
+
+    Attributes:
+        train: rows of the source to learn from, int64, sorted.
+        val: those of the held-out classes, int64, sorted.
+        episodes: of ``val``, by what they are like; indices into ``val``.
+        warnings: in which respects this is not what was asked for, sentences.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    episodes: dict[Setting, list[Episode]]
+    warnings: list[str]
+
+
+def held_out(domain: SourceDomain, few_shot: dict[str, Any], seed: int) -> HeldOut:
+    """Holds out a fifth of the superclasses of a source, or where it has few a fifth of its classes.
+
+    Where the held-out classes are too few, or have too few images, their episodes have fewer ways or shots.
+
+    Args:
+        domain: the source.
+        few_shot: see ``bench.plans.plan.FewShot``.
+        seed: of the cell.
+
+    Raises:
+        RequestError: no episodes can be drawn of classes that are held out.
+    """
+    train, val, warnings = _divided(domain, seed)
+    classes = Classes(domain.part.labels[val], domain.groups[val], domain.class_names)
+    asked = [Setting(ways, shots) for ways in few_shot["ways"] for shots in few_shot["shots"]]
+    found: dict[Setting, list[Episode]] = {}
+    for setting in asked:
+        found |= _nearest_episodes(domain, classes, setting, few_shot["queries"], seed)
+    if missing := set(asked) - set(found):
+        warnings.append(
+            f"The classes of {domain.dataset.name} that are held out for tuning are too few, or have too few "
+            f"images, for episodes of {_listed(missing)}; tuning used {_listed(found)}."
+        )
+    return HeldOut(train, val, found, warnings)
+
+
+def _listed(settings: Iterable[Setting]) -> str:
+    return ", ".join(s.text for s in sorted(settings, key=lambda s: (s.ways, s.shots)))
+
+
+def _nearest_episodes(
+    domain: SourceDomain, classes: Classes, asked: Setting, queries: int, seed: int
+) -> dict[Setting, list[Episode]]:
+    for shots in range(asked.shots, 0, -1):
+        setting = Setting(min(asked.ways, len(classes.able(shots))), shots)
+        if setting.ways < 2:
+            continue
+        try:
+            return {setting: classes.episodes(setting, queries, JUDGED, domain.dataset.fingerprint, seed)}
+        except RequestError:  # its groups leave no queries
+            continue
+    raise _untunable(domain)
+
+
+def _divided(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Rows to learn from, those that are held out, and warnings."""
+    rows = domain.rows
+    labels, groups = domain.part.labels[rows], domain.groups[rows]
+    classes = Classes(labels, groups, domain.class_names)
+    superclasses = [*classes.superclasses().values()]
+    kinds = [superclasses] if len(superclasses) >= LEAST_SUPERCLASSES else []
+    for sets in [*kinds, [[c] for c in classes.able(1)]]:
+        apart = np.isin(labels, _drawn(domain, classes, sets, seed))
+        train, val = rows[~apart], rows[apart]
+        if np.count_nonzero(np.bincount(labels[~apart]) > 1) > 1 and len(val):
+            break
+    else:
+        raise _untunable(domain)
+    shared = np.isin(domain.groups[train], domain.groups[val])
+    if not shared.any():
+        return train, val, []
+    rest = train[~shared]
+    least = np.bincount(domain.part.labels[rest], minlength=len(domain.class_names))
+    if least[np.unique(domain.part.labels[train])].min() > 1:
+        return rest, val, []
+    return train, val, [
+        f"In tuning, images of {domain.dataset.name} that are learned from share groups with images of the classes "
+        "that are held out: else some class would have no two images left."
+    ]  # fmt: skip
+
+
+def _drawn(domain: SourceDomain, classes: Classes, sets: list[list[int]], seed: int) -> list[int]:
+    """The classes of a fifth of the sets; of more, where these have no two classes to tune on."""
+    able, chosen = set(classes.able(1)), list[int]()
+    order = generator("held-out classes", domain.dataset.fingerprint, seed).permutation(len(sets))
+    for count, place in enumerate(order.tolist(), 1):
+        chosen += sets[place]
+        if count >= round(SHARE * len(sets)) and len(able.intersection(chosen)) > 1:
+            return chosen
+    return []
+
+
+def _untunable(domain: SourceDomain) -> RequestError:
+    return RequestError(
+        "source_dataset",
+        domain.dataset.spec,
+        "classes that can be held out to tune on, with images in two groups or more each, beside two to learn from",
+    )
+
+
+def superclass(name: str) -> str:
+    """What stands before the last ``/`` of a class's name; empty if there is none."""
+    return name.rpartition("/")[0]
+
+
+def _check_counts(dataset: Dataset, classes: Classes, ways: Sequence[int], shots: Sequence[int]) -> None:
+    """Refuses more ways than there are classes, and more shots than so many of them have."""
+    able = [len(classes.able(count)) for count in range(max(shots) + 1)]
+    if max(ways) > able[1]:
+        fewer = ",".join(map(str, sorted({min(count, able[1]) for count in ways})))
+        raise RequestError(
+            "few_shot.ways",
+            max(ways),
+            f"at most the {able[1]} classes of {dataset.name} that have more than {_images(1)}, in two groups or "
+            "more",
+            f"Give --ways {fewer}." if able[1] > 1 else "",
+        )
+    if max(ways) > (enough := able[max(shots)]):
+        most = max(count for count, number in enumerate(able) if count and number >= max(ways))
+        fewer = ",".join(map(str, sorted({min(count, most) for count in shots})))
+        raise RequestError(
+            "few_shot.shots",
+            max(shots),
+            f"at most {most}: {dataset.name} has only {enough} classes with more than {_images(max(shots))}, in "
+            f"two groups or more, and {max(ways)} ways need as many",
+            f"Give --shots {fewer}, or fewer ways.",
+        )
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of queries that are classified rightly.
+
+    Attributes:
+        by_episode: float64 (E,).
+        by_class: of the queries of one class in all episodes, float64 (classes,); NaN where there are none.
+        weights: of the classes in the mean over episodes, float64 (classes,), of sum one.
+    """
+
+    by_episode: np.ndarray
+    by_class: np.ndarray
+    weights: np.ndarray
+
+
+def measure(
+    episodes: Sequence[Episode], embedded: np.ndarray, labels: np.ndarray, classify: Classify, ways: int
+) -> Accuracy:
+    """How well queries are classified, by episode and by class.
+
+    Args:
+        episodes: with ``ways`` classes each.
+        embedded: of all images, (N, D).
+        labels: of all images, int64 (N,).
+        classify: learns from the support of an episode alone.
+    """
+    found = []
+    right, queries = np.zeros((2, int(labels.max()) + 1))
+    for episode in episodes:
+        scores = classify(embedded[episode.support], episode.support_labels, embedded[episode.queries], ways)
+        hit = scores.argmax(axis=1) == episode.query_labels
+        found.append(hit.mean())
+        of = labels[episode.queries]
+        np.add.at(right, of, hit / len(hit))  # an episode weighs the same however many queries it has
+        np.add.at(queries, of, 1 / len(hit))
+    drawn = np.where(queries > 0, queries, np.nan)
+    return Accuracy(np.array(found), right / drawn, queries / len(episodes))
+
+
+def verification_auc(embedded: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    """Same class or not? The chance that a pair of one class is nearer than a pair of two: .5 knows nothing.
+
+    Over all pairs of images of different groups; NaN without pairs of either kind.
+
+    Args:
+        embedded: (N, D).
+        labels, groups: (N,).
+    """
+    from scipy.stats import rankdata
+
+    rows = np.arange(len(labels))
+    if len(rows) > VERIFIED:
+        rows = np.sort(generator("verification", len(rows)).choice(rows, VERIFIED, replace=False))
+    x, labels, groups = embedded[rows].astype(np.float64), labels[rows], groups[rows]
+    lengths = np.square(x).sum(axis=1)
+    first, second = np.triu_indices(len(x), 1)
+    distances = (lengths[:, None] + lengths - 2 * x @ x.T)[first, second]
+    apart = groups[first] != groups[second]
+    same, distances = (labels[first] == labels[second])[apart], distances[apart]
+    pairs = int(same.sum()), int((~same).sum())
+    if not all(pairs):
+        return float("nan")
+    ranks = rankdata(-np.round(distances, 9))
+    return float((ranks[same].sum() - pairs[0] * (pairs[0] + 1) / 2) / (pairs[0] * pairs[1]))

@@ -1,0 +1,1 @@
+"""Learn from growing shares of the labels."""

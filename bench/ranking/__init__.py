@@ -1,0 +1,1 @@
+"""Which backbones are worth a run, before anything is trained."""

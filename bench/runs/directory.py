@@ -1,0 +1,131 @@
+"""What a run directory says of its run, and whether a plan may go on in it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from bench.errors import RequestError
+from bench.plans.plan import NUMBERLESS, read_stored_plan
+from bench.plans.strategies import get_strategy
+from bench.records import FINAL, PROTOCOL_VERSION, SCHEMA_VERSION
+from bench.runs.prepare import Prepared, _counterparts
+from bench.store import Store
+from bench.system import provenance
+from bench.system.names import PREFIX
+
+
+def _check_same(store: Store, prepared: Prepared) -> None:
+    """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
+    if store.plan_path.exists():
+        old = read_stored_plan(store.plan_path)
+        new = prepared.plan.model_dump(mode="json")
+        changed = [key for key in sorted({*old, *new} - {*NUMBERLESS}) if old.get(key) != new.get(key)]
+        if changed:
+            key = changed[0]
+            raise RequestError(
+                "out",
+                str(store.directory),
+                f"a new directory: this one holds a run with another plan ({', '.join(changed)} differ; "
+                f"{key} there: {old.get(key)!r}, now: {new.get(key)!r})",
+                "Choose another --out, or give its own plan.toml to resume it.",
+            )
+    info = store.read_run()
+    if info.get("protocol_version", PROTOCOL_VERSION) != PROTOCOL_VERSION:
+        raise RequestError(
+            "out",
+            str(store.directory),
+            f"a run of protocol version {PROTOCOL_VERSION}, and this is one of {info['protocol_version']}",
+            "Their numbers cannot be compared; choose another --out.",
+        )
+    fingerprints = {dataset.fingerprint for dataset in prepared.datasets}
+    if info.get("datasets") and set(info["datasets"]) != fingerprints:
+        raise RequestError(
+            "out",
+            str(store.directory),
+            "a run on the same data, and the images or labels have changed since it began",
+            "Choose another --out.",
+        )
+
+    cells = {cell.id: cell for cell in prepared.cells}
+    if set(info.get("cells", cells)) - set(cells):
+        for record in store.records(info["cells"]):
+            if record.cell_id in cells or record.status not in FINAL:
+                continue
+            place = ("strategy", "backbone", "fraction", "seed")
+            now = next(
+                (c for c in prepared.cells if all(getattr(c, k) == record.cell[k] for k in place)), None
+            )
+            changed = [k for k, v in (now.identity if now else {}).items() if record.cell.get(k) != v]
+            raise RequestError(
+                "out",
+                str(store.directory),
+                f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
+                "would no longer belong to it",
+                "Choose another --out, or restore what has changed (weights, strategy, plug-in).",
+            )
+
+
+def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
+    datasets = {}
+    for dataset in prepared.datasets:
+        labels = np.concatenate([dataset.pool.labels, dataset.test.labels])
+        datasets[dataset.fingerprint] = {
+            "name": dataset.name,
+            "spec": dataset.spec,
+            "modality": dataset.modality,
+            "class_names": list(dataset.class_names),
+            "class_counts": np.bincount(labels, minlength=len(dataset.class_names)).tolist(),
+            "pool_counts": np.bincount(dataset.pool.labels, minlength=len(dataset.class_names)).tolist(),
+            "n_pool": len(dataset.pool.ids),
+            "n_test": len(dataset.test.ids),
+            "findings": [
+                {"kind": finding.kind, "text": finding.text, "examples": finding.examples}
+                for finding in dataset.warnings
+            ],
+            "left_out": [list(item) for item in dataset.left_out],
+        }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "protocol_version": PROTOCOL_VERSION,
+        "created": old.get("created", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
+        "command": shlex.join(sys.argv),
+        "versions": provenance.versions(),
+        "git": provenance.git_state(),
+        "hardware": provenance.hardware(),
+        "backend": prepared.plan.backend,
+        "datasets": datasets,
+        "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
+        "source_dataset": _source_info(prepared),
+        "auxiliary": {
+            key: [task.summary() for task in tasks] for key, tasks in prepared.auxiliary.items() if tasks
+        },
+        "counterparts": _counterparts({text: get_strategy(text) for text in prepared.plan.strategies}),
+        "plugins": {
+            getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
+        },
+        "cells": [cell.id for cell in prepared.cells],
+        "notes": list(prepared.notes),
+    }
+
+
+def _source_info(prepared: Prepared) -> dict[str, Any]:
+    """What is known of the source dataset; empty if there is none."""
+    source = prepared.source_dataset
+    if source is None:
+        return {}
+    return {
+        "name": source.name,
+        "spec": source.spec,
+        "fingerprint": source.fingerprint,
+        "n": len(source.pool.ids),
+        "findings": [{"kind": f.kind, "text": f.text, "examples": f.examples} for f in source.warnings],
+        "targets": {
+            fingerprint: {"grouping": domain.grouping, "left_out": domain.left_out}
+            for fingerprint, domain in prepared.domains.items()
+        },
+    }

@@ -1,0 +1,121 @@
+"""What cells will take, from what such cells took before on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.records import Cell
+from bench.system.files import cache_dir, digest, write_atomic
+
+if TYPE_CHECKING:
+    from bench.plans.plan import Plan
+
+CALIBRATION_EPOCHS = 3
+KEPT = 40
+"""Measurements kept of each kind of cell, the latest."""
+
+
+class Forecast:
+    """Seconds by cell, from measurements that are kept in the cache.
+
+    Measurements are kept for each strategy, backbone, image size, backend and thread count. A cell takes some
+    seconds whatever its size (compiling, above all) and some for each training image, of which there are at
+    most n times epochs times (trials + 1, for the refit). Both are fitted to what was measured.
+
+    Args:
+        sizes: labelled images of the pool by dataset fingerprint, those of a source dataset too.
+    """
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        self.sizes = sizes
+        self._path = cache_dir() / "speeds.json"
+        self._measured: dict[str, list[tuple[float, float]]] = {}
+        try:
+            for key, pairs in json.loads(self._path.read_text()).items():
+                self._measured[key] = [(float(work), float(seconds)) for work, seconds in pairs]
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._measured = {}  # nothing measured yet, or damaged: it is measured again
+
+    def work(self, cell: Cell) -> float:
+        """Training images of a cell, at most; 0 if it trains no network."""
+        if not cell.backbone:
+            return 0.0
+        images = cell.fraction * self.sizes[cell.fingerprint] + self.sizes.get(cell.source_fingerprint, 0)
+        return float(images * cell.epochs * (cell.tuning["trials"] + 1))
+
+    def add(self, cell: Cell, seconds: float) -> None:
+        """Learns from a cell that has run."""
+        if cell.backbone:
+            measured = self._measured.setdefault(self._key(cell), [])
+            measured.append((self.work(cell), seconds))
+            del measured[:-KEPT]
+
+    def save(self) -> None:
+        """Keeps what was learnt for later runs. A cache that cannot be written costs no run."""
+        with contextlib.suppress(OSError):
+            write_atomic(self._path, json.dumps(self._measured))
+
+    def seconds(self, cells: Iterable[Cell]) -> tuple[float, bool]:
+        """What ``cells`` will take one after the other, in seconds, and whether all of their kinds are known."""
+        total, known = 0.0, True
+        for cell in cells:
+            if not cell.backbone:
+                continue
+            measured = self._measured.get(self._key(cell))
+            if measured:
+                start, each = _line(measured)
+                total += start + each * self.work(cell)
+            else:
+                known = False
+        return total, known
+
+    @staticmethod
+    def _key(cell: Cell) -> str:
+        kind = [
+            cell.strategy,
+            cell.strategy_version,
+            cell.backbone,
+            cell.image_size,
+            cell.head,
+            cell.batch_size,
+            bool(cell.few_shot),
+        ]
+        return digest(
+            [*kind, cell.backend, cell.precision, cell.threads, platform.node(), platform.machine()]
+        )
+
+
+def _line(measured: list[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds a cell and seconds an image, neither below 0, that come nearest to what was measured.
+
+    In relative terms: a small cell that is off by half counts as much as a large one that is.
+    """
+    work, seconds = np.array(measured).T
+    weights = 1 / np.maximum(seconds, 0.1)
+    target, by_cell, by_image = seconds * weights, weights, work * weights
+    start, each = np.linalg.lstsq(np.stack([by_cell, by_image], axis=1), target)[0].tolist()
+    if start < 0:
+        start, each = 0.0, float(by_image @ target / max(by_image @ by_image, 1e-30))
+    elif each < 0:
+        start, each = float(by_cell @ target / (by_cell @ by_cell)), 0.0
+    return start, each
+
+
+def calibration(plan: Plan) -> Plan:
+    """A small plan whose cells tell what those of ``plan`` will take: two label counts, few epochs, one trial."""
+    fractions = sorted(plan.fractions)
+    return plan.model_copy(
+        update={
+            "fractions": sorted({fractions[0], fractions[len(fractions) // 2]}),
+            "seeds": 1,
+            "epochs": min(plan.epochs, CALIBRATION_EPOCHS),
+            "strategies": [name for name in plan.strategies if name != "majority"] or plan.strategies,
+            "tuning": plan.tuning.model_copy(update={"trials": 1}),
+        }
+    )

@@ -1,0 +1,108 @@
+"""One cell of a finished run once more: did it come out the same?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.datasets import open_dataset
+from bench.datasets.companions.auxiliary import of_column
+from bench.errors import RequestError, did_you_mean
+from bench.execution.jobs import Event
+from bench.execution.local import LocalExecutor
+from bench.plans.plan import load_plan
+from bench.protocols.cells import check_unchanged
+from bench.records import Cell, Record
+from bench.runs.results import load
+from bench.store import Store
+from bench.system import backend, provenance
+
+COMPARED = ("status", "metrics", "episodes", "hyperparameters", "epochs", "n_train", "n_val", "n_test")
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A cell's record and that of its repetition.
+
+    Attributes:
+        differences: field (``metrics.accuracy``) -> (then, now), of all that does not depend on the clock.
+        surroundings: the same of versions, commit and hardware.
+    """
+
+    then: Record
+    now: Record
+    differences: dict[str, tuple[Any, Any]]
+    surroundings: dict[str, tuple[Any, Any]]
+
+
+def repeat(
+    cell_id: str, directory: str | Path, notify: Callable[[Event], None] = lambda event: None
+) -> Repetition:
+    """Runs one cell of a run directory again, in a child process; writes nothing into the directory.
+
+    Args:
+        cell_id: 16 hexadecimal digits, or the first few of them if no other cell's id begins so.
+        directory: the run directory.
+        notify: called with events.
+
+    Raises:
+        RequestError: there is no such cell, it is of another protocol version, its data or the code of a plug-in
+            have changed, or its backend is not installed.
+    """
+    run = load(directory)
+    ids = [record.cell_id for record in run.records]
+    found = [record for record in run.records if record.cell_id.startswith(cell_id)] if cell_id else []
+    if len(found) != 1:
+        expected = "the id of one cell of this run (first column of results.csv)"
+        raise RequestError("cell", cell_id, expected, did_you_mean(cell_id, ids))
+    (then,) = found
+    cell = Cell(**then.cell)
+    if cell.id != then.cell_id:
+        raise RequestError(
+            "cell", cell_id, "a cell of this version's protocol", "Repeat it with the version that made it."
+        )
+    backend.check(cell.backend)
+    check_unchanged(cell)
+    for field, spec, fingerprint in (
+        ("dataset", cell.dataset, cell.fingerprint),
+        ("source_dataset", cell.source_dataset, cell.source_fingerprint),
+        ("auxiliary_dataset", cell.auxiliary_dataset, cell.auxiliary_fingerprint),
+    ):
+        if spec and open_dataset(spec, cell.image_size, cell.resizing).fingerprint != fingerprint:
+            raise RequestError(field, spec, "the data of the run; images or labels have changed")
+    for name, fingerprint in cell.auxiliary_columns.items():
+        column = of_column(open_dataset(cell.dataset, cell.image_size, cell.resizing), name)
+        if column is None or column.fingerprint != fingerprint:
+            raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
+    store = Store(Path(directory))
+    limit = load_plan(store.plan_path).limits.cell_seconds
+    with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
+        again = Store(Path(folder))
+        with LocalExecutor(
+            again, 1, cell.threads, cell.backend, limit, provenance.of_here(), notify=notify
+        ) as e:
+            (now,) = e.run([cell], {cell.id: then.costs.get("inference_ms_per_image")})
+        again.write(now)
+        differences = _differences(
+            {name: getattr(then, name) for name in COMPARED}, {name: getattr(now, name) for name in COMPARED}
+        )
+        if then.status == now.status == "ok" and store.predictions_path(cell.id).exists():
+            name = "accuracies" if cell.few_shot else "probabilities"
+            old, new = (s.predictions(cell.id)[name] for s in (store, again))
+            if not np.array_equal(old, new):
+                differences["predictions"] = ("", f"differ by up to {np.abs(old - new).max():.2g}")
+    return Repetition(then, now, differences, _differences(then.provenance, now.provenance))
+
+
+def _differences(then: Any, now: Any, where: str = "") -> dict[str, tuple[Any, Any]]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in sorted({*then, *now}):
+            found |= _differences(then.get(key), now.get(key), f"{where}.{key}" if where else key)
+        return found
+    return {} if then == now else {where: (then, now)}

@@ -1,0 +1,185 @@
+"""A run directory and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.datasets import cached_dataset
+from bench.errors import BenchError, RequestError
+from bench.plans.plan import Report as ReportSettings
+from bench.plans.plan import load_plan
+from bench.records import FINAL, Record
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reports.recommend import Recommendation
+
+
+@dataclass
+class Run:
+    """A run directory and what is in it.
+
+    Attributes:
+        directory: where it lies.
+        records: one a cell that has been run, in order of cell ids.
+        warnings: what was noticed while loading it.
+        missing: cells of the plan that have no record (yet).
+        elsewhere: how many of them belong to shards that this run was not asked for.
+    """
+
+    directory: Path
+    records: list[Record] = field(repr=False)
+    warnings: list[str] = field(default_factory=list)
+    missing: int = 0
+    elsewhere: int = 0
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """One row a cell; the columns of results.csv."""
+        from reports.tables import results_frame
+
+        return results_frame(self.records)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Learning curves in long form: cell_id, run, stage, epoch, images, seconds, metric, value."""
+        from reports.tables import curves_frame
+
+        return curves_frame(self.records)
+
+    def _repr_html_(self) -> str:
+        """The answer with warnings and its summary, for notebooks."""
+        from reports.notebook import fragment
+
+        settings, (info, plan_toml) = self.settings, self._provenance()
+        return fragment(
+            self.records, self.directory, settings.region, settings.price_per_hour, info, plan_toml
+        )
+
+    def _provenance(self) -> tuple[dict[str, Any], str]:
+        """The contents of run.json, with this run's warnings among its notes, and of plan.toml."""
+        store = Store(self.directory)
+        info = store.read_run()
+        info["notes"] = [*info.get("notes", []), *self.warnings]
+        return info, store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
+
+    @cached_property
+    def settings(self) -> ReportSettings:
+        """The section ``report`` of its plan; the defaults where there is none.
+
+        Raises:
+            RequestError: the plan has a mistake. No guess is made: it may say that images are private.
+        """
+        path = Store(self.directory).plan_path
+        return load_plan(path).report if path.exists() else ReportSettings()
+
+    def report(self, settings: ReportSettings | None = None) -> Path:
+        """Writes report.html, figures/ and results.csv from the records; returns the path of the page.
+
+        Args:
+            settings: instead of those of the plan.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        from reports.html import render
+
+        settings = settings or self.settings
+        store = Store(self.directory)
+        info, plan_toml = self._provenance()
+        images = self._images if settings.thumbnails else None
+        with store.writing():
+            return render(
+                self.records,
+                info,
+                plan_toml,
+                self.directory,
+                settings.region,
+                settings.price_per_hour,
+                images,
+                store.read_ranking(),
+            )
+
+    def recommend(
+        self,
+        labels: float | None = None,
+        seconds: float | None = None,
+        latency_ms: float | None = None,
+        params: float | None = None,
+        dataset: str | None = None,
+    ) -> Recommendation:
+        """What to take under constraints, see ``reports.recommend.recommend``.
+
+        Args:
+            labels: labelled images that there will be; default: the most that were measured.
+            seconds: at most, to tune and train one seed.
+            latency_ms: at most, of one image.
+            params: at most, of the network.
+            dataset: its name, if the run has several.
+
+        Raises:
+            RequestError: no configuration keeps to them, or they cannot be answered.
+        """
+        from reports.recommend import Constraints, recommend
+
+        self.check_fractions("recommend")
+        constraints = Constraints(labels, seconds, latency_ms, params)
+        return recommend(self.results, self.directory, constraints, dataset, self.settings.region)
+
+    def check_fractions(self, command: str) -> None:
+        """Refuses what only the protocol of fractions can answer.
+
+        Raises:
+            RequestError: this is a run of the few-shot protocol.
+        """
+        if any(record.cell.get("few_shot") for record in self.records):
+            raise RequestError(
+                "DIR",
+                str(self.directory),
+                f"a run of the protocol fractions, for {command} compares strategies by their labels",
+                "This one is of the protocol few-shot; its report and few_shot.csv hold what it measured.",
+            )
+
+    def _images(self, fingerprint: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Those of these test images that are in the cache; nothing is decoded for a report."""
+        cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
+        try:
+            dataset = cached_dataset(cell["dataset"], cell["image_size"], cell["resizing"])
+        except BenchError:
+            return {}
+        if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":
+            return {}
+        rows = {name: row for row, name in enumerate(dataset.test.ids)}
+        return {name: np.array(dataset.test.images[rows[name]]) for name in ids if name in rows}
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every cell that was asked for has a record and every record is ok or skipped, else 1."""
+        there = self.missing == self.elsewhere
+        return 0 if there and all(record.status in FINAL for record in self.records) else 1
+
+
+def load(out: str | Path) -> Run:
+    """Opens a run directory.
+
+    Raises:
+        RequestError: there is no run in it.
+        RecordError: a record is of a newer version.
+    """
+    store = Store(Path(out))
+    if not (store.directory / "cells").is_dir() and not store.plan_path.exists():
+        raise RequestError(
+            "DIR", str(out), "a run directory", "It has neither a plan.toml nor a folder cells."
+        )
+    planned = store.read_run().get("cells")
+    records = store.records(planned)
+    missing = len(set(planned or ()) - {record.cell_id for record in records})
+    return Run(store.directory, records, list(store.damaged), missing)

@@ -1,0 +1,1 @@
+"""The machine below: files, cache, processes, Keras backend, names, plug-ins."""

@@ -1,0 +1,53 @@
+"""Names and texts that came from a user, as people read them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def printable(path: str) -> str:
+    """A file name as valid Unicode: bytes that are not UTF-8 become ``\\xff``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shown(text: str) -> str:
+    """Text that came from a user, without control characters that a terminal would act on."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+OPTION = re.compile(r",(?=\s*\w+\s*=)")
+"""A comma separates options only where another ``key=`` follows: paths of weights may contain commas."""
+
+
+def names_weights(text: str) -> bool:
+    """Whether a backbone as users write it says which weights it is to have."""
+    return re.search(r"[:,]\s*weights\s*=", text) is not None
+
+
+def with_weights(backbone: str, weights: str) -> str:
+    """The text of a backbone that names no weights, with these."""
+    return f"{backbone}{',' if ':' in backbone else ':'}weights={weights}"
+
+
+def titled(architecture: str, weights: str) -> str:
+    """A backbone as people read it: with its weights where they are not ImageNet's, by name and without a path."""
+    if weights in ("", "imagenet"):
+        return architecture
+    if weights.startswith(PREFIX):
+        return f"{architecture} (source: {Path(weights.removeprefix(PREFIX)).name})"
+    return f"{architecture} (weights: {Path(weights).name})"
+
+
+def short_backbone(text: str) -> str:
+    """The text of a specification as people read it, see ``titled``."""
+    before, key, weights = text.partition("weights=")
+    return titled(before.rstrip(",:"), weights) if key else text
+
+
+PREFIX = "source:"
+"""What the weights of a backbone begin with that are a source's: ``source:DIR``."""
+
+
+LEARNED_NOTHING = "The source {} has learned nothing beyond noise: see its card."
+"""Said wherever it is used."""

@@ -1,0 +1,1 @@
+"""Losses beside cross-entropy, one file a family."""

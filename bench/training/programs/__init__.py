@@ -1,0 +1,1 @@
+"""Compiled networks above a cut."""
