@@ -154,7 +154,8 @@ def plan(
 ) -> None:
     """Lists the cells of a plan and what they will cost.  Runs nothing, but for --calibrate."""
     from bench.cli.show import print_plan
-    from bench.runs.prepare import canonical, prepare
+    from bench.plans.resolved import resolve
+    from bench.runs.prepare import prepare
     from bench.runs.run import default_out
 
     resolved = _plan(
@@ -163,15 +164,15 @@ def plan(
     )  # fmt: skip
     if out is None and plan is not None and (Path(plan).parent / "run.json").exists():
         out = Path(plan).parent
+    parsed = resolve(resolved)
     if resolved.auto is not None:
-        from bench.ranking.rank import executor, resolve
+        from bench.ranking.rank import choose_backbones, ranking_executor
         from bench.store import Store
 
-        resolved = canonical(resolved)
-        out = out or default_out(resolved)
-        with executor(resolved) as runs:
-            resolved, _ = resolve(resolved, Store(out), runs, _tell)
-    prepared = prepare(resolved, _tell)
+        out = out or default_out(parsed.plan)
+        with ranking_executor(parsed.plan) as runs:
+            parsed, _ = choose_backbones(parsed, Store(out), runs, _tell)
+    prepared = prepare(parsed, _tell)
     if calibrate:
         import tempfile
 
@@ -212,7 +213,7 @@ def rank(
     import json
 
     from bench.cli.show import print_ranking
-    from bench.plans.plan import parse_assignment, set_key
+    from bench.plans.loading import parse_assignment, set_key
     from bench.ranking.rank import rank as rank_backbones
     from bench.runs.agreement import agreement, find_run
 
@@ -250,7 +251,7 @@ def check(
 
     from bench.commands.check import check as audit
     from bench.commands.check import print_check
-    from bench.plans.plan import load_plan
+    from bench.plans.loading import load_plan
     from bench.system.names import shown
 
     settings = {
@@ -292,7 +293,7 @@ def report(
     ] = None,
 ) -> None:
     """Renders report.html, figures and results.csv again from the records."""
-    from bench.plans.plan import change_report
+    from bench.plans.loading import change_report
     from bench.runs.results import load
 
     run = load(directory)
@@ -371,7 +372,7 @@ def pretrain(
     """Trains a source of your own: a backbone to transfer from, with --weights source:SOURCE."""
     from bench.cli.progress import PretrainingReporter
     from bench.commands.pretraining.pretrain import pretrain as train
-    from bench.plans.plan import parse_assignment, set_key
+    from bench.plans.loading import parse_assignment, set_key
 
     settings: dict[str, Any] = {}
     flags = {"tuning.trials": trials, "epochs": epochs, "image_size": image_size}
@@ -397,7 +398,7 @@ def compare(
     """Says what changed from run A to run B, and whether beyond noise."""
     import json
 
-    from bench.plans.plan import read_stored_plan
+    from bench.plans.loading import read_stored_plan
     from bench.runs.results import load
     from bench.store import Store
     from reports import compare as c

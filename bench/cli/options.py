@@ -163,7 +163,7 @@ def _plan(
     few_shot: dict[str, Any],
 ) -> Plan:
     """The plan of a file, overridden by flags; the quickstart if neither names a dataset."""
-    from bench.plans.plan import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
+    from bench.plans.loading import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
 
     settings = [parse_assignment(text) for text in assignments or []]
     names_data = dataset or any(key == "datasets" for key, _ in settings)

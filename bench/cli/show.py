@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from bench.cli.progress import duration
 from bench.commands.strategy_check.check import StrategyCheck
-from bench.datasets.splits import subset_size
 from bench.records import Cell
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
@@ -60,32 +59,13 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    plan = prepared.plan
+    plan, protocol = prepared.plan, prepared.resolved.protocol
     sizes = prepared.sizes
     for dataset in prepared.datasets:
-        if plan.protocol == "few-shot":
-            few, images = plan.few_shot, len(dataset.pool.ids) + len(dataset.test.ids)
-            ways, shots = (" and ".join(map(str, counts)) for counts in (few.ways, few.shots))
-            print(
-                f"{shown(dataset.name)}: {len(dataset.class_names)} new classes, {images:,} images; "
-                f"{few.episodes:,} episodes of each of {ways} ways with {shots} shots"
-            )
-        else:
-            print(
-                f"{shown(dataset.name)}: {len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} "
-                f"images, test set of {len(dataset.test.ids):,}"
-            )
-        if domain := prepared.domains.get(dataset.fingerprint):
-            print(
-                f"  source {shown(domain.dataset.name)}: {len(domain.rows):,} labelled images, {domain.left_out:,} "
-                "more left out for images of the dataset that they share a group with"
-            )
-        for task in prepared.auxiliary.get(dataset.fingerprint, ()):
-            about = task.summary()
-            print(
-                f"  auxiliary {shown(task.name)}: {about['known']:,} of {about['n']:,} images labelled, "
-                f"{len(task.class_names)} classes"
-            )
+        print(f"{shown(dataset.name)}: {protocol.introduction(plan, dataset)}")
+        for companion in prepared.companions.values():
+            for line in companion.introduction(dataset):
+                print(f"  {shown(line)}")
     for note in prepared.notes:
         print(f"Note: {shown(note)}")
     for warning in prepared.warnings:
@@ -100,19 +80,15 @@ def print_plan(prepared: Prepared, out: Path) -> None:
         backbone = titled(cell.backbone, cell.weights)
         groups[(cell.dataset_name, backbone, cell.strategy, cell.fraction)].append(cell)
     forecast = Forecast(sizes)
-    for (dataset_name, backbone, strategy, fraction), cells in sorted(
-        groups.items(), key=lambda item: item[0][-1]
-    ):
+    for (dataset_name, backbone, strategy, _), cells in sorted(groups.items(), key=lambda item: item[0][-1]):
         work = sum(forecast.work(cell) for cell in cells)
         seconds, known = forecast.seconds(cells)
         table.add_row(
             shown(dataset_name),
             shown(backbone) or "-",
             strategy,
-            "few-shot" if cells[0].protocol == "few-shot" else f"{fraction * 100:g}%",
-            "-"
-            if cells[0].protocol == "few-shot"
-            else f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",
+            protocol.share(cells[0]),
+            protocol.size(cells[0], sizes[cells[0].fingerprint]),
             str(len(cells)),
             f"{work:,.0f}" if work else "-",
             "not known yet" if not known else duration(seconds) if work else "-",

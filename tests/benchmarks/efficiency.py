@@ -84,7 +84,7 @@ def bare(options: argparse.Namespace, strategy: str) -> dict[str, float]:
 def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, float]:
     """Seconds of a real cell by what they went into."""
     from bench.datasets import open_dataset
-    from bench.plans.plan import load_plan
+    from bench.plans.loading import load_plan
     from bench.runs.prepare import prepare
 
     plan = {"datasets": [options.data], "backbones": [options.backbone], "strategies": [strategy],

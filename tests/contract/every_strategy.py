@@ -49,7 +49,7 @@ def main(folder: Path, names: list[str]) -> None:
         cell = tiny_cell(strategy, dataset, SIZE)
         domain = negatives(dataset) if strategy.needs_source else None
         tasks = (parity(dataset),) if strategy.needs_auxiliary else ()
-        outcome = run_cell(cell, dataset, engine, None, lambda text: None, domain=domain, auxiliary=tasks)
+        outcome = run_cell(cell, dataset, engine, None, lambda text: None, source=domain, auxiliary=tasks)
         seconds.setdefault(name, time.perf_counter() - start)
         if outcome.probabilities is None:
             failed[name] = outcome.fields

@@ -22,7 +22,7 @@ import bench
 from bench.datasets import open_dataset
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.records import Cell, Record
 from bench.runs.prepare import prepare
 from bench.runs.results import load

@@ -25,7 +25,7 @@ from bench.datasets import Dataset, open_dataset, splits
 from bench.errors import RequestError
 from bench.modalities.image.facts import Facts
 from bench.modalities.image.looks import CORRELATION, DISTANCE, difference_hashes, lookalikes, united
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 
 SIZE = 32
 

@@ -15,7 +15,7 @@ from PIL import Image
 import bench.execution.local
 import bench.runs.run
 from bench.cli.app import main
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
 from bench.runs.prepare import prepare
 from bench.store import Store

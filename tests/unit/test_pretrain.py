@@ -40,8 +40,8 @@ class Training:
     def run(self, executor: LocalExecutor, cells: list[Cell], latencies: dict[str, Any]) -> Iterator[Record]:
         (cell,) = cells
         self.cells.append(cell)
-        folder = executor.source
-        assert folder is not None
+        assert executor.after is not None
+        _, folder = executor.after
         (folder / "backbone.weights.h5").write_bytes(b"weights")
         if self.raises:
             raise self.raises

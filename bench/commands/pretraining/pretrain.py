@@ -39,7 +39,7 @@ from bench.errors import BenchError, RequestError, RunLocked, StoreError
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
 from bench.modalities.image.looks import square_hashes
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.records import Cell, Record
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import prepare
@@ -54,6 +54,8 @@ from reports.statistics.decisions import difference_of_two, interval_of_one
 TEMPLATES = Path(__file__).parent / "templates"
 EPOCHS = 60
 """Of the default: from random weights more are needed than the 20 of a run; early stopping ends sooner."""
+KEEP = "bench.commands.pretraining.worker:keep"
+"""What a worker does with a network that it has trained."""
 TRIALS = 1
 """Of the default: a trial takes as long as the training itself."""
 
@@ -133,7 +135,7 @@ def pretrain(
             plan.limits.cell_seconds if "limits" in settings else math.inf,
             provenance.of_here(),
             notify=notify,
-            source=made,
+            after=(KEEP, made),
         ) as executor,
     ):
         prepared = prepare(plan, say, executor.fetch)
