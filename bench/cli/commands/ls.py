@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.listing import LISTINGS
 from bench.errors import RequestError, did_you_mean
 
 
 def ls(
-    what: Annotated[str, typer.Argument(metavar="strategies|backbones|datasets|columns")],
+    what: Annotated[str, typer.Argument(metavar="|".join(LISTINGS))],
 ) -> None:
     """Lists what there is."""
-    from bench.cli.listing import LISTINGS
-
     if what not in LISTINGS:
         raise RequestError("ls", what, f"one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS))
     LISTINGS[what]()
