@@ -287,9 +287,11 @@ class PretrainingOptions:
     trials: Annotated[
         int | None, whole("Trials of the hyperparameter search.  Default: 1."), Sets("tuning.trials")
     ] = None
-    epochs: Annotated[int | None, whole("At most; training stops early.  Default: 60."), Sets("epochs")] = (
-        None
-    )
+    epochs: Annotated[
+        int | None,
+        whole("At most; training stops early.  Default: 60."),
+        Sets("epochs"),
+    ] = None
     image_size: ImageSize = None
 
 
