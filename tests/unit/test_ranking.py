@@ -680,7 +680,7 @@ def test_no_weights_at_all_on_the_command_line(
 def test_hostile_names_stay_text(
     command: Callable[..., tuple[int, str, str]], machine: dict[str, Any]
 ) -> None:
-    from bench.cli.show import print_ranking
+    from bench.cli.show.ranking import print_ranking
 
     ranking = ranking_of("Xception", name="[red]x\x1b[31m\nname")
     ranked = replace(ranking.backbones[0], backbone="[bold]\x1b[31m<b>")
