@@ -18,7 +18,7 @@ from bench.system.machine import default_workers
 from bench.system.names import short_backbone, shown, titled
 
 if TYPE_CHECKING:
-    from bench.commands.export.export import Exported
+    from bench.commands.export.card import Exported
     from bench.ranking.rank import Ranking
     from bench.runs.agreement import Agreement
     from bench.runs.repeat import Repetition
