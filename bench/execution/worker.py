@@ -99,29 +99,32 @@ class _Runner:
         from bench.datasets.companions.source import pair, relation
         from bench.plans.strategies import get_strategy
 
-        if not cell.source_fingerprint:
+        stamp = cell.companions.get("source")
+        if stamp is None:
             return None
-        source = self.dataset(cell.source_dataset, cell.image_size, cell.resizing, cell.source_fingerprint)
-        classes = relation(get_strategy(cell.strategy), bool(cell.few_shot))
-        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups, classes)
+        where = (stamp["dataset"], cell.input["image_size"], cell.input["resizing"])
+        source = self.dataset(*where, stamp["fingerprint"])
+        classes = relation(get_strategy(cell.strategy), cell.protocol == "few-shot")
+        key = (cell.fingerprint, stamp["fingerprint"], stamp["groups"], classes)
         if key not in self.domains:
-            self.domains[key] = pair(source, dataset, cell.source_groups, classes)
+            self.domains[key] = pair(source, dataset, stamp["groups"], classes)
         return self.domains[key]
 
     def auxiliary(self, cell: Any, dataset: Any) -> Any:
         """The auxiliary tasks of a cell."""
-        from bench.datasets.companions.auxiliary import of_cell
+        from bench.datasets.companions.auxiliary import of_stamp
+        from bench.system.files import digest
 
-        marks = (*cell.auxiliary_columns.values(), cell.auxiliary_fingerprint, cell.auxiliary_groups)
-        if not any(marks):
+        stamp = cell.companions.get("auxiliary")
+        if stamp is None:
             return ()
-        key = (cell.fingerprint, *marks)
+        key = (cell.fingerprint, digest(stamp))
         if key not in self.auxiliaries:
             other = None
-            if cell.auxiliary_fingerprint:
-                where = (cell.auxiliary_dataset, cell.image_size, cell.resizing)
-                other = self.dataset(*where, cell.auxiliary_fingerprint)
-            self.auxiliaries[key] = of_cell(cell, dataset, other)
+            if "fingerprint" in stamp:
+                where = (stamp["dataset"], cell.input["image_size"], cell.input["resizing"])
+                other = self.dataset(*where, stamp["fingerprint"])
+            self.auxiliaries[key] = of_stamp(stamp, dataset, other)
         return self.auxiliaries[key]
 
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
@@ -132,10 +135,12 @@ class _Runner:
         from bench.records import Cell
 
         try:
-            cell = Cell(**job["cell"])
-            dataset = self.dataset(cell.dataset, cell.image_size, cell.resizing, cell.fingerprint)
+            cell = Cell.of(job["cell"])
+            dataset = self.dataset(
+                cell.dataset, cell.input["image_size"], cell.input["resizing"], cell.fingerprint
+            )
             domain = self.domain(cell, dataset)
-            if cell.few_shot:
+            if cell.protocol == "few-shot":
                 outcome = run_few_shot(cell, dataset, self.engine, tick, domain)
             else:
                 outcome = run_cell(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,11 @@ class Modality(ABC):
 
     name: ClassVar[str]
     noun: ClassVar[Noun]
+
+    @abstractmethod
+    def described(self, settings: Mapping[str, Any]) -> str:
+        """How examples became inputs and were augmented, as part of a sentence.
+
+        Args:
+            settings: ``Cell.input``.
+        """

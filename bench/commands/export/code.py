@@ -178,7 +178,7 @@ def _start(recipe: Recipe, random: bool) -> Any:
         return recipe.network.model
     keras.backend.clear_session()
     keras.utils.set_random_seed(recipe.cell.seed)
-    return build_backbone(recipe.network.spec, recipe.cell.image_size, Weights("none", "", None))
+    return build_backbone(recipe.network.spec, recipe.cell.input["image_size"], Weights("none", "", None))
 
 
 def _operations(network: Network, cut: Cut) -> list[int]:

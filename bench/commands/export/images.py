@@ -48,7 +48,7 @@ class Images(Input):
         return base
 
     def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
-        cell, augmentation = recipe.cell, _augmentation(recipe)
+        given, augmentation = recipe.cell.input, _augmentation(recipe)
         smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
         return {
             "library": "pillow",
@@ -56,12 +56,10 @@ class Images(Input):
             "files": bool(files),
             "folder": str(files or ""),
             "input_shape": "SIZE, SIZE, 3",
-            "size": cell.image_size,
-            "draft": max(2 * cell.image_size, 4 * THUMBNAIL),
-            "resizing": cell.resizing,
-            "resizing_in_words": RESIZINGS[cell.resizing],
+            **given,
+            "draft": max(2 * given["image_size"], 4 * THUMBNAIL),
+            "resizing_in_words": RESIZINGS[given["resizing"]],
             "augmentation": augmentation,
-            "flip": cell.flip,
             "smallest_crop": smallest,
             "crop_percent": f"{smallest * 100:g}",
             "jitter": augment.JITTER,
@@ -86,31 +84,25 @@ class Images(Input):
         }
 
     def describe_card(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
-        cell = recipe.cell
-        return {
-            "resizing_in_words": RESIZINGS[cell.resizing],
-            "files": bool(files),
-            "size": cell.image_size,
-        }
+        given = recipe.cell.input
+        return {**given, "resizing_in_words": RESIZINGS[given["resizing"]], "files": bool(files)}
 
     def tensor(self, recipe: Recipe) -> str:
-        size = recipe.cell.image_size
+        size = recipe.cell.input["image_size"]
         return f"float32 (batch, {size}, {size}, 3), RGB, 0 to 255"
 
     def preparation(self, recipe: Recipe) -> str:
-        cell, augmentation = recipe.cell, _augmentation(recipe)
-        mirrored = ", mirrored too" if cell.flip and augmentation != "none" else ""
-        return (
-            f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), "
-            f"augmentation {augmentation}{mirrored}."
-        )
+        given, augmentation = recipe.cell.input, _augmentation(recipe)
+        mirrored = ", mirrored too" if given["flip"] and augmentation != "none" else ""
+        resizing = RESIZINGS[given["resizing"]]
+        return f"Images of {given['image_size']} pixels ({resizing}), augmentation {augmentation}{mirrored}."
 
     def provenance(self, files: Path | None) -> str:
         return "labels.csv lists the files." if files else "pixels: images.npz."
 
 
 def _augmentation(recipe: Recipe) -> str:
-    return "none" if recipe.method else recipe.cell.augmentation
+    return "none" if recipe.method else recipe.cell.input["augmentation"]
 
 
 def _plain_files(recipe: Recipe) -> dict[str, Path]:

@@ -86,7 +86,7 @@ def recipe_of(run: Run, found: Recommendation) -> Recipe:
         RequestError: train.py cannot spell it out, or what it was made from has changed since.
     """
     record = _best_record(run, found)
-    cell = Cell(**record.cell)
+    cell = Cell.of(record.cell)
     strategy = get_strategy(cell.strategy)
     method = method_of(strategy, cell.strategy)
     _check_code(cell, strategy)
@@ -137,7 +137,7 @@ def _check_backend(cell: Cell) -> None:
 
 
 def _dataset(cell: Cell) -> Dataset:
-    dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
+    dataset = open_dataset(cell.dataset, cell.input["image_size"], cell.input["resizing"])
     if dataset.fingerprint != cell.fingerprint:
         expected = "the data of the run; images or labels have changed"
         raise RequestError("dataset", cell.dataset, expected)
@@ -148,7 +148,7 @@ def _network(cell: Cell) -> Network:
     load_keras(cell)
     from bench.training.engine import Engine
 
-    network = Engine().network(cell.backbone, cell.weights, cell.image_size)
+    network = Engine().network(cell.backbone, cell.weights, cell.input["image_size"])
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         expected = f"the file with sha256 {cell.weights_sha256}"
         raise RequestError("weights", cell.weights, expected, "It has changed.")
@@ -179,7 +179,7 @@ def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
         class_names=dataset.class_names,
         n=recipe.labels,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.image_size,
+        image_size=cell.input["image_size"],
         batch_size=batch_size,
         **recipe.network.traits,
     )
