@@ -52,26 +52,26 @@ class Exported:
 
 def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, files: Path | None) -> str:
     """The card of an export in Markdown."""
-    dataset, ours, chosen = recipe.dataset, input_of(recipe), exported.candidate
+    cell, dataset, chosen = recipe.cell, recipe.dataset, exported.candidate
     counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
     return template(TEMPLATES, f"card_{dataset.modality}.md.j2").render(
-        title=f"{_text(dataset.name)}: {recipe.noun.one} classifier",
         sentence=f"{markdown(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {_claim(found)}",
-        facts=_facts(recipe, chosen),
+        parameters=words.magnitude(chosen.params),
+        latency=f"{chosen.latency_ms:.3g}" if math.isfinite(chosen.latency_ms) else "",
+        made_with=f"keras {version('keras')}, {cell.backend} {version(cell.backend)}",
         quality=_quality(run, recipe, found, exported),
         recipe=_recipe(recipe),
-        data=[
-            f"{_text(dataset.name)}: {words.count(recipe.labels)} labelled {recipe.noun.many} for training, "
-            f"{words.count(len(dataset.test.ids))} for testing only.",
-            f"Fingerprint {dataset.fingerprint}; {ours.provenance(files)}",
-            *(_text(finding.text, 400) for finding in dataset.warnings),
-        ],
+        dataset=_text(dataset.name),
+        fingerprint=dataset.fingerprint,
+        pool=words.count(recipe.labels),
+        test=words.count(len(dataset.test.ids)),
+        warnings=[_text(finding.text, 400) for finding in dataset.warnings],
         classes=[
             (_text(name), words.count(count)) for name, count in zip(dataset.class_names, counts, strict=True)
         ],
         limits=_limits(recipe, counts),
         noun=recipe.noun,
-        **ours.describe_card(recipe, files),
+        **input_of(recipe).describe_input(recipe, files),
     )
 
 
@@ -93,20 +93,6 @@ def _claim(found: Recommendation) -> str:
         "undecided": "Provisional: what is best is undecided.",
         "provisional": "Provisional: nothing is claimed below three seeds.",
     }[found.decision.claim]
-
-
-def _facts(recipe: Recipe, chosen: Candidate) -> list[tuple[str, str]]:
-    """What a program that uses the model has to know."""
-    cell, ours = recipe.cell, input_of(recipe)
-    latency = f"{chosen.latency_ms:.3g} ms {ours.each} (one thread)"
-    return [
-        ("file", "model.keras"),
-        ("input", ours.tensor(recipe)),
-        ("output", f"probabilities (batch, {len(recipe.dataset.class_names)})"),
-        ("parameters", words.magnitude(chosen.params)),
-        ("latency", latency if math.isfinite(chosen.latency_ms) else "–"),
-        ("made with", f"keras {version('keras')}, {cell.backend} {version(cell.backend)}"),
-    ]
 
 
 # --- how good it is -------------------------------------------------------------------------------------------
@@ -189,7 +175,7 @@ def _recipe(recipe: Recipe) -> list[str]:
         lines.append(
             f"It learns from what the network makes of each {noun.one}; the network itself stays as it was."
         )
-    return [*lines, input_of(recipe).preparation(recipe)]
+    return lines
 
 
 def _hyperparameters(recipe: Recipe) -> str:
@@ -213,7 +199,6 @@ def _limits(recipe: Recipe, counts: np.ndarray) -> list[str]:
     """What it cannot do, and what is not known of it."""
     cell, noun, fewest = recipe.cell, recipe.noun, int(counts.argmin())
     limits = [
-        *input_of(recipe).limits,
         f"The rarest class, {_text(recipe.dataset.class_names[fewest], 60)}, has {words.count(counts[fewest])} "
         f"labelled {noun.many}; the report shows the accuracy of each class.",
         "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",

@@ -29,13 +29,6 @@ RESIZINGS = {
 class Images(Input):
     """Files that are listed where train.py reads them as the harness does, else their pixels."""
 
-    each = "an image"
-    limits = (
-        "It knows these classes only, and gives each image one of them, whatever the image shows.",
-        "Its accuracy is that on images like the test images. On images from another source, camera or time it may "
-        "be much lower: test it there.",
-    )
-
     def write_examples(self, recipe: Recipe, folder: Path) -> Path | None:
         pool = recipe.dataset.pool
         files = _plain_files(recipe)
@@ -48,7 +41,8 @@ class Images(Input):
         return base
 
     def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
-        given, augmentation = recipe.cell.input, _augmentation(recipe)
+        given = recipe.cell.input
+        augmentation = "none" if recipe.method else given["augmentation"]
         smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
         return {
             "library": "pillow",
@@ -82,27 +76,6 @@ class Images(Input):
             "application": spec.name,
             "options": list(dict(spec.options).items()),
         }
-
-    def describe_card(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
-        given = recipe.cell.input
-        return {**given, "resizing_in_words": RESIZINGS[given["resizing"]], "files": bool(files)}
-
-    def tensor(self, recipe: Recipe) -> str:
-        size = recipe.cell.input["image_size"]
-        return f"float32 (batch, {size}, {size}, 3), RGB, 0 to 255"
-
-    def preparation(self, recipe: Recipe) -> str:
-        given, augmentation = recipe.cell.input, _augmentation(recipe)
-        mirrored = ", mirrored too" if given["flip"] and augmentation != "none" else ""
-        resizing = RESIZINGS[given["resizing"]]
-        return f"Images of {given['image_size']} pixels ({resizing}), augmentation {augmentation}{mirrored}."
-
-    def provenance(self, files: Path | None) -> str:
-        return "labels.csv lists the files." if files else "pixels: images.npz."
-
-
-def _augmentation(recipe: Recipe) -> str:
-    return "none" if recipe.method else recipe.cell.input["augmentation"]
 
 
 def _plain_files(recipe: Recipe) -> dict[str, Path]:
