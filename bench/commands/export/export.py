@@ -25,6 +25,7 @@ from bench.runs.results import Run, load
 from bench.store import Store
 from reports.answer import who
 from reports.recommend import Constraints, recommend
+from reports.statistics.decisions import Candidate
 
 
 def export(
@@ -67,18 +68,23 @@ def export(
         (made / "train.py").write_text(train_py(recipe, made, files), encoding="utf-8")
         say("Training on all labels with the exported train.py.")
         run_script(made / "train.py", recipe.cell, say)
-        probabilities = _predictions(recipe, made / "model.keras")
-        exported = Exported(
-            folder,
-            chosen,
-            accuracy=float((probabilities.argmax(axis=1) == recipe.dataset.test.labels).mean()),
-            measured=recipe.record.metrics["accuracy"],
-            labels=recipe.record.n or 0,
-            difference=_difference(run, recipe, probabilities),
-        )
+        exported = _measured(run, recipe, chosen, made / "model.keras", folder)
         (made / "card.md").write_text(card(run, recipe, found, exported, files), encoding="utf-8")
         os.replace(made, folder)
     return exported
+
+
+def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: Path) -> Exported:
+    """An export that is to lie in ``folder``, with its model on the test images."""
+    probabilities = _predictions(recipe, model)
+    return Exported(
+        folder,
+        chosen,
+        accuracy=float((probabilities.argmax(axis=1) == recipe.dataset.test.labels).mean()),
+        measured=recipe.record.metrics["accuracy"],
+        labels=recipe.record.n or 0,
+        difference=_difference(run, recipe, probabilities),
+    )
 
 
 def _predictions(recipe: Recipe, path: Path) -> np.ndarray:
