@@ -204,7 +204,7 @@ class PretrainingReporter:
 
     def summary(self, source: WeightSource) -> None:
         """What it has learned, where it lies, and how it is used."""
-        from bench.commands.pretraining.pretrain import verdict
+        from bench.commands.pretraining.card import verdict
 
         self.say(verdict(source))
         for baseline in source.baselines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, Protocol, Self
 
 from bench.backbones.spec import BackboneSpec
@@ -78,8 +78,7 @@ def executor(
         own: dict[str, Any] = {"address": address, "workers": workers or 0}
     else:
         own = {"workers": workers or default_workers()}
-    module, _, name = EXECUTORS[kind].partition(":")
-    made: Executor = getattr(import_module(module), name)(
+    made: Executor = resolve_name(EXECUTORS[kind])(
         store=store, threads=threads, backend=backend, cell_seconds=cell_seconds, notify=notify, **own
     )
     return made

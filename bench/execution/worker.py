@@ -12,7 +12,7 @@ import os
 import queue
 import sys
 import threading
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from bench.execution.jobs import Place, Unstored
@@ -49,6 +49,5 @@ def main() -> None:
 
 def answer(place: Place, job: dict[str, Any]) -> dict[str, Any]:
     """What the handler of a job gives."""
-    module, _, function = job["handler"].partition(":")
-    found: dict[str, Any] = getattr(import_module(module), function)(place, **job["fields"])
+    found: dict[str, Any] = resolve_name(job["handler"])(place, **job["fields"])
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 
 from bench.modalities.base import Modality
 
@@ -14,6 +14,5 @@ MODALITIES = {"image": "bench.modalities.image.modality:Image"}
 @cache
 def modality(name: str) -> Modality:
     """The modality of this name."""
-    module, _, attribute = MODALITIES[name].partition(":")
-    found: Modality = getattr(import_module(module), attribute)()
+    found: Modality = resolve_name(MODALITIES[name])()
     return found

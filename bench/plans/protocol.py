@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.datasets.companions.base import Relation
@@ -128,6 +128,5 @@ def protocol(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise RequestError("protocol", name, " or ".join(map(repr, PROTOCOLS)))
-    module, _, attribute = PROTOCOLS[name].partition(":")
-    found: Protocol = getattr(import_module(module), attribute)()
+    found: Protocol = resolve_name(PROTOCOLS[name])()
     return found

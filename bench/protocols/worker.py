@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import IO, Any
 
 import numpy as np
@@ -42,25 +42,18 @@ def run_cell(
     try:
         known, here = Cell.of(cell), workplace(place)
         dataset = _opened(here, known, known.dataset, known.fingerprint)
-        run = _function(protocol(known.protocol).handler)
+        run = resolve_name(protocol(known.protocol).handler)
         outcome = run(
             known, dataset, here.engine, inference_ms, place.tick, **_companions(place, known, dataset)
         )
         _write(outcome, Path(predictions), dataset)
         if after and outcome.fields["status"] == "ok":
-            _function(after)(known, dataset, outcome, Path(folder), place.tick)
+            resolve_name(after)(known, dataset, outcome, Path(folder), place.tick)
         return outcome.fields
     except Unstored:
         raise
     except Exception as error:
         return _failure(error)
-
-
-def _function(name: str) -> Callable[..., Any]:
-    """The function of a ``module:function``."""
-    module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), function)
-    return found
 
 
 def _opened(here: Workplace, cell: Cell, spec: str, fingerprint: str | None = None) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -34,8 +34,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_there(name: str) -> None:
     pytest.importorskip("keras")
-    module, _, attribute = name.partition(":")
-    assert callable(getattr(import_module(module), attribute))
+    assert callable(resolve_name(name))
 
 
 def test_the_parent_needs_no_keras_for_its_protocols(python: Callable[..., Any]) -> None:

@@ -21,7 +21,8 @@ from bench.cli.app import main
 from bench.cli.expand import Sets, expanded
 from bench.cli.options import AuditOptions, FewShotOptions, PlanOptions, PretrainingOptions, RankingOptions
 from bench.plans.loading import load_plan
-from bench.plans.plan import Plan
+from bench.plans.plan import Plan, section
+from bench.plans.protocol import PROTOCOLS, protocol
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
 from bench.runs.prepare import prepare
 from bench.store import Store
@@ -101,11 +102,12 @@ def test_an_option_sets_a_key_that_the_plan_has(group: type) -> None:
     keys = [about.key for about in found if isinstance(about, Sets)]
     assert keys
     assert len(keys) == len(set(keys))
+    of_protocols = {section(name): protocol(name).settings for name in PROTOCOLS if protocol(name).settings}
     for key in set(keys) - {"weights"}:  # those go into the names of the backbones
-        section: Any = Plan
+        where: Any = Plan
         for name in key.split("."):
-            assert name in section.model_fields, key
-            section = section.model_fields[name].annotation
+            assert name in where.model_fields.keys() | of_protocols, key
+            where = of_protocols.get(name) or where.model_fields[name].annotation
 
 
 def test_options_of_a_group_stand_in_the_place_of_the_group() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bench.backbones.own import BEFORE, MAJORITY, PIXELS, read_source
-from bench.commands.pretraining.pretrain import pretrain, verdict
+from bench.commands.pretraining.card import verdict
+from bench.commands.pretraining.pretrain import pretrain
 from bench.datasets import open_dataset
 from bench.errors import BenchError, RequestError, RunLocked
 from bench.execution.local import LocalExecutor

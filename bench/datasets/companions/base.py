@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, ClassVar, Literal
 
 from bench.datasets.dataset import Dataset
@@ -78,8 +78,7 @@ def reopened(
     """
     found = {}
     for kind, stamp in companions.items():
-        module, _, function = OPENERS[kind].partition(":")
-        found[kind] = getattr(import_module(module), function)(stamp, dataset, relation, open_other)
+        found[kind] = resolve_name(OPENERS[kind])(stamp, dataset, relation, open_other)
     return found
 
 
