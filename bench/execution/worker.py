@@ -15,8 +15,8 @@ import threading
 from pkgutil import resolve_name
 from typing import Any
 
+from bench.execution import keras_backend
 from bench.execution.jobs import Place, Unstored
-from bench.system import backend
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     place = Place(int(os.environ["TRANSFER_BENCH_THREADS"]), lambda text: send("tick", text=text))
     job = jobs.get()
     place.tick("starting Keras")
-    backend.load(place.threads)
+    keras_backend.load(place.threads)
     while True:
         try:
             send("answer", **answer(place, job))

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.system import backend, machine
+from bench.execution import keras_backend
+from bench.system import machine
 
 BATCH = 32
 STEPS = 60
@@ -91,7 +92,7 @@ def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, flo
             "seeds": seed + 1, "image_size": options.image_size, "fractions": [1.0], "epochs": options.epochs,
             "tuning": {"trials": 1}}  # fmt: skip
     prepared = prepare(load_plan(plan))
-    backend.load(1)
+    keras_backend.load(1)
     from bench.protocols.fractions.cell import run_cell
     from bench.training import task as fit
     from bench.training.engine import Engine

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench.execution import keras_backend
 from bench.system import backend, machine
 
 SIZE = 32
@@ -21,7 +22,7 @@ SIZE = 32
 
 def main(folder: Path, names: list[str]) -> None:
     os.environ.update(machine.environment(backend.chosen(), 1))
-    backend.load(1)
+    keras_backend.load(1)
     import numpy as np
 
     from bench.commands.strategy_check.tiny import TinyEngine, negatives, parity, tiny_cell

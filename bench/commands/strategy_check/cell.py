@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.commands.strategy_check.findings import Findings, Stop, sentence
 from bench.commands.strategy_check.watched import Watched
+from bench.execution import keras_backend
 from bench.plans.strategies import load_strategy
-from bench.system import backend
 from strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_cell(name: str, uses_backbone: bool, size: int, found: Findings) -> None:
     """Runs a cell of the strategy ``name`` twice as the harness would, on images of ``size`` pixels."""
-    backend.load(1)
+    keras_backend.load(1)
     from bench.commands.strategy_check.tiny import TinyEngine
     from bench.datasets import open_dataset
 
