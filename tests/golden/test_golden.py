@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
-from golden import cells, ids, kept, pages
+from golden import HERE, cells, ids, kept, pages
 from plans import SLOW, runs, write_data
+
+import bench
+from bench.plans.loading import load_plan
+from bench.records import Cell, Record
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +63,21 @@ def test_pages_say_the_same(tmp_path: Path) -> None:
 
 def _value(number: str) -> float:
     return float(number.replace(",", "").rstrip("%"))
+
+
+@pytest.mark.parametrize("name", ["scratch", "few_shot", "adaptation", "auxiliary"])
+def test_directories_of_older_versions_open_and_report(name: str, tmp_path: Path) -> None:
+    """What version 0.1.0 wrote (records of schema 5) keeps its ids, its plan and its page."""
+    directory = tmp_path / name
+    shutil.copytree(HERE / "schema5" / name, directory)
+    run = bench.load(directory)
+    assert run.missing == 0
+    assert {record.cell_id for record in run.records} == {
+        path.stem for path in directory.glob("cells/*.json")
+    }
+    for record in run.records:
+        assert Cell.of(record.cell).id == record.cell_id
+        assert Record.from_json(json.dumps(record.to_json()), "again") == record
+    assert set(run.results["status"]) == {"ok"}
+    assert run.report().exists()
+    assert load_plan(directory / "plan.toml").to_toml()
