@@ -37,7 +37,7 @@ class DatasetPlugin(Source):
         """Lists the examples; ``bench.datasets.source`` has pictures of files and of rows of arrays."""
 
 
-class Checked:
+class Checked(Source):
     """The source that a spec names; what goes wrong in its code is told as what it is.
 
     Args:
@@ -64,6 +64,7 @@ class Checked:
             raise RequestError("dataset", spec, "a plug-in that works", f"{error}.") from error
         self._source: DatasetPlugin = self._guarded("it", lambda: found(argument))
         self.name = str(self._source.name) or name
+        self.modality = self._source.modality
 
     def stamp(self) -> list[Any]:
         return [self.package, *self._guarded("stamp()", lambda: list(self._source.stamp()))]

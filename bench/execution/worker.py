@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,15 @@ class _Runner:
         from bench.training.engine import Engine
 
         self.engine = Engine(threads)
-        self.datasets: dict[tuple[str, int, str], Any] = {}
+        self.datasets: dict[tuple[str, Any], Any] = {}
         self.domains: dict[tuple[str, ...], Any] = {}
         self.auxiliaries: dict[tuple[str, ...], Any] = {}
 
-    def dataset(self, spec: str, image_size: int, resizing: str, fingerprint: str) -> Any:
+    def dataset(self, spec: str, settings: Mapping[str, Any], fingerprint: str) -> Any:
         from bench.datasets import open_dataset
+        from bench.modalities.registry import input_of
 
-        key = (spec, image_size, resizing)
+        key = (spec, input_of(settings))
         if key not in self.datasets:
             self.datasets[key] = open_dataset(*key)
         dataset = self.datasets[key]
@@ -101,7 +103,7 @@ class _Runner:
 
         if not cell.source_fingerprint:
             return None
-        source = self.dataset(cell.source_dataset, cell.image_size, cell.resizing, cell.source_fingerprint)
+        source = self.dataset(cell.source_dataset, vars(cell), cell.source_fingerprint)
         classes = relation(get_strategy(cell.strategy), bool(cell.few_shot))
         key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups, classes)
         if key not in self.domains:
@@ -119,8 +121,7 @@ class _Runner:
         if key not in self.auxiliaries:
             other = None
             if cell.auxiliary_fingerprint:
-                where = (cell.auxiliary_dataset, cell.image_size, cell.resizing)
-                other = self.dataset(*where, cell.auxiliary_fingerprint)
+                other = self.dataset(cell.auxiliary_dataset, vars(cell), cell.auxiliary_fingerprint)
             self.auxiliaries[key] = of_cell(cell, dataset, other)
         return self.auxiliaries[key]
 
@@ -133,7 +134,7 @@ class _Runner:
 
         try:
             cell = Cell(**job["cell"])
-            dataset = self.dataset(cell.dataset, cell.image_size, cell.resizing, cell.fingerprint)
+            dataset = self.dataset(cell.dataset, vars(cell), cell.fingerprint)
             domain = self.domain(cell, dataset)
             if cell.few_shot:
                 outcome = run_few_shot(cell, dataset, self.engine, tick, domain)
@@ -219,7 +220,7 @@ class _Runner:
         """See ``bench.ranking.worker``."""
         from bench.ranking.worker import rank
 
-        dataset = self.dataset(*(job[name] for name in ("dataset", "image_size", "resizing", "fingerprint")))
+        dataset = self.dataset(job["dataset"], job, job["fingerprint"])
         return rank(job, dataset, self.engine, tick)
 
     def latency(self, job: dict[str, Any]) -> float:

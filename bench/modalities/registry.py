@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from typing import Any
 
-from bench.modalities.base import Modality
+from bench.modalities.base import Input, Modality
 
 MODALITIES = {"image": "bench.modalities.image.modality:Image"}
 """Name to ``module:class``."""
+
+DEFAULT = "image"
+"""Of sources and backbones that do not say what their examples are."""
 
 
 @cache
@@ -17,3 +22,8 @@ def modality(name: str) -> Modality:
     module, _, attribute = MODALITIES[name].partition(":")
     found: Modality = getattr(import_module(module), attribute)()
     return found
+
+
+def input_of(settings: Mapping[str, Any]) -> Input:
+    """How examples become rows, by the settings of a plan or a cell."""
+    return modality(settings.get("modality", DEFAULT)).input(settings)

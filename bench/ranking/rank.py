@@ -26,6 +26,7 @@ from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
+from bench.modalities.registry import input_of
 from bench.plans.plan import AUTO, Plan, load_plan
 from bench.ranking.scores import VERSION
 from bench.records import PROTOCOL_VERSION
@@ -201,7 +202,7 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
         check_size(spec, plan.image_size)
-    datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
+    datasets = [open_dataset(spec, input_of(vars(plan)), progress=say) for spec in plan.datasets]
     weights = {spec: resolve_weights(spec, plan.image_size, runs.fetch) for spec in named}
     left_out: dict[str, str] = {}
     if not only:

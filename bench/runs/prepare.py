@@ -17,6 +17,7 @@ from bench.datasets.companions.leakage import with_leakage
 from bench.datasets.companions.source import SourceDomain, description, pair, relation
 from bench.datasets.splits import check_fraction
 from bench.errors import RequestError, did_you_mean, told_of
+from bench.modalities.registry import input_of, modality
 from bench.plans.given import declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.strategies import get_strategy, spelled
@@ -89,7 +90,8 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         say(text)
         resolving.check()
 
-    datasets = [open_dataset(d, plan.image_size, plan.resizing, progress=progress) for d in plan.datasets]
+    input = input_of(vars(plan))
+    datasets = [open_dataset(d, input, progress=progress) for d in plan.datasets]
     few_shot = plan.few_shot.model_dump() if plan.protocol == "few-shot" else {}
     fractions = [0.0] if few_shot else plan.fractions
     for dataset in datasets:
@@ -103,7 +105,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     domains: dict[str, SourceDomain] = {}
     if plan.source_dataset:
         with told_of("source_dataset"):
-            source = open_dataset(plan.source_dataset, plan.image_size, plan.resizing, progress=progress)
+            source = open_dataset(plan.source_dataset, input, progress=progress)
         relations = [relation(s, bool(few_shot)) for s in strategies.values() if s.needs_source]
         classes = relations[0] if relations else "other" if few_shot else "any"
         domains = {
@@ -117,7 +119,7 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
     other = None
     if plan.auxiliary_dataset:
         with told_of("auxiliary_dataset"):
-            other = open_dataset(plan.auxiliary_dataset, plan.image_size, plan.resizing, progress=progress)
+            other = open_dataset(plan.auxiliary_dataset, input, progress=progress)
     tasks = auxiliaries(datasets, plan.auxiliary, other, plan.auxiliary_groups)
     _check_chosen(strategies, tasks)
     weights = {spec: Weights("none", "", None) for spec in specs}
@@ -351,10 +353,7 @@ def _cell(
         weights_sha256=weights.sha256 if uses_weights else "",
         fraction=fraction,
         seed=seed,
-        image_size=plan.image_size,
-        resizing=plan.resizing,
-        augmentation=plan.augmentation,
-        flip=dataset.flip if plan.flip == "auto" else plan.flip,
+        **modality(dataset.modality).settings(vars(plan), dataset.traits),
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         threads=plan.threads,

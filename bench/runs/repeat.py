@@ -15,6 +15,7 @@ from bench.datasets.companions.auxiliary import of_column
 from bench.errors import RequestError, did_you_mean
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
+from bench.modalities.registry import input_of
 from bench.plans.plan import load_plan
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
@@ -73,10 +74,10 @@ def repeat(
         ("source_dataset", cell.source_dataset, cell.source_fingerprint),
         ("auxiliary_dataset", cell.auxiliary_dataset, cell.auxiliary_fingerprint),
     ):
-        if spec and open_dataset(spec, cell.image_size, cell.resizing).fingerprint != fingerprint:
+        if spec and open_dataset(spec, input_of(vars(cell))).fingerprint != fingerprint:
             raise RequestError(field, spec, "the data of the run; images or labels have changed")
     for name, fingerprint in cell.auxiliary_columns.items():
-        column = of_column(open_dataset(cell.dataset, cell.image_size, cell.resizing), name)
+        column = of_column(open_dataset(cell.dataset, input_of(vars(cell))), name)
         if column is None or column.fingerprint != fingerprint:
             raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
     store = Store(Path(directory))

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.datasets import cached_dataset
 from bench.errors import BenchError, RequestError
+from bench.modalities.registry import input_of
 from bench.plans.plan import Report as ReportSettings
 from bench.plans.plan import load_plan
 from bench.records import FINAL, Record
@@ -152,13 +153,13 @@ class Run:
         """Those of these test images that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
-            dataset = cached_dataset(cell["dataset"], cell["image_size"], cell["resizing"])
+            dataset = cached_dataset(cell["dataset"], input_of(cell))
         except BenchError:
             return {}
         if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":
             return {}
         rows = {name: row for row, name in enumerate(dataset.test.ids)}
-        return {name: np.array(dataset.test.images[rows[name]]) for name in ids if name in rows}
+        return {name: np.array(dataset.test.data[rows[name]]) for name in ids if name in rows}
 
     @property
     def exit_code(self) -> int:

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench.modalities.image.input import ImageInput
 from bench.system import backend, machine
 
 SIZE = 32
@@ -30,8 +31,8 @@ def main(folder: Path, names: list[str]) -> None:
     from bench.protocols.fractions.cell import run_cell
     from strategies import STRATEGIES
 
-    dataset = open_dataset("digits", SIZE)
-    engine = TinyEngine(SIZE, dataset.pool.images[:256])
+    dataset = open_dataset("digits", ImageInput(SIZE))
+    engine = TinyEngine(SIZE, dataset.pool.data[:256])
     weights = folder / "tiny.weights.h5"
     if weights.exists():
         engine.tiny.model.load_weights(weights)

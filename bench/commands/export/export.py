@@ -31,6 +31,7 @@ from bench.datasets import Dataset, open_dataset
 from bench.datasets.specs import open_source
 from bench.errors import BenchError, RequestError
 from bench.modalities.image.pictures import FilePicture
+from bench.modalities.registry import input_of
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
@@ -205,7 +206,7 @@ class _Recipe:
         for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
             if here != cell.backend:
                 raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
-        dataset = open_dataset(cell.dataset, cell.image_size, cell.resizing)
+        dataset = open_dataset(cell.dataset, input_of(vars(cell)))
         if dataset.fingerprint != cell.fingerprint:
             expected = "the data of the run; images or labels have changed"
             raise RequestError("dataset", cell.dataset, expected)
@@ -404,7 +405,7 @@ def _is_plain(path: Path) -> bool:
 
 def _write_pixels(recipe: _Recipe, folder: Path) -> None:
     pool = recipe.dataset.pool
-    np.savez_compressed(folder / "images.npz", images=pool.images, labels=pool.labels)
+    np.savez_compressed(folder / "images.npz", images=pool.data, labels=pool.labels)
 
 
 def _folder(files: Any) -> Path:
@@ -635,7 +636,7 @@ def _agreement(run: Run, recipe: _Recipe, path: Path) -> tuple[float, float]:
     keras = _keras(recipe.cell)
     model = keras.saving.load_model(path, compile=False)
     test = recipe.dataset.test
-    batches = (np.asarray(test.images[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
+    batches = (np.asarray(test.data[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
     probabilities = np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches])
     accuracy = float((probabilities.argmax(axis=1) == test.labels).mean())
     store = Store(run.directory)

@@ -276,7 +276,7 @@ def _hashes(dataset: Dataset, start: str, cell: Cell) -> dict[str, np.ndarray]:
     """The hashes of the images that a source was trained on, and of those of a source that it began with."""
     found = dict(read_source(start).image_hashes()) if start.startswith(PREFIX) else {}
     key = f"{cell.image_size}-{cell.resizing}"
-    own = square_hashes(dataset.pool.images)
+    own = square_hashes(dataset.pool.data)
     found[key] = np.unique(np.concatenate([own, found[key]]) if key in found else own, axis=0)
     return found
 

@@ -289,11 +289,12 @@ def _runs(name: str, found: Findings) -> None:
     backend.load(1)
     from bench.commands.strategy_check.tiny import TinyEngine, negatives, parity, tiny_cell
     from bench.datasets import open_dataset
+    from bench.modalities.image.input import ImageInput
     from bench.protocols.fractions.cell import run_cell
 
-    dataset = open_dataset("digits", SIZE)
+    dataset = open_dataset("digits", ImageInput(SIZE))
     began = time.perf_counter()
-    engine = TinyEngine(SIZE, dataset.pool.images[:256])
+    engine = TinyEngine(SIZE, dataset.pool.data[:256])
     outcomes = []
     for _ in range(2):
         strategy = load_strategy(name)[0]()

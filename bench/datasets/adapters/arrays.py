@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bench.datasets.source import Contents, numbered, stamp_of
+from bench.datasets.source import Contents, Source, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.image.pictures import RowPicture
 
@@ -22,7 +22,7 @@ BLOCK_BYTES = 16 * 2**20
 """About how much of an array is in memory at a time."""
 
 
-class Digits:
+class Digits(Source):
     """scikit-learn's digits: 1,797 images of 8 x 8 pixels with values from 0 to 16."""
 
     name = "digits"
@@ -45,7 +45,7 @@ class Digits:
         )
 
 
-class ArrayFile:
+class ArrayFile(Source):
     """An ``.npz`` with images ``x`` and labels ``y``, and a test part ``x_test``, ``y_test`` if there is one.
 
     ``x_train`` and ``y_train`` are understood as well, and ``class_names`` gives integer labels names.

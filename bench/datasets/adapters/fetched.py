@@ -25,7 +25,7 @@ KERAS_FILES = {
 """What Keras keeps in the folder ``datasets`` of its home."""
 
 
-class Fetched:
+class Fetched(Source):
     """``keras:NAME`` or ``tfds:NAME``. The package checks what it downloads; we keep a plain copy."""
 
     def __init__(self, spec: str) -> None:

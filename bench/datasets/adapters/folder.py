@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.source import Contents, stamp_of
+from bench.datasets.findings import OUTSIDE
+from bench.datasets.source import Contents, Source, stamp_of
 from bench.errors import RequestError
 from bench.modalities.findings import Finding, count
-from bench.modalities.image.audit import OUTSIDE
 from bench.modalities.image.pictures import FilePicture
 from bench.system.names import printable
 
@@ -39,7 +39,7 @@ class _File:
     """Why it cannot be used, or an empty string."""
 
 
-class Folder:
+class Folder(Source):
     """A folder of images; scanned (names, sizes, times) when it is made, opened only for pixels."""
 
     def __init__(self, root: Path) -> None:

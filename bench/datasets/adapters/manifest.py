@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.datasets.adapters.folder import SPLITS
-from bench.datasets.source import Contents, numbered, stamp_of
+from bench.datasets.source import Contents, Source, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.image.pictures import FilePicture
 from bench.system.names import printable
@@ -20,7 +20,7 @@ Row = tuple[str, str, str, str, str]
 """Where it stands in the file ("line 7"), path, label, split, group; empty where nothing is given."""
 
 
-class Manifest:
+class Manifest(Source):
     """A CSV, TSV or Parquet file that lists images. Its paths are relative to its own folder.
 
     Labels and groups are text, exactly as written: ``007`` and ``NA`` stay what they are.

@@ -20,9 +20,9 @@ import numpy as np
 from bench.datasets import Dataset, Part
 from bench.datasets.adapters.folder import SPLITS
 from bench.datasets.companions.leakage import image_hashes
+from bench.datasets.division import united
 from bench.datasets.splits import split_validation
 from bench.errors import RequestError
-from bench.modalities.image.looks import united
 from bench.system.names import shown
 
 if TYPE_CHECKING:
