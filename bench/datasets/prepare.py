@@ -107,8 +107,8 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
     """Writes a cache entry."""
     kind = modality(source.modality)
     many, name = kind.noun.many, printable(source.name)
-    fetched = spec.startswith(("keras:", "tfds:"))
-    progress(f"{name}: " + ("fetching, if it is not here yet" if fetched else f"listing the {many}"))
+    doing = "fetching, if it is not here yet" if source.downloads else f"listing the {many}"
+    progress(f"{name}: {doing}")
     contents = source.contents()
     total = len(contents.ids)
     check(spec, Examples(contents, list(range(total)), []), kind.noun)

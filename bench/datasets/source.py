@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from bench.modalities.base import Item
 from bench.modalities.findings import Finding
@@ -54,12 +54,47 @@ class Source(Protocol):
     name: str
     modality: str = DEFAULT
     """What its examples are, a key of ``bench.modalities.registry.MODALITIES``."""
+    downloads: bool = False
+    """Whether listing its examples may take a download."""
 
     def stamp(self) -> list[Any]:
         """JSON-able; cheap to get; differs whenever the content may have changed."""
 
     def contents(self) -> Contents:
         """Lists the examples. Raises ``RequestError`` for what no dataset can be made of."""
+
+
+class Adapter(Source):
+    """A kind of source; ``bench.datasets.specs`` lists them all. Importing one is light.
+
+    Args:
+        spec: canonical; one of its names, or the path of something that it ``reads``.
+
+    Raises:
+        RequestError: it cannot be used.
+    """
+
+    names: ClassVar[dict[str, str]] = {}
+    """The names that it knows, each with a line for ``ls datasets``."""
+    forms: ClassVar[dict[str, str]] = {}
+    """The same of what it reads under any other name."""
+    prefixes: ClassVar[tuple[str, ...]] = ()
+    """What begins with these is its, and no path."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Of the files that it reads."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+
+    @classmethod
+    def canonical(cls, spec: str) -> str | None:
+        """The name that plans store for a spec; None if it is none of its names."""
+        return spec if spec in cls.names else None
+
+    @classmethod
+    def reads(cls, path: Path) -> bool:
+        """Whether it can read what lies there."""
+        return path.is_file() and path.suffix.lower() in cls.suffixes
 
 
 def stamp_of(path: Path, status: os.stat_result) -> list[Any]:
