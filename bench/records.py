@@ -14,7 +14,7 @@ from bench.system.names import titled
 PROTOCOL_VERSION = 2
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -24,14 +24,27 @@ FINAL = frozenset({"ok", "skipped"})
 AGAIN = frozenset({"killed", "crashed"})
 """Run again once within a run, and again on every resume; the rest only with ``--retry``."""
 
+FRACTIONS = "fractions"
+"""The protocol that a cell has unless it says otherwise."""
+
+WHERE = ("dataset", "name")
+"""Keys of a companion that do not identify it."""
+
+_FLAT_INPUT = ("image_size", "resizing", "augmentation", "flip")
+_FLAT_COMPANIONS = {
+    "source": ("dataset", "name", "fingerprint", "groups"),
+    "auxiliary": ("columns", "dataset", "name", "fingerprint", "groups"),
+}
+"""Fields of a cell until schema 5, each with the name of its kind before it."""
+
 
 @dataclass(frozen=True)
 class Cell:
     """One (strategy, backbone, dataset, fraction, seed) with its tuning.
 
-    ``identity`` holds everything that can change a number, ``id`` is its hash. ``dataset`` and
-    ``dataset_name`` only say where the data lie and how to call them: the fingerprint is what counts. So it is with
-    those of the source.
+    ``identity`` holds everything that can change a number, and ``id`` is its hash. ``dataset`` and ``dataset_name``
+    only say where the data lie and what they are called: the fingerprint is what counts. The same holds for
+    ``dataset`` and ``name`` of a companion.
     """
 
     strategy: str
@@ -47,10 +60,8 @@ class Cell:
     weights_sha256: str
     fraction: float
     seed: int
-    image_size: int
-    resizing: str
-    augmentation: str
-    flip: bool
+    input: dict[str, Any]
+    """How an example becomes an input and is augmented, by the plan's keys of its modality."""
     epochs: int
     batch_size: int
     threads: int
@@ -61,35 +72,35 @@ class Cell:
     protocol_version: int = PROTOCOL_VERSION
     plugins: dict[str, str] = field(default_factory=dict)
     """What of it other packages give, see ``protocols.cells.used``: other code is another cell."""
-    source_dataset: str = ""
-    """The labelled dataset of another domain that is learned from too; empty if none is."""
-    source_name: str = ""
-    source_fingerprint: str = ""
-    source_groups: str = ""
-    """What makes images of both one group, see ``bench.datasets.companions.source.SourceDomain``."""
-    few_shot: dict[str, Any] = field(default_factory=dict)
-    """In the few-shot protocol: ways, shots, episodes, queries; see ``bench.plans.plan.FewShot``. Else empty."""
-    auxiliary_columns: dict[str, str] = field(default_factory=dict)
-    """Columns of the manifest that are learned beside the label, with their fingerprints."""
-    auxiliary_dataset: str = ""
-    """The dataset with classes of its own that is learned beside it; empty if none is."""
-    auxiliary_name: str = ""
-    auxiliary_fingerprint: str = ""
-    auxiliary_groups: str = ""
+    protocol: str = FRACTIONS
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Those of a protocol other than ``fractions``: the section of the plan that has its name."""
+    companions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
+    it lies and what it is called; all else identifies it."""
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Cell:
+        """A cell from the fields of a record, also of one that is older than schema 6.
+
+        Raises:
+            TypeError: these are not the fields of a cell.
+        """
+        return cls(**_nested(fields))
 
     @property
     def identity(self) -> dict[str, Any]:
+        """Everything that can change a number. What a cell does not use is not there: it is the cell that it was
+        before there was such a thing."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("dataset", "dataset_name", "source_dataset", "source_name"):
+        for name in ("dataset", "dataset_name"):
             del content[name]
-        for name in ("source_fingerprint", "source_groups", "few_shot"):
-            if not content[name]:
-                del content[name]  # a cell without them is what it was before there were any
-        for name in ("auxiliary_dataset", "auxiliary_name"):
-            del content[name]
-        for name in ("auxiliary_columns", "auxiliary_fingerprint", "auxiliary_groups"):
-            if not content[name]:
-                del content[name]
+        content |= content.pop("input")
+        for kind, stamp in content.pop("companions").items():
+            content |= {f"{kind}_{key}": stamp[key] for key in stamp if key not in WHERE}
+        protocol, settings = content.pop("protocol"), content.pop("settings")
+        if protocol != FRACTIONS:
+            content[protocol.replace("-", "_")] = settings
         if not self.plugins:
             del content["plugins"]
         if self.weights_sha256:
@@ -105,7 +116,7 @@ class Cell:
     def label(self) -> str:
         """A short text for people: ``full_finetune MobileNet:alpha=0.25 10% seed 0``."""
         backbone = f" {titled(self.backbone, self.weights)}" if self.backbone else ""
-        labels = "few-shot" if self.few_shot else f"{self.fraction * 100:g}%"
+        labels = f"{self.fraction * 100:g}%" if self.protocol == FRACTIONS else self.protocol
         return f"{self.strategy}{backbone} {self.dataset_name} {labels} seed {self.seed}"
 
 
@@ -168,7 +179,7 @@ class Record:
         try:
             # Strict, but in JSON's own terms, where an object may stand for a dataclass.
             record: Record = _validator().validate_json(text, strict=True)
-            Cell(**record.cell)
+            record.cell = asdict(Cell.of(record.cell))
         except (TypeError, ValueError) as error:
             cls._refuse_newer(text, where)
             reason = "; ".join((str(error) or repr(error)).splitlines()[1:3]) or repr(error)
@@ -192,6 +203,22 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a cell as they are since schema 6."""
+    if "input" in fields:
+        return fields
+    cell = dict(fields)
+    cell["input"] = {key: cell.pop(key) for key in _FLAT_INPUT if key in cell}
+    found = {
+        kind: {key: value for key in keys if (value := cell.pop(f"{kind}_{key}", None))}
+        for kind, keys in _FLAT_COMPANIONS.items()
+    }
+    cell["companions"] = {kind: stamp for kind, stamp in found.items() if stamp.keys() - WHERE}
+    if settings := cell.pop("few_shot", None):
+        cell |= {"protocol": "few-shot", "settings": settings}
+    return cell
 
 
 @cache

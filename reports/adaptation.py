@@ -253,7 +253,7 @@ def pictures(records: Sequence[Record], directory: Path) -> list[Pictures]:
         key = (names[record.cell["fingerprint"]], record.cell["strategy"])
         if record.status != "ok" or key in found or not path.is_file() or path.stat().st_size > LARGEST:
             continue
-        source = words.clean(record.cell.get("source_name", ""), 40)
+        source = words.clean(record.cell["companions"].get("source", {}).get("name", ""), 40)
         title = (
             f"{words.strategy_name(key[1])}: images of {source} (above) and what was made of them for "
             f"{words.clean(key[0], 40)} (below); {words.count(record.n or 0)} labels, seed {record.cell['seed']}"

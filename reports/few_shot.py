@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.modalities.registry import modality
 from bench.records import Record
 from reports import words
 from reports.answer import Answer, absence
@@ -144,7 +145,7 @@ def by_episodes(deviation: float, episodes: int) -> float:
 
 def is_few_shot(records: Sequence[Record]) -> bool:
     """Whether these are records of the few-shot protocol."""
-    return any(record.cell.get("few_shot") for record in records)
+    return any(record.cell["protocol"] == "few-shot" for record in records)
 
 
 def measurements(records: Sequence[Record], directory: Path | None) -> list[Measurement]:
@@ -178,7 +179,7 @@ def measurements(records: Sequence[Record], directory: Path | None) -> list[Meas
         half, accuracy = measured.half_width, measured.accuracy
         low, high = (accuracy - half, accuracy + half) if math.isfinite(half) else (math.nan, math.nan)
         seconds = [record.costs.get("total_seconds") or 0.0 for record in mine]
-        episodes = int(mine[0].cell["few_shot"]["episodes"])
+        episodes = int(mine[0].cell["settings"]["episodes"])
         drawn = [by_episodes(r.episodes[i]["deviation"], episodes) for r, i in by_seed.values()]
         aucs = [record.metrics.get("verification_auc", math.nan) for record in mine]
         found.append(
@@ -396,8 +397,8 @@ def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
             "dataset": names[record.cell["fingerprint"]],
             **{key: record.cell[key] for key in ("backbone", "weights", "strategy", "seed")},
             **entry,
-            "episodes": record.cell["few_shot"]["episodes"],
-            "by_episodes": by_episodes(entry["deviation"], record.cell["few_shot"]["episodes"]),
+            "episodes": record.cell["settings"]["episodes"],
+            "by_episodes": by_episodes(entry["deviation"], record.cell["settings"]["episodes"]),
             "verification_auc": record.metrics.get("verification_auc", math.nan),
             "total_seconds": record.costs.get("total_seconds"),
         }
@@ -465,12 +466,11 @@ def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list
             "Tuning: there is no source, so nothing was trained, and hyperparameters are the defaults."
         )
     if records:
-        cell, few = records[0].cell, records[0].cell["few_shot"]
+        cell, few = records[0].cell, records[0].cell["settings"]
         lines.append(
             words.clean(
                 f"This run: {few['episodes']} episodes of each kind, {few['queries']} images of each class at most "
-                f"to be classified; {cell['modality']}s of {cell['image_size']} pixels ({cell['resizing']}), "
-                f"augmentation {cell['augmentation']}{' with' if cell['flip'] else ' without'} mirroring, "
+                f"to be classified; {modality(cell['modality']).described(cell['input'])}, "
                 f"{cell['tuning']['trials']} trials by {cell['tuning']['algorithm']} search, at most "
                 f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['precision']} on "
                 f"{cell['backend']}."

@@ -22,6 +22,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from bench.modalities.registry import modality
 from bench.records import Record
 from bench.system.files import write_atomic
 from reports import words
@@ -437,7 +438,7 @@ def _label(record: Record) -> str:
     cell = record.cell
     backbone = backbone_title(cell["backbone"], cell["weights"])
     parts = [words.strategy_name(cell["strategy"]), backbone, words.clean(cell["dataset_name"], 40)]
-    labels = "few-shot" if cell.get("few_shot") else words.fraction_name(cell["fraction"])
+    labels = "few-shot" if cell["protocol"] == "few-shot" else words.fraction_name(cell["fraction"])
     return f"{' · '.join(filter(None, parts))} · {labels} · seed {cell['seed']}"
 
 
@@ -503,8 +504,7 @@ def _method(records: Sequence[Record], run_info: dict[str, Any], region: float) 
         head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())
         lines.append(
             words.clean(
-                f"This run: {cell['modality']}s of {cell['image_size']} pixels ({cell['resizing']}), augmentation "
-                f"{cell['augmentation']}{' with' if cell['flip'] else ' without'} mirroring, "
+                f"This run: {modality(cell['modality']).described(cell['input'])}, "
                 f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, at most "
                 f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['threads']} training "
                 f"thread{'s' if cell['threads'] != 1 else ''}, {cell['precision']} on {cell['backend']}, "

@@ -269,6 +269,7 @@ def _terminal_cell(row: Any, results: pd.DataFrame) -> str:
 
 def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
     cell = record.cell
+    source, auxiliary = (cell["companions"].get(kind, {}) for kind in ("source", "auxiliary"))
     row = {
         "cell_id": record.cell_id,
         "status": record.status,
@@ -280,11 +281,9 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "trials": len(record.trials),
         "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True, ensure_ascii=False),
         "error": (record.error or {}).get("message", np.nan),
-        "source_dataset": cell.get("source_name", ""),
+        "source_dataset": source.get("name", ""),
         "n_source": record.n_source,
-        "auxiliary": ", ".join(
-            [*cell.get("auxiliary_columns", {}), *filter(None, [cell.get("auxiliary_name")])]
-        ),
+        "auxiliary": ", ".join([*auxiliary.get("columns", {}), *filter(None, [auxiliary.get("name")])]),
         "n_auxiliary": record.n_auxiliary,
     }
     # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.

@@ -96,7 +96,7 @@ class TerminalReporter(Reporter):
     def record(self, record: Record) -> None:
         self._counts["done"] += 1
         self._counts[record.status] += 1
-        cell = Cell(**record.cell)
+        cell = Cell.of(record.cell)
         seconds = record.costs.get("wall_seconds") or 0.0
         self._waiting.pop(record.cell_id, None)
         if record.status == "ok" and self._forecast is not None:
@@ -133,7 +133,9 @@ class TerminalReporter(Reporter):
         failed = [record for record in result.records if record.status not in FINAL]
         for record in failed:
             message = (record.error or {}).get("message", "")
-            print(f"{record.status}: {shown(Cell(**record.cell).label)} ({record.cell_id}): {shown(message)}")
+            print(
+                f"{record.status}: {shown(Cell.of(record.cell).label)} ({record.cell_id}): {shown(message)}"
+            )
         if failed:
             statuses = sorted({record.status for record in failed})
             print(f"{len(failed)} cells gave no result. To run them again: --retry {','.join(statuses)}")

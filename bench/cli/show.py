@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def print_repetition(repetition: Repetition) -> None:
     """Whether a cell came out the same, else what differs, in numbers and around it."""
-    cell = Cell(**repetition.now.cell)
+    cell = Cell.of(repetition.now.cell)
     print(f"{shown(cell.label)} ({cell.id})")
     if repetition.differences:
         print("It did not come out the same:")
@@ -109,8 +109,10 @@ def print_plan(prepared: Prepared, out: Path) -> None:
             shown(dataset_name),
             shown(backbone) or "-",
             strategy,
-            "few-shot" if cells[0].few_shot else f"{fraction * 100:g}%",
-            "-" if cells[0].few_shot else f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",
+            "few-shot" if cells[0].protocol == "few-shot" else f"{fraction * 100:g}%",
+            "-"
+            if cells[0].protocol == "few-shot"
+            else f"{subset_size(sizes[cells[0].fingerprint], fraction):,}",
             str(len(cells)),
             f"{work:,.0f}" if work else "-",
             "not known yet" if not known else duration(seconds) if work else "-",

@@ -37,4 +37,4 @@ class Queue:
 
     @staticmethod
     def _kind(cell: Cell) -> tuple[object, ...]:
-        return (cell.backbone, cell.weights, cell.image_size, cell.strategy)
+        return (cell.backbone, cell.weights, cell.input.get("image_size"), cell.strategy)

@@ -210,7 +210,7 @@ def _run_batch(
     """On a node: the fields of each cell's record, and the files beside it by their endings."""
     with tempfile.TemporaryDirectory() as folder, _local(Path(folder), options) as executor:
         executor.provenance = provenance.of_here()
-        for record in executor.run([Cell(**cell) for cell in cells], latencies):
+        for record in executor.run([Cell.of(cell) for cell in cells], latencies):
             yield record.to_json(), executor.store.take_files(record.cell_id)
 
 

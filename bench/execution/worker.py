@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +68,13 @@ def main() -> None:
                 send("unstored", message=str(error))
 
 
+def _input(cell: Any) -> Any:
+    """How the examples of a cell become rows."""
+    from bench.modalities.registry import input_of
+
+    return input_of(cell.input, cell.modality)
+
+
 class Unstored(Exception):
     """The predictions of a cell cannot be written."""
 
@@ -84,11 +90,10 @@ class _Runner:
         self.domains: dict[tuple[str, ...], Any] = {}
         self.auxiliaries: dict[tuple[str, ...], Any] = {}
 
-    def dataset(self, spec: str, settings: Mapping[str, Any], fingerprint: str) -> Any:
+    def dataset(self, spec: str, input: Any, fingerprint: str) -> Any:
         from bench.datasets import open_dataset
-        from bench.modalities.registry import input_of
 
-        key = (spec, input_of(settings))
+        key = (spec, input)
         if key not in self.datasets:
             self.datasets[key] = open_dataset(*key)
         dataset = self.datasets[key]
@@ -101,28 +106,30 @@ class _Runner:
         from bench.datasets.companions.source import pair, relation
         from bench.plans.strategies import get_strategy
 
-        if not cell.source_fingerprint:
+        stamp = cell.companions.get("source")
+        if stamp is None:
             return None
-        source = self.dataset(cell.source_dataset, vars(cell), cell.source_fingerprint)
-        classes = relation(get_strategy(cell.strategy), bool(cell.few_shot))
-        key = (cell.fingerprint, cell.source_fingerprint, cell.source_groups, classes)
+        source = self.dataset(stamp["dataset"], _input(cell), stamp["fingerprint"])
+        classes = relation(get_strategy(cell.strategy), cell.protocol == "few-shot")
+        key = (cell.fingerprint, stamp["fingerprint"], stamp["groups"], classes)
         if key not in self.domains:
-            self.domains[key] = pair(source, dataset, cell.source_groups, classes)
+            self.domains[key] = pair(source, dataset, stamp["groups"], classes)
         return self.domains[key]
 
     def auxiliary(self, cell: Any, dataset: Any) -> Any:
         """The auxiliary tasks of a cell."""
-        from bench.datasets.companions.auxiliary import of_cell
+        from bench.datasets.companions.auxiliary import of_stamp
+        from bench.system.files import digest
 
-        marks = (*cell.auxiliary_columns.values(), cell.auxiliary_fingerprint, cell.auxiliary_groups)
-        if not any(marks):
+        stamp = cell.companions.get("auxiliary")
+        if stamp is None:
             return ()
-        key = (cell.fingerprint, *marks)
+        key = (cell.fingerprint, digest(stamp))
         if key not in self.auxiliaries:
             other = None
-            if cell.auxiliary_fingerprint:
-                other = self.dataset(cell.auxiliary_dataset, vars(cell), cell.auxiliary_fingerprint)
-            self.auxiliaries[key] = of_cell(cell, dataset, other)
+            if "fingerprint" in stamp:
+                other = self.dataset(stamp["dataset"], _input(cell), stamp["fingerprint"])
+            self.auxiliaries[key] = of_stamp(stamp, dataset, other)
         return self.auxiliaries[key]
 
     def cell(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
@@ -133,10 +140,10 @@ class _Runner:
         from bench.records import Cell
 
         try:
-            cell = Cell(**job["cell"])
-            dataset = self.dataset(cell.dataset, vars(cell), cell.fingerprint)
+            cell = Cell.of(job["cell"])
+            dataset = self.dataset(cell.dataset, _input(cell), cell.fingerprint)
             domain = self.domain(cell, dataset)
-            if cell.few_shot:
+            if cell.protocol == "few-shot":
                 outcome = run_few_shot(cell, dataset, self.engine, tick, domain)
             else:
                 outcome = run_cell(
@@ -218,9 +225,10 @@ class _Runner:
 
     def rank(self, job: dict[str, Any], tick: Any) -> dict[str, Any]:
         """See ``bench.ranking.worker``."""
+        from bench.modalities.registry import input_of
         from bench.ranking.worker import rank
 
-        dataset = self.dataset(job["dataset"], job, job["fingerprint"])
+        dataset = self.dataset(job["dataset"], input_of(job), job["fingerprint"])
         return rank(job, dataset, self.engine, tick)
 
     def latency(self, job: dict[str, Any]) -> float:

@@ -162,12 +162,20 @@ class Modality(ABC):
         """
 
     def settings(self, plan: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
-        """What a cell keeps of the plan's ``keys``, for a dataset of these ``traits``."""
+        """What ``Cell.input`` keeps of the plan's ``keys``, for a dataset of these ``traits``."""
         return {key: plan[key] for key in self.keys}
 
     def traits(self, name: str) -> dict[str, Any]:
         """What the name of a dataset says of its examples; JSON-able."""
         return {}
+
+    @abstractmethod
+    def described(self, settings: Mapping[str, Any]) -> str:
+        """How examples became inputs and were augmented, as part of a sentence.
+
+        Args:
+            settings: ``Cell.input``.
+        """
 
     # -------------------------------------------------------------------------------------------- reading
 

@@ -24,6 +24,6 @@ def modality(name: str) -> Modality:
     return found
 
 
-def input_of(settings: Mapping[str, Any]) -> Input:
-    """How examples become rows, by the settings of a plan or a cell."""
-    return modality(settings.get("modality", DEFAULT)).input(settings)
+def input_of(settings: Mapping[str, Any], name: str = DEFAULT) -> Input:
+    """How examples of a modality become rows, by a plan's or ``Cell.input``'s settings."""
+    return modality(name).input(settings)

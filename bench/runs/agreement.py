@@ -14,7 +14,7 @@ import numpy as np
 from bench.backbones.spec import parse_backbone
 from bench.errors import BenchError, RequestError
 from bench.ranking.rank import BASELINES, DECIDES, SCORES, Ranking
-from bench.records import Record
+from bench.records import FRACTIONS, Record
 from bench.runs.results import Run, load
 from bench.store import Store
 
@@ -83,7 +83,7 @@ def find_run(ranking: Ranking, directory: Path | None = None, runs: Path = Path(
     if directory is not None:
         run = load(directory)
         if not any(
-            record.cell["fingerprint"] == ranking.fingerprint and not record.cell.get("few_shot")
+            record.cell["fingerprint"] == ranking.fingerprint and record.cell["protocol"] == FRACTIONS
             for record in run.records
         ):
             expected = f"a run on the dataset {ranking.name}, not of the few-shot protocol"
@@ -155,7 +155,7 @@ def _measured(ranking: Ranking, run: Run) -> dict[str, dict[str, float]]:
         if r.status == "ok"
         and r.cell["fingerprint"] == ranking.fingerprint
         and r.cell["weights"]
-        and not r.cell.get("few_shot")  # its episodes say nothing of all classes at once
+        and r.cell["protocol"] == FRACTIONS  # its episodes say nothing of all classes at once
     ]
     largest = max((record.cell["fraction"] for record in records), default=0.0)
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -186,7 +186,7 @@ def _remarks(ranking: Ranking, run: Run) -> list[str]:
         ("resizing", ranking.resizing),
         ("pooling", ranking.pooling),
     ):
-        theirs = {cell["head"].get(key) if key == "pooling" else cell[key] for cell in cells}
+        theirs = {cell["head" if key == "pooling" else "input"][key] for cell in cells}
         if theirs - {mine}:
             remarks.append(
                 f"The run has {key.replace('_', ' ')} {', '.join(map(str, sorted(theirs)))}, the ranking {mine}."

@@ -12,7 +12,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.plans.plan import NUMBERLESS, read_stored_plan
 from bench.plans.strategies import get_strategy
-from bench.records import FINAL, PROTOCOL_VERSION, SCHEMA_VERSION
+from bench.records import FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell
 from bench.runs.prepare import Prepared, _counterparts
 from bench.store import Store
 from bench.system import provenance
@@ -57,10 +57,11 @@ def _check_same(store: Store, prepared: Prepared) -> None:
             if record.cell_id in cells or record.status not in FINAL:
                 continue
             place = ("strategy", "backbone", "fraction", "seed")
+            then = Cell.of(record.cell).identity
             now = next(
                 (c for c in prepared.cells if all(getattr(c, k) == record.cell[k] for k in place)), None
             )
-            changed = [k for k, v in (now.identity if now else {}).items() if record.cell.get(k) != v]
+            changed = [k for k, v in (now.identity if now else {}).items() if then.get(k) != v]
             raise RequestError(
                 "out",
                 str(store.directory),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.records import Cell
+from bench.records import FRACTIONS, Cell
 from bench.system.files import cache_dir, digest, write_atomic
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Forecast:
         """Training images of a cell, at most; 0 if it trains no network."""
         if not cell.backbone:
             return 0.0
-        images = cell.fraction * self.sizes[cell.fingerprint] + self.sizes.get(cell.source_fingerprint, 0)
+        source = cell.companions.get("source", {"fingerprint": ""})
+        images = cell.fraction * self.sizes[cell.fingerprint] + self.sizes.get(source["fingerprint"], 0)
         return float(images * cell.epochs * (cell.tuning["trials"] + 1))
 
     def add(self, cell: Cell, seconds: float) -> None:
@@ -81,10 +82,10 @@ class Forecast:
             cell.strategy,
             cell.strategy_version,
             cell.backbone,
-            cell.image_size,
+            cell.input["image_size"],
             cell.head,
             cell.batch_size,
-            bool(cell.few_shot),
+            cell.protocol != FRACTIONS,
         ]
         return digest(
             [*kind, cell.backend, cell.precision, cell.threads, platform.node(), platform.machine()]

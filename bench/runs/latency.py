@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from bench.records import Cell
+from bench.records import FRACTIONS, Cell
 from bench.runs.prepare import Prepared
 from bench.system.files import cache_dir, digest, locked, write_atomic
 
@@ -19,7 +19,7 @@ def _latencies(
     jobs: dict[str, dict[str, Any]] = {}
     of_cell: dict[str, str] = {}
     for cell in todo:
-        if not cell.backbone or cell.few_shot:  # an episode's classifier is no part of a network
+        if not cell.backbone or cell.protocol != FRACTIONS:  # an episode's classifier is no part of a network
             continue
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
@@ -27,7 +27,7 @@ def _latencies(
         job = {
             "backbone": cell.backbone,
             "weights": "none",
-            "image_size": cell.image_size,
+            "image_size": cell.input["image_size"],
             "precision": cell.precision,
             "head": head,
         }

@@ -11,7 +11,7 @@ from bench.backbones.own import WeightSource, read_source
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, canonical_spec, open_dataset
-from bench.datasets.companions.auxiliary import ALL, Auxiliary, auxiliaries, chosen, with_auxiliary
+from bench.datasets.companions.auxiliary import ALL, Auxiliary, auxiliaries, chosen, stamp
 from bench.datasets.companions.auxiliary import description as auxiliary_description
 from bench.datasets.companions.leakage import with_leakage
 from bench.datasets.companions.source import SourceDomain, description, pair, relation
@@ -141,12 +141,13 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
                 for fraction in sorted(fractions, reverse=True):  # the long ones first: workers end together
                     for seed in range(1 if once else plan.seeds):
                         cell = _cell(plan, dataset, spec, weights[spec], name, strategy, fraction, seed)
-                        cell = replace(cell, few_shot=few_shot)
+                        companions = {}
                         if uses_source and domains:
-                            cell = _with_source(cell, domains[dataset.fingerprint])
+                            companions["source"] = domains[dataset.fingerprint].stamp()
                         if strategy.needs_auxiliary:
                             mine = chosen(tasks[dataset.fingerprint], _auxiliary_of(strategy))
-                            cell = with_auxiliary(cell, mine)
+                            companions["auxiliary"] = stamp(mine)
+                        cell = replace(cell, protocol=plan.protocol, settings=few_shot, companions=companions)
                         cells.setdefault(cell.id, cell)
     notes = [
         line for d in datasets if domains for line in description(domains[d.fingerprint], d, bool(few_shot))
@@ -353,7 +354,7 @@ def _cell(
         weights_sha256=weights.sha256 if uses_weights else "",
         fraction=fraction,
         seed=seed,
-        **modality(dataset.modality).settings(vars(plan), dataset.traits),
+        input=modality(dataset.modality).settings(vars(plan), dataset.traits),
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         threads=plan.threads,
@@ -362,15 +363,4 @@ def _cell(
         backend=plan.backend,
         precision=plan.precision,
         plugins=used(name, spec.architecture if strategy.uses_backbone else ""),
-    )
-
-
-def _with_source(cell: Cell, domain: SourceDomain) -> Cell:
-    source = domain.dataset
-    return replace(
-        cell,
-        source_dataset=source.spec,
-        source_name=source.name,
-        source_fingerprint=source.fingerprint,
-        source_groups=domain.grouping,
     )

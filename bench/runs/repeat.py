@@ -62,22 +62,25 @@ def repeat(
         expected = "the id of one cell of this run (first column of results.csv)"
         raise RequestError("cell", cell_id, expected, did_you_mean(cell_id, ids))
     (then,) = found
-    cell = Cell(**then.cell)
+    cell = Cell.of(then.cell)
     if cell.id != then.cell_id:
         raise RequestError(
             "cell", cell_id, "a cell of this version's protocol", "Repeat it with the version that made it."
         )
     backend.check(cell.backend)
     check_unchanged(cell)
+    input = input_of(cell.input, cell.modality)
     for field, spec, fingerprint in (
         ("dataset", cell.dataset, cell.fingerprint),
-        ("source_dataset", cell.source_dataset, cell.source_fingerprint),
-        ("auxiliary_dataset", cell.auxiliary_dataset, cell.auxiliary_fingerprint),
+        *(
+            (f"{kind}_dataset", stamp.get("dataset"), stamp.get("fingerprint"))
+            for kind, stamp in cell.companions.items()
+        ),
     ):
-        if spec and open_dataset(spec, input_of(vars(cell))).fingerprint != fingerprint:
+        if spec and open_dataset(spec, input).fingerprint != fingerprint:
             raise RequestError(field, spec, "the data of the run; images or labels have changed")
-    for name, fingerprint in cell.auxiliary_columns.items():
-        column = of_column(open_dataset(cell.dataset, input_of(vars(cell))), name)
+    for name, fingerprint in cell.companions.get("auxiliary", {}).get("columns", {}).items():
+        column = of_column(open_dataset(cell.dataset, input), name)
         if column is None or column.fingerprint != fingerprint:
             raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
     store = Store(Path(directory))
@@ -93,7 +96,7 @@ def repeat(
             {name: getattr(then, name) for name in COMPARED}, {name: getattr(now, name) for name in COMPARED}
         )
         if then.status == now.status == "ok" and store.predictions_path(cell.id).exists():
-            name = "accuracies" if cell.few_shot else "probabilities"
+            name = "accuracies" if cell.protocol == "few-shot" else "probabilities"
             old, new = (s.predictions(cell.id)[name] for s in (store, again))
             if not np.array_equal(old, new):
                 differences["predictions"] = ("", f"differ by up to {np.abs(old - new).max():.2g}")

@@ -15,7 +15,7 @@ from bench.errors import BenchError, RequestError
 from bench.modalities.registry import input_of
 from bench.plans.plan import Report as ReportSettings
 from bench.plans.plan import load_plan
-from bench.records import FINAL, Record
+from bench.records import FINAL, FRACTIONS, Record
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Run:
         Raises:
             RequestError: this is a run of the few-shot protocol.
         """
-        if any(record.cell.get("few_shot") for record in self.records):
+        if any(record.cell["protocol"] != FRACTIONS for record in self.records):
             raise RequestError(
                 "DIR",
                 str(self.directory),
@@ -153,7 +153,7 @@ class Run:
         """Those of these test images that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
-            dataset = cached_dataset(cell["dataset"], input_of(cell))
+            dataset = cached_dataset(cell["dataset"], input_of(cell["input"], cell["modality"]))
         except BenchError:
             return {}
         if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":

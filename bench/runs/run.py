@@ -143,7 +143,7 @@ def run(
                     for record in runs.run(todo, latencies):
                         store.write(record)
                         if record.status == "ok":
-                            forecast.add(Cell(**record.cell), record.costs.get("wall_seconds") or 0.0)
+                            forecast.add(Cell.of(record.cell), record.costs.get("wall_seconds") or 0.0)
                             forecast.save()
                         reporter.record(record)
             finally:

@@ -96,6 +96,6 @@ def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
             "tuning": {"algorithm": "random", "trials": 2},
             "backend": keras.backend.backend(),
         }
-        return Cell(**{**fields, **changes})
+        return Cell.of({**fields, **changes})
 
     return make

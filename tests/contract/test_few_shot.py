@@ -87,7 +87,7 @@ def cell(data: tuple[Any, Any]) -> Callable[..., Cell]:
             "tuning": {"algorithm": "random", "trials": 1},
             "few_shot": EPISODES,
         }
-        return Cell(**{**fields, **changes})
+        return Cell.of({**fields, **changes})
 
     return make
 
@@ -311,7 +311,7 @@ def test_distances_are_of_one_size_before_the_first_step(
 def test_nearest_pixels_are_as_large_as_what_they_keep(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
 ) -> None:
-    whole = replace(cell("nearest_pixel", fraction=1.0, source_fingerprint=""), few_shot={}, backbone="")
+    whole = cell("nearest_pixel", fraction=1.0, source_fingerprint="", few_shot={}, backbone="")
     costs = run_cell(whole, data[0], engine, None, quiet).fields["costs"]
     assert costs["params"] == len(data[0].pool.ids) * SIZE**2
     assert costs["inference_ms_per_image"] is None
@@ -320,7 +320,7 @@ def test_nearest_pixels_are_as_large_as_what_they_keep(
 def test_with_an_image_a_class_and_no_source_it_is_skipped(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
 ) -> None:
-    few = replace(cell("siamese", fraction=0.07, source_fingerprint=""), few_shot={})
+    few = cell("siamese", fraction=0.07, source_fingerprint="", few_shot={})
     outcome = run_cell(few, data[0], engine, 1.0, quiet)
     assert outcome.fields["status"] == "skipped"
     assert "two training images" in outcome.fields["error"]["message"]

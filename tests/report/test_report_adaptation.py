@@ -58,7 +58,7 @@ def made(
         place = fractions.index(cell["fraction"])
         record.metrics["accuracy"] = truth[cell["strategy"]][place] + 0.004 * (cell["seed"] % 3 - 1)
         if cell["strategy"] != "full_finetune":
-            cell |= {"source_name": "drawings", "source_fingerprint": "ab" * 8}
+            cell["companions"] = {"source": {"name": "drawings", "fingerprint": "ab" * 8}}
             record.n_source = 720
 
     strategies = tuple(truth) if fractions[0] else tuple(truth)[:-1]

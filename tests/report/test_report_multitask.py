@@ -48,9 +48,9 @@ def made(folder: Path, seeds: int = 4, strategies: tuple[str, ...] = tuple(TRUTH
         if name == cell["strategy"]:
             return
         if name == "birds":
-            cell["auxiliary_name"] = name
+            cell["companions"] = {"auxiliary": {"name": name}}
         else:
-            cell["auxiliary_columns"] = {name: "aa" * 8}
+            cell["companions"] = {"auxiliary": {"columns": {name: "aa" * 8}}}
         record.n_auxiliary = 300 + cell["seed"]
         learned = name == "body" and cell["seed"] < 2
         record.hyperparameters["auxiliary_weight"] = "learned" if learned else "0.3"

@@ -133,7 +133,7 @@ def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_
     assert list(found) == ids[:1]
     assert np.array_equal(found[ids[0]], dataset.test.data[3])
     for record in records:
-        record.cell["image_size"] = 48  # not in the cache
+        record.cell["input"]["image_size"] = 48  # not in the cache
     assert run._images(dataset.fingerprint, ids) == {}
     assert len(list((fresh_cache / "datasets").glob("*/index.json"))) == 1
     for record in records:

@@ -35,7 +35,7 @@ def measured(accuracy: dict[str, float], seeds: int = 4) -> list[Record]:
     for weights in accuracy:
         strategies = ("full_finetune",) if weights else ("scratch",)
         for record in fake.records(strategies=strategies, fractions=(0.1, 1.0), seeds=seeds, test=2000):
-            cell = Cell(**{**record.cell, "weights": weights})
+            cell = Cell.of({**record.cell, "weights": weights})
             record.cell, record.cell_id = asdict(cell), cell.id
             jitter = 0.004 * (cell.seed % 3 - 1) + (0 if cell.fraction == 1 else -0.1)
             record.metrics["accuracy"] = round((accuracy[weights] + jitter) * 2000) / 2000

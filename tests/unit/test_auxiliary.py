@@ -16,10 +16,10 @@ from bench.datasets.companions.auxiliary import (
     auxiliaries,
     chosen,
     description,
-    of_cell,
     of_column,
     of_dataset,
-    with_auxiliary,
+    of_stamp,
+    stamp,
 )
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
@@ -117,14 +117,15 @@ def test_another_label_in_the_pool_is_another_task(animals: Make) -> None:
 
     plain = of_column(open_dataset(str(animals()), ImageInput(8)), "legs")
     assert plain is not None
-    cell = with_auxiliary(a_cell(), [plain])
+    told = stamp([plain])
+    cell = a_cell(companions={"auxiliary": told})
     dataset = open_dataset(str(animals(change)), ImageInput(8))
     other = of_column(dataset, "legs")
     assert other is not None
     assert other.fingerprint != plain.fingerprint
     with pytest.raises(RequestError, match="have changed"):
-        of_cell(cell, dataset, None)
-    assert with_auxiliary(a_cell(), [other]).id != cell.id != a_cell().id
+        of_stamp(told, dataset, None)
+    assert a_cell(companions={"auxiliary": stamp([other])}).id != cell.id != a_cell().id
 
 
 def test_rows_without_a_value_have_no_label(animals: Make) -> None:
@@ -237,19 +238,30 @@ def a_plan(**changes: Any) -> Any:
 
 def a_cell(**changes: Any) -> Cell:
     fields: dict[str, Any] = dict.fromkeys(
-        ("dataset", "dataset_name", "fingerprint", "modality", "backbone", "weights", "resizing"), ""
+        ("dataset", "dataset_name", "fingerprint", "modality", "backbone", "weights"), ""
     )
-    return Cell(strategy="multi_task", strategy_version=1, weights_sha256="", fraction=1.0, seed=0, image_size=8,
-                augmentation="none", flip=False, epochs=1, batch_size=8, threads=1, head={}, tuning={},
-                **{**fields, **changes})  # fmt: skip
+    fields |= {
+        "strategy": "multi_task",
+        "strategy_version": 1,
+        "weights_sha256": "",
+        "fraction": 1.0,
+        "seed": 0,
+        "input": {"image_size": 8},
+        "epochs": 1,
+        "batch_size": 8,
+        "threads": 1,
+        "head": {},
+        "tuning": {},
+    }
+    return Cell(**{**fields, **changes})  # fmt: skip
 
 
 def test_a_cell_without_auxiliary_labels_is_what_it_was() -> None:
     assert not [key for key in a_cell().identity if key.startswith("auxiliary")]
-    one = a_cell(auxiliary_columns={"legs": "0" * 16})
-    assert one.id != a_cell().id
-    assert a_cell(auxiliary_fingerprint="0" * 16, auxiliary_groups="names").id != a_cell().id
-    assert a_cell(auxiliary_dataset="/here", auxiliary_name="here").id == a_cell().id
+    one = a_cell(companions={"auxiliary": {"columns": {"legs": "0" * 16}}})
+    assert one.identity == a_cell().identity | {"auxiliary_columns": {"legs": "0" * 16}}
+    other = a_cell(companions={"auxiliary": {"fingerprint": "0" * 16, "groups": "names"}})
+    assert len({one.id, other.id, a_cell().id}) == 3
 
 
 def test_a_plan_without_auxiliary_labels_is_what_it_was() -> None:
@@ -268,7 +280,10 @@ def test_strategies_side_by_side_learn_what_they_name(animals: Make) -> None:
         "multi_task:auxiliary=coin,images=pool",
     ]
     prepared = prepare(a_plan(datasets=[str(animals())], auxiliary=["legs", "coin"], strategies=strategies))
-    columns = {cell.strategy: list(cell.auxiliary_columns) for cell in prepared.cells}
+    columns = {
+        cell.strategy: list(cell.companions.get("auxiliary", {}).get("columns", {}))
+        for cell in prepared.cells
+    }
     assert columns == {
         "full_finetune": [],
         "multi_task": ["coin", "legs"],
@@ -277,8 +292,8 @@ def test_strategies_side_by_side_learn_what_they_name(animals: Make) -> None:
     }
     (tasks,) = prepared.auxiliary.values()
     for cell in prepared.cells[1:]:
-        again = of_cell(cell, prepared.datasets[0], None)
-        assert {task.fingerprint for task in again} == set(cell.auxiliary_columns.values())
+        again = of_stamp(cell.companions["auxiliary"], prepared.datasets[0], None)
+        assert {task.fingerprint for task in again} == set(cell.companions["auxiliary"]["columns"].values())
     assert [task.name for task in chosen(tasks, "all")] == ["legs", "coin"]
     assert not prepared.notes
 
@@ -287,7 +302,7 @@ def test_the_order_of_columns_in_a_plan_changes_no_cell(animals: Make) -> None:
     path = str(animals())
     found = [
         {
-            cell.id: list(cell.auxiliary_columns)
+            cell.id: list(cell.companions.get("auxiliary", {}).get("columns", {}))
             for cell in prepare(a_plan(datasets=[path], auxiliary=order)).cells
         }
         for order in (["legs", "coin"], ["coin", "Legs"])
@@ -298,13 +313,13 @@ def test_the_order_of_columns_in_a_plan_changes_no_cell(animals: Make) -> None:
 def test_a_second_dataset_is_in_the_cell(animals: Make, folder: Make) -> None:
     other = folder("birds", 3, ("owl", "jay"))
     prepared = prepare(a_plan(datasets=[str(animals())], auxiliary_dataset=other.spec))
-    plain, cell = sorted(prepared.cells, key=lambda cell: cell.auxiliary_name)
-    assert (plain.strategy, plain.auxiliary_fingerprint) == ("full_finetune", "")
-    assert cell.auxiliary_name == "birds"
-    assert cell.auxiliary_groups == "groups"
+    plain, cell = sorted(prepared.cells, key=lambda cell: len(cell.companions))
+    assert (plain.strategy, plain.companions) == ("full_finetune", {})
+    assert cell.companions["auxiliary"]["name"] == "birds"
+    assert cell.companions["auxiliary"]["groups"] == "groups"
     decoded = open_dataset(other.spec, ImageInput(32))
-    assert cell.auxiliary_fingerprint == decoded.fingerprint
-    (task,) = of_cell(cell, prepared.datasets[0], decoded)
+    assert cell.companions["auxiliary"]["fingerprint"] == decoded.fingerprint
+    (task,) = of_stamp(cell.companions["auxiliary"], prepared.datasets[0], decoded)
     assert task.fingerprint == decoded.fingerprint
 
 

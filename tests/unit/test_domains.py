@@ -233,9 +233,9 @@ def plan(folder: Make, tmp_path: Path) -> Make:
 def test_only_what_uses_a_source_depends_on_it(plan: Make) -> None:
     prepared = prepare(plan())
     of = {cell.strategy: cell for cell in prepared.cells}
-    assert of["source_only"].source_name == "source"
-    assert of["source_only"].source_groups == "names"
-    assert of["full_finetune"].source_fingerprint == ""
+    assert of["source_only"].companions["source"]["name"] == "source"
+    assert of["source_only"].companions["source"]["groups"] == "names"
+    assert of["full_finetune"].companions == {}
     without = prepare(plan(source_dataset=""))
     ids = {(c.strategy, c.fraction): c.id for c in without.cells}
     for cell in prepared.cells:

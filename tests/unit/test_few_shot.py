@@ -142,9 +142,9 @@ def test_cells_hold_the_protocol(new: str, source: str) -> None:
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
     cells = prepare(load_plan(plan)).cells
     pixel = next(c for c in cells if c.strategy == "nearest_pixel")
-    assert not pixel.source_fingerprint  # it would be the same with any
-    assert all(c.source_fingerprint for c in cells if c is not pixel)
-    assert pixel.few_shot == {**EPISODES, "queries": 5}
+    assert not pixel.companions  # it would be the same with any
+    assert all(c.companions["source"] for c in cells if c is not pixel)
+    assert pixel.settings == {**EPISODES, "queries": 5}
     assert "few_shot" in pixel.identity
     other = prepare(load_plan({**plan, "few_shot": {**EPISODES, "episodes": 11}})).cells
     assert not {c.id for c in cells} & {c.id for c in other}
@@ -313,8 +313,8 @@ def test_strategies_that_cannot_are_refused(new: str, source: str) -> None:
 def test_another_source_serves_fractions_too_but_not_what_adapts(new: str, source: str) -> None:
     plan = {**FLAGS, "protocol": "fractions", "datasets": [new], "source_dataset": source, "fractions": [1.0]}
     cells = prepare(load_plan({**plan, "strategies": ["siamese", "scratch"]})).cells
-    assert {bool(c.source_fingerprint) for c in cells if c.strategy == "siamese"} == {True}
-    assert {bool(c.source_fingerprint) for c in cells if c.strategy == "scratch"} == {False}
+    assert {bool(c.companions) for c in cells if c.strategy == "siamese"} == {True}
+    assert {bool(c.companions) for c in cells if c.strategy == "scratch"} == {False}
     with pytest.raises(RequestError, match="the very classes"):
         prepare(load_plan({**plan, "strategies": ["siamese", "source_only"]}))
     with pytest.raises(RequestError, match="siamese"):

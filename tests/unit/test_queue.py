@@ -13,8 +13,9 @@ from bench.records import Cell
 
 CELL = Cell(
     strategy="scratch", strategy_version=1, dataset="d", dataset_name="d", fingerprint="0", modality="image",
-    backbone="MobileNet", weights="none", weights_sha256="", fraction=1.0, seed=0, image_size=32,
-    resizing="stretch", augmentation="none", flip=False, epochs=1, batch_size=1, threads=1, head={}, tuning={},
+    backbone="MobileNet", weights="none", weights_sha256="", fraction=1.0, seed=0,
+    input={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
+    epochs=1, batch_size=1, threads=1, head={}, tuning={},
 )  # fmt: skip
 
 KINDS = st.tuples(st.sampled_from("ABC"), st.sampled_from(["scratch", "majority"]), st.sampled_from([32, 64]))
@@ -22,7 +23,9 @@ KINDS = st.tuples(st.sampled_from("ABC"), st.sampled_from(["scratch", "majority"
 
 def cells(kinds: list[tuple[str, str, int]]) -> list[Cell]:
     return [
-        replace(CELL, backbone=backbone, strategy=strategy, image_size=size, seed=seed)
+        replace(
+            CELL, backbone=backbone, strategy=strategy, input={**CELL.input, "image_size": size}, seed=seed
+        )
         for seed, (backbone, strategy, size) in enumerate(kinds)
     ]
 

@@ -508,8 +508,8 @@ def measured(directory: Path, accuracies: dict[str, dict[str, float]], **changes
         for backbone, accuracy in of.items():
             spec = parse_backbone(backbone)
             for fraction, seed in ((0.1, 0), (1.0, 0), (1.0, 1)):
-                cell = Cell(strategy=strategy, backbone=spec.architecture, weights=spec.weights,
-                            fraction=fraction, seed=seed, **fields)  # fmt: skip
+                cell = Cell.of({"strategy": strategy, "backbone": spec.architecture, "weights": spec.weights,
+                                "fraction": fraction, "seed": seed, **fields})  # fmt: skip
                 value = accuracy + (seed - 0.5) * 0.02 if fraction == 1 else 0.0
                 store.write(Record(cell.id, asdict(cell), "ok", metrics={"accuracy": value}))
     store.write_run({"datasets": {fields["fingerprint"]: {}}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -12,34 +12,43 @@ from hypothesis import strategies as st
 
 from bench.errors import RecordError
 from bench.records import AGAIN, FINAL, SCHEMA_VERSION, STATUSES, Cell, Record
+from bench.system.files import digest
 
 CELL = Cell(
     strategy="scratch", strategy_version=1, dataset="/data/photos", dataset_name="photos",
     fingerprint="0123456789abcdef", modality="image", backbone="MobileNet:alpha=0.25", weights="/w/a.weights.h5",
-    weights_sha256="ab" * 32, fraction=0.1, seed=0, image_size=32, resizing="stretch", augmentation="light",
-    flip=True, epochs=2, batch_size=32, threads=1, head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0},
+    weights_sha256="ab" * 32, fraction=0.1, seed=0,
+    input={"image_size": 32, "resizing": "stretch", "augmentation": "light", "flip": True},
+    epochs=2, batch_size=32, threads=1, head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0},
     tuning={"algorithm": "random", "trials": 2},
 )  # fmt: skip
 
 OTHERS: dict[str, Any] = {
     "strategy": "majority", "strategy_version": 2, "dataset": "/elsewhere", "dataset_name": "other",
     "fingerprint": "f123456789abcdef", "modality": "text", "backbone": "MobileNet", "weights": "/w/b.weights.h5",
-    "weights_sha256": "cd" * 32, "fraction": 0.10000000000000002, "seed": 1, "image_size": 33, "resizing": "pad",
-    "augmentation": "none", "flip": False, "epochs": 3, "batch_size": 31, "threads": 2,
+    "weights_sha256": "cd" * 32, "fraction": 0.10000000000000002, "seed": 1,
+    "input": {"image_size": 33, "resizing": "stretch", "augmentation": "light", "flip": True},
+    "epochs": 3, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
     "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},
+    "protocol": "few-shot", "settings": {"ways": [5]},
+    "companions": {"source": {"fingerprint": "e123456789abcdef"}},
+}  # fmt: skip
+
+NAMES_ONLY = {"dataset", "dataset_name"}
+"""Where data lie and what they are called: the fingerprint is what counts."""
+
+FLAT: dict[str, Any] = {
+    **{key: value for key, value in OTHERS.items() if key not in ("input", "protocol", "settings", "companions")},
+    "image_size": 33, "resizing": "pad", "augmentation": "none", "flip": False,
     "source_dataset": "/data/drawings", "source_name": "drawings",
     "source_fingerprint": "e123456789abcdef", "source_groups": "names",
     "auxiliary_columns": {"body": "a123456789abcdef"}, "auxiliary_dataset": "/data/birds",
     "auxiliary_name": "birds", "auxiliary_fingerprint": "b123456789abcdef", "auxiliary_groups": "names",
     "few_shot": {"ways": [5], "shots": [1], "episodes": 100, "queries": 5},
 }  # fmt: skip
-
-NAMES_ONLY = {
-    "dataset", "dataset_name", "source_dataset", "source_name", "auxiliary_dataset", "auxiliary_name"
-}  # fmt: skip
-"""Where data lie and how they are called: the fingerprint is what counts."""
+"""A cell as records held it until schema 5."""
 
 
 def test_every_field_is_tested() -> None:
@@ -49,7 +58,8 @@ def test_every_field_is_tested() -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_id_changes_with_every_field_that_matters(name: str) -> None:
     changed = replace(CELL, **{name: OTHERS[name]})
-    matters = name not in NAMES_ONLY | {"weights"}  # one weights file is one source, wherever it lies
+    # One weights file is one source, wherever it lies; and the protocol of fractions has no settings.
+    matters = name not in NAMES_ONLY | {"weights", "settings"}
     assert (changed.id != CELL.id) == matters
 
 
@@ -59,7 +69,7 @@ def test_without_a_hash_the_weights_are_told_apart_by_name() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["head", "tuning"])
+@pytest.mark.parametrize("name", ["head", "tuning", "input"])
 @given(data=st.data())
 def test_the_id_changes_with_every_key_of_a_section_but_not_with_their_order(
     name: str, data: st.DataObject
@@ -82,6 +92,42 @@ def test_ids_stay_what_they_were() -> None:
     # An id that changes without reason makes every stored run start again.
     pinned = replace(CELL, protocol_version=1)
     assert pinned.id == "9d0f4aa43f8ab272"
+
+
+def test_a_cell_of_an_older_record_keeps_its_id() -> None:
+    cell = Cell.of(FLAT)
+    # As identities were before schema 6.
+    identity = {key: value for key, value in FLAT.items() if not key.endswith(("dataset", "_name"))}
+    del identity["weights"]
+    assert cell.id == digest(identity)
+    assert cell.input == {"image_size": 33, "resizing": "pad", "augmentation": "none", "flip": False}
+    assert (cell.protocol, cell.settings) == ("few-shot", FLAT["few_shot"])
+    assert cell.companions == {
+        "source": {
+            "dataset": "/data/drawings", "name": "drawings", "fingerprint": "e123456789abcdef", "groups": "names",
+        },
+        "auxiliary": {
+            "columns": {"body": "a123456789abcdef"}, "dataset": "/data/birds", "name": "birds",
+            "fingerprint": "b123456789abcdef", "groups": "names",
+        },
+    }  # fmt: skip
+    assert Cell.of(asdict(cell)) == cell
+
+
+def test_a_cell_of_an_older_record_without_companions_has_none() -> None:
+    beside = {key: type(FLAT[key])() for key in FLAT if key.startswith(("source_", "auxiliary_", "few_shot"))}
+    cell = Cell.of(FLAT | beside)
+    assert (cell.companions, cell.protocol, cell.settings) == ({}, "fractions", {})
+    with pytest.raises(TypeError):
+        Cell.of(FLAT | {"unheard_of": 1})
+
+
+@pytest.mark.parametrize("kind", ["source", "auxiliary"])
+def test_where_a_companion_lies_does_not_matter(kind: str) -> None:
+    stamp = {"dataset": "/here", "name": "here", "fingerprint": "e123456789abcdef", "groups": "names"}
+    cell = replace(CELL, companions={kind: stamp})
+    assert replace(CELL, companions={kind: stamp | {"dataset": "/there", "name": "there"}}).id == cell.id
+    assert replace(CELL, companions={kind: stamp | {"groups": "none"}}).id != cell.id
 
 
 def test_the_label_reads_well() -> None:

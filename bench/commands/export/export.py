@@ -189,7 +189,7 @@ class _Recipe:
         ]
         ids = set(mine.loc[mine["fraction"] == mine["fraction"].max(), "cell_id"])
         record = max((r for r in run.records if r.cell_id in ids), key=_validated)
-        cell = Cell(**record.cell)
+        cell = Cell.of(record.cell)
         strategy = get_strategy(cell.strategy)
         method = _method(strategy, cell.strategy)
         if strategy.version != cell.strategy_version:
@@ -206,7 +206,7 @@ class _Recipe:
         for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
             if here != cell.backend:
                 raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
-        dataset = open_dataset(cell.dataset, input_of(vars(cell)))
+        dataset = open_dataset(cell.dataset, input_of(cell.input, cell.modality))
         if dataset.fingerprint != cell.fingerprint:
             expected = "the data of the run; images or labels have changed"
             raise RequestError("dataset", cell.dataset, expected)
@@ -255,7 +255,7 @@ def _network(cell: Cell) -> Network:
     _keras(cell)
     from bench.training.engine import Engine
 
-    network = Engine().network(cell.backbone, cell.weights, cell.image_size)
+    network = Engine().network(cell.backbone, cell.weights, cell.input["image_size"])
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         expected = f"the file with sha256 {cell.weights_sha256}"
         raise RequestError("weights", cell.weights, expected, "It has changed.")
@@ -332,7 +332,7 @@ def _planned(
         class_names=dataset.class_names,
         n=n,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.image_size,
+        image_size=cell.input["image_size"],
         batch_size=batch_size,
         **network.traits,
     )
@@ -441,19 +441,19 @@ def _of_images(recipe: _Recipe, files: dict[str, Path] | None) -> dict[str, Any]
     from bench.modalities.image.facts import THUMBNAIL
 
     cell = recipe.cell
-    kind = cell.augmentation if recipe.stages else "none"
+    kind = cell.input["augmentation"] if recipe.stages else "none"
     smallest = augmentation.SMALLEST_CROP.get(kind, 1.0)
     return {
         "source_file": "labels.csv" if files else "images.npz",
         "files": bool(files),
         "folder": str(_folder(files.values())) if files else "",
         "classes": list(recipe.dataset.class_names),
-        "size": cell.image_size,
-        "draft": max(2 * cell.image_size, 4 * THUMBNAIL),
-        "resizing": cell.resizing,
-        "resizing_in_words": RESIZINGS[cell.resizing],
+        "size": cell.input["image_size"],
+        "draft": max(2 * cell.input["image_size"], 4 * THUMBNAIL),
+        "resizing": cell.input["resizing"],
+        "resizing_in_words": RESIZINGS[cell.input["resizing"]],
         "augmentation": kind,
-        "flip": cell.flip,
+        "flip": cell.input["flip"],
         "smallest_crop": smallest,
         "crop_percent": f"{smallest * 100:g}",
         "jitter": augmentation.JITTER,
@@ -487,7 +487,7 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
         if random:
             keras.backend.clear_session()
             keras.utils.set_random_seed(cell.seed)
-            backbone = build_backbone(spec, cell.image_size, Weights("none", "", None))
+            backbone = build_backbone(spec, cell.input["image_size"], Weights("none", "", None))
         backbone.save(folder / "backbone.keras")
     head = {
         key: recipe.record.hyperparameters.get(key, value) if isinstance(value, list) else value
@@ -719,10 +719,11 @@ def _card(
         recipe_lines.append(
             "It learns from what the network makes of each image; the network itself stays as it was."
         )
-    augmentation = "none" if recipe.method else cell.augmentation
+    augmentation = "none" if recipe.method else cell.input["augmentation"]
     recipe_lines.append(
-        f"Images of {cell.image_size} pixels ({RESIZINGS[cell.resizing]}), augmentation {augmentation}"
-        f"{', mirrored too' if cell.flip and augmentation != 'none' else ''}."
+        f"Images of {cell.input['image_size']} pixels ({RESIZINGS[cell.input['resizing']]}), "
+        f"augmentation {augmentation}"
+        f"{', mirrored too' if cell.input['flip'] and augmentation != 'none' else ''}."
     )
     counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
     data = [
@@ -748,7 +749,10 @@ def _card(
         sentence=f"{_md(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {claim}",
         facts=[
             ("file", "model.keras"),
-            ("input", f"float32 (batch, {cell.image_size}, {cell.image_size}, 3), RGB, 0 to 255"),
+            (
+                "input",
+                f"float32 (batch, {cell.input['image_size']}, {cell.input['image_size']}, 3), RGB, 0 to 255",
+            ),
             ("output", f"probabilities (batch, {len(dataset.class_names)})"),
             ("parameters", words.magnitude(chosen.params)),
             (
@@ -767,7 +771,7 @@ def _card(
             for name, c in zip(dataset.class_names, counts, strict=True)
         ],
         limits=limits,
-        resizing_in_words=RESIZINGS[cell.resizing],
+        resizing_in_words=RESIZINGS[cell.input["resizing"]],
         files=bool(files),
-        size=cell.image_size,
+        size=cell.input["image_size"],
     )

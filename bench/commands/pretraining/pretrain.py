@@ -249,8 +249,8 @@ def _source(
     return WeightSource(
         backbone=cell.backbone,
         weights_sha256=sha256_file(made / WEIGHTS),
-        image_size=cell.image_size,
-        resizing=cell.resizing,
+        image_size=cell.input["image_size"],
+        resizing=cell.input["resizing"],
         start=start,
         start_sha256=cell.weights_sha256,
         data=SourceData(
@@ -275,7 +275,7 @@ def _source(
 def _hashes(dataset: Dataset, start: str, cell: Cell) -> dict[str, np.ndarray]:
     """The hashes of the images that a source was trained on, and of those of a source that it began with."""
     found = dict(read_source(start).image_hashes()) if start.startswith(PREFIX) else {}
-    key = f"{cell.image_size}-{cell.resizing}"
+    key = "{image_size}-{resizing}".format(**cell.input)
     own = square_hashes(dataset.pool.data)
     found[key] = np.unique(np.concatenate([own, found[key]]) if key in found else own, axis=0)
     return found
@@ -303,7 +303,8 @@ def verdict(source: WeightSource) -> str:
 
 def _card(source: WeightSource) -> str:
     data, record = source.data, source.record
-    cell, costs, versions = record["cell"], record["costs"], record["provenance"]["versions"]
+    cell, seen = record["cell"], record["cell"]["input"]
+    costs, versions = record["costs"], record["provenance"]["versions"]
     random = source.start == "none"
     start = titled("", source.start).strip(" ()") or "ImageNet weights"
     epochs = [point["epoch"] for point in record["curves"] if point["run"] == "refit"]
@@ -318,7 +319,7 @@ def _card(source: WeightSource) -> str:
         f"how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
         f"{words.plural(cell['epochs'], 'epoch')}); then again on all {words.count(record['n'])}, for "
         f"{words.plural(max(epochs), 'epoch')}, the learning rate falling along a cosine.",
-        f"Augmentation {cell['augmentation']}{', mirrored too' if cell['flip'] else ''}, batches of "
+        f"Augmentation {seen['augmentation']}{', mirrored too' if seen['flip'] else ''}, batches of "
         f"{record['batch_size'] or cell['batch_size']}, seed {cell['seed']}.",
         f"It took {words.duration(costs['wall_seconds'])} with {words.plural(cell['threads'], 'thread')}.",
     ]

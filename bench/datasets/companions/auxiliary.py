@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from bench.datasets.companions.source import SourceDomain, beside
 from bench.datasets.source import numbered
 from bench.datasets.specs import open_source
 from bench.errors import RequestError, did_you_mean
-from bench.records import Cell
 from bench.system.files import digest
 from bench.system.names import printable, shown
 
@@ -160,26 +159,21 @@ def chosen(tasks: Sequence[Auxiliary], name: str) -> tuple[Auxiliary, ...]:
     return tuple(task for task in tasks if name in (task.name, ALL))
 
 
-def with_auxiliary(cell: Cell, tasks: Sequence[Auxiliary]) -> Cell:
-    """A cell that learns these tasks beside its own."""
+def stamp(tasks: Sequence[Auxiliary]) -> dict[str, Any]:
+    """What a cell that learns these tasks beside its own says of them."""
     # In one order, whatever that of the plan: so are the heads.
     columns = dict(sorted((task.name, task.fingerprint) for task in tasks if task.domain is None))
-    cell = replace(cell, auxiliary_columns=columns)
+    found: dict[str, Any] = {"columns": columns} if columns else {}
     for domain in (task.domain for task in tasks if task.domain is not None):
-        cell = replace(
-            cell,
-            auxiliary_dataset=domain.dataset.spec,
-            auxiliary_name=domain.dataset.name,
-            auxiliary_fingerprint=domain.dataset.fingerprint,
-            auxiliary_groups=domain.grouping,
-        )
-    return cell
+        found |= domain.stamp()
+    return found
 
 
-def of_cell(cell: Cell, dataset: Dataset, other: Dataset | None) -> tuple[Auxiliary, ...]:
-    """The tasks that ``with_auxiliary`` has put into a cell.
+def of_stamp(stamp: Mapping[str, Any], dataset: Dataset, other: Dataset | None) -> tuple[Auxiliary, ...]:
+    """The tasks that ``stamp`` tells of.
 
     Args:
+        stamp: of a cell.
         dataset: the cell's own.
         other: its auxiliary dataset, if it has one.
 
@@ -187,15 +181,14 @@ def of_cell(cell: Cell, dataset: Dataset, other: Dataset | None) -> tuple[Auxili
         RequestError: the labels of a column have changed.
     """
     found: list[Auxiliary] = []
-    columns: Mapping[str, str] = cell.auxiliary_columns
-    for name, fingerprint in columns.items():
+    for name, fingerprint in stamp.get("columns", {}).items():
         task = of_column(dataset, name)
         if task is None or task.fingerprint != fingerprint:
             expected = "the column as it was when this run was planned; its labels have changed"
             raise RequestError("auxiliary", name, expected)
         found.append(task)
     if other is not None:
-        found.append(of_dataset(other, dataset, cell.auxiliary_groups))
+        found.append(of_dataset(other, dataset, stamp["groups"]))
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -62,6 +62,15 @@ class SourceDomain:
     def left_out(self) -> int:
         """How many images share a group with test images of the target."""
         return len(self.groups) - len(self.rows)
+
+    def stamp(self) -> dict[str, Any]:
+        """What a cell says of it."""
+        return {
+            "dataset": self.dataset.spec,
+            "name": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint,
+            "groups": self.grouping,
+        }
 
     def without(self, target_rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` that share no group with these rows of the target's pool either."""

@@ -41,6 +41,13 @@ class Image(Modality):
         """``flip``: whether a mirrored image keeps its label."""
         return {"flip": keeps_label_mirrored(name)}
 
+    def described(self, settings: Mapping[str, Any]) -> str:
+        mirrored = "with" if settings["flip"] else "without"
+        return (
+            f"images of {settings['image_size']} pixels ({settings['resizing']}), augmentation "
+            f"{settings['augmentation']} {mirrored} mirroring"
+        )
+
     def stamp(self) -> list[Any]:
         return [decode.max_pixels()]
 

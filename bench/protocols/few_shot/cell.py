@@ -68,7 +68,7 @@ def run_few_shot(
         class_names=dataset.class_names,
         n=0,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.image_size,
+        image_size=cell.input["image_size"],
         batch_size=cell.batch_size,
         has_source=domain is not None,
         few_shot=True,
@@ -81,7 +81,7 @@ def run_few_shot(
     apart = HeldOut(nothing, nothing, {}, [])
     if domain is not None:
         rows = domain.rows
-        apart = held_out(domain, cell.few_shot, cell.seed)
+        apart = held_out(domain, cell.settings, cell.seed)
         sizes |= {"n_source": len(rows)}
     tuned = _FewShotSearch(cell, dataset, network, strategy, info, apart.train, apart.val, tick, domain, ())
     tuned.episodes = apart.episodes
@@ -106,7 +106,7 @@ def run_few_shot(
 
     found: list[tuple[Setting, Accuracy]] = []
     classify = partial(strategy.classify, hp=tuned.best_hp)
-    few = cell.few_shot
+    few = cell.settings
     for setting in classes.settings(few["ways"], few["shots"]):
         tick(f"{few['episodes']} episodes: {setting.text}")
         episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)
@@ -188,7 +188,9 @@ class _FewShotSearch(Search):
         def examples(rows: np.ndarray) -> PartExamples:
             if domain is None:
                 return nothing
-            key = content_key(domain.dataset, "pool", self.cell.image_size, self.cell.resizing)
+            key = content_key(
+                domain.dataset, "pool", self.cell.input["image_size"], self.cell.input["resizing"]
+            )
             return PartExamples.of(domain.part, key, rows, labelled=True)
 
         return CellTask(
@@ -198,7 +200,7 @@ class _FewShotSearch(Search):
             unlabelled=nothing,
             info=self.info,
             head=self.head(None),
-            augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
+            augmentation=Augmentation(self.cell.input["augmentation"], self.cell.input["flip"]),
             seed=self.cell.seed,
             epochs=self.cell.epochs,
             batch_size=self.cell.batch_size,

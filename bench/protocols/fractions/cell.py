@@ -84,7 +84,7 @@ def run_cell(
         class_names=dataset.class_names,
         n=len(rows),
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.image_size,
+        image_size=cell.input["image_size"],
         batch_size=cell.batch_size,
         has_source=domain is not None,
         has_auxiliary=bool(auxiliary),
@@ -143,7 +143,7 @@ def network_of(
     reason = strategy.skip(info)
     if reason is not None or not strategy.uses_backbone:
         return None, info, reason
-    network = engine.network(cell.backbone, cell.weights, cell.image_size, cell.precision)
+    network = engine.network(cell.backbone, cell.weights, cell.input["image_size"], cell.precision)
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
     info = replace(info, **network.traits)
@@ -304,7 +304,7 @@ class Search:
             unlabelled=self.examples("pool", rest, labelled=False),
             info=self.info,
             head=self.head(None),
-            augmentation=Augmentation(self.cell.augmentation, self.cell.flip),
+            augmentation=Augmentation(self.cell.input["augmentation"], self.cell.input["flip"]),
             seed=self.cell.seed,
             epochs=self.cell.epochs,
             batch_size=self.cell.batch_size,
@@ -323,7 +323,9 @@ class Search:
         def of_others(rows: np.ndarray) -> PartExamples:
             assert task.domain is not None
             cell, other = self.cell, task.domain.dataset
-            return PartExamples.in_dataset(other, "pool", cell.image_size, cell.resizing, rows)
+            return PartExamples.in_dataset(
+                other, "pool", cell.input["image_size"], cell.input["resizing"], rows
+            )
 
         return labels_of(task, train, val, self.dataset.pool.groups, of_pool, of_others)
 
@@ -338,7 +340,9 @@ class Search:
             return None, None
 
         def examples(rows: np.ndarray) -> PartExamples:
-            key = content_key(domain.dataset, "pool", self.cell.image_size, self.cell.resizing)
+            key = content_key(
+                domain.dataset, "pool", self.cell.input["image_size"], self.cell.input["resizing"]
+            )
             return PartExamples.of(domain.part, key, rows, labelled=True)
 
         if val is None:
@@ -349,8 +353,8 @@ class Search:
         return examples(train), examples(held_out)
 
     def examples(self, part: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
-        cell = self.cell
-        return PartExamples.in_dataset(self.dataset, part, cell.image_size, cell.resizing, rows, labelled)
+        size, resizing = self.cell.input["image_size"], self.cell.input["resizing"]
+        return PartExamples.in_dataset(self.dataset, part, size, resizing, rows, labelled)
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:
         def value(key: str) -> Any:
