@@ -125,8 +125,8 @@ def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_
     dataset = open_dataset("digits", ImageInput(32))
     records = fake.records()
     for record in records:
-        record.cell |= {"dataset": "digits", "image_size": 32, "resizing": "crop"}
-        record.cell["fingerprint"] = dataset.fingerprint
+        record.cell |= {"dataset": "digits", "fingerprint": dataset.fingerprint}
+        record.cell["input"] |= {"image_size": 32, "resizing": "crop"}
     run = bench.Run(tmp_path, records)
     ids = [dataset.test.ids[3], "no such image"]
     found = run._images(dataset.fingerprint, ids)
