@@ -40,7 +40,13 @@ def check(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[st
     found, summary = full_findings(dataset)
     pool = dataset.pool
     found += fractions_too_small(
-        pool.labels, pool.groups, plan.fractions, plan.seeds, dataset.fingerprint, dataset.class_names
+        pool.labels,
+        pool.groups,
+        plan.fractions,
+        plan.seeds,
+        dataset.fingerprint,
+        dataset.class_names,
+        dataset.kind.noun,
     )
     return {
         "dataset": dataset.spec,

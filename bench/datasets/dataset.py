@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.modalities.base import Modality
 from bench.modalities.findings import Finding
+from bench.modalities.registry import modality
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,11 @@ class Dataset:
     findings: tuple[Finding, ...]
     left_out: tuple[tuple[str, str], ...]
     entry: Path
+
+    @property
+    def kind(self) -> Modality:
+        """What knows its examples."""
+        return modality(self.modality)
 
     @property
     def warnings(self) -> list[Finding]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.datasets import splits
 from bench.errors import RequestError
+from bench.modalities.base import Noun
 from bench.system.files import digest
 
 
@@ -36,6 +37,7 @@ def divided(
     given: np.ndarray | None,
     same: np.ndarray,
     class_names: Sequence[str],
+    noun: Noun,
     content: dict[str, Any],
 ) -> Division:
     """Draws the test part, if none is given, with identical examples on one side if that is possible.
@@ -49,11 +51,12 @@ def divided(
         given: their given test part, (N,), or None.
         same: equal for identical examples, (N,).
         class_names: for messages.
+        noun: for messages.
         content: what the fingerprint is made of. What else decides on splits is added: which examples are together.
     """
 
     def test_part(together: np.ndarray | None, key: str) -> np.ndarray:
-        return splits.split_test(labels, together, key, class_names) if given is None else given
+        return splits.split_test(labels, together, key, class_names, noun) if given is None else given
 
     choices = _choices(labels, groups, given, same) if len(np.unique(same)) < len(same) else []
     for i, together in enumerate(choices):

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.datasets import splits
 from bench.errors import RequestError
-from bench.modalities.base import Evidence, Limit, Modality
+from bench.modalities.base import Evidence, Limit, Modality, Noun
 from bench.modalities.findings import Case, Finding, count
 
 IMBALANCE = 3
@@ -41,13 +41,14 @@ def fractions_too_small(
     seeds: int,
     key: str,
     class_names: Sequence[str],
+    noun: Noun,
 ) -> list[Finding]:
     """Fractions of the pool with which no cell could be run; see ``splits.subset`` for the arguments."""
     found = []
     counts = np.bincount(labels, minlength=len(class_names))
     for fraction in fractions:
         try:
-            splits.check_fraction(labels, groups, fraction, seeds, key, class_names)
+            splits.check_fraction(labels, groups, fraction, seeds, key, class_names, noun)
         except RequestError as error:
             least = counts * splits.subset_size(len(labels), fraction) // len(labels)
             cases = _of_classes(class_names, counts, least < 2)

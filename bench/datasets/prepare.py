@@ -132,6 +132,7 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
         examples.in_test,
         same,
         contents.class_names,
+        kind.noun,
         examples.content(kind.name),
     )
     evidence = _evidence(kind, input, examples, same, division)

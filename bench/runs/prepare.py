@@ -17,7 +17,7 @@ from bench.datasets.companions.leakage import with_leakage
 from bench.datasets.companions.source import SourceDomain, description, pair, relation
 from bench.datasets.splits import check_fraction
 from bench.errors import RequestError, did_you_mean, told_of
-from bench.modalities.registry import input_of, modality
+from bench.modalities.registry import input_of
 from bench.plans.given import declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.strategies import get_strategy, spelled
@@ -98,7 +98,13 @@ def prepare(plan: Plan, say: Callable[[str], None] = lambda text: None, ask: Ask
         pool = dataset.pool
         for fraction in filter(None, fractions):
             check_fraction(
-                pool.labels, pool.groups, fraction, plan.seeds, dataset.fingerprint, dataset.class_names
+                pool.labels,
+                pool.groups,
+                fraction,
+                plan.seeds,
+                dataset.fingerprint,
+                dataset.class_names,
+                dataset.kind.noun,
             )
         if few_shot:
             check_episodes(dataset, **few_shot)
@@ -354,7 +360,7 @@ def _cell(
         weights_sha256=weights.sha256 if uses_weights else "",
         fraction=fraction,
         seed=seed,
-        input=modality(dataset.modality).settings(vars(plan), dataset.traits),
+        input=dataset.kind.settings(vars(plan), dataset.traits),
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         threads=plan.threads,

@@ -84,7 +84,12 @@ class SourceDomain:
         """
         try:
             return split_validation(
-                self.part.labels, self.groups, self.rows, seed, f"source/{self.dataset.fingerprint}"
+                self.part.labels,
+                self.groups,
+                self.rows,
+                seed,
+                f"source/{self.dataset.fingerprint}",
+                self.dataset.kind.noun,
             )
         except RequestError as error:
             raise RequestError(

@@ -76,8 +76,9 @@ def run_cell(
     pool, test = dataset.pool, dataset.test
     rows = train = val = np.empty(0, np.int64)
     if cell.fraction:
-        rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, dataset.fingerprint)
-        train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, dataset.fingerprint)
+        key, noun = dataset.fingerprint, dataset.kind.noun
+        rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, key, noun=noun)
+        train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, key, noun)
     sizes = {"n": len(rows), "n_train": len(train), "n_val": len(val), "n_test": len(test.ids)}
     info = Info(
         modality=dataset.modality,
