@@ -240,8 +240,8 @@ class Modality(ABC):
         """What a network takes, by name."""
 
     @abstractmethod
-    def tensors(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What a network is given of rows, by name: (N, ...) of the types of ``inputs``."""
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The input tensors of a network for rows, in the order of ``inputs``."""
 
 
 def numbered(keys: Sequence[Any]) -> np.ndarray:

@@ -76,8 +76,8 @@ class Numbers(Modality):
     def inputs(self, input: NumbersInput) -> dict[str, Tensor]:
         return {"numbers": Tensor((WIDTH,), "float32")}
 
-    def tensors(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"numbers": rows}
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows]
 
 
 class Table(Adapter):
@@ -224,7 +224,6 @@ def test_rows_become_what_a_network_takes(tmp_path: Path) -> None:
     images = open_dataset("digits", ImageInput(8))
     for opened, input in ((dataset, NumbersInput()), (images, ImageInput(8))):
         kind = modality(opened.modality)
-        taken, given = kind.inputs(input), kind.tensors(opened.pool.data[:5])
-        assert taken.keys() == given.keys()
-        for name, (shape, dtype) in taken.items():
-            assert (given[name].shape, given[name].dtype) == ((5, *shape), dtype)
+        given = kind.tensors(opened.pool.data[:5])
+        for tensor, (shape, dtype) in zip(given, kind.inputs(input).values(), strict=True):
+            assert (tensor.shape, tensor.dtype) == ((5, *shape), dtype)

@@ -79,5 +79,5 @@ class Image(Modality):
         """``image``: RGB, 0..255."""
         return {"image": Tensor((input.image_size, input.image_size, 3), "float32")}
 
-    def tensors(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"image": rows.astype(np.float32)}
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows.astype(np.float32)]
