@@ -44,29 +44,21 @@ def open_dataset(spec: str, input: Input, progress: Progress = lambda line: None
     """
     spec = canonical_spec(spec)
     source = open_source(spec)
+    noun = modality(input.modality).noun
+    if source.modality != input.modality:
+        raise RequestError("dataset", spec, f"a dataset of {noun.many}; its examples are of another kind")
     prefix, entry = _entry(spec, source, input)
     dataset = load(entry, input)
     if dataset is not None:
         return dataset
-    noun = modality(input.modality).noun
-    if source.modality != input.modality:
-        raise RequestError("dataset", spec, f"a dataset of {noun.many}; its examples are of another kind")
     caches = entry.parent
     try:
         with locked(caches / f"{prefix}.lock"):
-            dataset = load(entry, input)  # another process may have made it while this one waited
-            if dataset is not None:
-                return dataset
-            # All else of this prefix is of a former state of the data, damaged, or a killed process's.
-            for stale in (*caches.glob(f"{prefix}-*"), *caches.glob(f"{TEMPORARY_PREFIX}{prefix}-*")):
-                shutil.rmtree(stale, ignore_errors=True)
-            temporary = caches / (TEMPORARY_PREFIX + entry.name)
-            temporary.mkdir()
-            try:
-                _build(temporary, spec, source, input, progress)
-                os.replace(temporary, entry)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            if load(entry, input) is None:  # another process may have made it while this one waited
+                # All else of this prefix is of a former state of the data, damaged, or a killed process's.
+                for stale in (*caches.glob(f"{prefix}-*"), *caches.glob(f"{TEMPORARY_PREFIX}{prefix}-*")):
+                    shutil.rmtree(stale, ignore_errors=True)
+                _make(entry, spec, source, input, progress)
     except BrokenPipeError:
         raise  # of whoever is told the progress
     except OSError as error:
@@ -103,6 +95,17 @@ def decoding_versions(name: str = DEFAULT) -> list[int]:
     return [FORMAT, modality(name).version]
 
 
+def _make(entry: Path, spec: str, source: Source, input: Input, progress: Progress) -> None:
+    """Builds a cache entry beside its place and renames it into it."""
+    temporary = entry.with_name(TEMPORARY_PREFIX + entry.name)
+    temporary.mkdir()
+    try:
+        _build(temporary, spec, source, input, progress)
+        os.replace(temporary, entry)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _build(folder: Path, spec: str, source: Source, input: Input, progress: Progress) -> None:
     """Writes a cache entry."""
     kind = modality(source.modality)
@@ -113,15 +116,12 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
     total = len(contents.ids)
     check(spec, Examples(contents, list(range(total)), []), kind.noun)
 
+    def tell(done: int) -> None:
+        progress(f"{name}: {done:,} of {total:,} {many} decoded")
+
     rows = folder / "decoded"
     with rows.open("wb") as file:
-        examples = read(
-            contents,
-            kind,
-            input,
-            file,
-            lambda done: progress(f"{name}: {done:,} of {total:,} {many} decoded"),
-        )
+        examples = read(contents, kind, input, file, tell)
     check(spec, examples, kind.noun)
 
     progress(f"{name}: looking for duplicates")
