@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bench.commands.pretraining.pretrain import pretrain as pretrain
     from bench.commands.strategy_check.check import StrategyCheck as StrategyCheck
     from bench.commands.strategy_check.check import check_strategy as check_strategy
+    from bench.plans.loading import load_plan as load_plan
     from bench.plans.plan import Plan as Plan
-    from bench.plans.plan import load_plan as load_plan
     from bench.ranking.rank import rank as rank
     from bench.runs.results import Run as Run
     from bench.runs.results import load as load
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Plan": "bench.plans.plan",
-    "load_plan": "bench.plans.plan",
+    "load_plan": "bench.plans.loading",
     "pretrain": "bench.commands.pretraining.pretrain",
     "rank": "bench.ranking.rank",
     "Run": "bench.runs.results",

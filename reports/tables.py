@@ -16,21 +16,16 @@ from bench.records import Record
 from bench.system.files import write_atomic
 from bench.system.names import titled
 from reports import words
+from reports.columns import CLASSIFICATION, COSTS, CURVES, RESULTS, named
 from reports.statistics.decisions import t_half_width
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-COLUMNS = (
-    "cell_id", "status", "dataset", "backbone", "weights", "strategy", "fraction", "n", "n_train", "n_val",
-    "n_test", "seed", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "trials", "epochs",
-    "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
-    "trainable_params", "peak_memory_mb", "hyperparameters", "error", "total_seconds", "source_dataset", "n_source",
-    "auxiliary", "n_auxiliary",
-)  # fmt: skip
-"""The columns of ``results.csv``, in order. They are a promise to users: only ever append."""
+COLUMNS = tuple(RESULTS)
+"""The columns of ``results.csv``, in order."""
 
-CURVE_COLUMNS = ("cell_id", "run", "stage", "epoch", "images", "seconds", "metric", "value")
+CURVE_COLUMNS = tuple(CURVES)
 
 STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_finetune")
 """The order of strategies in every table and figure; others follow by name, ``majority`` comes last."""
@@ -38,18 +33,9 @@ STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_fin
 CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
 """What distinguishes the curves of a figure; with the fraction, the rows of the summary."""
 
-_TEXT = frozenset(
-    {*CONFIGURATION, "cell_id", "status", "hyperparameters", "error", "source_dataset", "auxiliary"}
-)
-_WHOLE = frozenset(
-    {"n", "n_train", "n_val", "n_test", "seed", "trials", "epochs", "epoch", "images", "params"}
-    | {"trainable_params", "cells", "seeds", "n_source", "n_auxiliary"}
-)
-_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
-_COSTS = (
-    "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
-    "trainable_params", "peak_memory_mb", "total_seconds",
-)  # fmt: skip
+_TEXT = named(RESULTS, "text")
+_WHOLE = named(RESULTS | CURVES, "whole") | {"cells", "seeds"}
+_METRICS = tuple(CLASSIFICATION)
 
 
 def strategy_key(strategy: str) -> tuple[int, str]:
@@ -277,7 +263,7 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         **{key: cell[key] for key in ("backbone", "weights", "strategy", "fraction", "seed")},
         **{key: getattr(record, key) for key in ("n", "n_train", "n_val", "n_test", "epochs")},
         **{key: record.metrics.get(key) for key in _METRICS},
-        **{key: record.costs.get(key) for key in _COSTS},
+        **{key: record.costs.get(key) for key in COSTS},
         "trials": len(record.trials),
         "hyperparameters": json.dumps(record.hyperparameters, sort_keys=True, ensure_ascii=False),
         "error": (record.error or {}).get("message", np.nan),

@@ -55,6 +55,11 @@ def fetch(text: str, image_size: int, download: bool = True) -> dict[str, str]:
     return seen
 
 
+def asked(place: object, backbone: str, image_size: int, download: bool) -> dict[str, str]:
+    """The same in a worker, see ``bench.execution.jobs.Fetch``."""
+    return fetch(backbone, image_size, download)
+
+
 @contextmanager
 def watching(download: bool) -> Iterator[dict[str, str]]:
     """Watches Keras look for a file: gives ``path``, ``file``, ``folder`` and ``origin``, as far as it gets."""

@@ -84,6 +84,16 @@ def list_datasets() -> None:
     )
 
 
+def list_columns() -> None:
+    """A block a table: its columns, each with its meaning."""
+    from reports.columns import TABLES
+
+    for number, (table, columns) in enumerate(TABLES.items()):
+        print(f"{chr(10) if number else ''}{table}:")
+        for name, column in columns.items():
+            print(f"  {name:22} {column.meaning}")
+
+
 def _list_plugins(
     kind: str, base: type, describe: Callable[[Plugin, type[Any]], str], taken: Container[str] = ()
 ) -> None:
@@ -115,4 +125,5 @@ LISTINGS: dict[str, Callable[[], None]] = {
     "strategies": list_strategies,
     "backbones": list_backbones,
     "datasets": list_datasets,
+    "columns": list_columns,
 }

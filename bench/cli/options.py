@@ -1,25 +1,24 @@
-"""Every option of the command line, once."""
+"""Every option that commands share, once: its flag, its help, and the key of the plan that it sets.
+
+A new option of ``run`` and ``plan`` is one field of ``PlanOptions``; a new option of a protocol is one field of
+the protocol's group.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.expand import Sets, plan_keys
 from bench.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.plans.plan import Plan
-
-
-def _parsed(text: str, parse: Callable[[str], Any], expected: str) -> Any:
-    try:
-        return parse(text)
-    except ValueError:
-        raise typer.BadParameter(f"received {text!r}; expected {expected}.") from None
+    from reports.recommend import Constraints
 
 
 def whole(help: str) -> Any:
@@ -32,194 +31,287 @@ def number(help: str) -> Any:
     return typer.Option(parser=lambda text: _parsed(text, float, "a number"), metavar="X", help=help)
 
 
-PlanFile = Annotated[
-    str | None, typer.Argument(metavar="[PLAN.toml]", help="A plan file; flags override it.")
+def _parsed(text: str, parse: Callable[[str], Any], expected: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise typer.BadParameter(f"received {text!r}; expected {expected}.") from None
+
+
+def _list_of(kind: Callable[[str], Any], expected: str) -> Callable[[str, str], list[Any]]:
+    """Reads what is separated by commas; for ``Sets``."""
+
+    def read(name: str, text: str) -> list[Any]:
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ValueError:
+            raise RequestError(name, text, expected) from None
+
+    return read
+
+
+counts = _list_of(int, "whole numbers separated by commas, for instance 1,5")
+shares = _list_of(float, "numbers separated by commas, for instance 0.1,0.3,1")
+
+
+# ------------------------------------------------------------------------------- options of several commands
+
+Dataset = Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
 ]
-
-
-Datasets = Annotated[
-    list[str] | None,
-    typer.Option("--dataset", metavar="D", help="A folder, manifest, .npz or name (see ls datasets)."),
-]
-
-
-Backbones = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--backbone",
-        "--backbones",
-        metavar="B",
-        help="Such as MobileNet:alpha=0.25; auto:5: the best by rank.",
-    ),
-]
-
-
-Weights = Annotated[
-    list[str] | None,
-    typer.Option("--weights", metavar="W", help="imagenet, none, source:DIR or a file, for every backbone."),
-]
-
-
-Strategies = Annotated[
-    list[str] | None,
-    typer.Option("--strategy", metavar="S", help="See ls strategies.  Default: the five classic."),
-]
-
-
-Fractions = Annotated[
-    str | None, typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.3,1.")
-]
-
-
-SourceDataset = Annotated[
-    str | None,
-    typer.Option(metavar="D", help="Labelled: the same classes, another look; for few-shot, other classes."),
-]
-
-
-Protocol = Annotated[
-    str | None, typer.Option(metavar="fractions|few-shot", help="What is measured.  Default: fractions.")
-]
-
-
-Ways = Annotated[
-    str | None, typer.Option(metavar="N,N,..", help="Few-shot: classes of an episode.  Default: 5,20.")
-]
-
-
-Shots = Annotated[str | None, typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5.")]
-
-
-Episodes = Annotated[int | None, whole("Few-shot: how many.  Default: 1000.")]
-
-
-Auxiliaries = Annotated[
-    list[str] | None,
-    typer.Option(metavar="COLUMN", help="A further column of the manifest, for multi_task. May be repeated."),
-]
-
-
-AuxiliaryDataset = Annotated[
-    str | None, typer.Option(metavar="D", help="Another dataset, with classes of its own, for multi_task.")
-]
-
-
-Seeds = Annotated[int | None, whole("Repetitions, seeds 0, 1, ...  Default: 3.")]
-
-
-Trials = Annotated[int | None, whole("Trials of the hyperparameter search.  Default: 4.")]
-
-
-Epochs = Annotated[int | None, whole("Cap of the last stage.  Default: 20.")]
-
-
-ImageSize = Annotated[int | None, whole("Side of the square input, in pixels.  Default: 96.")]
-
-
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the plan: tuning.algorithm=grid."),
 ]
-
-
-Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
+Fractions = Annotated[
+    str | None,
+    typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.3,1."),
+    Sets("fractions", shares),
+]
+ImageSize = Annotated[
+    int | None, whole("Side of the square input, in pixels.  Default: 96."), Sets("image_size")
 ]
 
 
-MaxSeconds = Annotated[float | None, number("To tune and train one seed.")]
+# -------------------------------------------------------------------------------------------------- protocols
 
 
-MaxLatency = Annotated[float | None, number("Of one image.")]
+@dataclass(frozen=True)
+class FewShotOptions:
+    """Options of the few-shot protocol."""
+
+    ways: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,..", help="Few-shot: classes of an episode.  Default: 5,20."),
+        Sets("few_shot.ways", counts),
+    ] = None
+    shots: Annotated[
+        str | None,
+        typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5."),
+        Sets("few_shot.shots", counts),
+    ] = None
+    episodes: Annotated[
+        int | None, whole("Few-shot: how many.  Default: 1000."), Sets("few_shot.episodes")
+    ] = None
 
 
-MaxParams = Annotated[float | None, number("Parameters of the network.")]
+WITHOUT_QUICKSTART = {
+    "few-shot": (
+        "--dataset D, all of whose classes are new, for few-shot",
+        "--source-dataset gives labelled images of other classes, to learn from.",
+    )
+}
+"""Protocols that cannot do without a dataset: what they expect instead of the quickstart, and how to go on."""
 
 
-DatasetName = Annotated[str | None, typer.Option(help="Its name, if the run has several.")]
+# ------------------------------------------------------------------------------------------------------ plans
 
 
-RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+@dataclass(frozen=True)
+class PlanOptions:
+    """A plan file and what overrides it."""
+
+    file: Annotated[
+        str | None, typer.Argument(metavar="[PLAN.toml]", help="A plan file; flags override it.")
+    ] = None
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="D", help="A folder, manifest, .npz or name (see ls datasets)."),
+        Sets("datasets"),
+    ] = None
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone",
+            "--backbones",
+            metavar="B",
+            help="Such as MobileNet:alpha=0.25; auto:5: the best by rank.",
+        ),
+        Sets("backbones"),
+    ] = None
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="W", help="imagenet, none, source:DIR or a file, for every backbone."),
+        Sets("weights"),
+    ] = None
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="S", help="See ls strategies.  Default: the five classic."),
+        Sets("strategies"),
+    ] = None
+    fractions: Fractions = None
+    source_dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="Labelled: the same classes, another look; for few-shot, other classes."
+        ),
+        Sets("source_dataset"),
+    ] = None
+    protocol: Annotated[
+        str | None,
+        typer.Option(metavar="fractions|few-shot", help="What is measured.  Default: fractions."),
+        Sets("protocol"),
+    ] = None
+    few_shot: FewShotOptions = FewShotOptions()
+    auxiliary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN", help="A further column of the manifest, for multi_task. May be repeated."
+        ),
+        Sets("auxiliary"),
+    ] = None
+    auxiliary_dataset: Annotated[
+        str | None,
+        typer.Option(metavar="D", help="Another dataset, with classes of its own, for multi_task."),
+        Sets("auxiliary_dataset"),
+    ] = None
+    seeds: Annotated[int | None, whole("Repetitions, seeds 0, 1, ...  Default: 3."), Sets("seeds")] = None
+    trials: Annotated[
+        int | None, whole("Trials of the hyperparameter search.  Default: 4."), Sets("tuning.trials")
+    ] = None
+    epochs: Annotated[int | None, whole("Cap of the last stage.  Default: 20."), Sets("epochs")] = None
+    image_size: ImageSize = None
+
+    def plan(self, assignments: list[str] | None) -> Plan:
+        """Returns the plan of the file, overridden by flags and by ``--set``."""
+        from bench.plans.loading import load_plan, read_toml
+
+        keys = given(self, assignments)
+        return load_plan(overridden(read_toml(Path(self.file)) if self.file else _start(dict(keys)), keys))
+
+    def directory(self, out: Path | None) -> Path | None:
+        """Returns the run directory that was named, by ``--out`` or by the place of the plan file."""
+        if out is None and self.file is not None and (Path(self.file).parent / "run.json").exists():
+            return Path(self.file).parent
+        return out
 
 
-Among = Annotated[list[str] | None, typer.Option("--strategy", metavar="S", help="Only among these.")]
+def given(options: Any, assignments: list[str] | None = None) -> list[tuple[str, Any]]:
+    """Returns the keys of the plan that the options of a group set, then those of ``--set``."""
+    from bench.plans.loading import parse_assignment
+
+    return [*plan_keys(options), *map(parse_assignment, assignments or [])]
 
 
-def _plan(
-    plan: str | None,
-    dataset: list[str] | None,
-    backbone: list[str] | None,
-    weights: list[str] | None,
-    strategy: list[str] | None,
-    fractions: str | None,
-    source_dataset: str | None,
-    auxiliary: list[str] | None,
-    auxiliary_dataset: str | None,
-    seeds: int | None,
-    trials: int | None,
-    epochs: int | None,
-    image_size: int | None,
-    assignments: list[str] | None,
-    few_shot: dict[str, Any],
-) -> Plan:
-    """The plan of a file, overridden by flags; the quickstart if neither names a dataset."""
-    from bench.plans.plan import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
+def overridden(content: dict[str, Any], keys: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the content of a plan with other values of these keys."""
+    from bench.plans.loading import set_key
 
-    settings = [parse_assignment(text) for text in assignments or []]
-    names_data = dataset or any(key == "datasets" for key, _ in settings)
-    protocol = dict([("protocol", few_shot["protocol"]), *settings])["protocol"]
-    if protocol == "few-shot" and not (plan or names_data):
-        remedy = "--source-dataset gives labelled images of other classes, to learn from."
-        raise RequestError(
-            "dataset", "nothing", "--dataset D, all of whose classes are new, for few-shot", remedy
+    for key, value in keys:
+        content = set_key(content, key, value)
+    return content
+
+
+def _start(keys: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the keys override without a plan file: nothing, or the quickstart if none names a dataset."""
+    from bench.plans.loading import QUICKSTART
+
+    if "datasets" in keys:
+        return {}
+    if refusal := WITHOUT_QUICKSTART.get(str(keys.get("protocol"))):
+        raise RequestError("dataset", "nothing", *refusal)
+    return dict(QUICKSTART)
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Which cells run, where, and how many at a time."""
+
+    workers: Annotated[int | None, whole("Cells at a time.  Default: one a core.")] = None
+    retry: Annotated[
+        str | None, typer.Option(metavar="STATUS,..", help="Run these again: failed,oom,timeout.")
+    ] = None
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/K", help="Only the I-th of K shares of the cells: one host of several."),
+    ] = None
+    executor: Annotated[
+        str, typer.Option(metavar="local|ray", help="Where cells run; ray needs transfer-bench[ray].")
+    ] = "local"
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.  Default: one on this machine.")
+    ] = None
+
+    @property
+    def statuses(self) -> list[str]:
+        """What is run again."""
+        return [status.strip() for status in self.retry.split(",")] if self.retry else []
+
+
+@dataclass(frozen=True)
+class RepeatOptions:
+    """One cell of an earlier run."""
+
+    cell: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --from: repeats one cell and compares.")
+    ] = None
+    from_: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="The run of --cell.")] = None
+
+
+# ---------------------------------------------------------------------------- plans of which only a few keys count
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """How backbones are ranked."""
+
+    image_size: ImageSize = None
+    images: Annotated[
+        int | None, whole("Labelled images to look at, at most.  Default: 5000."), Sets("ranking.images")
+    ] = None
+    download: Annotated[
+        float | None,
+        number("Downloads missing weights of up to X million parameters.  Default: 30; 0: none."),
+        Sets("ranking.download"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """How a dataset would be used."""
+
+    image_size: ImageSize = None
+    resizing: Annotated[
+        str | None, typer.Option(metavar="R", help="crop, stretch or pad.  Default: crop."), Sets("resizing")
+    ] = None
+    fractions: Fractions = None
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """How a source is trained."""
+
+    trials: Annotated[
+        int | None, whole("Trials of the hyperparameter search.  Default: 1."), Sets("tuning.trials")
+    ] = None
+    epochs: Annotated[
+        int | None,
+        whole("At most; training stops early.  Default: 60."),
+        Sets("epochs"),
+    ] = None
+    image_size: ImageSize = None
+
+
+# ---------------------------------------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """What a recommendation has to keep to."""
+
+    max_seconds: Annotated[float | None, number("To tune and train one seed.")] = None
+    max_latency_ms: Annotated[float | None, number("Of one image.")] = None
+    max_params: Annotated[float | None, number("Parameters of the network.")] = None
+    strategy: Annotated[list[str] | None, typer.Option(metavar="S", help="Only among these.")] = None
+    dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None
+
+    def constraints(self, labels: float | None) -> Constraints:
+        """Returns them as the report knows them."""
+        from reports.recommend import Constraints
+
+        return Constraints(
+            labels, self.max_seconds, self.max_latency_ms, self.max_params, tuple(self.strategy or ())
         )
-    content: dict[str, Any] = read_toml(Path(plan)) if plan else {} if names_data else dict(QUICKSTART)
-    flags: dict[str, Any] = {
-        "datasets": dataset or None,
-        "backbones": backbone or None,
-        "weights": weights or None,
-        "strategies": strategy or None,
-        "fractions": None if fractions is None else _numbers("fractions", fractions),
-        "source_dataset": source_dataset,
-        "auxiliary": auxiliary or None,
-        "auxiliary_dataset": auxiliary_dataset,
-        "seeds": seeds,
-        "tuning.trials": trials,
-        "epochs": epochs,
-        "image_size": image_size,
-        **few_shot,
-    }
-    for key, value in [*flags.items(), *settings]:
-        if value is not None:
-            content = set_key(content, key, value)
-    return load_plan(content)
-
-
-def _few_shot(
-    protocol: str | None, ways: str | None, shots: str | None, episodes: int | None
-) -> dict[str, Any]:
-    """The keys of these flags."""
-    counts = {
-        name: None if text is None else _counts(name, text)
-        for name, text in (("ways", ways), ("shots", shots))
-    }
-    return {
-        "protocol": protocol,
-        "few_shot.ways": counts["ways"],
-        "few_shot.shots": counts["shots"],
-        "few_shot.episodes": episodes,
-    }
-
-
-def _counts(field: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise RequestError(field, text, "whole numbers separated by commas, for instance 1,5") from None
-
-
-def _numbers(field: str, text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise RequestError(field, text, "numbers separated by commas, for instance 0.1,0.3,1") from None

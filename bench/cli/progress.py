@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.terminal import duration, quoted
 from bench.records import FINAL, Cell, Record
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
@@ -27,14 +26,6 @@ TICK_SECONDS = 30
 """Without a terminal: how often a line says what runs, while no cell ends."""
 
 
-def duration(seconds: float) -> str:
-    """``34 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 class TerminalReporter(Reporter):
     """Prints to standard output; live if that is a terminal."""
 
@@ -43,9 +34,8 @@ class TerminalReporter(Reporter):
         self.started = time.monotonic()
         self._live: Any = None
         self._running: dict[int, tuple[str, str]] = {}
-        self._counts: Counter[str] = Counter()
+        self._done = 0
         self._total = 0
-        self._last = ""
         self._last_line = 0.0
         self._forecast: Forecast | None = None
         self._waiting: dict[str, Cell] = {}
@@ -58,21 +48,18 @@ class TerminalReporter(Reporter):
     def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
         self.directory = store.directory
         self._total = len(todo)
-        sizes = prepared.sizes
-        self._forecast = Forecast(sizes)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
+        self._forecast = Forecast(prepared.sizes)
         seconds, known = self._forecast.seconds(todo)
         self._forecast_seconds = seconds / min(workers, len(todo)) if known and seconds else None
-        for warning in prepared.warnings:
+        for warning in (*prepared.warnings, *store.damaged):
             print(f"Warning: {shown(warning)}")
-        for damaged in store.damaged:
-            print(f"Warning: {shown(damaged)}")
-        stored = len(prepared.cells) - len(todo)
-        kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
         if not todo:
             print(f"Nothing to do: all {len(prepared.cells)} cells are finished.", flush=True)
             return
+        stored = len(prepared.cells) - len(todo)
+        kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
         print(f"{len(todo)} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.", flush=True)
         if sys.stdout.isatty():
             from rich.live import Live
@@ -94,20 +81,18 @@ class TerminalReporter(Reporter):
             self._print("  " + self._status(), flush_only=True)
 
     def record(self, record: Record) -> None:
-        self._counts["done"] += 1
-        self._counts[record.status] += 1
+        self._done += 1
         cell = Cell.of(record.cell)
         seconds = record.costs.get("wall_seconds") or 0.0
         self._waiting.pop(record.cell_id, None)
-        if record.status == "ok" and self._forecast is not None:
-            self._forecast.add(cell, seconds)
         if record.status == "ok":
             outcome = _outcome(record)
+            if self._forecast is not None:
+                self._forecast.add(cell, seconds)
         else:
             outcome = f"{record.status}: {shown((record.error or {}).get('message', ''))}"
-        done = f"[{self._counts['done']:>{len(str(self._total))}}/{self._total}]"
-        self._last = f"{shown(cell.label)}: {outcome}"
-        self._print(f"{done} {self._last} · {duration(seconds)}{self._left()}")
+        done = f"[{self._done:>{len(str(self._total))}}/{self._total}]"
+        self._print(f"{done} {shown(cell.label)}: {outcome} · {duration(seconds)}{self._left()}")
         if self._live is not None:
             self._live.update(self._screen())
 
@@ -118,38 +103,20 @@ class TerminalReporter(Reporter):
 
     def summary(self, result: Run) -> None:
         """The table, what failed, and where the report is."""
-        from rich.console import Console
-
-        from reports.few_shot import few_shot_terminal, is_few_shot, measurements
-        from reports.tables import terminal_table
-
         if any(record.status == "ok" for record in result.records):
-            width = None if sys.stdout.isatty() else max(120, shutil.get_terminal_size().columns)
-            console = Console(width=width, highlight=False)
-            if is_few_shot(result.records):
-                console.print(few_shot_terminal(measurements(result.records, result.directory)))
-            else:
-                console.print(terminal_table(result.results))
-        failed = [record for record in result.records if record.status not in FINAL]
-        for record in failed:
-            message = (record.error or {}).get("message", "")
-            print(
-                f"{record.status}: {shown(Cell.of(record.cell).label)} ({record.cell_id}): {shown(message)}"
-            )
-        if failed:
-            statuses = sorted({record.status for record in failed})
-            print(f"{len(failed)} cells gave no result. To run them again: --retry {','.join(statuses)}")
+            _print_results(result)
+        _print_failures([record for record in result.records if record.status not in FINAL])
         took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
         if self._forecast_seconds is not None:
             took += f" (forecast: {duration(self._forecast_seconds)})"
         if result.elsewhere:
             print(
                 f"This shard is done{took}; {result.elsewhere} cells of other shards are not there yet. Whichever "
-                f"ends last writes the report, or: python -m bench report {shlex.quote(str(result.directory))}",
+                f"ends last writes the report, or: python -m bench report {quoted(result.directory)}",
                 flush=True,
             )
-            return
-        print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
+        else:
+            print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
 
     def _left(self) -> str:
         """``about 3 min left``; ``over ...`` while something waits of which no speed is known yet."""
@@ -165,7 +132,7 @@ class TerminalReporter(Reporter):
         running = "; ".join(
             f"{label} ({text})" if label and text else label or text for label, text in self._running.values()
         )
-        return f"{self._counts['done']} of {self._total} cells done; now: {running}{self._left()}"
+        return f"{self._done} of {self._total} cells done; now: {running}{self._left()}"
 
     def _print(self, text: str, flush_only: bool = False) -> None:
         self._last_line = time.monotonic()
@@ -180,12 +147,35 @@ class TerminalReporter(Reporter):
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
-        lines: list[Any] = [ProgressBar(total=max(self._total, 1), completed=self._counts["done"], width=60)]
+        lines: list[Any] = [ProgressBar(total=max(self._total, 1), completed=self._done, width=60)]
         elapsed = duration(time.monotonic() - self.started)
-        lines.append(Text(f"{self._counts['done']} of {self._total} cells · {elapsed}{self._left()}"))
+        lines.append(Text(f"{self._done} of {self._total} cells · {elapsed}{self._left()}"))
         for number, (label, text) in sorted(self._running.items()):
             lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
         return Group(*lines)
+
+
+def _print_results(result: Run) -> None:
+    from rich.console import Console
+
+    from reports.few_shot import few_shot_terminal, is_few_shot, measurements
+    from reports.tables import terminal_table
+
+    width = None if sys.stdout.isatty() else max(120, shutil.get_terminal_size().columns)
+    console = Console(width=width, highlight=False)
+    if is_few_shot(result.records):
+        console.print(few_shot_terminal(measurements(result.records, result.directory)))
+    else:
+        console.print(terminal_table(result.results))
+
+
+def _print_failures(failed: Sequence[Record]) -> None:
+    for record in failed:
+        message = (record.error or {}).get("message", "")
+        print(f"{record.status}: {shown(Cell.of(record.cell).label)} ({record.cell_id}): {shown(message)}")
+    if failed:
+        statuses = sorted({record.status for record in failed})
+        print(f"{len(failed)} cells gave no result. To run them again: --retry {','.join(statuses)}")
 
 
 def _outcome(record: Record) -> str:
@@ -214,14 +204,14 @@ class PretrainingReporter:
 
     def summary(self, source: WeightSource) -> None:
         """What it has learned, where it lies, and how it is used."""
-        from bench.commands.pretraining.pretrain import verdict
+        from bench.commands.pretraining.card import verdict
 
         self.say(verdict(source))
         for baseline in source.baselines:
             self.say(f"  {baseline.name}: {baseline.accuracy:.1%}")
         self.say(f"Source after {duration(time.monotonic() - self.started)}: {source.directory}")
         if source.learned:
-            weights = shlex.quote(f"source:{source.directory}")
+            weights = quoted(f"source:{source.directory}")
             self.say(
                 f"  python -m bench run --dataset DATASET --backbone {source.backbone} --weights imagenet "
                 f"--weights {weights}"

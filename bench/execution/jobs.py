@@ -1,14 +1,126 @@
-"""What a parent asks of a worker, and what it hears back."""
+"""What a parent asks of a worker, and what it hears back.
+
+A job names its handler, a function that a worker imports when it is asked for: this room knows none of them. A
+handler is called with the worker's ``Place`` and the job's fields by name; what it returns is the answer.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
 
 from bench.records import Cell
 
-ANSWERS = ("done", "latency", "ready", "fetched", "ranked", "unstored")
-"""Messages with which a worker has finished a job."""
+
+@dataclass(frozen=True)
+class Job:
+    """Something that a worker is asked to do."""
+
+    handler: ClassVar[str]
+    """``module:function``."""
+
+    def wire(self) -> dict[str, Any]:
+        """As JSON on its way to the worker."""
+        return {"handler": self.handler, "fields": asdict(self)}
+
+
+@dataclass(frozen=True)
+class Ready(Job):
+    """Load Keras."""
+
+    handler = "bench.training.workplace:ready"
+
+
+@dataclass(frozen=True)
+class RunCell(Job):
+    """Run a cell; the answer is the fields of its record.
+
+    Attributes:
+        cell: the fields of the cell.
+        inference_ms: latency of its network, measured apart; None if it has none.
+        predictions: the file to leave arrays in; pictures lie beside it.
+        after: called after a cell that is ok, as ``module:function``; empty: nothing is.
+        folder: what it is given.
+    """
+
+    handler = "bench.protocols.worker:run_cell"
+
+    cell: dict[str, Any]
+    inference_ms: float | None
+    predictions: str
+    after: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class MeasureLatency(Job):
+    """Measure a whole network with batches of one; the answer has ``milliseconds``.
+
+    Attributes:
+        backbone, weights, precision: of the network.
+        modality: of its examples.
+        input: ``Cell.input``, as far as it decides what the network is.
+        head: fields of ``HeadConfig``.
+    """
+
+    handler = "bench.training.latency:measure"
+
+    backbone: str
+    weights: str
+    image_size: int
+    precision: str
+    head: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rank(Job):
+    """Score a backbone without training, see ``bench.ranking.worker.rank``.
+
+    Attributes:
+        dataset: its spec, with the ``fingerprint`` that it had.
+        backbone: its architecture, with its ``weights`` and their ``weights_sha256``.
+        image_size, resizing: how examples are decoded.
+        pooling: of its features.
+        images: labelled examples to look at, at most.
+    """
+
+    handler = "bench.ranking.worker:run"
+
+    dataset: str
+    fingerprint: str
+    backbone: str
+    weights: str
+    weights_sha256: str
+    image_size: int
+    resizing: str
+    pooling: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Fetch(Job):
+    """Have Keras find or download ImageNet weights, see ``bench.backbones.fetch``."""
+
+    handler = "bench.backbones.fetch:asked"
+
+    backbone: str
+    image_size: int
+    download: bool
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker says: ``tick`` while it works, then an ``answer``, ``failed`` with a ``reason``, or
+    ``unstored`` with one. ``gone``, with the fields of a record, is said for a worker that no longer can."""
+
+    kind: Literal["tick", "answer", "failed", "unstored", "gone"]
+    content: dict[str, Any]
+
+    @property
+    def ends(self) -> bool:
+        """Whether its job is over."""
+        return self.kind != "tick"
 
 
 @dataclass(frozen=True)
@@ -21,5 +133,20 @@ class Event:
     cell: Cell | None = None
 
 
-def _cell_fields(cell: Cell) -> dict[str, Any]:
-    return {name: getattr(cell, name) for name in cell.__dataclass_fields__}
+@dataclass
+class Place:
+    """What a worker has between jobs.
+
+    Attributes:
+        threads: that its Keras backend computes with.
+        tick: called with a short text of what is being done.
+        kept: by name, what handlers keep for later jobs.
+    """
+
+    threads: int
+    tick: Callable[[str], None]
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+class Unstored(Exception):
+    """What a cell leaves beside its record cannot be written."""

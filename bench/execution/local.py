@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import psutil
 
 from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError
-from bench.execution.jobs import ANSWERS, Event, _cell_fields
+from bench.execution.jobs import Event, Fetch, Job, MeasureLatency, Message, Rank, Ready, RunCell
 from bench.execution.queue import Queue
 from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
@@ -61,7 +61,7 @@ class LocalExecutor:
             all memory.
         provenance: goes into every record.
         notify: called with events.
-        source: a folder in which the worker leaves what a pretraining gives beside its record; None: nothing.
+        after: what a worker calls after a cell that is ok, as ``module:function``, and the folder that it is given.
     """
 
     store: Store
@@ -72,7 +72,7 @@ class LocalExecutor:
     provenance: dict[str, Any] = field(default_factory=dict)
     memory_bound_mb: float | None = None
     notify: Callable[[Event], None] = lambda event: None
-    source: Path | None = None
+    after: tuple[str, Path] | None = None
     pool: dict[int, _Worker] = field(default_factory=dict, init=False)
 
     def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
@@ -80,7 +80,7 @@ class LocalExecutor:
 
         Args:
             cells: what to run, in the order of preference.
-            latencies: milliseconds an image by cell id, from ``measure_latency``.
+            latencies: milliseconds an example by cell id, from ``measure_latency``.
 
         Raises:
             StoreError: the disk is full.
@@ -89,106 +89,92 @@ class LocalExecutor:
         attempts: Counter[str] = Counter()
         halved: set[str] = set()
         busy: dict[int, Cell] = {}
-        for number in range(min(self.workers, len(cells))):
-            if number not in self.pool:
-                self.pool[number] = self._start(number)
+        self._start_some(len(cells))
         while queue or busy:
-            for number in self.pool:
-                if number in busy:
-                    continue
+            for number in self._free(busy):
                 cell = queue.take(number)
                 if cell is None:
-                    continue
-                if self.pool[number].process.poll() is not None:
-                    self._replace(number)
+                    break
                 busy[number] = cell
                 attempts[cell.id] += 1
                 self.notify(Event("started", number, "", cell))
                 small = cell if cell.id not in halved else replace(cell, batch_size=cell.batch_size // 2)
-                self.pool[number].begin(
-                    {
-                        "job": "cell",
-                        "cell": _cell_fields(small),
-                        "inference_ms": latencies.get(cell.id),
-                        "predictions": str(self.store.temporary_predictions_path(cell.id)),
-                        "source": "" if self.source is None else str(self.source),
-                    }
-                )
+                self.pool[number].begin(self._job(small, cell.id, latencies))
             for number, message in self._wait(busy):
-                if message["event"] == "tick":
-                    self.notify(Event("tick", number, message["text"], busy.get(number)))
+                if not message.ends:
+                    self.notify(Event("tick", number, message.content["text"], busy.get(number)))
                     continue
                 cell = busy.pop(number)
-                if message["event"] == "unstored":
-                    raise self.store.cannot_write(message["message"])
-                record = self._record(cell, self.pool[number], message["fields"])
-                if cell.id in halved:
-                    record.batch_size = cell.batch_size // 2
-                    record.warnings.append(
-                        f"Memory was not enough for batches of {cell.batch_size} images: this is a second run, "
-                        f"with batches of {record.batch_size}."
-                    )
-                # What ran out of memory may hold on to what it has got.
-                if (
-                    message["event"] == "gone"
-                    or record.status == "oom"
-                    or self._is_too_large(self.pool[number])
-                ):
-                    self._replace(number)
+                record = self._ended(cell, number, message, cell.id in halved)
                 if record.status == "oom" and cell.id not in halved and cell.batch_size > 1:
                     halved.add(cell.id)
                     note = f"out of memory; it runs once more, with batches of {cell.batch_size // 2}"
-                    self.notify(Event("note", number, note, cell))
-                    queue.put_back(cell)
+                elif record.status in AGAIN and attempts[cell.id] < 2:
+                    note = f"{record.status}; it runs once more"
+                else:
+                    yield record
                     continue
-                if record.status in AGAIN and attempts[cell.id] < 2:
-                    self.notify(Event("note", number, f"{record.status}; it runs once more", cell))
-                    queue.put_back(cell)
-                    continue
-                yield record
+                self.notify(Event("note", number, note, cell))
+                queue.put_back(cell)
 
-    def measure_latency(self, job: dict[str, Any]) -> float | None:
-        """Latency of a whole network, in milliseconds an image, with nothing else running; None if it failed."""
+    def _job(self, cell: Cell, id: str, latencies: dict[str, float | None]) -> RunCell:
+        path = self.store.temporary_predictions_path(id)
+        after, folder = self.after or ("", "")
+        return RunCell(asdict(cell), latencies.get(id), str(path), after, str(folder))
+
+    def _ended(self, cell: Cell, number: int, message: Message, is_small: bool) -> Record:
+        """The record of a cell with which a worker is done, one way or another."""
+        if message.kind == "unstored":
+            raise self.store.cannot_write(message.content["reason"])
+        fields = message.content
+        if message.kind == "failed":
+            fields = {"status": "failed", "error": {"type": "worker", "message": fields["reason"]}}
+        record = self._record(cell, self.pool[number], fields)
+        if is_small:
+            record.batch_size = cell.batch_size // 2
+            record.warnings.append(
+                f"Memory was not enough for batches of {cell.batch_size} images: this is a second run, with "
+                f"batches of {record.batch_size}."
+            )
+        # What ran out of memory may hold on to what it has got.
+        if message.kind == "gone" or record.status == "oom" or self._is_too_large(self.pool[number]):
+            self._replace(number)
+        return record
+
+    def measure_latency(self, job: MeasureLatency) -> float | None:
+        """Latency of a whole network, in milliseconds an example, with nothing else running; None if it failed."""
         if not self.pool:
             self.start()
-        self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
-        return self._ask({0}, {"job": "latency", **job}).get("milliseconds")
+        self.notify(Event("tick", 0, f"measuring the latency of {job.backbone}"))
+        return self._ask({0}, job).content.get("milliseconds")
 
-    def rank(self, jobs: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rank(self, jobs: Sequence[Rank]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Scores backbones, ``workers`` at a time.
 
-        Args:
-            jobs: see ``bench.ranking.worker.rank``, with ``dataset`` and ``fingerprint``.
-
         Yields:
-            The place of a job and what came of it, as it ends: what ``rank`` returns, or ``failed`` with a reason.
+            The place of a job and what came of it, as it ends: what ``bench.ranking.worker.rank`` returns, or
+            ``failed`` with a reason.
         """
         waiting = deque(enumerate(jobs))
         busy: dict[int, int] = {}
-        for number in range(min(self.workers, len(jobs))):
-            if number not in self.pool:
-                self.pool[number] = self._start(number)
+        self._start_some(len(jobs))
         while waiting or busy:
-            for number in self.pool:
-                if number in busy or not waiting:
-                    continue
-                if self.pool[number].process.poll() is not None:
-                    self._replace(number)
+            for number in self._free(busy):
+                if not waiting:
+                    break
                 busy[number], job = waiting.popleft()
-                self.notify(Event("tick", number, f"ranking: {job['backbone']}"))
-                self.pool[number].begin({"job": "rank", **job})
+                self.notify(Event("tick", number, f"ranking: {job.backbone}"))
+                self.pool[number].begin(job)
             for number, message in self._wait(busy):
-                job = jobs[busy[number]]
-                if message["event"] == "tick":
-                    self.notify(Event("tick", number, f"ranking: {job['backbone']}, {message['text']}"))
+                if not message.ends:
+                    text = f"ranking: {jobs[busy[number]].backbone}, {message.content['text']}"
+                    self.notify(Event("tick", number, text))
                     continue
                 place = busy.pop(number)
-                if message["event"] == "gone":
-                    message = {"failed": message["fields"]["error"]["message"]}
+                if message.kind == "gone" or self._is_too_large(self.pool[number]):
                     self._replace(number)
-                elif self._is_too_large(self.pool[number]):
-                    self._replace(number)
-                yield place, {key: value for key, value in message.items() if key != "event"}
+                reason = _reason(message)
+                yield place, {"failed": reason} if reason else message.content
 
     def fetch(self, spec: BackboneSpec, image_size: int, download: bool = True) -> dict[str, Any]:
         """See ``bench.backbones.weights.Ask``; without ``download`` a file that is not there is an ``error``.
@@ -198,33 +184,45 @@ class LocalExecutor:
         """
         if not self.pool:
             self.start()
-        job = {"job": "fetch", "backbone": spec.text, "image_size": image_size, "download": download}
-        answer = self._ask({0}, job)
-        if "failed" in answer or answer["event"] == "gone":
-            reason = answer.get("failed") or answer["fields"]["error"]["message"]
+        message = self._ask({0}, Fetch(spec.text, image_size, download))
+        if reason := _reason(message):
             raise BenchError(f"weights: asking Keras for the weights of {spec.text} failed: {reason}")
-        return {key: value for key, value in answer.items() if key != "event"}
+        return message.content
 
     def start(self) -> None:
         """Starts all workers at once and waits until they have loaded Keras."""
         self.pool = {number: self._start(number) for number in range(self.workers)}
-        self._ask(set(self.pool), {"job": "start"})
+        self._ask(set(self.pool), Ready())
 
-    def _ask(self, numbers: set[int], job: dict[str, Any]) -> dict[str, Any]:
+    def _start_some(self, most: int) -> None:
+        """Starts workers that are not there yet, as many as can be used."""
+        for number in range(min(self.workers, most)):
+            if number not in self.pool:
+                self.pool[number] = self._start(number)
+
+    def _free(self, busy: Container[int]) -> Iterator[int]:
+        """The workers with nothing to do; one that has died meanwhile is replaced."""
+        for number in self.pool:
+            if number not in busy:
+                if self.pool[number].process.poll() is not None:
+                    self._replace(number)
+                yield number
+
+    def _ask(self, numbers: set[int], job: Job) -> Message:
         """Has workers do a job that is no cell; returns the last answer. Who does not survive it is replaced."""
         waiting: dict[int, None] = dict.fromkeys(numbers)
-        answer: dict[str, Any] = {}
+        message = Message("answer", {})
         for number in waiting:
             self.pool[number].begin(job)
         while waiting:
-            for number, answer in self._wait(waiting):
-                if answer["event"] == "tick":
-                    self.notify(Event("tick", number, answer["text"]))
+            for number, message in self._wait(waiting):
+                if not message.ends:
+                    self.notify(Event("tick", number, message.content["text"]))
                     continue
                 del waiting[number]
-                if answer["event"] == "gone":
+                if message.kind == "gone":
                     self._replace(number)
-        return answer
+        return message
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -237,7 +235,7 @@ class LocalExecutor:
         while self.pool:
             self.pool.popitem()[1].end()
 
-    def _wait(self, busy: dict[int, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _wait(self, busy: dict[int, Any]) -> Iterator[tuple[int, Message]]:
         """What the busy workers said within a poll; a worker that is gone or too slow says ``gone``."""
         selector = selectors.DefaultSelector()
         for number in busy:
@@ -252,15 +250,15 @@ class LocalExecutor:
             if number in ready or dead:
                 for message in worker.read():
                     yield number, message
-                    answered = message["event"] in ANSWERS
+                    answered = message.ends
                 if not answered and (dead or not worker.channel_open):
-                    yield number, {"event": "gone", "fields": worker.obituary()}
+                    yield number, Message("gone", worker.obituary())
                     answered = True
             if not answered and time.monotonic() - worker.began > self.cell_seconds:
                 worker.end()
                 reason = f"took longer than {self.cell_seconds:g} s (limits.cell_seconds) and was ended"
                 fields = {"status": "timeout", "error": {"type": "timeout", "message": reason}}
-                yield number, {"event": "gone", "fields": fields}
+                yield number, Message("gone", fields)
 
     def _record(self, cell: Cell, worker: _Worker, fields: dict[str, Any]) -> Record:
         # A cell that uses no network says nothing of memory: what its worker holds is of earlier cells.
@@ -270,7 +268,7 @@ class LocalExecutor:
             "peak_memory_mb": worker.peak_mb if measures else None,
         }
         fields = {**fields, "costs": {**fields.get("costs", {}), **costs}}
-        return Record(cell_id=cell.id, cell=_cell_fields(cell), provenance=self.provenance, **fields)
+        return Record(cell_id=cell.id, cell=asdict(cell), provenance=self.provenance, **fields)
 
     def _is_too_large(self, worker: _Worker) -> bool:
         bound = self.memory_bound_mb
@@ -284,6 +282,13 @@ class LocalExecutor:
     def _replace(self, number: int) -> None:
         self.pool[number].end()
         self.pool[number] = self._start(number)
+
+
+def _reason(message: Message) -> str:
+    """Why a job came to nothing; empty if it did not."""
+    if message.kind == "gone":
+        return str(message.content["error"]["message"])
+    return str(message.content["reason"]) if message.kind == "failed" else ""
 
 
 class _Worker:
@@ -314,15 +319,15 @@ class _Worker:
         self.channel = reading
         self._process_info = psutil.Process(self.process.pid)
 
-    def begin(self, job: dict[str, Any]) -> None:
+    def begin(self, job: Job) -> None:
         self.began = time.monotonic()
         self.peak_mb = 0.0
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # found dead at the next poll
-            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.write(json.dumps(job.wire()).encode() + b"\n")
             self.process.stdin.flush()
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[Message]:
         """The whole messages that have arrived."""
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -333,7 +338,7 @@ class _Worker:
                     break
                 self._buffer += chunk
         *lines, self._buffer = self._buffer.split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [Message(**json.loads(line)) for line in lines]
 
     def memory_mb(self) -> float:
         """Resident memory, in MiB; 0 if the process is gone."""

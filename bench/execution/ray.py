@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError, RequestError
-from bench.execution.jobs import Event
+from bench.execution.jobs import Event, MeasureLatency, Rank
 from bench.execution.local import LocalExecutor
 from bench.execution.queue import Queue
 from bench.records import Cell, Record
@@ -154,11 +154,11 @@ class RayExecutor:
             if batch:
                 self.notify(Event("started", slot, "", batch[0]))
 
-    def measure_latency(self, job: dict[str, Any]) -> float | None:
+    def measure_latency(self, job: MeasureLatency) -> float | None:
         """Latency of a whole network on a node of the cluster, in milliseconds an image; None if it failed."""
         import ray
 
-        self.notify(Event("tick", 0, f"measuring the latency of {job['backbone']}"))
+        self.notify(Event("tick", 0, f"measuring the latency of {job.backbone}"))
         answer: float | None = ray.get(self._task(_measure_latency).remote(job, self._options()))
         return answer
 
@@ -167,7 +167,7 @@ class RayExecutor:
         with _local(Path(tempfile.gettempdir()), self._options()) as executor:
             return executor.fetch(spec, image_size, download)
 
-    def rank(self, jobs: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rank(self, jobs: Sequence[Rank]) -> Iterator[tuple[int, dict[str, Any]]]:
         """See ``LocalExecutor.rank``; on this machine, whose cache keeps what comes of it."""
         with _local(Path(tempfile.gettempdir()), self._options()) as executor:
             yield from executor.rank(jobs)
@@ -214,7 +214,7 @@ def _run_batch(
             yield record.to_json(), executor.store.take_files(record.cell_id)
 
 
-def _measure_latency(job: dict[str, Any], options: dict[str, Any]) -> float | None:
+def _measure_latency(job: MeasureLatency, options: dict[str, Any]) -> float | None:
     with _local(Path(tempfile.gettempdir()), options) as executor:
         try:
             return executor.measure_latency(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from bench.modalities.base import Input, Modality
@@ -19,8 +19,7 @@ DEFAULT = "image"
 @cache
 def modality(name: str) -> Modality:
     """The modality of this name."""
-    module, _, attribute = MODALITIES[name].partition(":")
-    found: Modality = getattr(import_module(module), attribute)()
+    found: Modality = resolve_name(MODALITIES[name])()
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.errors import RequestError, did_you_mean
+from bench.plans.protocol import PROTOCOLS, protocol
 from strategies.base import Info, Limit, Strategy
 from strategies.refuse import stage_problems
 
@@ -56,16 +57,16 @@ class Declared:
         return self.values.setdefault(name, default)
 
 
-def declared(strategy: Strategy, few_shot: bool = False) -> Declared:
-    """What a strategy declares in the few-shot protocol, or in the other."""
+def declared(space: Callable[[Declared], None]) -> Declared:
+    """What a strategy's ``space``, or a protocol in its place, declares."""
     found = Declared()
-    (strategy.few_shot_space if few_shot else strategy.space)(found)
+    space(found)
     return found
 
 
 def hyperparameters(strategy: Strategy) -> str:
     """What may be given, in one line: each name with what is searched, or with the value that it has otherwise."""
-    found = declared(strategy)
+    found = declared(strategy.space)
     told = {**{name: f"={value}" for name, value in found.values.items()},
             **{name: f" {words}" for name, words in found.searched.items()}}  # fmt: skip
     return ", ".join(f"{name}{words}" for name, words in told.items())
@@ -84,9 +85,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
     if not options:
         return fixed
     declared = Declared()
-    strategy.space(declared)
-    if strategy.few_shot:
-        strategy.few_shot_space(declared)
+    for name in PROTOCOLS:
+        protocol(name).declare(strategy, declared)
     if strategy.needs_auxiliary:
         declared.Fixed("auxiliary", "all")  # which of the plan's; what learns them is not told
     for option in options.split(","):

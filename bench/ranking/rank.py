@@ -12,11 +12,11 @@ import importlib.metadata
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,20 +26,18 @@ from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
+from bench.execution.executor import Executor, executor
+from bench.execution.jobs import Rank
 from bench.modalities.registry import input_of
-from bench.plans.plan import AUTO, Plan, load_plan
+from bench.plans.loading import load_plan
+from bench.plans.plan import AUTO, Plan
+from bench.plans.resolved import Resolved
 from bench.ranking.scores import VERSION
 from bench.records import PROTOCOL_VERSION
 from bench.store import Store
 from bench.system.files import cache_dir, digest, write_atomic
 from bench.system.names import short_backbone
 from bench.system.plugins import plugins
-
-if TYPE_CHECKING:
-    from bench.execution.local import LocalExecutor
-    from bench.execution.ray import RayExecutor
-
-    Executor = LocalExecutor | RayExecutor
 
 Say = Callable[[str], None]
 
@@ -168,22 +166,16 @@ def rank(
         raise RequestError("backbone", f"{AUTO}:{plan.auto}", "names of backbones: all of them are ranked")
     if only and not backbones:
         raise RequestError("only", "no backbone", "--backbone, once or several times")
-    with executor(plan, workers) as runs:
+    with ranking_executor(plan, workers) as runs:
         return rank_plan(plan, runs, say, only)[0]
 
 
-@contextlib.contextmanager
-def executor(plan: Plan, workers: int | None = None) -> Iterator[LocalExecutor]:
+def ranking_executor(plan: Plan, workers: int | None = None) -> Executor:
     """Worker processes that rank for a plan; they store nothing but what goes into the cache."""
-    from bench.execution.local import LocalExecutor
-    from bench.system.machine import default_workers
-
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
-    store = Store(Path(tempfile.gettempdir()))
-    seconds = plan.limits.cell_seconds
-    with LocalExecutor(store, workers or default_workers(), plan.threads, plan.backend, seconds) as runs:
-        yield runs
+    nowhere = Store(Path(tempfile.gettempdir()))
+    return executor("local", None, workers, nowhere, plan.threads, plan.backend, plan.limits.cell_seconds)
 
 
 def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bool = False) -> list[Ranking]:
@@ -243,15 +235,15 @@ def choose(rankings: Sequence[Ranking], count: int, named: Sequence[str]) -> lis
     return [*best, *(backbone for backbone in named if backbone not in best)]
 
 
-def resolve(
-    plan: Plan, store: Store, runs: Executor, say: Say = lambda text: None
-) -> tuple[Plan, dict[str, Any] | None]:
+def choose_backbones(
+    resolved: Resolved, store: Store, runs: Executor, say: Say = lambda text: None
+) -> tuple[Resolved, dict[str, Any] | None]:
     """Replaces ``auto:K`` of a plan by backbones.
 
     A run that goes on keeps what was chosen when it began, as long as the same is asked for.
 
     Args:
-        plan: as ``bench.runs.prepare.canonical`` returns it.
+        resolved: the plan.
         store: of the run directory, which need not exist.
         runs, say: see ``rank_plan``.
 
@@ -261,12 +253,14 @@ def resolve(
     Raises:
         RequestError: see ``rank_plan``, or there is nothing that may be ranked.
     """
+    plan = resolved.plan
     if plan.auto is None:
-        return plan, None
+        return resolved, None
     asked = {"backbones": plan.backbones, "ranking": plan.ranking.model_dump(mode="json")}
     content = store.read_ranking()
     if content.get("asked") != asked:
-        rankings = rank_plan(_ranked_by(plan), runs, say)
+        ranked_by = plan.model_copy(update={"datasets": resolved.protocol.ranked_on(plan)})
+        rankings = rank_plan(ranked_by, runs, say)
         chosen = choose(rankings, plan.auto, plan.named)
         content = {"asked": asked, "chosen": chosen, "rankings": [ranking.to_json() for ranking in rankings]}
     said = f"{AUTO}:{plan.auto} takes {', '.join(map(short_backbone, content['chosen']))}"
@@ -276,7 +270,7 @@ def resolve(
             f"; only {len(ranked)} of {plan.auto} could be ranked: {', '.join(map(short_backbone, ranked))}"
         )
     say(said)
-    return plan.model_copy(update={"backbones": content["chosen"]}), content
+    return resolved.with_backbones(content["chosen"]), content
 
 
 def _everywhere(rankings: Sequence[dict[str, Any]]) -> list[str]:
@@ -284,21 +278,6 @@ def _everywhere(rankings: Sequence[dict[str, Any]]) -> list[str]:
     each = [[entry["backbone"] for entry in ranking["backbones"]] for ranking in rankings]
     first = each[0] if each else []
     return [backbone for backbone in first if all(backbone in others for others in each)]
-
-
-def _ranked_by(plan: Plan) -> Plan:
-    """The plan whose datasets say which backbones are best: with new classes those of the source, as nothing may be
-    chosen by the labels of the new ones."""
-    if plan.protocol != "few-shot":
-        return plan
-    if not plan.source_dataset:
-        raise RequestError(
-            "backbones",
-            f"{AUTO}:{plan.auto}",
-            "backbones that are named, or a source dataset (--source-dataset) to rank them on",
-            "By the labels of new classes nothing may be chosen.",
-        )
-    return plan.model_copy(update={"datasets": [plan.source_dataset]})
 
 
 def _find_others(
@@ -383,32 +362,15 @@ def _rank_dataset(
     pool = dataset.pool
     images = min(plan.ranking.images, len(pool.ids))
     classified = {spec.text for spec in present(classifier=True)}
-    jobs: dict[BackboneSpec, dict[str, Any]] = {}
-    found: dict[BackboneSpec, dict[str, Any]] = {}
-    kept: dict[BackboneSpec, Path] = {}
-    for spec, file in weights.items():
-        job = {
-            "fingerprint": dataset.fingerprint,
-            "backbone": spec.architecture,
-            "weights": spec.weights,
-            "weights_sha256": file.sha256,
-            "image_size": plan.image_size,
-            "resizing": plan.resizing,
-            "pooling": plan.head.pooling,
-            "images": images,
-        }
-        kept[spec] = _kept(job, plan, runs, spec.text in classified)
-        answer = _read(kept[spec])
-        if answer is None:
-            jobs[spec] = {**job, "dataset": dataset.spec}
-        else:
-            found[spec] = answer
-    if jobs:
-        say(
-            f"Ranking {len(jobs)} of {len(weights)} backbones on {images:,} labelled images of {dataset.name}"
-        )
-    waiting, failed = list(jobs), {}
-    for place, answer in runs.rank(list(jobs.values())) if jobs else ():
+    jobs = {spec: _job(plan, dataset, spec, file, images) for spec, file in weights.items()}
+    kept = {spec: _kept(job, plan, runs, spec.text in classified) for spec, job in jobs.items()}
+    found = {spec: answer for spec, path in kept.items() if (answer := _read(path)) is not None}
+    failed: dict[str, str] = {}
+    waiting = [spec for spec in jobs if spec not in found]
+    if waiting:
+        of = f"{len(waiting)} of {len(weights)} backbones on {images:,} labelled images of {dataset.name}"
+        say(f"Ranking {of}")
+    for place, answer in runs.rank([jobs[spec] for spec in waiting]) if waiting else ():
         spec = waiting[place]
         if "failed" in answer:
             failed[spec.text] = f"its features could not be computed: {answer['failed']}"
@@ -439,19 +401,34 @@ def _rank_dataset(
     )
 
 
+def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, images: int) -> Rank:
+    return Rank(
+        dataset=dataset.spec,
+        fingerprint=dataset.fingerprint,
+        backbone=spec.architecture,
+        weights=spec.weights,
+        weights_sha256=file.sha256,
+        image_size=plan.image_size,
+        resizing=plan.resizing,
+        pooling=plan.head.pooling,
+        images=images,
+    )
+
+
 def _shown(accuracy: float | None) -> str:
     return "no probe" if accuracy is None else f"{accuracy:.1%} predicted for a linear probe"
 
 
-def _kept(job: dict[str, Any], plan: Plan, runs: Executor, classified: bool) -> Path:
+def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
     """Where the scores of a job are kept: named by everything that they depend on."""
     versions = [importlib.metadata.version(name) for name in ("keras", runs.backend)]
-    identity = {
-        **job,
+    identity = asdict(job)
+    del identity["dataset"]
+    identity |= {
         # One file is one source, wherever it lies.
-        "weights": job["weights"] if job["weights"] in ("imagenet", "none") else "",
+        "weights": job.weights if job.weights in ("imagenet", "none") else "",
         "classified": classified,
-        **({"plugin": code} if (code := backbone_origin(job["backbone"].partition(":")[0])) else {}),
+        **({"plugin": code} if (code := backbone_origin(job.backbone.partition(":")[0])) else {}),
         "threads": plan.threads,
         "backend": runs.backend,
         "versions": [VERSION, PROTOCOL_VERSION, *versions, *decoding_versions()],

@@ -15,12 +15,22 @@ from bench.backbones.weights import resolve_weights
 from bench.datasets import Dataset
 from bench.datasets.splits import nested_order
 from bench.errors import BenchError
+from bench.execution.jobs import Place
 from bench.modalities.image.augment import Augmentation
+from bench.modalities.registry import input_of
 from bench.ranking import scores as transferability
 from bench.system.files import rows_of
 from bench.training.engine import Engine, Network, spec_of
 from bench.training.examples import PartExamples
 from bench.training.prefixes import BATCH
+from bench.training.workplace import workplace
+
+
+def run(place: Place, dataset: str, fingerprint: str, **job: Any) -> dict[str, Any]:
+    """See ``bench.execution.jobs.Rank``."""
+    here = workplace(place)
+    opened = here.dataset(dataset, input_of(job), fingerprint)
+    return rank(job, opened, here.engine, place.tick)
 
 
 def rank(

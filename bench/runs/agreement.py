@@ -86,7 +86,7 @@ def find_run(ranking: Ranking, directory: Path | None = None, runs: Path = Path(
             record.cell["fingerprint"] == ranking.fingerprint and record.cell["protocol"] == FRACTIONS
             for record in run.records
         ):
-            expected = f"a run on the dataset {ranking.name}, not of the few-shot protocol"
+            expected = f"a run on the dataset {ranking.name}, of the protocol {FRACTIONS}"
             raise RequestError("against", str(directory), expected)
         return run
     found: list[tuple[int, str, Run]] = []

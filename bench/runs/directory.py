@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from bench.datasets.companions.base import findings_of
 from bench.errors import RequestError
-from bench.plans.plan import NUMBERLESS, read_stored_plan
-from bench.plans.strategies import get_strategy
+from bench.plans.loading import read_stored_plan
+from bench.plans.plan import NUMBERLESS
 from bench.records import FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell
-from bench.runs.prepare import Prepared, _counterparts
+from bench.runs.prepare import Prepared
 from bench.store import Store
 from bench.system import provenance
 from bench.system.names import PREFIX
 
 
-def _check_same(store: Store, prepared: Prepared) -> None:
+def check_same(store: Store, prepared: Prepared) -> None:
     """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
     if store.plan_path.exists():
         old = read_stored_plan(store.plan_path)
@@ -71,7 +72,7 @@ def _check_same(store: Store, prepared: Prepared) -> None:
             )
 
 
-def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
+def run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
     datasets = {}
     for dataset in prepared.datasets:
         labels = np.concatenate([dataset.pool.labels, dataset.test.labels])
@@ -84,10 +85,7 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
             "pool_counts": np.bincount(dataset.pool.labels, minlength=len(dataset.class_names)).tolist(),
             "n_pool": len(dataset.pool.ids),
             "n_test": len(dataset.test.ids),
-            "findings": [
-                {"kind": finding.kind, "text": finding.text, "examples": finding.examples}
-                for finding in dataset.warnings
-            ],
+            "findings": findings_of(dataset),
             "left_out": [list(item) for item in dataset.left_out],
         }
     return {
@@ -101,32 +99,11 @@ def _run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         "backend": prepared.plan.backend,
         "datasets": datasets,
         "sources": {f"{PREFIX}{source.directory}": source.summary() for source in prepared.sources},
-        "source_dataset": _source_info(prepared),
-        "auxiliary": {
-            key: [task.summary() for task in tasks] for key, tasks in prepared.auxiliary.items() if tasks
-        },
-        "counterparts": _counterparts({text: get_strategy(text) for text in prepared.plan.strategies}),
+        **{companion.key: companion.summary() for companion in prepared.companions.values()},
+        "counterparts": prepared.resolved.counterparts(),
         "plugins": {
             getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
         },
         "cells": [cell.id for cell in prepared.cells],
         "notes": list(prepared.notes),
-    }
-
-
-def _source_info(prepared: Prepared) -> dict[str, Any]:
-    """What is known of the source dataset; empty if there is none."""
-    source = prepared.source_dataset
-    if source is None:
-        return {}
-    return {
-        "name": source.name,
-        "spec": source.spec,
-        "fingerprint": source.fingerprint,
-        "n": len(source.pool.ids),
-        "findings": [{"kind": f.kind, "text": f.text, "examples": f.examples} for f in source.warnings],
-        "targets": {
-            fingerprint: {"grouping": domain.grouping, "left_out": domain.left_out}
-            for fingerprint, domain in prepared.domains.items()
-        },
     }

@@ -46,8 +46,8 @@ class Forecast:
         """Training images of a cell, at most; 0 if it trains no network."""
         if not cell.backbone:
             return 0.0
-        source = cell.companions.get("source", {"fingerprint": ""})
-        images = cell.fraction * self.sizes[cell.fingerprint] + self.sizes.get(source["fingerprint"], 0)
+        beside = [stamp.get("fingerprint", "") for stamp in cell.companions.values()]
+        images = cell.fraction * self.sizes[cell.fingerprint] + sum(self.sizes.get(key, 0) for key in beside)
         return float(images * cell.epochs * (cell.tuning["trials"] + 1))
 
     def add(self, cell: Cell, seconds: float) -> None:

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from bench.records import FRACTIONS, Cell
+from bench.execution.executor import Executor
+from bench.execution.jobs import MeasureLatency
+from bench.plans.protocol import protocol
+from bench.records import Cell
 from bench.runs.prepare import Prepared
 from bench.system.files import cache_dir, digest, locked, write_atomic
 
 
-def _latencies(
-    prepared: Prepared, todo: Sequence[Cell], executor: Any, info: dict[str, Any]
+def latencies(
+    prepared: Prepared, todo: Sequence[Cell], executor: Executor, info: dict[str, Any]
 ) -> dict[str, float | None]:
     """Milliseconds an image of each cell's network, measured before anything else runs, and remembered."""
     classes = {d.fingerprint: len(d.class_names) for d in prepared.datasets}
-    jobs: dict[str, dict[str, Any]] = {}
+    jobs: dict[str, MeasureLatency] = {}
     of_cell: dict[str, str] = {}
     for cell in todo:
-        if not cell.backbone or cell.protocol != FRACTIONS:  # an episode's classifier is no part of a network
+        if not cell.backbone or not protocol(cell.protocol).measures_latency:
             continue
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
         }
-        job = {
-            "backbone": cell.backbone,
-            "weights": "none",
-            "image_size": cell.input["image_size"],
-            "precision": cell.precision,
-            "head": head,
-        }
-        what = [job, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
+        job = MeasureLatency(cell.backbone, "none", cell.input["image_size"], cell.precision, head)
+        what = [asdict(job), info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
         key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}

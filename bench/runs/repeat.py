@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets import open_dataset
-from bench.datasets.companions.auxiliary import of_column
+from bench.datasets import Dataset, open_dataset
+from bench.datasets.companions.base import reopened
 from bench.errors import RequestError, did_you_mean
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
 from bench.modalities.registry import input_of
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
+from bench.plans.protocol import protocol
+from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
 from bench.runs.results import load
@@ -69,20 +71,7 @@ def repeat(
         )
     backend.check(cell.backend)
     check_unchanged(cell)
-    input = input_of(cell.input, cell.modality)
-    for field, spec, fingerprint in (
-        ("dataset", cell.dataset, cell.fingerprint),
-        *(
-            (f"{kind}_dataset", stamp.get("dataset"), stamp.get("fingerprint"))
-            for kind, stamp in cell.companions.items()
-        ),
-    ):
-        if spec and open_dataset(spec, input).fingerprint != fingerprint:
-            raise RequestError(field, spec, "the data of the run; images or labels have changed")
-    for name, fingerprint in cell.companions.get("auxiliary", {}).get("columns", {}).items():
-        column = of_column(open_dataset(cell.dataset, input), name)
-        if column is None or column.fingerprint != fingerprint:
-            raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
+    _check_data(cell)
     store = Store(Path(directory))
     limit = load_plan(store.plan_path).limits.cell_seconds
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
@@ -96,11 +85,28 @@ def repeat(
             {name: getattr(then, name) for name in COMPARED}, {name: getattr(now, name) for name in COMPARED}
         )
         if then.status == now.status == "ok" and store.predictions_path(cell.id).exists():
-            name = "accuracies" if cell.protocol == "few-shot" else "probabilities"
+            name = protocol(cell.protocol).predicts
             old, new = (s.predictions(cell.id)[name] for s in (store, again))
             if not np.array_equal(old, new):
                 differences["predictions"] = ("", f"differ by up to {np.abs(old - new).max():.2g}")
     return Repetition(then, now, differences, _differences(then.provenance, now.provenance))
+
+
+def _check_data(cell: Cell) -> None:
+    """Refuses a cell whose data are no longer what they were.
+
+    Raises:
+        RequestError: they are not.
+    """
+
+    def open_(spec: str) -> Dataset:
+        return open_dataset(spec, input_of(cell.input, cell.modality))
+
+    dataset = open_(cell.dataset)
+    if dataset.fingerprint != cell.fingerprint:
+        raise RequestError("dataset", cell.dataset, "the data of the run; images or labels have changed")
+    relation = protocol(cell.protocol).relation({cell.strategy: get_strategy(cell.strategy)})
+    reopened(cell.companions, dataset, relation, open_)
 
 
 def _differences(then: Any, now: Any, where: str = "") -> dict[str, tuple[Any, Any]]:

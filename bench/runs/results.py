@@ -13,9 +13,10 @@ import numpy as np
 from bench.datasets import cached_dataset
 from bench.errors import BenchError, RequestError
 from bench.modalities.registry import input_of
+from bench.plans.loading import load_plan
 from bench.plans.plan import Report as ReportSettings
-from bench.plans.plan import load_plan
-from bench.records import FINAL, FRACTIONS, Record
+from bench.plans.protocol import protocol
+from bench.records import FINAL, Record
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -139,15 +140,17 @@ class Run:
         """Refuses what only the protocol of fractions can answer.
 
         Raises:
-            RequestError: this is a run of the few-shot protocol.
+            RequestError: this is a run of another one.
         """
-        if any(record.cell["protocol"] != FRACTIONS for record in self.records):
-            raise RequestError(
-                "DIR",
-                str(self.directory),
-                f"a run of the protocol fractions, for {command} compares strategies by their labels",
-                "This one is of the protocol few-shot; its report and few_shot.csv hold what it measured.",
-            )
+        for name in {record.cell["protocol"] for record in self.records}:
+            if not protocol(name).shares_labels:
+                raise RequestError(
+                    "DIR",
+                    str(self.directory),
+                    f"a run of the protocol fractions, for {command} compares strategies by their labels",
+                    f"This one is of the protocol {name}; its report and {protocol(name).table} hold what it "
+                    "measured.",
+                )
 
     def _images(self, fingerprint: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Those of these test images that are in the cache; nothing is decoded for a report."""

@@ -3,57 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.errors import RequestError
-from bench.plans.plan import Plan, load_plan
+from bench.execution.executor import Executor, executor
+from bench.plans.loading import load_plan
+from bench.plans.plan import Plan
+from bench.plans.resolved import Resolved, resolve
+from bench.ranking.rank import choose_backbones
 from bench.records import AGAIN, Cell, Record
-from bench.runs.directory import _check_same, _run_info
+from bench.runs.directory import check_same, run_info
 from bench.runs.forecast import Forecast
-from bench.runs.latency import _latencies
-from bench.runs.prepare import Prepared, canonical, prepare
+from bench.runs.latency import latencies
+from bench.runs.prepare import Prepared, prepare
+from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
 from bench.store import Shard, Store
 from bench.system.files import locked
-from bench.system.machine import default_workers
-
-if TYPE_CHECKING:
-    from bench.execution.jobs import Event
-    from bench.execution.local import LocalExecutor
-    from bench.execution.ray import RayExecutor
-
-    Executor = LocalExecutor | RayExecutor
 
 RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
 
 
-class Reporter:
-    """What is told while a run goes on; this one says nothing."""
-
-    def say(self, text: str) -> None:
-        """A step of the preparation."""
-
-    def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
-        """Before the first cell."""
-
-    def event(self, event: Event) -> None:
-        """A worker has begun or gone on."""
-
-    def record(self, record: Record) -> None:
-        """A cell has ended."""
-
-    def end(self) -> None:
-        """After the last cell, whatever happened."""
-
-
 def default_out(plan: Plan) -> Path:
     """``runs/<dataset>-<short plan hash>``."""
-    name = (
-        plan.datasets[0].rstrip("/").rpartition("/")[2].partition(":")[2]
-        or plan.datasets[0].rstrip("/").rpartition("/")[2]
-    )
+    last = plan.datasets[0].rstrip("/").rpartition("/")[2]
+    name = last.partition(":")[2] or last
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:40].strip(".-") or "data"
     return Path("runs") / f"{safe}-{plan.hash()}"
 
@@ -90,116 +67,148 @@ def run(
         StoreError: the directory cannot be written any more; run the plan again.
     """
     reporter = reporter or Reporter()
-    retry = tuple(retry)
-    for status in retry:
-        if status not in RETRYABLE:
-            raise RequestError("retry", status, f"some of {', '.join(RETRYABLE)}")
+    again = _again(tuple(retry))
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
     part = Shard.parse(shard) if shard is not None else None
-    plan = canonical(load_plan(plan))
-    directory = Path(out) if out is not None else default_out(plan)
+    resolved = resolve(load_plan(plan))
+    directory = Path(out) if out is not None else default_out(resolved.plan)
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
-    with _executor(executor, ray_address, plan, store, workers, reporter) as runs:
-        plan, chosen = _resolve(plan, store, runs, part, reporter.say)
-        prepared = prepare(plan, reporter.say, runs.fetch)
-        _check_same(store, prepared)
-        try:
-            store.lock(part)
-        except OSError as error:
-            expected = f"a directory that can be written ({error.strerror})"
-            raise RequestError("out", str(directory), expected) from None
-        try:
+    with _executor(executor, ray_address, workers, store, resolved.plan, reporter) as runs:
+        resolved, chosen = _backbones_chosen(resolved, store, runs, part, reporter.say)
+        prepared = prepare(resolved, reporter.say, runs.fetch)
+        check_same(store, prepared)
+        with _locked(store, part):
             if chosen is not None and store.read_ranking() != chosen:
                 store.write_ranking(chosen)
-            ids = [cell.id for cell in prepared.cells]
-            stored = {record.cell_id: record for record in store.records(ids)}
-            again = AGAIN | set(retry)
-            mine = [c for c in prepared.cells if part is None or part.has(c.id)]
-            todo = [c for c in mine if c.id not in stored or stored[c.id].status in again]
-            stored_plan = load_plan(store.plan_path) if store.plan_path.exists() else None
-            # Settings of the report that were not given stay: they may say that images are private.
-            changed = (
-                stored_plan is not None
-                and "report" in plan.model_fields_set
-                and stored_plan.report != plan.report
-            )
-            if stored_plan is None:
-                store.write_plan(plan.to_toml())
-            elif changed:
-                store.write_plan(stored_plan.model_copy(update={"report": plan.report}).to_toml())
-            info = store.read_run()
-            if todo or info.get("cells") != ids:
-                info = _run_info(prepared, info)
-                store.write_run(info)
-            runs.workers = min(runs.workers, max(1, len(todo)))
-            reporter.begin(prepared, store, todo, runs.workers)
-            try:
-                if todo:
-                    runs.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
-                    latencies = _latencies(prepared, todo, runs, info)
-                    forecast = Forecast(prepared.sizes)
-                    for record in runs.run(todo, latencies):
-                        store.write(record)
-                        if record.status == "ok":
-                            forecast.add(Cell.of(record.cell), record.costs.get("wall_seconds") or 0.0)
-                            forecast.save()
-                        reporter.record(record)
-            finally:
-                reporter.end()
+            work = _Work(prepared, store, part, again)
+            report_changed = _keep_plan(store, prepared.plan)
+            _run_cells(work, runs, reporter)
             runs.close()
-            # Two shards may end at the same time.
-            with locked(directory / ".lock-report") if part is not None else contextlib.nullcontext():
-                result = load(directory) if todo or part else Run(directory, list(stored.values()))
-                result.warnings.extend(store.damaged)
-                if part is not None:
-                    here = {record.cell_id for record in result.records}
-                    result.elsewhere = sum(not part.has(i) for i in set(ids) - here)
-                if not result.elsewhere and (todo or changed or not store.has_report_of(result.records)):
-                    result.report()
-            return result
-        finally:
-            store.unlock()
+            return _reported(work, report_changed)
 
 
-def _resolve(
-    plan: Plan, store: Store, runs: Executor, part: Shard | None, say: Callable[[str], None]
-) -> tuple[Plan, dict[str, Any] | None]:
-    """See ``bench.ranking.rank.resolve``. Of several shards the first to come chooses for all."""
-    if plan.auto is None:
-        return plan, None
-    from bench.ranking.rank import resolve
+@dataclass
+class _Work:
+    """What of a run's cells is there, and what is to be done.
 
-    if part is None:
-        return resolve(plan, store, runs, say)
-    with contextlib.ExitStack() as stack:
-        with store.writing():
-            stack.enter_context(locked(store.directory / ".lock-ranking"))
-        plan, chosen = resolve(plan, store, runs, say)
-        if chosen is not None and store.read_ranking() != chosen:
-            store.write_ranking(chosen)
-        return plan, chosen
+    Attributes:
+        prepared: the plan with its cells.
+        store: of the run directory.
+        part: which of them are asked for; None: all.
+        again: statuses that are run once more.
+    """
+
+    prepared: Prepared
+    store: Store
+    part: Shard | None
+    again: frozenset[str]
+
+    def __post_init__(self) -> None:
+        self.ids = [cell.id for cell in self.prepared.cells]
+        self.stored = {record.cell_id: record for record in self.store.records(self.ids)}
+        mine = [c for c in self.prepared.cells if self.part is None or self.part.has(c.id)]
+        self.todo = [c for c in mine if c.id not in self.stored or self.stored[c.id].status in self.again]
+
+
+def _again(retry: tuple[str, ...]) -> frozenset[str]:
+    """The statuses of cells that are run once more."""
+    for status in retry:
+        if status not in RETRYABLE:
+            raise RequestError("retry", status, f"some of {', '.join(RETRYABLE)}")
+    return AGAIN | set(retry)
 
 
 def _executor(
-    kind: str, ray_address: str | None, plan: Plan, store: Store, workers: int | None, reporter: Reporter
+    kind: str, address: str | None, workers: int | None, store: Store, plan: Plan, reporter: Reporter
 ) -> Executor:
-    options: dict[str, Any] = {
-        "store": store,
-        "threads": plan.threads,
-        "backend": plan.backend,
-        "cell_seconds": plan.limits.cell_seconds,
-        "notify": reporter.event,
-    }
-    if kind == "ray":
-        from bench.execution.ray import RayExecutor
+    seconds = plan.limits.cell_seconds
+    return executor(kind, address, workers, store, plan.threads, plan.backend, seconds, reporter.event)
 
-        return RayExecutor(**options, workers=workers or 0, address=ray_address)
-    if kind != "local":
-        raise RequestError("executor", kind, "local or ray")
-    if ray_address is not None:
-        raise RequestError("ray-address", ray_address, "no address without --executor ray")
-    from bench.execution.local import LocalExecutor
 
-    return LocalExecutor(**options, workers=workers or default_workers())
+def _backbones_chosen(
+    resolved: Resolved, store: Store, runs: Executor, part: Shard | None, say: Callable[[str], None]
+) -> tuple[Resolved, dict[str, Any] | None]:
+    """See ``bench.ranking.rank.choose_backbones``. Of several shards the first to come chooses for all."""
+    if resolved.plan.auto is None or part is None:
+        return choose_backbones(resolved, store, runs, say)
+    with contextlib.ExitStack() as stack:
+        with store.writing():
+            stack.enter_context(locked(store.directory / ".lock-ranking"))
+        resolved, chosen = choose_backbones(resolved, store, runs, say)
+        if chosen is not None and store.read_ranking() != chosen:
+            store.write_ranking(chosen)
+        return resolved, chosen
+
+
+@contextlib.contextmanager
+def _locked(store: Store, part: Shard | None) -> Iterator[None]:
+    try:
+        store.lock(part)
+    except OSError as error:
+        expected = f"a directory that can be written ({error.strerror})"
+        raise RequestError("out", str(store.directory), expected) from None
+    try:
+        yield
+    finally:
+        store.unlock()
+
+
+def _keep_plan(store: Store, plan: Plan) -> bool:
+    """Writes the plan where there is none yet, and settings of the report that are new; whether these are.
+
+    Settings that were not given stay: they may say that images are private.
+    """
+    if not store.plan_path.exists():
+        store.write_plan(plan.to_toml())
+        return False
+    stored = load_plan(store.plan_path)
+    changed = "report" in plan.model_fields_set and stored.report != plan.report
+    if changed:
+        store.write_plan(stored.model_copy(update={"report": plan.report}).to_toml())
+    return changed
+
+
+def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
+    """Runs what is to be done; every record is stored as it comes."""
+    info = work.store.read_run()
+    if work.todo or info.get("cells") != work.ids:
+        info = run_info(work.prepared, info)
+        work.store.write_run(info)
+    runs.workers = min(runs.workers, max(1, len(work.todo)))
+    reporter.begin(work.prepared, work.store, work.todo, runs.workers)
+    try:
+        for record in _records(work, runs, info) if work.todo else ():
+            reporter.record(record)
+    finally:
+        reporter.end()
+
+
+def _records(work: _Work, runs: Executor, info: dict[str, Any]) -> Iterator[Record]:
+    runs.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
+    measured = latencies(work.prepared, work.todo, runs, info)
+    forecast = Forecast(work.prepared.sizes)
+    for record in runs.run(work.todo, measured):
+        work.store.write(record)
+        if record.status == "ok":
+            forecast.add(Cell.of(record.cell), record.costs.get("wall_seconds") or 0.0)
+            forecast.save()
+        yield record
+
+
+def _reported(work: _Work, report_changed: bool) -> Run:
+    """The run with all its records, and with a report that is of these."""
+    store, part = work.store, work.part
+    # Two shards may end at the same time.
+    with locked(store.directory / ".lock-report") if part is not None else contextlib.nullcontext():
+        anew = work.todo or part
+        result = load(store.directory) if anew else Run(store.directory, list(work.stored.values()))
+        result.warnings.extend(store.damaged)
+        if part is not None:
+            here = {record.cell_id for record in result.records}
+            result.elsewhere = sum(not part.has(id) for id in set(work.ids) - here)
+        is_old = work.todo or report_changed or not store.has_report_of(result.records)
+        if not result.elsewhere and is_old:
+            result.report()
+    return result

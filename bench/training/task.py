@@ -46,7 +46,7 @@ class NotFinite(ArithmeticError):
     """The loss became infinite or not a number, after ``seconds`` of training on ``prefixes``."""
 
     seconds = 0.0
-    prefixes: dict[str, float] = {}  # noqa: RUF012  (replaced, never changed)
+    prefixes: dict[str, float] = {}
 
 
 def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.execution import keras_backend
 from bench.system import backend, machine
 
 CHILD = Path(__file__).resolve().parents[1] / "contract" / "every_strategy.py"
@@ -41,7 +42,7 @@ def child(name: str, *command: object) -> dict[str, Any]:
 
 def speed(text: str, image_size: int) -> dict[str, float]:
     """Milliseconds of processor time (on a GPU: of wall time) that things take with a backbone, one thread."""
-    backend.load(1)
+    keras_backend.load(1)
     from bench.training.engine import Engine
     from bench.training.programs.program import STEPS_A_CALL, HeadConfig, Trained
 

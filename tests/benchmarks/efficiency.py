@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bench.execution import keras_backend
 from bench.modalities.image.input import ImageInput
-from bench.system import backend, machine
+from bench.system import machine
 
 BATCH = 32
 STEPS = 60
@@ -85,14 +86,14 @@ def bare(options: argparse.Namespace, strategy: str) -> dict[str, float]:
 def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, float]:
     """Seconds of a real cell by what they went into."""
     from bench.datasets import open_dataset
-    from bench.plans.plan import load_plan
+    from bench.plans.loading import load_plan
     from bench.runs.prepare import prepare
 
     plan = {"datasets": [options.data], "backbones": [options.backbone], "strategies": [strategy],
             "seeds": seed + 1, "image_size": options.image_size, "fractions": [1.0], "epochs": options.epochs,
             "tuning": {"trials": 1}}  # fmt: skip
     prepared = prepare(load_plan(plan))
-    backend.load(1)
+    keras_backend.load(1)
     from bench.protocols.fractions.cell import run_cell
     from bench.training import task as fit
     from bench.training.engine import Engine

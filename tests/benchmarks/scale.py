@@ -37,7 +37,7 @@ def cells(count: int, folder: Path) -> dict[str, Any]:
     """Seconds of each command on a finished run of ``count`` cells, whose records are made up."""
     import tomli_w
 
-    from bench.plans.plan import load_plan
+    from bench.plans.loading import load_plan
     from bench.records import Record
     from bench.runs.directory import _run_info
     from bench.runs.prepare import prepare

@@ -25,10 +25,10 @@ def engine() -> Any:
     """The networks of all tests, as in a worker that runs one cell after the other."""
     import keras
 
-    from bench.system import backend
+    from bench.execution import keras_backend
     from bench.training.engine import Engine
 
-    backend.make_deterministic()
+    keras_backend.make_deterministic()
     keras.utils.set_random_seed(0)
     return Engine()
 

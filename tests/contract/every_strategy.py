@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench.execution import keras_backend
 from bench.modalities.image.input import ImageInput
 from bench.system import backend, machine
 
@@ -22,7 +23,7 @@ SIZE = 32
 
 def main(folder: Path, names: list[str]) -> None:
     os.environ.update(machine.environment(backend.chosen(), 1))
-    backend.load(1)
+    keras_backend.load(1)
     import numpy as np
 
     from bench.commands.strategy_check.tiny import TinyEngine, negatives, parity, tiny_cell
@@ -50,7 +51,7 @@ def main(folder: Path, names: list[str]) -> None:
         cell = tiny_cell(strategy, dataset, SIZE)
         domain = negatives(dataset) if strategy.needs_source else None
         tasks = (parity(dataset),) if strategy.needs_auxiliary else ()
-        outcome = run_cell(cell, dataset, engine, None, lambda text: None, domain=domain, auxiliary=tasks)
+        outcome = run_cell(cell, dataset, engine, None, lambda text: None, source=domain, auxiliary=tasks)
         seconds.setdefault(name, time.perf_counter() - start)
         if outcome.probabilities is None:
             failed[name] = outcome.fields

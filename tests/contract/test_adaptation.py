@@ -16,7 +16,9 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 
 import strategies
 from bench.plans.strategies import get_strategy
-from bench.protocols.fractions.cell import Outcome, Search, run_cell
+from bench.protocols.fractions.cell import run_cell
+from bench.protocols.outcome import Outcome
+from bench.protocols.trials import Search
 from bench.training.losses.alignment import strength
 from bench.training.programs.program import HeadConfig, Program, Trained
 from bench.training.task import CellTask, NotFinite, batch_size_of, joined
@@ -63,7 +65,7 @@ def tasks(
     def run(domain: Any = source, **changes: Any) -> list[CellTask]:
         CaptureSource.tasks.clear()
         cell = make_cell(strategy="capture_source", **changes)
-        outcome: Outcome = run_cell(cell, digits, engine, None, lambda text: None, domain=domain)
+        outcome: Outcome = run_cell(cell, digits, engine, None, lambda text: None, source=domain)
         assert outcome.fields["status"] == "ok"
         return list(CaptureSource.tasks)
 
@@ -274,7 +276,7 @@ def test_adabn_is_source_only_with_other_statistics(
     without, with_ = (
         run_cell(
             make_cell(strategy=name, fraction=0.0, augmentation="none"),
-            digits, engine, None, lambda text: None, domain=source,
+            digits, engine, None, lambda text: None, source=source,
         )
         for name in ("source_only", "adabn")
     )  # fmt: skip
@@ -328,7 +330,7 @@ def test_domains_are_aligned_without_any_label_of_the_target(
     name: str, engine: Any, digits: Any, source: Any, make_cell: Callable[..., Any]
 ) -> None:
     cell = make_cell(strategy=name, fraction=0.0, tuning={"algorithm": "random", "trials": 1})
-    outcome = run_cell(cell, digits, engine, None, lambda text: None, domain=source)
+    outcome = run_cell(cell, digits, engine, None, lambda text: None, source=source)
     fields = outcome.fields
     assert fields["status"] == "ok", fields.get("error")
     assert (fields["n"], fields["n_source"]) == (0, len(source.rows))
@@ -427,7 +429,7 @@ def cycle_gan(
 
     def run(domain: Any = source, **changes: Any) -> dict[str, Any]:
         cell = make_cell(strategy="cycle_gan", **changes)
-        return run_cell(cell, digits, engine, None, lambda text: None, domain=domain).fields
+        return run_cell(cell, digits, engine, None, lambda text: None, source=domain).fields
 
     return run
 

@@ -43,7 +43,7 @@ def quick(stages: list[Stage], **changes: Any) -> list[Stage]:
 @pytest.fixture(scope="module")
 def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     """A task of 72 labels without a validation part: the last weights are those that count."""
-    from bench.protocols.fractions.cell import Search
+    from bench.protocols.trials import Search
 
     cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
     network = engine.network(cell.backbone, cell.weights, 32)

@@ -118,12 +118,12 @@ def test_new_classes_are_told_apart(
     strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
 ) -> None:
     domain = pair(data[1], data[0], classes="other")
-    outcome = run_few_shot(cell(strategy), data[0], engine, quiet, domain)
+    outcome = run_few_shot(cell(strategy), data[0], engine, None, quiet, domain)
     fields = outcome.fields
     assert fields["status"] == "ok"
     assert outcome.probabilities is None
-    assert outcome.episodes is not None
-    arrays = outcome.episodes
+    assert outcome.arrays is not None
+    arrays = outcome.arrays
     assert arrays["accuracies"].shape == (4, 40)
     assert arrays["class_accuracies"].shape == arrays["class_weights"].shape == (4, NEW)
     by_class = (arrays["class_accuracies"] * arrays["class_weights"]).sum(axis=1)
@@ -142,11 +142,11 @@ def test_the_same_cell_gives_the_same_numbers(
 ) -> None:
     domain = pair(data[1], data[0], classes="other")
     one, two = (
-        run_few_shot(cell("prototypical", epochs=1), data[0], engine, quiet, domain) for _ in range(2)
+        run_few_shot(cell("prototypical", epochs=1), data[0], engine, None, quiet, domain) for _ in range(2)
     )
-    assert np.array_equal(one.episodes["accuracies"], two.episodes["accuracies"])
-    other = run_few_shot(cell("prototypical", epochs=1, seed=1), data[0], engine, quiet, domain)
-    assert not np.array_equal(one.episodes["accuracies"], other.episodes["accuracies"])
+    assert np.array_equal(one.arrays["accuracies"], two.arrays["accuracies"])
+    other = run_few_shot(cell("prototypical", epochs=1, seed=1), data[0], engine, None, quiet, domain)
+    assert not np.array_equal(one.arrays["accuracies"], other.arrays["accuracies"])
 
 
 @pytest.mark.parametrize("strategy", ["feature_extraction", "nearest_mean"])
@@ -160,13 +160,13 @@ def test_frozen_features_are_tuned_on_the_source_alone(
     new, old = data
     changes: dict[str, Any] = {**pretrained, "tuning": {"algorithm": "random", "trials": 2}}
     domain = pair(old, new, classes="other")
-    outcome = run_few_shot(cell(strategy, **changes), new, engine, quiet, domain)
+    outcome = run_few_shot(cell(strategy, **changes), new, engine, None, quiet, domain)
     assert outcome.fields["status"] == "ok"
     assert outcome.fields["costs"]["trainable_params"] == 0
     assert accuracy(outcome, 4, 5) > 0.3
     assert all(trial["seconds"] > 0 for trial in outcome.fields["trials"])  # judging takes time
     assert len(outcome.fields["trials"]) == (2 if strategy == "feature_extraction" else 1)
-    alone = run_few_shot(cell(strategy, **changes, source_fingerprint=""), new, engine, quiet, None)
+    alone = run_few_shot(cell(strategy, **changes, source_fingerprint=""), new, engine, None, quiet, None)
     assert alone.fields["status"] == "ok"
     assert alone.fields["trials"] == []
 
@@ -175,7 +175,7 @@ def test_frozen_features_are_tuned_on_the_source_alone(
 def test_without_a_source_there_is_nothing_to_learn_from(
     strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
 ) -> None:
-    outcome = run_few_shot(cell(strategy, source_fingerprint=""), data[0], engine, quiet)
+    outcome = run_few_shot(cell(strategy, source_fingerprint=""), data[0], engine, None, quiet)
     assert outcome.fields["status"] == "skipped"
     assert "--source-dataset" in outcome.fields["error"]["message"]
 
@@ -194,7 +194,7 @@ def test_nothing_of_the_new_classes_is_learned_from(
 
     monkeypatch.setattr(module, "fit_embedding", spy)
     domain = pair(data[1], data[0], classes="other")
-    run_few_shot(cell("prototypical", epochs=1), data[0], engine, quiet, domain)
+    run_few_shot(cell("prototypical", epochs=1), data[0], engine, None, quiet, domain)
     search, refit = seen
     assert refit.val is None
     for task in seen:
@@ -222,7 +222,7 @@ def test_the_refit_anneals_over_its_own_epochs(
     monkeypatch.setattr(module, "_validated", lambda *task: (float(next(scores)), {"val_accuracy": 0.5}))
     monkeypatch.setattr(Program, "train_steps", spy)
     domain = pair(data[1], data[0], "none", "other")
-    outcome = run_few_shot(cell("prototypical"), data[0], engine, quiet, domain)
+    outcome = run_few_shot(cell("prototypical"), data[0], engine, None, quiet, domain)
     assert outcome.fields["epochs"] == 1
     of_refit = [p for p in outcome.fields["curves"] if p["run"] == "refit"]
     assert of_refit[-1]["epoch"] == 1
@@ -233,7 +233,7 @@ def test_what_tuning_could_not_have_is_said(
     data: tuple[Any, Any], cell: Callable[..., Any], engine: Any, pretrained: dict[str, str]
 ) -> None:
     domain = pair(data[1], data[0], classes="other")
-    outcome = run_few_shot(cell("nearest_mean", **pretrained), data[0], engine, quiet, domain)
+    outcome = run_few_shot(cell("nearest_mean", **pretrained), data[0], engine, None, quiet, domain)
     (warning,) = outcome.fields["warnings"]  # two classes are held out, and four ways were asked for
     assert "for episodes of 4-way 1-shot, 4-way 5-shot; tuning used 2-way 1-shot, 2-way 5-shot" in warning
 
@@ -248,7 +248,7 @@ def test_as_plain_classifiers_of_all_labels(
     whole = cell(
         strategy, fraction=1.0, few_shot={}, source_fingerprint=old.fingerprint if with_source else ""
     )
-    outcome = run_cell(whole, new, engine, 1.0, quiet, domain=domain)
+    outcome = run_cell(whole, new, engine, 1.0, quiet, source=domain)
     assert outcome.fields["status"] == "ok"
     assert outcome.probabilities is not None
     assert np.allclose(outcome.probabilities.sum(axis=1), 1, atol=1e-5)
@@ -269,7 +269,7 @@ def test_statistics_are_those_of_the_images_that_are_told_apart(
     monkeypatch.setattr(Program, "reestimate", spy)
     new, old = data
     whole = cell("prototypical", fraction=1.0, few_shot={}, epochs=1)
-    run_cell(whole, new, engine, 1.0, quiet, domain=pair(old, new, classes="any"))
+    run_cell(whole, new, engine, 1.0, quiet, source=pair(old, new, classes="any"))
     pool = {image.tobytes() for image in np.asarray(new.pool.data).astype(np.float32)}
     assert len(seen[-1]) == len(new.pool.ids)
     assert {image.tobytes() for images in seen for image in images} <= pool

@@ -16,7 +16,8 @@ from keras import ops
 
 import strategies
 from bench.datasets.companions.auxiliary import Auxiliary, of_dataset
-from bench.protocols.fractions.cell import Outcome, run_cell
+from bench.protocols.fractions.cell import run_cell
+from bench.protocols.outcome import Outcome
 from bench.training.losses.multitask import by_uncertainty, cross_entropy, learned_weights, weighted
 from bench.training.programs.program import HeadConfig, Program, Trained
 from bench.training.task import CellTask, batch_size_of

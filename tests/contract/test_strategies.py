@@ -21,7 +21,8 @@ keras_tuner = pytest.importorskip("keras_tuner")
 from bench.datasets import open_dataset
 from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
-from bench.protocols.fractions.cell import Outcome, run_cell
+from bench.protocols.fractions.cell import run_cell
+from bench.protocols.outcome import Outcome
 from bench.training.engine import Engine
 from bench.training.metrics import score
 from strategies import STRATEGIES
@@ -215,7 +216,7 @@ def go(engine: Any, digits: Any, source: Any, auxiliary: Any, make_cell: Callabl
         tasks = (auxiliary,) if strategy.needs_auxiliary else ()
         domain = source if strategy.needs_source else None
         cell = cell_of(make_cell, name, **changes)
-        return run_cell(cell, dataset, engine, 1.5, lambda text: None, domain=domain, auxiliary=tasks)
+        return run_cell(cell, dataset, engine, 1.5, lambda text: None, source=domain, auxiliary=tasks)
 
     return run
 

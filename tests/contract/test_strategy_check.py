@@ -14,7 +14,7 @@ keras_tuner = pytest.importorskip("keras_tuner")
 import bench
 from bench.commands.strategy_check import child as strategy_check
 from bench.errors import RequestError
-from bench.system.backend import make_deterministic
+from bench.execution.keras_backend import make_deterministic
 from strategies import STRATEGIES
 
 HERE = Path(__file__).parent
@@ -70,7 +70,7 @@ def _found(session_cache: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The backend has been set up for all tests of this process, and is so only once."""
-    monkeypatch.setattr("bench.system.backend.load", lambda threads: make_deterministic())
+    monkeypatch.setattr("bench.execution.keras_backend.load", lambda threads: make_deterministic())
 
 
 def checked(name: str, folder: Path) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from bench.backbones.weights import Weights, resolve_weights
 from bench.datasets import open_dataset
 from bench.errors import BenchError
 from bench.modalities.image.augment import Augmentation
-from bench.protocols.fractions.cell import Outcome, run_cell
+from bench.protocols.fractions.cell import run_cell
+from bench.protocols.outcome import Outcome
 from bench.system.files import sha256_file
 from bench.training.programs.program import HeadConfig, Program, Trained
 from bench.training.task import NotFinite

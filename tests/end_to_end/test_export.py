@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 import bench
-from bench.commands.export.export import Exported, export
+from bench.commands.export.card import Exported
+from bench.commands.export.export import export
 from bench.datasets import open_dataset
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.store import Store
 
 ARGUMENTS = [

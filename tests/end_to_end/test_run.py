@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 import bench
-from bench.plans.plan import DEFAULT_STRATEGIES, load_plan
+from bench.plans.loading import load_plan
+from bench.plans.plan import DEFAULT_STRATEGIES
 from bench.store import Store
 from bench.training.metrics import score
 

@@ -15,7 +15,7 @@ import pytest
 
 import bench
 from bench.execution.local import LocalExecutor
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.records import Cell, Record
 from bench.runs.prepare import prepare
 from bench.runs.results import load

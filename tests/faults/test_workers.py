@@ -23,7 +23,7 @@ from bench.datasets import open_dataset
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
 from bench.modalities.image.input import ImageInput
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.records import Cell, Record
 from bench.runs.prepare import prepare
 from bench.runs.results import load

@@ -25,7 +25,7 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?%?")
 
 def ids(data: Path) -> dict[str, list[str]]:
     """The ids of all cells of each plan, in the order in which they run."""
-    from bench.plans.plan import load_plan
+    from bench.plans.loading import load_plan
     from bench.runs.prepare import prepare
 
     return {name: [cell.id for cell in prepare(load_plan(plan)).cells] for name, plan in plans(data).items()}

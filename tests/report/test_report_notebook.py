@@ -15,7 +15,8 @@ import bench
 from bench.datasets import open_dataset
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
-from bench.plans.plan import Report, change_report, load_plan
+from bench.plans.loading import change_report, load_plan
+from bench.plans.plan import Report
 from bench.records import Record
 from bench.store import Store
 from reports.html import render

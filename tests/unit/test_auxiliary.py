@@ -13,17 +13,17 @@ from PIL import Image
 
 from bench.datasets import open_dataset
 from bench.datasets.companions.auxiliary import (
-    auxiliaries,
+    Auxiliaries,
     chosen,
-    description,
     of_column,
     of_dataset,
-    of_stamp,
+    opened,
+    reopened,
     stamp,
 )
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.plans.strategies import get_strategy
 from bench.records import Cell
 from bench.runs.prepare import prepare
@@ -124,7 +124,7 @@ def test_another_label_in_the_pool_is_another_task(animals: Make) -> None:
     assert other is not None
     assert other.fingerprint != plain.fingerprint
     with pytest.raises(RequestError, match="have changed"):
-        of_stamp(told, dataset, None)
+        reopened(told, dataset, "any", not_asked)
     assert a_cell(companions={"auxiliary": stamp([other])}).id != cell.id != a_cell().id
 
 
@@ -138,7 +138,7 @@ def test_rows_without_a_value_have_no_label(animals: Make) -> None:
     assert task.labels is not None
     unknown = [dataset.pool.ids[i] for i in np.flatnonzero(task.labels < 0)]
     assert unknown == ["cat5.png", "dog5.png", "eel5.png"]
-    assert description([task], dataset) == [
+    assert Auxiliaries({dataset.fingerprint: (task,)}).notes(dataset) == [
         "3 of 27 images of the pool of list have no legs: they count for their own label alone."
     ]
 
@@ -158,18 +158,18 @@ def test_a_column_that_there_is_not(animals: Make, folder: Make) -> None:
     dataset = open_dataset(str(animals()), ImageInput(8))
     for name in ("lags", "label", "split"):
         with pytest.raises(RequestError, match="further column"):
-            auxiliaries([dataset], [name], None)
+            opened([name], "", [dataset], "auto", not_asked)
     with pytest.raises(RequestError, match="Did you mean 'legs'"):
-        auxiliaries([dataset], ["lags"], None)
+        opened(["lags"], "", [dataset], "auto", not_asked)
     with pytest.raises(RequestError, match="No dataset of this plan is a manifest"):
-        auxiliaries([folder("photos", 2, CLASSES)], ["legs"], None)
+        opened(["legs"], "", [folder("photos", 2, CLASSES)], "auto", not_asked)
 
 
 def test_of_several_datasets_one_needs_the_column(animals: Make, folder: Make) -> None:
     first, second = open_dataset(str(animals()), ImageInput(8)), folder("photos", 2, CLASSES)
-    found = auxiliaries([first, second], ["legs", "coin"], None)
-    assert [task.name for task in found[first.fingerprint]] == ["legs", "coin"]
-    assert found[second.fingerprint] == ()
+    found = opened(["legs", "coin"], "", [first, second], "auto", not_asked)
+    assert [task.name for task in found.tasks[first.fingerprint]] == ["legs", "coin"]
+    assert found.tasks[second.fingerprint] == ()
 
 
 # ----------------------------------------------------------------------------------------- a second dataset
@@ -202,7 +202,7 @@ def test_no_group_of_a_test_image_is_in_the_second_dataset(animals: Make, folder
     assert {domain.part.ids[row] for row in set(domain.rows) - set(domain.without(validating))} <= {
         "tame/x0-7.png"
     }
-    assert description([task], target)[0].startswith(f"{domain.left_out} of")
+    assert Auxiliaries({target.fingerprint: (task,)}).notes(target)[0].startswith(f"{domain.left_out} of")
 
 
 def test_files_of_one_name_are_one_group_there_too(folder: Make) -> None:
@@ -234,6 +234,10 @@ def a_plan(**changes: Any) -> Any:
             **changes,
         }
     )
+
+
+def not_asked(spec: str) -> Any:
+    raise AssertionError(f"{spec} is not to be opened")
 
 
 def a_cell(**changes: Any) -> Cell:
@@ -290,9 +294,9 @@ def test_strategies_side_by_side_learn_what_they_name(animals: Make) -> None:
         "multi_task:auxiliary=legs": ["legs"],
         "multi_task:auxiliary=coin,images=pool": ["coin"],
     }
-    (tasks,) = prepared.auxiliary.values()
+    (tasks,) = prepared.companions["auxiliary"].tasks.values()
     for cell in prepared.cells[1:]:
-        again = of_stamp(cell.companions["auxiliary"], prepared.datasets[0], None)
+        again = reopened(cell.companions["auxiliary"], prepared.datasets[0], "any", not_asked)
         assert {task.fingerprint for task in again} == set(cell.companions["auxiliary"]["columns"].values())
     assert [task.name for task in chosen(tasks, "all")] == ["legs", "coin"]
     assert not prepared.notes
@@ -319,7 +323,7 @@ def test_a_second_dataset_is_in_the_cell(animals: Make, folder: Make) -> None:
     assert cell.companions["auxiliary"]["groups"] == "groups"
     decoded = open_dataset(other.spec, ImageInput(32))
     assert cell.companions["auxiliary"]["fingerprint"] == decoded.fingerprint
-    (task,) = of_stamp(cell.companions["auxiliary"], prepared.datasets[0], decoded)
+    (task,) = reopened(cell.companions["auxiliary"], prepared.datasets[0], "any", lambda spec: decoded)
     assert task.fingerprint == decoded.fingerprint
 
 

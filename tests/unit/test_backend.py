@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from bench.errors import RequestError
-from bench.plans.plan import load_plan, read_stored_plan
+from bench.plans.loading import load_plan, read_stored_plan
 from bench.runs.prepare import prepare
 from bench.runs.run import default_out
 from bench.system import backend, machine

@@ -27,7 +27,7 @@ from bench.errors import RequestError
 from bench.modalities.image.facts import Facts
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.looks import CORRELATION, DISTANCE, difference_hashes, lookalikes
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 
 SIZE = 32
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,11 +18,16 @@ from PIL import Image
 import bench.execution.local
 import bench.runs.run
 from bench.cli.app import main
-from bench.plans.plan import load_plan
+from bench.cli.expand import Sets, expanded
+from bench.cli.options import AuditOptions, FewShotOptions, PlanOptions, PretrainingOptions, RankingOptions
+from bench.plans.loading import load_plan
+from bench.plans.plan import Plan, section
+from bench.plans.protocol import PROTOCOLS, protocol
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
 from bench.runs.prepare import prepare
 from bench.store import Store
 from bench.system.files import cache_dir
+from reports.columns import TABLES
 
 TINY = ("--backbone", "MobileNet:weights=none", "--image-size", "32", "--seeds", "1")
 DIGITS = ("--dataset", "digits", *TINY)
@@ -82,6 +90,46 @@ def photos(tmp_path: Path) -> Path:
         for i in range(10):
             picture(tmp_path / "photos" / label / f"{i}.png", 10 * i + ord(label[0]) % 10)
     return tmp_path / "photos"
+
+
+# ------------------------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize("group", [PlanOptions, RankingOptions, AuditOptions, PretrainingOptions])
+def test_an_option_sets_a_key_that_the_plan_has(group: type) -> None:
+    options = inspect.signature(expanded(group)).parameters.values()
+    found = [about for option in options for about in option.annotation.__metadata__]
+    keys = [about.key for about in found if isinstance(about, Sets)]
+    assert keys
+    assert len(keys) == len(set(keys))
+    of_protocols = {section(name): protocol(name).settings for name in PROTOCOLS if protocol(name).settings}
+    for key in set(keys) - {"weights"}:  # those go into the names of the backbones
+        where: Any = Plan
+        for name in key.split("."):
+            assert name in where.model_fields.keys() | of_protocols, key
+            where = of_protocols.get(name) or where.model_fields[name].annotation
+
+
+def test_options_of_a_group_stand_in_the_place_of_the_group() -> None:
+    called = []
+
+    def command(*, first: int = 1, options: PlanOptions, last: int) -> None:
+        called.append((first, options, last))
+
+    names = list(inspect.signature(expanded(command)).parameters)
+    own = [field.name for field in fields(PlanOptions)]
+    inner = own.index("few_shot")
+    own[inner : inner + 1] = [field.name for field in fields(FewShotOptions)]
+    assert names == ["first", *own, "last"]
+    expanded(command)(**{**dict.fromkeys(names), "shots": "1", "seeds": 2, "last": 3})
+    ((first, options, last),) = called
+    assert (first, options.few_shot.shots, options.few_shot.ways, options.seeds, last) == (
+        None,
+        "1",
+        None,
+        2,
+        3,
+    )
 
 
 # -------------------------------------------------------------------------------------- names and numbers
@@ -193,6 +241,15 @@ def test_ls_says_what_is_searched(command: Callable[..., Ended]) -> None:
     assert "Searches: unfreeze 0.25|0.5|0.75, learning_rate 0.001..0.01" in "".join(blocks[:4])
     assert "align_weight=100.0" in said
     assert max(len(line) for line in said.split("\n")) <= 141
+
+
+def test_ls_columns_needs_no_pandas(python: Callable[..., Any]) -> None:
+    listed = python("-X", "importtime", "-m", "bench", "ls", "columns")
+    assert listed.rc == 0
+    assert not re.search(r"\| +(pandas|keras|tensorflow|matplotlib)$", listed.stderr, re.MULTILINE)
+    for table, columns in TABLES.items():
+        assert f"{table}:\n" in listed.stdout
+        assert [name for name in columns if f"\n  {name} " not in listed.stdout] == []
 
 
 def test_ls_of_something_else(refused: Callable[..., str]) -> None:

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.datasets.companions.source import SourceDomain, description, pair
+from bench.datasets.companions.source import Source, SourceDomain, pair
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.runs.prepare import prepare
 
 CLASSES = ("cat", "dog", "eel")
@@ -81,7 +81,7 @@ def test_files_of_one_name_are_one_group(folder: Make) -> None:
     assert not used(domain) & names(target.test.ids)
     assert used(domain) == names(source.pool.ids) - names(target.test.ids)
     assert domain.left_out == len(names(source.pool.ids) & names(target.test.ids)) > 0
-    said = " ".join(description(domain, target))
+    said = " ".join(Source(source, {target.fingerprint: domain}, False, bool).notes(target))
     assert "source_groups" in said
     assert f"{domain.left_out} of {len(source.pool.ids)} images of the source source" in said
 
@@ -242,8 +242,8 @@ def test_only_what_uses_a_source_depends_on_it(plan: Make) -> None:
         same = ids[cell.strategy, cell.fraction] == cell.id
         assert same == (cell.strategy == "full_finetune")
     assert any("names of the target" in note for note in prepared.notes)
-    assert prepared.source_dataset is not None
-    assert prepared.sizes[prepared.source_dataset.fingerprint] == len(prepared.source_dataset.pool.ids)
+    (source,) = prepared.companions["source"].datasets()
+    assert prepared.sizes[source.fingerprint] == len(source.pool.ids)
 
 
 def test_what_counts_as_one_group_is_part_of_a_cell(plan: Make) -> None:

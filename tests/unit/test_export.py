@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.commands.export import export
+from bench.commands.export import spelled
+from bench.commands.export.code import plain
+from bench.commands.export.images import is_plain
 from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
 from bench.system import templates as cards
@@ -38,7 +40,7 @@ def test_deep_gray_is_handed_over_as_pixels(tmp_path: Path, mode: str, suffix: s
     else:
         image = image.convert(mode)
     image.save(path)
-    assert export._is_plain(path) == plain
+    assert is_plain(path) == plain
 
 
 HOSTILE = ['"""', "'", "\\", "\n", "{{ x }}", "é", "\udcff", "]", "\u2028"]
@@ -50,7 +52,7 @@ def test_names_are_literals() -> None:
 
 
 def test_comments_cannot_end() -> None:
-    assert set(export._plain("".join(HOSTILE))) <= set("? x")
+    assert set(plain("".join(HOSTILE))) <= set("? x")
 
 
 def test_markdown_stays_text() -> None:
@@ -62,20 +64,20 @@ def test_every_field_of_a_stage_can_be_spelled_out() -> None:
     of_two_domains = {"data", "align", "align_weight", "statistics"}
     of_several_tasks = {"auxiliary", "auxiliary_images"}
     assert {field.name for field in dataclasses.fields(Stage)} - of_two_domains - of_several_tasks == {
-        *export.SIMPLE_FIELDS,
-        *export._macros("train_fields.py.j2"),
+        *spelled.SIMPLE_FIELDS,
+        *spelled.macros("train_fields.py.j2"),
     }
 
 
 def test_only_fields_with_an_effect_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage("finetune", cut="input", learning_rate=0.1, warmup=0.3)
-    assert export._fields(stage, "x") == []
+    assert spelled.fields_of(stage, "x") == []
     stage = dataclasses.replace(stage, blocks=2, only="bias", rate_decay=0.5, mix=0.5)
-    assert export._fields(stage, "x") == ["blocks", "only", "rate_decay", "mix"]
-    assert export._fields(dataclasses.replace(stage, cut="top", blocks=0, only="all"), "x") == ["mix"]
-    monkeypatch.setattr(export, "_macros", lambda name: ["blocks"])
+    assert spelled.fields_of(stage, "x") == ["blocks", "only", "rate_decay", "mix"]
+    assert spelled.fields_of(dataclasses.replace(stage, cut="top", blocks=0, only="all"), "x") == ["mix"]
+    monkeypatch.setattr(spelled, "macros", lambda name: ["blocks"])
     with pytest.raises(RequestError, match="Its stage 'finetune' sets 'only'"):
-        export._fields(stage, "x")
+        spelled.fields_of(stage, "x")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -86,10 +88,10 @@ def test_every_strategy_can_be_spelled_out_but_the_floor_and_those_with_other_la
     refusal = "code of its own" if strategy.uses_source else refusal
     if refusal != "source dataset" or strategy.needs_source:
         with pytest.raises(RequestError, match=refusal):
-            export._method(get_strategy(name), name)
+            spelled.method_of(get_strategy(name), name)
     else:
         is_schedule = type(get_strategy(name)).fit is Strategy.fit
-        assert export._method(get_strategy(name), name) == ("" if is_schedule else name)
+        assert spelled.method_of(get_strategy(name), name) == ("" if is_schedule else name)
 
 
 def test_strategies_of_others_are_spelled_out_where_their_learning_is_known() -> None:
@@ -104,10 +106,10 @@ def test_strategies_of_others_are_spelled_out_where_their_learning_is_known() ->
         def fit(self, task: Task, hp: Any) -> Fitted:
             return super().fit(task, hp)
 
-    assert export._method(Named(), "package:Named") == "logistic"
+    assert spelled.method_of(Named(), "package:Named") == "logistic"
     for strategy in (Learning(), Fitting()):
         with pytest.raises(RequestError, match="code of its own"):
-            export._method(strategy, "package:Other")
+            spelled.method_of(strategy, "package:Other")
 
 
 def test_nothing_of_keras_is_loaded_before_it_is_needed() -> None:

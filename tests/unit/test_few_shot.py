@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.datasets.companions.source import SourceDomain, description, pair
+from bench.datasets.companions.source import Source, SourceDomain, pair
 from bench.errors import RequestError
 from bench.modalities.findings import Finding
 from bench.modalities.image.input import ImageInput
-from bench.plans.plan import FEW_SHOT_STRATEGIES, load_plan
+from bench.plans.loading import load_plan
+from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
 from bench.protocols.few_shot.episodes import findings_of_new, held_out, superclass
 from bench.records import Cell
@@ -76,8 +77,8 @@ def test_a_plan_without_it_is_what_it_was() -> None:
 
 def test_a_plan_is_read_back_equal(tmp_path: Path) -> None:
     plan = load_plan({"datasets": ["digits"], "protocol": "few-shot", "few_shot": {"ways": [20, 5]}})
-    assert plan.strategies == list(FEW_SHOT_STRATEGIES)
-    assert plan.few_shot.ways == [5, 20]
+    assert plan.strategies == list(protocol("few-shot").strategies)
+    assert plan.settings["ways"] == [5, 20]
     (tmp_path / "plan.toml").write_text(plan.to_toml())
     assert "fractions" not in plan.to_toml()
     again = load_plan(tmp_path / "plan.toml")
@@ -104,7 +105,7 @@ def test_mistakes_are_told(changes: dict[str, Any], message: str) -> None:
 def test_what_trains_or_searches_runs_with_each_seed_and_the_rest_once(new: str, source: str) -> None:
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
     given = ["nearest_mean", "logistic:penalty=0.01"]
-    cells = prepare(load_plan({**plan, "strategies": [*FEW_SHOT_STRATEGIES, *given]})).cells
+    cells = prepare(load_plan({**plan, "strategies": [*protocol("few-shot").strategies, *given]})).cells
     once = {cell.strategy for cell in cells} - {cell.strategy for cell in cells if cell.seed}
     assert once == {"nearest_pixel", *given}
     assert all(
@@ -249,7 +250,7 @@ def test_a_source_that_cannot_tune_is_refused_before_anything_runs(
         domain = pair(*arguments)
         return replace(domain, groups=domain.part.labels)
 
-    monkeypatch.setattr("bench.runs.prepare.pair", one_drawer_a_class)
+    monkeypatch.setattr("bench.datasets.companions.source.pair", one_drawer_a_class)
     plan = {"datasets": [new], "source_dataset": source, **FLAGS, "few_shot": EPISODES}
     with pytest.raises(RequestError, match=r"source_dataset.*held out to tune on"):
         prepare(load_plan(plan))
@@ -300,7 +301,8 @@ def test_what_is_left_out_of_a_source_is_said_of_all_new_images(manifest: Make) 
     source = open_dataset(
         manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), ImageInput(16)
     )
-    (text,) = description(pair(source, target, classes="other"), target, whole=True)
+    domains = {target.fingerprint: pair(source, target, classes="other")}
+    (text,) = Source(source, domains, True, bool).notes(target)
     assert "in a group with images of" in text
 
 
@@ -329,6 +331,6 @@ def test_a_cell_is_called_few_shot(new: str) -> None:
 
 def test_whatever_can_says_so() -> None:
     able = {name for name in STRATEGIES if get_strategy(name).few_shot}
-    assert {*FEW_SHOT_STRATEGIES, "nearest_mean", "logistic", "knn"} <= able
+    assert {*protocol("few-shot").strategies, "nearest_mean", "logistic", "knn"} <= able
     assert get_strategy("siamese:loss=contrastive").fixed == {"loss": "contrastive"}
     assert get_strategy("feature_extraction:penalty=0.1").fixed == {"penalty": 0.1}

@@ -7,8 +7,8 @@ import pytest
 from bench.errors import RequestError
 from bench.plans.given import declared
 from bench.plans.plan import Plan
+from bench.plans.resolved import resolve
 from bench.plans.strategies import get_strategy
-from bench.runs.prepare import canonical
 from reports import words
 from strategies import STRATEGIES
 
@@ -93,17 +93,19 @@ def test_what_is_not_searched_may_be_given(text: str) -> None:
 def test_every_value_that_is_searched_may_be_given(name: str) -> None:
     strategy = get_strategy(name)
     for few_shot in (False, True) if strategy.few_shot else (False,):
-        for hyperparameter, found in declared(strategy, few_shot).searched.items():
+        for hyperparameter, found in declared(
+            strategy.few_shot_space if few_shot else strategy.space
+        ).searched.items():
             for value in found.replace("..", "|").split("|"):
                 assert value in get_strategy(f"{name}:{hyperparameter}={value}").text.lower()
 
 
 def test_the_plan_holds_the_one_spelling_once() -> None:
     plan = Plan(datasets=["digits"], strategies=["partial_finetune:unfreeze=.5", "partial_finetune"])
-    assert canonical(plan).strategies == ["partial_finetune:unfreeze=0.5", "partial_finetune"]
+    assert resolve(plan).plan.strategies == ["partial_finetune:unfreeze=0.5", "partial_finetune"]
     twice = Plan(datasets=["digits"], strategies=["lora:rank=4", "lora:rank=04"])
     with pytest.raises(RequestError, match="every strategy once"):
-        canonical(twice)
+        resolve(twice)
 
 
 def test_reports_say_what_is_given() -> None:

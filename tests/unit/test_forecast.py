@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.records import Cell
 from bench.runs.forecast import Forecast, _line, calibration
 from bench.runs.prepare import prepare

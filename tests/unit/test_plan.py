@@ -14,16 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
-from bench.plans.plan import (
-    DEFAULT_STRATEGIES,
-    NUMBERLESS,
-    QUICKSTART,
-    Plan,
-    load_plan,
-    parse_assignment,
-    read_toml,
-    set_key,
-)
+from bench.plans.loading import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
+from bench.plans.plan import DEFAULT_STRATEGIES, NUMBERLESS, Plan
 from bench.runs.prepare import _Resolving, prepare
 
 DIGITS: dict[str, Any] = {"datasets": ["digits"]}
@@ -231,7 +223,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
         "tuning": {"trials": 5}, "auxiliary": ["body"], "auxiliary_dataset": "other",
     }  # fmt: skip
-    beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "few_shot"}
+    beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "settings"}
     assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}
     assert len(hashes | {plan.hash()}) == len(others) + 1

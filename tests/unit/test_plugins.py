@@ -17,7 +17,7 @@ from bench.datasets import canonical_spec, open_dataset
 from bench.datasets.specs import open_source
 from bench.errors import BenchError, RequestError
 from bench.modalities.image.input import ImageInput
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.plans.strategies import get_strategy, load_strategy
 from bench.protocols.cells import check_unchanged, used
 from bench.records import Cell

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bench.backbones.own import BEFORE, MAJORITY, PIXELS, read_source
-from bench.commands.pretraining.pretrain import pretrain, verdict
+from bench.commands.pretraining.card import verdict
+from bench.commands.pretraining.pretrain import pretrain
 from bench.datasets import open_dataset
 from bench.errors import BenchError, RequestError, RunLocked
 from bench.execution.local import LocalExecutor
@@ -41,8 +42,8 @@ class Training:
     def run(self, executor: LocalExecutor, cells: list[Cell], latencies: dict[str, Any]) -> Iterator[Record]:
         (cell,) = cells
         self.cells.append(cell)
-        folder = executor.source
-        assert folder is not None
+        assert executor.after is not None
+        _, folder = executor.after
         (folder / "backbone.weights.h5").write_bytes(b"weights")
         if self.raises:
             raise self.raises

@@ -16,13 +16,13 @@ from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import present
 from bench.errors import BenchError, RequestError
 from bench.execution.local import LocalExecutor
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
+from bench.plans.resolved import resolve
 from bench.ranking import rank as ranking_module
 from bench.ranking.rank import COLUMNS, SCORES, Ranked, Ranking, choose, order, rank
 from bench.ranking.scores import SCORES as OF_FEATURES
 from bench.records import Record
 from bench.runs.agreement import agreement, find_run, rank_correlations
-from bench.runs.prepare import canonical
 from bench.runs.results import Run
 from bench.runs.run import default_out
 from bench.store import Store
@@ -111,7 +111,7 @@ def test_the_margin_is_that_of_a_share() -> None:
 
 @pytest.mark.parametrize("backbones", ["auto:5", ["auto:5"], [" auto:05 "], ["auto:5", "VGG16"]])
 def test_a_plan_may_leave_the_choice_open(backbones: Any) -> None:
-    plan = canonical(load_plan({"datasets": ["digits"], "backbones": backbones}))
+    plan = resolve(load_plan({"datasets": ["digits"], "backbones": backbones})).plan
     assert plan.auto == 5
     assert plan.backbones[0] == "auto:5"
     assert plan.named == (["VGG16"] if "VGG16" in backbones else [])
@@ -204,10 +204,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     def rank_jobs(self: Any, jobs: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
         state["jobs"] += jobs
         for place, job in reversed(list(enumerate(jobs))):
-            if job["backbone"] in state["fails"]:
+            if job.backbone in state["fails"]:
                 yield place, {"failed": "out of memory"}
                 continue
-            probe = 0.2 if job["weights"] == "none" else GOOD[job["backbone"]]
+            probe = 0.2 if job.weights == "none" else GOOD[job.backbone]
             scores = dict.fromkeys(SCORES, 0.1) | {"probe": probe, "leep": None}
             yield place, {"scores": scores, "missing": {"leep": "no head"}, "params": 5, "width": 4,
                           "ms_per_image": 1.5}  # fmt: skip
@@ -379,7 +379,7 @@ PLAN = {
 def test_a_run_takes_the_top_and_says_what_it_left_out(machine: dict[str, Any], tmp_path: Path) -> None:
     result = bench.run(PLAN)
     store = Store(result.directory)
-    assert result.directory == default_out(canonical(load_plan(PLAN)))
+    assert result.directory == default_out(resolve(load_plan(PLAN)).plan)
     chosen = ["EfficientNetLite0", "MobileNet", "MobileNet:weights=none"]
     assert load_plan(store.plan_path).backbones == chosen
     content = store.read_ranking()
@@ -396,9 +396,9 @@ def test_a_run_says_if_fewer_could_be_ranked_than_it_was_to_take(
     machine: dict[str, Any], tmp_path: Path
 ) -> None:
     said: list[str] = []
-    plan = canonical(load_plan({**PLAN, "backbones": ["auto:9", "MobileNet:weights=none"]}))
-    with ranking_module.executor(plan) as runs:
-        ranking_module.resolve(plan, Store(tmp_path / "out"), runs, said.append)
+    plan = resolve(load_plan({**PLAN, "backbones": ["auto:9", "MobileNet:weights=none"]}))
+    with ranking_module.ranking_executor(plan.plan) as runs:
+        ranking_module.choose_backbones(plan, Store(tmp_path / "out"), runs, said.append)
     names = "EfficientNetLite0, MobileNet, MobileNet:alpha=0.25, MobileNet (weights: none)"
     assert said[-1] == f"auto:9 takes {names}; only 4 of 9 could be ranked: {names}"
 
@@ -454,23 +454,21 @@ def test_labels_of_new_classes_choose_no_backbone(tmp_path: Path, monkeypatch: p
     ranked = []
 
     def fake(plan: Any, *rest: Any) -> list[Ranking]:
-        ranked.extend(plan.datasets)
+        ranked.extend(Path(spec).name for spec in plan.datasets)
         return [ranking_of("Xception", "VGG16", "MobileNet")]
 
     monkeypatch.setattr(ranking_module, "rank_plan", fake)
-    content = {"datasets": ["new.csv"], "backbones": ["auto:2"], "protocol": "few-shot", "image_size": 32}
+    content = {"datasets": ["new.csv"], "backbones": ["auto:2"], "protocol": "few-shot", "image_size": 96}
     store = Store(tmp_path / "out")
-    plan, chosen = ranking_module.resolve(
-        load_plan({**content, "source_dataset": "others.csv"}),
-        store,
-        None,  # type: ignore[arg-type]
-    )
+    asked = resolve(load_plan({**content, "source_dataset": "others.csv"}))
+    resolved, chosen = ranking_module.choose_backbones(asked, store, None)  # type: ignore[arg-type]
+    plan = resolved.plan
     assert ranked == ["others.csv"]
-    assert plan.datasets == ["new.csv"]
+    assert [Path(spec).name for spec in plan.datasets] == ["new.csv"]
     assert chosen is not None
     assert plan.backbones == chosen["chosen"] == ["Xception", "VGG16"]
     with pytest.raises(RequestError, match=r"backbones: received .auto:2.; expected .*--source-dataset"):
-        ranking_module.resolve(load_plan(content), store, None)  # type: ignore[arg-type]
+        ranking_module.choose_backbones(resolve(load_plan(content)), store, None)  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------------------------- agreement
@@ -544,7 +542,7 @@ def test_a_few_shot_run_is_nothing_to_compare_with(tmp_path: Path) -> None:
         content = json.loads(cell.read_text())
         cell.write_text(json.dumps({**content, "metrics": {}}))
     assert find_run(ranking, runs=tmp_path) is None
-    with pytest.raises(RequestError, match="few-shot"):
+    with pytest.raises(RequestError, match="of the protocol fractions"):
         find_run(ranking, path)
 
 
@@ -638,7 +636,7 @@ def test_a_plan_shows_what_would_be_taken(
     assert sorted(tmp_path.rglob("*.toml")) == before
     asked = {"datasets": ["digits"], "image_size": 32, "backbones": ["auto:1"],
              "strategies": ["feature_extraction"]}  # fmt: skip
-    assert str(default_out(canonical(load_plan(asked)))) in out
+    assert str(default_out(resolve(load_plan(asked)).plan)) in out
 
 
 @pytest.mark.parametrize(
@@ -682,7 +680,7 @@ def test_no_weights_at_all_on_the_command_line(
 def test_hostile_names_stay_text(
     command: Callable[..., tuple[int, str, str]], machine: dict[str, Any]
 ) -> None:
-    from bench.cli.show import print_ranking
+    from bench.cli.show.ranking import print_ranking
 
     ranking = ranking_of("Xception", name="[red]x\x1b[31m\nname")
     ranked = replace(ranking.backbones[0], backbone="[bold]\x1b[31m<b>")

@@ -18,7 +18,7 @@ from bench.datasets import open_dataset
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.looks import square_hashes
-from bench.plans.plan import load_plan
+from bench.plans.loading import load_plan
 from bench.runs.prepare import prepare
 from bench.system.files import sha256_file
 from bench.system.names import titled

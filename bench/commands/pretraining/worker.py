@@ -8,6 +8,7 @@ the backbone made of the images before.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -15,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from bench.backbones.build import build_backbone
-from bench.backbones.own import BEFORE, MAJORITY, PIXELS
+from bench.backbones.own import BASELINES, BEFORE, MAJORITY, PIXELS, WEIGHTS
 from bench.backbones.weights import Weights
 from bench.datasets import Dataset, Part
+from bench.protocols.outcome import Outcome
 from bench.records import Cell
 from bench.system.files import rows_of
 from bench.system.seeds import generator
@@ -31,6 +33,23 @@ PROBE_SIDE = 16
 """Side in pixels that images are brought to for the linear model on pixels."""
 PENALTIES = np.geomspace(1e-3, 10, 9)
 """Of the linear models, for each example that they learn from; the best is taken."""
+
+
+def keep(cell: Cell, dataset: Dataset, outcome: Outcome, folder: Path, tick: Callable[[str], None]) -> None:
+    """Leaves in a folder what a source is made of: the weights of its backbone, and what baselines answer.
+
+    Args:
+        cell, dataset: of the pretraining.
+        outcome: of the cell.
+        folder: of the source that is being made.
+        tick: called with what is being done.
+    """
+    assert outcome.network is not None
+    assert outcome.state is not None
+    save_backbone(outcome.network, outcome.state, folder / WEIGHTS)
+    tick("measuring what needs no training")
+    answers = baselines(cell, dataset, outcome.network)
+    np.savez(folder / BASELINES, names=list(answers), answers=np.stack(list(answers.values())))
 
 
 def save_backbone(network: Network, state: State, path: Path) -> None:

@@ -16,12 +16,14 @@ import numpy as np
 
 from bench.datasets import Dataset
 from bench.datasets.adapters.manifest import COLUMNS, Manifest
+from bench.datasets.companions.base import Companion, Open, Relation, findings_of
 from bench.datasets.companions.source import SourceDomain, beside
 from bench.datasets.source import numbered
 from bench.datasets.specs import open_source
-from bench.errors import RequestError, did_you_mean
+from bench.errors import RequestError, did_you_mean, told_of
 from bench.system.files import digest
 from bench.system.names import printable, shown
+from strategies.base import Strategy
 
 ALL = "all"
 """What a strategy calls all auxiliary tasks together."""
@@ -64,7 +66,7 @@ class Auxiliary:
             "n": len(self.domain.groups),
             "grouping": self.domain.grouping,
             "left_out": self.domain.left_out,
-            "findings": [{"kind": f.kind, "text": f.text, "examples": f.examples} for f in data.warnings],
+            "findings": findings_of(data),
         }
 
 
@@ -120,14 +122,97 @@ def of_dataset(other: Dataset, target: Dataset, grouping: str = "auto") -> Auxil
     return Auxiliary(other.name, other.class_names, other.fingerprint, domain=domain)
 
 
-def auxiliaries(
-    datasets: Sequence[Dataset], columns: Sequence[str], other: Dataset | None, grouping: str = "auto"
-) -> dict[str, tuple[Auxiliary, ...]]:
-    """The auxiliary tasks of each dataset, by its fingerprint: the columns that it has, and the other dataset.
+@dataclass(frozen=True, eq=False)
+class Auxiliaries(Companion):
+    """The auxiliary tasks of each dataset of a plan.
+
+    Attributes:
+        tasks: by the fingerprint of the dataset.
+    """
+
+    kind = "auxiliary"
+    key = "auxiliary"
+
+    tasks: Mapping[str, tuple[Auxiliary, ...]]
+
+    def stamp(self, dataset: Dataset, strategy: Strategy) -> dict[str, Any]:
+        return (
+            stamp(chosen(self.tasks[dataset.fingerprint], wanted(strategy)))
+            if strategy.needs_auxiliary
+            else {}
+        )
+
+    def datasets(self) -> list[Dataset]:
+        return list(
+            {t.name: t.domain.dataset for tasks in self.tasks.values() for t in tasks if t.domain}.values()
+        )
+
+    def sizes(self) -> dict[str, int]:
+        return {}
+
+    def notes(self, dataset: Dataset) -> list[str]:
+        said = []
+        for task in self.tasks[dataset.fingerprint]:
+            if task.domain is not None and task.domain.left_out:
+                said.append(
+                    f"{task.domain.left_out:,} of {len(task.domain.groups):,} images of the auxiliary dataset "
+                    f"{task.name} are in a group with test images of {dataset.name}, or the same image, and are "
+                    "not learned from."
+                )
+            if task.labels is not None and (unknown := int((task.labels < 0).sum())):
+                said.append(
+                    f"{unknown:,} of {len(task.labels):,} images of the pool of {dataset.name} have no "
+                    f"{task.name}: they count for their own label alone."
+                )
+        return said
+
+    def introduction(self, dataset: Dataset) -> list[str]:
+        said = []
+        for task in self.tasks[dataset.fingerprint]:
+            about = task.summary()
+            said.append(
+                f"auxiliary {task.name}: {about['known']:,} of {about['n']:,} images labelled, "
+                f"{len(task.class_names)} classes"
+            )
+        return said
+
+    def summary(self) -> dict[str, Any]:
+        return {key: [task.summary() for task in tasks] for key, tasks in self.tasks.items() if tasks}
+
+    def check(self, strategies: Mapping[str, Strategy]) -> None:
+        """Refuses a strategy that names a task that there is not.
+
+        Raises:
+            RequestError: one does.
+        """
+        names = dict.fromkeys(task.name for mine in self.tasks.values() for task in mine)
+        for text, strategy in strategies.items():
+            name = wanted(strategy)
+            if strategy.needs_auxiliary and name != ALL and name not in names:
+                expected = f"auxiliary as one of {', '.join([ALL, *map(shown, names)])}"
+                remedy = did_you_mean(name, names) or "Columns are named by --auxiliary COLUMN."
+                raise RequestError("strategy", text, expected, remedy)
+
+
+def opened(
+    columns: Sequence[str], spec: str, datasets: Sequence[Dataset], grouping: str, open_other: Open
+) -> Auxiliaries:
+    """The auxiliary tasks of the datasets of a plan: the columns that each has, and another dataset.
+
+    Args:
+        columns: of manifests.
+        spec: of the other dataset; empty if there is none.
+        datasets: of the plan.
+        grouping: see ``companions.source.pair``.
+        open_other: opens a dataset by its spec.
 
     Raises:
         RequestError: no dataset has one of the columns, or something cannot be learned from.
     """
+    other = None
+    if spec:
+        with told_of("auxiliary_dataset"):
+            other = open_other(spec)
     found: dict[str, tuple[Auxiliary, ...]] = {}
     for dataset in datasets:
         tasks = [of_column(dataset, name) for name in columns]
@@ -140,7 +225,12 @@ def auxiliaries(
     if other is not None and other.name in there:
         expected = f"a name of its own: the column {other.name!r} is an auxiliary task, too"
         raise RequestError("auxiliary_dataset", other.spec, expected)
-    return found
+    return Auxiliaries(found)
+
+
+def wanted(strategy: Strategy) -> str:
+    """Which auxiliary tasks a strategy is to learn: the name of one, or ``ALL``."""
+    return str(strategy.fixed.get("auxiliary", ALL))
 
 
 def _no_column(name: str, datasets: Sequence[Dataset]) -> RequestError:
@@ -169,42 +259,24 @@ def stamp(tasks: Sequence[Auxiliary]) -> dict[str, Any]:
     return found
 
 
-def of_stamp(stamp: Mapping[str, Any], dataset: Dataset, other: Dataset | None) -> tuple[Auxiliary, ...]:
-    """The tasks that ``stamp`` tells of.
-
-    Args:
-        stamp: of a cell.
-        dataset: the cell's own.
-        other: its auxiliary dataset, if it has one.
+def reopened(
+    stamp: Mapping[str, Any], dataset: Dataset, relation: Relation, open_other: Open
+) -> tuple[Auxiliary, ...]:
+    """The tasks that a cell's stamp tells of.
 
     Raises:
-        RequestError: the labels of a column have changed.
+        RequestError: labels or examples have changed.
     """
     found: list[Auxiliary] = []
     for name, fingerprint in stamp.get("columns", {}).items():
         task = of_column(dataset, name)
         if task is None or task.fingerprint != fingerprint:
-            expected = "the column as it was when this run was planned; its labels have changed"
-            raise RequestError("auxiliary", name, expected)
+            raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
         found.append(task)
-    if other is not None:
+    if "fingerprint" in stamp:
+        other = open_other(stamp["dataset"])
+        if other.fingerprint != stamp["fingerprint"]:
+            expected = "the data of the run; images or labels have changed"
+            raise RequestError("auxiliary_dataset", stamp["dataset"], expected)
         found.append(of_dataset(other, dataset, stamp["groups"]))
     return tuple(found)
-
-
-def description(tasks: Sequence[Auxiliary], target: Dataset) -> list[str]:
-    """What was decided, as sentences for a reader."""
-    said = []
-    for task in tasks:
-        if task.domain is not None and task.domain.left_out:
-            said.append(
-                f"{task.domain.left_out:,} of {len(task.domain.groups):,} images of the auxiliary dataset "
-                f"{task.name} are in a group with test images of {target.name}, or the same image, and are not "
-                "learned from."
-            )
-        if task.labels is not None and (unknown := int((task.labels < 0).sum())):
-            said.append(
-                f"{unknown:,} of {len(task.labels):,} images of the pool of {target.name} have no {task.name}: "
-                "they count for their own label alone."
-            )
-    return said

@@ -10,23 +10,22 @@ learned from, and in a search neither is what shares one with an image that vali
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
 from bench.datasets import Dataset, Part
 from bench.datasets.adapters.folder import SPLITS
+from bench.datasets.companions.base import Companion, Open, Relation, findings_of
 from bench.datasets.companions.leakage import image_hashes
 from bench.datasets.division import united
 from bench.datasets.splits import split_validation
-from bench.errors import RequestError
+from bench.errors import RequestError, told_of
 from bench.system.names import shown
-
-if TYPE_CHECKING:
-    from strategies.base import Strategy
+from strategies.base import Strategy
 
 SAME_NAMES = 0.5
 """Where names of so many of the source's files are those of files of the target too, names count as groups."""
@@ -100,13 +99,111 @@ class SourceDomain:
             ) from None
 
 
-Relation = Literal["same", "any", "other"]
-"""What the classes of a source are to be to those of the target, by name."""
+@dataclass(frozen=True, eq=False)
+class Source(Companion):
+    """A source dataset as it stands to each dataset of a plan.
+
+    Attributes:
+        dataset: the source.
+        domains: by the fingerprint of the target.
+        whole: whether all images of the target are kept apart, and not only those of its test part.
+        learns: whether a strategy learns from it.
+    """
+
+    kind = "source"
+    key = "source_dataset"
+
+    dataset: Dataset
+    domains: Mapping[str, SourceDomain]
+    whole: bool
+    learns: Callable[[Strategy], bool]
+
+    def stamp(self, dataset: Dataset, strategy: Strategy) -> dict[str, Any]:
+        return self.domains[dataset.fingerprint].stamp() if self.learns(strategy) else {}
+
+    def datasets(self) -> list[Dataset]:
+        return [self.dataset]
+
+    def sizes(self) -> dict[str, int]:
+        return {self.dataset.fingerprint: len(self.dataset.pool.ids)}
+
+    def notes(self, dataset: Dataset) -> list[str]:
+        domain, source, said = self.domains[dataset.fingerprint], self.dataset.name, []
+        if domain.grouping == "names":
+            share = _shared_names((domain.part, dataset.pool, dataset.test))
+            said.append(
+                f"Images of {source} and {dataset.name} whose files have the same name count as one group "
+                f"({share:.0%} of the source's names are names of the target too; the key source_groups decides)."
+            )
+        if domain.left_out:
+            said.append(
+                f"{domain.left_out:,} of {len(domain.groups):,} images of the source {source} are in a group with "
+                f"{'' if self.whole else 'test '}images of {dataset.name}, or the same image, and are not learned "
+                "from."
+            )
+        return said
+
+    def introduction(self, dataset: Dataset) -> list[str]:
+        domain = self.domains[dataset.fingerprint]
+        return [
+            f"source {self.dataset.name}: {len(domain.rows):,} labelled images, {domain.left_out:,} more left out "
+            "for images of the dataset that they share a group with"
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "name": self.dataset.name,
+            "spec": self.dataset.spec,
+            "fingerprint": self.dataset.fingerprint,
+            "n": len(self.dataset.pool.ids),
+            "findings": findings_of(self.dataset),
+            "targets": {
+                fingerprint: {"grouping": domain.grouping, "left_out": domain.left_out}
+                for fingerprint, domain in self.domains.items()
+            },
+        }
 
 
-def relation(strategy: Strategy, few_shot: bool) -> Relation:
-    """Which classes a strategy can learn from: those of the target, any, or in the few-shot protocol other ones."""
-    return "other" if few_shot else "same" if strategy.needs_source else "any"
+def opened(
+    spec: str,
+    datasets: Sequence[Dataset],
+    grouping: str,
+    relation: Relation,
+    learns: Callable[[Strategy], bool],
+    open_other: Open,
+) -> Source:
+    """Opens a source dataset beside the datasets of a plan.
+
+    Args:
+        spec: of the source.
+        datasets: of the plan.
+        grouping: see ``pair``.
+        relation: see ``pair``.
+        learns: whether a strategy learns from it.
+        open_other: opens a dataset by its spec.
+
+    Raises:
+        RequestError: see ``pair``.
+    """
+    with told_of("source_dataset"):
+        source = open_other(spec)
+    domains = {dataset.fingerprint: pair(source, dataset, grouping, relation) for dataset in datasets}
+    return Source(source, domains, relation == "other", learns)
+
+
+def reopened(
+    stamp: Mapping[str, Any], dataset: Dataset, relation: Relation, open_other: Open
+) -> SourceDomain:
+    """The source that a cell's stamp tells of, as it stands to the cell's dataset.
+
+    Raises:
+        RequestError: its examples or labels have changed.
+    """
+    source = open_other(stamp["dataset"])
+    if source.fingerprint != stamp["fingerprint"]:
+        expected = "the data of the run; images or labels have changed"
+        raise RequestError("source_dataset", stamp["dataset"], expected)
+    return pair(source, dataset, stamp["groups"], relation)
 
 
 def pair(
@@ -179,29 +276,6 @@ def beside(
     return SourceDomain(
         other, part or other.pool, grouping, of_other, of_pool, rows, class_names or other.class_names
     )
-
-
-def description(domain: SourceDomain, target: Dataset, whole: bool = False) -> list[str]:
-    """What was decided, as sentences for a reader.
-
-    Args:
-        domain: as it stands to the target.
-        target: the dataset.
-        whole: whether all images of the target are kept apart, and not only those of its test part.
-    """
-    source, said = domain.dataset.name, []
-    if domain.grouping == "names":
-        share = _shared_names((domain.part, target.pool, target.test))
-        said.append(
-            f"Images of {source} and {target.name} whose files have the same name count as one group ({share:.0%} "
-            "of the source's names are names of the target too; the key source_groups decides)."
-        )
-    if domain.left_out:
-        said.append(
-            f"{domain.left_out:,} of {len(domain.groups):,} images of the source {source} are in a group with "
-            f"{'' if whole else 'test '}images of {target.name}, or the same image, and are not learned from."
-        )
-    return said
 
 
 def _check_other(source: Dataset, target: Dataset) -> None:

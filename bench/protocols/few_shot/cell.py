@@ -19,11 +19,11 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 
 from bench.datasets import Dataset
 from bench.datasets.companions.source import SourceDomain
-from bench.modalities.image.augment import Augmentation
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.protocols.few_shot.episodes import (
     Accuracy,
+    Classes,
     Episode,
     HeldOut,
     Setting,
@@ -32,29 +32,32 @@ from bench.protocols.few_shot.episodes import (
     new_classes,
     verification_auc,
 )
-from bench.protocols.fractions.cell import Outcome, Search, network_of
+from bench.protocols.outcome import Outcome, not_finite, skipped
+from bench.protocols.trials import Search, info_of, network_of
 from bench.records import Cell
 from bench.training.engine import Engine
-from bench.training.examples import PartExamples, content_key
+from bench.training.examples import PartExamples
 from bench.training.task import CellTask, NotFinite
-from strategies.base import Classify, Embedding, Examples, Fitted, Info
+from strategies.base import Classify, Embedding, Examples, Fitted
 
 
 def run_few_shot(
     cell: Cell,
     dataset: Dataset,
     engine: Engine,
+    inference_ms: float | None,
     tick: Callable[[str], None],
-    domain: SourceDomain | None = None,
+    source: SourceDomain | None = None,
 ) -> Outcome:
     """Runs one cell of the few-shot protocol.
 
     Args:
         cell: what to run.
-        dataset: opened at the cell's image size; all of its classes are new.
+        dataset: opened as the cell says; all of its classes are new.
         engine: the worker's networks.
+        inference_ms: not used: an episode's classifier is no part of a network.
         tick: called with a short text of what is being done.
-        domain: the source, with other classes; None if there is none.
+        source: with other classes; None if there is none.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
@@ -63,103 +66,95 @@ def run_few_shot(
     check_unchanged(cell)
     classes = new_classes(dataset)
     sizes: dict[str, Any] = {"n_test": len(classes.labels)}
-    info = Info(
-        modality=dataset.modality,
-        class_names=dataset.class_names,
-        n=0,
-        has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.input["image_size"],
-        batch_size=cell.batch_size,
-        has_source=domain is not None,
-        few_shot=True,
-    )
+    info = info_of(cell, dataset, 0, has_source=source is not None, few_shot=True)
     network, info, reason = network_of(cell, strategy, engine, info)
     if reason is not None:
-        return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
-
+        return skipped(sizes, reason)
     rows = nothing = np.empty(0, np.int64)
     apart = HeldOut(nothing, nothing, {}, [])
-    if domain is not None:
-        rows = domain.rows
-        apart = held_out(domain, cell.settings, cell.seed)
+    if source is not None:
+        rows, apart = source.rows, held_out(source, cell.settings, cell.seed)
         sizes |= {"n_source": len(rows)}
-    tuned = _FewShotSearch(cell, dataset, network, strategy, info, apart.train, apart.val, tick, domain, ())
-    tuned.episodes = apart.episodes
+    tuned = EpisodeSearch(cell, dataset, network, strategy, info, tick)
+    tuned.source, tuned.apart = source, apart
     try:
         tuned.run()
         tick("refit on all classes of the source")
         final = tuned.embedding(rows)
         tick("embedding the new classes")
-        parts = {"pool": len(dataset.pool.ids), "test": len(dataset.test.ids)}
-        embedded = np.concatenate(
-            [
-                final.embed(tuned.examples(part, np.arange(count), labelled=False))
-                for part, count in parts.items()
-                if count
-            ]
-        )
-        if not np.isfinite(embedded).all():
-            raise NotFinite("the features of the new classes are not finite")
+        embedded = tuned.embedded(final)
     except NotFinite as error:
-        problem = {"type": "NotFinite", "message": str(error)}
-        return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
-
-    found: list[tuple[Setting, Accuracy]] = []
+        return not_finite(sizes, tuned.fields(), error)
     classify = partial(strategy.classify, hp=tuned.best_hp)
-    few = cell.settings
+    found = _measured(cell, dataset, classes, embedded, classify, tick)
+    auc = verification_auc(embedded, classes.labels, classes.groups)
+    fields = {"status": "ok", **sizes, **tuned.fields_of(final)}
+    fields["episodes"] = [_entry(setting, measured) for setting, measured in found]
+    fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
+    fields["warnings"] += apart.warnings
+    return Outcome(fields, arrays=_arrays([measured for _, measured in found]))
+
+
+def _measured(
+    cell: Cell,
+    dataset: Dataset,
+    classes: Classes,
+    embedded: np.ndarray,
+    classify: Classify,
+    tick: Callable[[str], None],
+) -> list[tuple[Setting, Accuracy]]:
+    """How well new classes are told apart, in every setting."""
+    few, found = cell.settings, []
     for setting in classes.settings(few["ways"], few["shots"]):
         tick(f"{few['episodes']} episodes: {setting.text}")
         episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)
-        measured = measure(episodes, embedded, classes.labels, classify, setting.ways)
-        found.append((setting, measured))
+        found.append((setting, measure(episodes, embedded, classes.labels, classify, setting.ways)))
+    return found
 
-    fields = {"status": "ok", **sizes, **tuned.fields()}
-    fields["episodes"] = [
-        {
-            "ways": setting.ways,
-            "shots": setting.shots,
-            "scope": setting.scope,
-            "accuracy": float(measured.by_episode.mean()),
-            "deviation": float(measured.by_episode.std(ddof=1)),
-        }
-        for setting, measured in found
-    ]
-    auc = verification_auc(embedded, classes.labels, classes.groups)
-    fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
-    fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
-    fields["warnings"] = [*final.notes, *apart.warnings]
-    search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
-    tuned.use(final.prefixes)
-    prefix_seconds = sum(tuned.prefixes.values())
-    fields["costs"] |= {
-        "fit_seconds": final.seconds + sum(final.prefixes.values()),
-        "prefix_seconds": prefix_seconds,
-        "total_seconds": search_seconds + final.seconds + prefix_seconds,
-        "params": final.params,
-        "trainable_params": final.trainable_params,
+
+def _entry(setting: Setting, measured: Accuracy) -> dict[str, Any]:
+    """One of ``Record.episodes``."""
+    return {
+        "ways": setting.ways,
+        "shots": setting.shots,
+        "scope": setting.scope,
+        "accuracy": float(measured.by_episode.mean()),
+        "deviation": float(measured.by_episode.std(ddof=1)),
     }
+
+
+def _arrays(found: list[Accuracy]) -> dict[str, np.ndarray]:
+    """What lies beside the record, one row a setting."""
     arrays = {
-        "accuracies": [measured.by_episode for _, measured in found],
-        "class_accuracies": [measured.by_class for _, measured in found],
-        "class_weights": [measured.weights for _, measured in found],
+        "accuracies": [measured.by_episode for measured in found],
+        "class_accuracies": [measured.by_class for measured in found],
+        "class_weights": [measured.weights for measured in found],
     }
-    return Outcome(fields, episodes={name: np.stack(a).astype(np.float32) for name, a in arrays.items()})
+    return {name: np.stack(rows).astype(np.float32) for name, rows in arrays.items()}
 
 
-class _FewShotSearch(Search):
-    """The search of a few-shot cell: ``train`` and ``val`` are rows of the source, of different classes."""
+class EpisodeSearch(Search):
+    """The search of a few-shot cell: it learns from some classes of the source, and tunes on others.
 
-    episodes: dict[Setting, list[Episode]]
-    """Of the held-out classes."""
+    Attributes:
+        source: None if there is none: then nothing is tuned.
+        apart: how its classes are divided.
+    """
+
+    source: SourceDomain | None
+    apart: HeldOut
 
     def run(self) -> None:
-        if self.domain is None:  # nothing to tune on
+        if self.source is None:  # nothing to tune on
             self.best_hp = self.space()
             return
         super().run()
 
     def declare(self, space: HyperParameters) -> None:
         self.strategy.few_shot_space(space)
+
+    def searched(self) -> CellTask:
+        return self._of_rows(self.apart.train, self.apart.val)
 
     def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
         embedding = self.strategy.embed(task, hp)
@@ -176,44 +171,44 @@ class _FewShotSearch(Search):
 
     def embedding(self, rows: np.ndarray) -> Embedding:
         """The chosen hyperparameters on all classes of the source."""
-        task = self.task(rows, None)
-        if self.best is not None:
-            task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
-        task.head = self.head(self.best_hp)
-        return self.strategy.embed(task, self.best_hp)
+        return self.strategy.embed(self.refitted(self._of_rows(rows, None)), self.best_hp)
 
-    def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
-        domain, nothing = self.domain, self.examples("pool", np.empty(0, np.int64))
+    def embedded(self, final: Embedding) -> np.ndarray:
+        """The features of all new examples, those of the pool and then those of the test part.
+
+        Raises:
+            NotFinite: they are not finite.
+        """
+        counts = {"pool": len(self.dataset.pool.ids), "test": len(self.dataset.test.ids)}
+        features = [
+            final.embed(self.examples(part, np.arange(count), labelled=False))
+            for part, count in counts.items()
+            if count
+        ]
+        embedded = np.concatenate(features)
+        if not np.isfinite(embedded).all():
+            raise NotFinite("the features of the new classes are not finite")
+        return embedded
+
+    def _of_rows(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
+        nothing = self.examples("pool", np.empty(0, np.int64))
 
         def examples(rows: np.ndarray) -> PartExamples:
-            if domain is None:
-                return nothing
-            key = content_key(
-                domain.dataset, "pool", self.cell.input["image_size"], self.cell.input["resizing"]
-            )
-            return PartExamples.of(domain.part, key, rows, labelled=True)
+            return nothing if self.source is None else self.source_examples(self.source, rows)
 
-        return CellTask(
-            network=self.network,
+        return self.task(
             train=examples(train),
             val=None if val is None else examples(val),
             unlabelled=nothing,
-            info=self.info,
-            head=self.head(None),
-            augmentation=Augmentation(self.cell.input["augmentation"], self.cell.input["flip"]),
-            seed=self.cell.seed,
-            epochs=self.cell.epochs,
-            batch_size=self.cell.batch_size,
-            tick=self.tick,
-            memory=self.memory,
             judge=self._judge,
         )
 
     def _judge(self, embedded: np.ndarray, classify: Classify) -> float:
         """Mean accuracy in episodes of the held-out classes; settings weigh the same."""
-        assert self.domain is not None
-        labels = self.domain.part.labels[self.val]
-        found = [measure(e, embedded, labels, classify, s.ways) for s, e in self.episodes.items()]
+        assert self.source is not None
+        labels = self.source.part.labels[self.apart.val]
+        episodes: dict[Setting, list[Episode]] = self.apart.episodes
+        found = [measure(e, embedded, labels, classify, s.ways) for s, e in episodes.items()]
         return float(np.mean([measured.by_episode.mean() for measured in found]))
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
@@ -14,35 +12,18 @@ from bench.datasets import Dataset
 from bench.datasets.companions.auxiliary import Auxiliary
 from bench.datasets.companions.source import SourceDomain
 from bench.datasets.splits import split_validation, subset
-from bench.errors import BenchError
-from bench.modalities.image.augment import Augmentation
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
+from bench.protocols.outcome import Outcome, not_finite, skipped
+from bench.protocols.trials import Search, info_of, network_of
 from bench.records import Cell
-from bench.training.engine import Engine, Network
-from bench.training.examples import PartExamples, content_key
+from bench.training.engine import Engine
+from bench.training.examples import PartExamples
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
 from bench.training.metrics import accuracy, log_loss, score
-from bench.training.programs.program import HeadConfig, State
-from bench.training.search import WORST, Proposal, search, values_of
 from bench.training.task import CellTask, NotFinite, selection_score
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
-
-
-@dataclass
-class Outcome:
-    """What running a cell gives: the fields of its record, the test-set probabilities, and where it trained a
-    network, that with its final weights."""
-
-    fields: dict[str, Any]
-    probabilities: np.ndarray | None = None
-    network: Network | None = None
-    state: State | None = None
-    samples: np.ndarray | None = None
-    """Pictures for the report, see ``strategies.base.Fitted``."""
-    episodes: dict[str, np.ndarray] | None = None
-    """In the few-shot protocol: the arrays of ``Store.predictions``."""
 
 
 def run_cell(
@@ -52,19 +33,19 @@ def run_cell(
     inference_ms: float | None,
     tick: Callable[[str], None],
     strategy: Strategy | None = None,
-    domain: SourceDomain | None = None,
+    source: SourceDomain | None = None,
     auxiliary: Sequence[Auxiliary] = (),
 ) -> Outcome:
     """Runs one cell by the protocol.
 
     Args:
         cell: what to run.
-        dataset: opened at the cell's image size.
+        dataset: opened as the cell says.
         engine: the worker's networks; unused by strategies without a backbone.
         inference_ms: latency of the network, measured apart; None if it has none.
         tick: called with a short text of what is being done.
         strategy: stands in for the one that the cell names.
-        domain: the cell's source dataset, if it has one.
+        source: the cell's source dataset, if it has one.
         auxiliary: the tasks that it is to learn beside its own.
 
     Returns:
@@ -73,82 +54,42 @@ def run_cell(
     if strategy is None:
         strategy = get_strategy(cell.strategy)
         check_unchanged(cell)
-    pool, test = dataset.pool, dataset.test
-    rows = train = val = np.empty(0, np.int64)
-    if cell.fraction:
-        key, noun = dataset.fingerprint, dataset.kind.noun
-        rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, key, noun=noun)
-        train, val = split_validation(pool.labels, pool.groups, rows, cell.seed, key, noun)
-    sizes = {"n": len(rows), "n_train": len(train), "n_val": len(val), "n_test": len(test.ids)}
-    info = Info(
-        modality=dataset.modality,
-        class_names=dataset.class_names,
-        n=len(rows),
-        has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.input["image_size"],
-        batch_size=cell.batch_size,
-        has_source=domain is not None,
-        has_auxiliary=bool(auxiliary),
-    )
+    rows, train, val = _divided(cell, dataset)
+    sizes = {"n": len(rows), "n_train": len(train), "n_val": len(val), "n_test": len(dataset.test.ids)}
+    beside = {"has_source": source is not None, "has_auxiliary": bool(auxiliary)}
+    info = info_of(cell, dataset, len(rows), **beside)
     network, info, reason = network_of(cell, strategy, engine, info)
     if reason is not None:
-        return Outcome({"status": "skipped", **sizes, "error": {"type": "skipped", "message": reason}})
-
-    if domain is not None:
-        sizes["n_source"] = len(domain.rows)
-    tuned = Search(cell, dataset, network, strategy, info, train, val, tick, domain, auxiliary)
+        return skipped(sizes, reason)
+    if source is not None:
+        sizes["n_source"] = len(source.rows)
+    tuned = LabelSearch(cell, dataset, network, strategy, info, tick)
+    tuned.train, tuned.val, tuned.source, tuned.auxiliary = train, val, source, auxiliary
     try:
         tuned.run()
         tick("refit on all labels")
         final = tuned.refit(rows)
-        probabilities = final.predictor.predict(
-            tuned.examples("test", np.arange(len(test.ids)), labelled=False)
-        )
-        _check(probabilities, len(test.ids), info)
-        if not np.isfinite(probabilities).all():
-            raise NotFinite("the predictions of the refit are not finite")
+        probabilities = tuned.tested(final)
     except NotFinite as error:
-        problem = {"type": "NotFinite", "message": str(error)}
-        return Outcome({"status": "failed", **sizes, **tuned.fields(), "error": problem})
-
-    fields = {"status": "ok", **sizes, **tuned.fields()}
-    fields["metrics"] = score(probabilities, test.labels)
-    fields["curves"] = fields["curves"] + [{"run": "refit", **point} for point in final.curve]
-    fields["warnings"] = list(final.notes)
+        return not_finite(sizes, tuned.fields(), error)
+    fields = {"status": "ok", **sizes, **tuned.fields_of(final)}
+    fields["metrics"] = score(probabilities, dataset.test.labels)
     fields["similarity"] = final.similarity
     if auxiliary:
         fields["n_auxiliary"] = final.auxiliary_labels
-    search_seconds = fields["costs"]["tune_seconds"] - fields["costs"]["prefix_seconds"]
-    tuned.use(final.prefixes)  # what search and refit share is computed once
-    prefix_seconds = sum(tuned.prefixes.values())
-    fields["costs"] |= {
-        "fit_seconds": final.seconds + sum(final.prefixes.values()),
-        "prefix_seconds": prefix_seconds,
-        "total_seconds": search_seconds + final.seconds + prefix_seconds,
-        "params": final.params,
-        "trainable_params": final.trainable_params,
-        "inference_ms_per_image": inference_ms if final.params else 0.0,
-    }
+    fields["costs"]["inference_ms_per_image"] = inference_ms if final.params else 0.0
     state = getattr(final.predictor, "state", None)
     return Outcome(fields, probabilities.astype(np.float32), network, state, final.samples)
 
 
-def network_of(
-    cell: Cell, strategy: Strategy, engine: Engine, info: Info
-) -> tuple[Network | None, Info, str | None]:
-    """The network of a cell, if it has one, ``info`` with its traits, and why the strategy cannot run, if so.
-
-    Raises:
-        BenchError: the weights are no longer those that the run was planned with.
-    """
-    reason = strategy.skip(info)
-    if reason is not None or not strategy.uses_backbone:
-        return None, info, reason
-    network = engine.network(cell.backbone, cell.weights, cell.input["image_size"], cell.precision)
-    if cell.weights and network.weights.sha256 != cell.weights_sha256:
-        raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
-    info = replace(info, **network.traits)
-    return network, info, strategy.skip(info)
+def _divided(cell: Cell, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of the pool: all that the cell may learn from, and of these those to train and to validate on."""
+    if not cell.fraction:
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, nothing
+    pool, key, noun = dataset.pool, dataset.fingerprint, dataset.kind.noun
+    rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, key, noun=noun)
+    return rows, *split_validation(pool.labels, pool.groups, rows, cell.seed, key, noun)
 
 
 def _check(probabilities: object, count: int, info: Info) -> None:
@@ -157,108 +98,24 @@ def _check(probabilities: object, count: int, info: Info) -> None:
         raise ValueError(problem)
 
 
-class Search:
-    """The search of a cell and what came of it."""
+class LabelSearch(Search):
+    """The search of a cell that learns from a share of the labels.
 
-    def __init__(
-        self,
-        cell: Cell,
-        dataset: Dataset,
-        network: Network | None,
-        strategy: Strategy,
-        info: Info,
-        train: np.ndarray,
-        val: np.ndarray,
-        tick: Callable[[str], None],
-        domain: SourceDomain | None,
-        auxiliary: Sequence[Auxiliary],
-    ) -> None:
-        self.cell, self.dataset, self.strategy, self.info, self.tick = cell, dataset, strategy, info, tick
-        self.train, self.val, self.domain, self.auxiliary = train, val, domain, auxiliary
-        self.trials: list[dict[str, Any]] = []
-        self.best: tuple[float, dict[str, Any], Fitted] | None = None
-        self.best_hp = HyperParameters()
-        self.prefixes: dict[str, float] = {}
-        self.memory: dict[str, Any] = {}
-        self.network = network
-        self._task: CellTask | None = None
+    Attributes:
+        train, val: rows of the pool.
+        source: the cell's source dataset, if it has one.
+        auxiliary: the tasks that it is to learn beside its own.
+    """
 
-    def run(self) -> None:
-        """Searches.
+    train: np.ndarray
+    val: np.ndarray
+    source: SourceDomain | None
+    auxiliary: Sequence[Auxiliary]
 
-        Raises:
-            NotFinite: no trial had a finite loss.
-        """
-        tuning = self.cell.tuning
-        search(
-            self.space(),
-            tuning["algorithm"],
-            tuning["trials"],
-            self.cell.epochs,
-            self.cell.seed,
-            self._evaluate,
-        )
-        if self.best is None:
-            raise NotFinite(f"no trial had a finite loss; the first: {self.trials[0]['error']}")
-
-    def space(self) -> HyperParameters:
-        """What is searched; its values are the defaults."""
-        space = HyperParameters()
-        if self.strategy.uses_backbone:
-            for key in ("hidden_units", "dropout"):
-                if isinstance(self.cell.head[key], list):
-                    space.Choice(key, self.cell.head[key])
-        for name, value in self.strategy.fixed.items():
-            space.Fixed(name, value)  # what is there first stays
-        self.declare(space)
-        return space
-
-    def declare(self, space: HyperParameters) -> None:
-        """Adds what the strategy searches."""
-        self.strategy.space(space)
-
-    def _evaluate(self, proposal: Proposal) -> float:
-        hp = proposal.hp
-        trial: dict[str, Any] = {
-            "trial": proposal.number,
-            "hyperparameters": values_of(hp),
-            "epoch_limit": proposal.epochs,
-        }
-        self.trials.append(trial)
-        tick = self.tick
-
-        def counted(text: str) -> None:
-            tick(f"trial {proposal.number + 1}: {text}")
-
-        counted("started")
-        if self._task is None:
-            self._task = self.task(self.train, self.val)
-        task = self._task
-        task.epochs, task.head, task.tick = proposal.epochs, self.head(hp), counted
-        try:
-            fitted, value, measured = self.scored(task, hp)
-        except NotFinite as error:
-            trial |= {"status": "diverged", "error": str(error), "score": None, "seconds": error.seconds}
-            self.use(error.prefixes)
-            return WORST
-        trial |= {
-            "status": "ok",
-            "score": value,
-            **measured,
-            "epochs": fitted.epochs[-1] if fitted.epochs else None,
-            "seconds": fitted.seconds,
-        }
-        self.use(fitted.prefixes)
-        if self.best is None or value > self.best[0]:
-            self.best, self.best_hp = (value, trial, fitted), hp
-        return value
+    def searched(self) -> CellTask:
+        return self._of_rows(self.train, self.val)
 
     def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
-        """One trial: what was trained, its score on validation, and what a record says of it.
-
-        Raises:
-            NotFinite: it diverged.
-        """
         fitted = self.strategy.fit(task, hp)
         val = task.val
         assert val is not None
@@ -274,46 +131,35 @@ class Search:
         }
         return fitted, selection_score(probabilities, val.labels), measured
 
-    def use(self, prefixes: dict[str, float]) -> None:
-        """Counts prefixes by cut, each once."""
-        for cut, seconds in prefixes.items():
-            self.prefixes[cut] = max(seconds, self.prefixes.get(cut, 0.0))
-
     def refit(self, rows: np.ndarray) -> Fitted:
-        """The chosen hyperparameters on all labelled examples, each stage for as many epochs as it kept."""
-        assert self.best is not None
-        winner = self.best[2]
-        task = self.task(rows, None)
-        task.refit_epochs, task.epochs = winner.epochs, self.epochs_of_winner()
-        task.head = self.head(self.best_hp)
-        return self.strategy.fit(task, self.best_hp)
+        """The chosen hyperparameters on all labelled examples."""
+        return self.strategy.fit(self.refitted(self._of_rows(rows, None)), self.best_hp)
 
-    def epochs_of_winner(self) -> int:
-        """The cap that its last stage had."""
-        return int(self.best_hp.values.get("tuner/epochs", self.cell.epochs))
+    def tested(self, final: Fitted) -> np.ndarray:
+        """The probabilities that a refit gives to the test examples.
 
-    def task(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
-        pool = self.dataset.pool
-        rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([self.train, self.val]))
+        Raises:
+            NotFinite: they are not finite.
+        """
+        count = len(self.dataset.test.ids)
+        probabilities = final.predictor.predict(self.examples("test", np.arange(count), labelled=False))
+        _check(probabilities, count, self.info)
+        if not np.isfinite(probabilities).all():
+            raise NotFinite("the predictions of the refit are not finite")
+        return probabilities
+
+    def _of_rows(self, train: np.ndarray, val: np.ndarray | None) -> CellTask:
+        rest = np.setdiff1d(np.arange(len(self.dataset.pool.ids)), np.concatenate([self.train, self.val]))
         source, validation = self._source(val)
         if val is not None and validation is None:
             validation = self.examples("pool", val)
-        return CellTask(
-            network=self.network,
+        return self.task(
             train=self.examples("pool", train),
             val=validation,
             unlabelled=self.examples("pool", rest, labelled=False),
-            info=self.info,
-            head=self.head(None),
-            augmentation=Augmentation(self.cell.input["augmentation"], self.cell.input["flip"]),
-            seed=self.cell.seed,
-            epochs=self.cell.epochs,
-            batch_size=self.cell.batch_size,
-            tick=self.tick,
             source=source,
-            n_source=0 if self.domain is None else len(self.domain.rows),
+            n_source=0 if self.source is None else len(self.source.rows),
             auxiliary=tuple(self._labels_of(task, np.sort(train), val) for task in self.auxiliary),
-            memory=self.memory,
         )
 
     def _labels_of(self, task: Auxiliary, train: np.ndarray, val: np.ndarray | None) -> AuxiliaryLabels:
@@ -323,10 +169,7 @@ class Search:
 
         def of_others(rows: np.ndarray) -> PartExamples:
             assert task.domain is not None
-            cell, other = self.cell, task.domain.dataset
-            return PartExamples.in_dataset(
-                other, "pool", cell.input["image_size"], cell.input["resizing"], rows
-            )
+            return self.examples("pool", rows, of=task.domain.dataset)
 
         return labels_of(task, train, val, self.dataset.pool.groups, of_pool, of_others)
 
@@ -336,48 +179,12 @@ class Search:
         Args:
             val: of the target, in the search: what shares a group with it is left out. None in the refit.
         """
-        domain = self.domain
-        if domain is None:
+        source = self.source
+        if source is None:
             return None, None
-
-        def examples(rows: np.ndarray) -> PartExamples:
-            key = content_key(
-                domain.dataset, "pool", self.cell.input["image_size"], self.cell.input["resizing"]
-            )
-            return PartExamples.of(domain.part, key, rows, labelled=True)
-
         if val is None:
-            return examples(domain.rows), None
+            return self.source_examples(source, source.rows), None
         if self.info.n:
-            return examples(domain.without(val)), None
-        train, held_out = domain.divided(self.cell.seed)
-        return examples(train), examples(held_out)
-
-    def examples(self, part: str, rows: np.ndarray, labelled: bool = True) -> PartExamples:
-        size, resizing = self.cell.input["image_size"], self.cell.input["resizing"]
-        return PartExamples.in_dataset(self.dataset, part, size, resizing, rows, labelled)
-
-    def head(self, hp: HyperParameters | None) -> HeadConfig:
-        def value(key: str) -> Any:
-            choice = self.cell.head[key]
-            return (choice[0] if hp is None else hp.get(key)) if isinstance(choice, list) else choice
-
-        return HeadConfig(
-            self.cell.head["pooling"], value("hidden_units"), value("dropout"), self.info.classes
-        )
-
-    def fields(self) -> dict[str, Any]:
-        """The record's fields that the search knows."""
-        seconds = math.fsum(trial["seconds"] for trial in self.trials) + sum(self.prefixes.values())
-        result: dict[str, Any] = {
-            "trials": self.trials,
-            "costs": {"tune_seconds": seconds, "prefix_seconds": sum(self.prefixes.values())},
-        }
-        if self.best is not None:
-            _, trial, fitted = self.best
-            result |= {
-                "hyperparameters": trial["hyperparameters"],
-                "epochs": trial["epochs"],
-                "curves": [{"run": "search", **point} for point in fitted.curve],
-            }
-        return result
+            return self.source_examples(source, source.without(val)), None
+        train, held_out = source.divided(self.cell.seed)
+        return self.source_examples(source, train), self.source_examples(source, held_out)

@@ -1,0 +1,32 @@
+"""``bench check``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import AuditOptions, Dataset, given, overridden
+from bench.cli.terminal import tell
+
+
+def check(
+    *,
+    dataset: Dataset,
+    options: AuditOptions,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All findings with all cases, as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Audits a dataset: bad files, duplicates, labels that contradict each other, classes.  Runs nothing."""
+    from bench.cli.show.checks import print_dataset_check
+    from bench.commands.check import check as audit
+    from bench.plans.loading import load_plan
+
+    plan = load_plan(overridden({"datasets": [dataset]}, given(options)))
+    result = audit(plan, tell)
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_dataset_check(result)

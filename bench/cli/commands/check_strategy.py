@@ -1,0 +1,19 @@
+"""``bench check-strategy``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def check_strategy(
+    name: Annotated[str, typer.Argument(metavar="S", help="See ls strategies; or package.module:Class.")],
+) -> None:
+    """Tells the author of a strategy what is wrong with it: loads it and runs it on a few images."""
+    from bench.cli.show.checks import print_strategy_check
+    from bench.commands.strategy_check.check import check_strategy as check_it
+
+    found = check_it(name)
+    print_strategy_check(found)
+    raise typer.Exit(0 if found.ok else 1)

@@ -1,0 +1,19 @@
+"""``bench ls``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.cli.listing import LISTINGS
+from bench.errors import RequestError, did_you_mean
+
+
+def ls(
+    what: Annotated[str, typer.Argument(metavar="|".join(LISTINGS))],
+) -> None:
+    """Lists what there is."""
+    if what not in LISTINGS:
+        raise RequestError("ls", what, f"one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS))
+    LISTINGS[what]()

@@ -1,0 +1,57 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from bench.cli.options import ExecutionOptions, Out, PlanOptions, RepeatOptions, Set
+from bench.cli.terminal import quoted
+from bench.errors import RequestError
+
+
+def run(
+    *, options: PlanOptions, out: Out = None, where: ExecutionOptions, again: RepeatOptions, set_: Set = None
+) -> None:
+    """Runs a plan, or what is missing of it.  Without arguments: the embedded quickstart."""
+    if again != RepeatOptions():
+        _repeat(again)
+    from bench.cli.progress import TerminalReporter
+    from bench.runs.run import run as run_plan
+
+    plan, out = options.plan(set_), options.directory(out)
+    reporter = TerminalReporter()
+    try:
+        result = run_plan(
+            plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address
+        )
+    except KeyboardInterrupt:
+        _say_how_to_resume(reporter.directory)
+        raise typer.Exit(130) from None
+    reporter.summary(result)
+    raise typer.Exit(result.exit_code)
+
+
+def _repeat(again: RepeatOptions) -> None:
+    """Repeats a cell and prints what came out; exit code 0 if the same."""
+    if again.cell is None or again.from_ is None:
+        raise RequestError("cell", again.cell, "--cell ID and --from DIR together")
+    from bench.cli.show.results import print_repetition
+    from bench.runs.repeat import repeat
+
+    repetition = repeat(again.cell, again.from_)
+    print_repetition(repetition)
+    raise typer.Exit(1 if repetition.differences else 0)
+
+
+def _say_how_to_resume(directory: Path | None) -> None:
+    if directory is None:
+        print("\nInterrupted before anything was run.", file=sys.stderr)
+    else:
+        print(
+            f"\nInterrupted. All finished cells are kept; to resume:\n"
+            f"  python -m bench run {quoted(directory / 'plan.toml')}",
+            file=sys.stderr,
+        )

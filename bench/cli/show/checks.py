@@ -1,0 +1,90 @@
+"""What was found wrong: with a dataset, and with a strategy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.modalities.findings import Finding, count, short
+from bench.system.names import shown
+
+if TYPE_CHECKING:
+    from bench.commands.strategy_check.check import StrategyCheck
+
+CLASSES = 12
+"""Classes that are listed; of more, the largest and the smallest."""
+EXAMPLES = 3
+"""Cases that are shown of each finding."""
+_HEADINGS = {
+    "validity": "What may make a result say something else than you think:",
+    "note": "Worth knowing:",
+}
+
+
+def print_dataset_check(result: dict[str, Any]) -> None:
+    """What a person wants to see of it: findings first, then the classes."""
+    classes, images = result["classes"], result["images"]
+    pool, test = (sum(entry[part] for entry in classes) for part in ("pool", "test"))
+    print(
+        f"{_name(result['name'])}: {count(pool + test, 'image')} in {len(classes):,} classes; pool of {pool:,}, "
+        f"test set of {test:,}"
+    )
+    kinds = [
+        f"{part} {', '.join(f'{kind} ({number:,})' for kind, number in images[part].items())}"
+        for part in ("formats", "modes")
+    ]
+    sides = [
+        f"{name} {low:,} to {high:,} px (median {median:,})" if low < high else f"{name} {low:,} px"
+        for name, (low, median, high) in ((name, images[name]) for name in ("width", "height"))
+    ]
+    print(f"  {'; '.join([*kinds, *sides])}")
+    findings = [Finding(**finding) for finding in result["findings"]]
+    for level, heading in _HEADINGS.items():
+        _print_findings(heading, [finding for finding in findings if finding.level == level])
+    if not findings:
+        print("\nNothing was found that speaks against it.")
+    _print_classes(classes)
+
+
+def _print_findings(heading: str, findings: list[Finding]) -> None:
+    if findings:
+        print(f"\n{heading}")
+    for finding in findings:
+        print(f"- {shown(finding.text)}")
+        for example in finding.examples[:EXAMPLES]:
+            print(f"    {shown(example)}")
+        more = len(finding.items) - EXAMPLES
+        if more > 0:
+            print(f"    and {more:,} more (--json lists all)")
+
+
+def _print_classes(classes: list[dict[str, Any]]) -> None:
+    ordered = sorted(classes, key=lambda entry: -(entry["pool"] + entry["test"]))
+    half = CLASSES // 2
+    cut = len(ordered) > CLASSES
+    lines = [*ordered[:half], None, *ordered[-half:]] if cut else ordered
+    width = max(len(_name(entry["class"])) for entry in lines if entry)
+    print(f"\n{'class':{width}}  {'pool':>7}  {'test':>7}")
+    for entry in lines:
+        if entry is None:
+            print(f"... {len(ordered) - 2 * half:,} more")
+        else:
+            print(f"{_name(entry['class']):{width}}  {entry['pool']:>7,}  {entry['test']:>7,}")
+
+
+def _name(text: str) -> str:
+    return shown(short(text, 40))
+
+
+def print_strategy_check(found: StrategyCheck) -> None:
+    """Problems first, then advice."""
+    number = len(found.problems)
+    what = "nothing wrong" if found.ok else f"{number} problem{'s' if number > 1 else ''}"
+    print(f"{found.strategy}: {what}")
+    for problem in found.problems:
+        print(f"- {problem}")
+    if found.advice:
+        print("\nWorth changing:")
+        for text in found.advice:
+            print(f"- {text}")
+    if found.ran:
+        print(f"\n{found.ran}")

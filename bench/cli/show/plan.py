@@ -1,0 +1,80 @@
+"""A plan: its data, its cells, what they will cost."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from bench.cli.terminal import duration
+from bench.datasets import Dataset
+from bench.records import Cell
+from bench.runs.forecast import Forecast
+from bench.runs.prepare import Prepared
+from bench.system.machine import default_workers
+from bench.system.names import shown, titled
+
+
+def print_plan(prepared: Prepared, out: Path) -> None:
+    """The cells of a plan, where they would go, and how much they would train."""
+    for dataset in prepared.datasets:
+        _print_dataset(dataset, prepared)
+    for note in prepared.notes:
+        print(f"Note: {shown(note)}")
+    for warning in prepared.warnings:
+        print(f"Warning: {shown(warning)}")
+    forecast = Forecast(prepared.sizes)
+    _print_cells(prepared, forecast)
+    tuning = prepared.plan.tuning
+    print(f"{len(prepared.cells)} cells; {tuning.trials} trials each ({tuning.algorithm}).")
+    print(_forecast(*forecast.seconds(prepared.cells)))
+    print(f"Run directory: {shown(str(out))}")
+
+
+def _print_dataset(dataset: Dataset, prepared: Prepared) -> None:
+    """How large a dataset is, and what is learned from beside it."""
+    print(f"{shown(dataset.name)}: {prepared.resolved.protocol.introduction(prepared.plan, dataset)}")
+    for companion in prepared.companions.values():
+        for line in companion.introduction(dataset):
+            print(f"  {shown(line)}")
+
+
+def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
+    """A line for the seeds of each dataset, backbone, strategy and fraction."""
+    from rich.console import Console
+    from rich.table import Table
+
+    protocol = prepared.resolved.protocol
+    table = Table(box=None, pad_edge=False)
+    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", "training images", "time"):
+        table.add_column(
+            heading, justify="left" if heading in ("dataset", "backbone", "strategy") else "right"
+        )
+    groups: dict[tuple[str, str, str, float], list[Cell]] = defaultdict(list)
+    for cell in prepared.cells:
+        backbone = titled(cell.backbone, cell.weights)
+        groups[(cell.dataset_name, backbone, cell.strategy, cell.fraction)].append(cell)
+    for (dataset_name, backbone, strategy, _), cells in sorted(groups.items(), key=lambda item: item[0][-1]):
+        work = sum(forecast.work(cell) for cell in cells)
+        seconds, known = forecast.seconds(cells)
+        table.add_row(
+            shown(dataset_name),
+            shown(backbone) or "-",
+            strategy,
+            protocol.share(cells[0]),
+            protocol.size(cells[0], prepared.sizes[cells[0].fingerprint]),
+            str(len(cells)),
+            f"{work:,.0f}" if work else "-",
+            "not known yet" if not known else duration(seconds) if work else "-",
+        )
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, highlight=False).print(table)
+
+
+def _forecast(seconds: float, known: bool) -> str:
+    """How long the whole plan will take, as far as it is known."""
+    if not seconds:
+        return "No forecast: nothing like it has run on this machine yet. --calibrate measures it."
+    workers = default_workers()
+    more = "" if known else ", and more for what has not been measured on this machine yet"
+    return f"Forecast from earlier runs: {duration(seconds / workers)} with {workers} workers{more}."

@@ -1,0 +1,43 @@
+"""What came of a repeated cell and of an export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.records import Cell
+from bench.system.names import shown
+
+if TYPE_CHECKING:
+    from bench.commands.export.export import Exported
+    from bench.runs.repeat import Repetition
+
+
+def print_repetition(repetition: Repetition) -> None:
+    """Whether a cell came out the same, else what differs, in numbers and around it."""
+    cell = Cell.of(repetition.now.cell)
+    print(f"{shown(cell.label)} ({cell.id})")
+    if repetition.differences:
+        print("It did not come out the same:")
+    else:
+        accuracy = repetition.now.metrics.get("accuracy")
+        exactly = "" if accuracy is None else f", accuracy {accuracy:.4f}, every prediction to the last bit"
+        print(f"It came out the same: {repetition.now.status}{exactly}.")
+    for where, changes in (("", repetition.differences), ("around it, ", repetition.surroundings)):
+        for name, (then, now) in changes.items():
+            print(f"  {where}{shown(name)}: then {shown(str(then))}, now {shown(str(now))}")
+
+
+def print_export(exported: Exported) -> None:
+    """Where it lies, how good it is, and whether it is the model that was measured."""
+    from reports.answer import who
+
+    print(f"{shown(who(exported.candidate))}, trained on all labels: {shown(str(exported.folder))}")
+    print(
+        f"  accuracy on the test images: {exported.accuracy:.1%} (measured: {exported.measured:.1%} with "
+        f"{exported.labels:,} labels)"
+    )
+    if exported.difference == exported.difference:
+        print(
+            f"  its test probabilities differ from the measured ones by {exported.difference:.2g} on average"
+        )
+    print("  model.keras, train.py, card.md")

@@ -1,0 +1,218 @@
+"""The card: what the exported model is, how good it is, and what it was made from, for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from bench.backbones.own import read_source
+from bench.commands.export.inputs import input_of
+from bench.commands.export.recipe import PlannedStage, Recipe
+from bench.commands.export.spelled import TEMPLATES
+from bench.records import Cell
+from bench.runs.results import Run
+from bench.system.names import PREFIX
+from bench.system.templates import markdown, template
+from reports import words
+from reports.answer import absence, who
+from reports.labels import label_curves
+from reports.recommend import Recommendation
+from reports.statistics.decisions import Candidate
+
+AGREEMENT = 1e-3
+"""Mean absolute difference of probabilities up to which two models are called the same."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: holds ``model.keras``, ``train.py``, ``card.md`` and what ``train.py`` reads.
+        candidate: the configuration.
+        accuracy: of the model on the test images.
+        measured: of the cell whose recipe it is.
+        labels: labelled images of that cell.
+        difference: mean absolute difference of the test probabilities between the two; NaN where the cell was
+            trained on fewer labels or its predictions are missing.
+    """
+
+    folder: Path
+    candidate: Candidate
+    accuracy: float
+    measured: float
+    labels: int
+    difference: float
+
+
+def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, files: Path | None) -> str:
+    """The card of an export in Markdown."""
+    cell, dataset, chosen = recipe.cell, recipe.dataset, exported.candidate
+    counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
+    return template(TEMPLATES, f"card_{dataset.modality}.md.j2").render(
+        sentence=f"{markdown(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {_claim(found)}",
+        parameters=words.magnitude(chosen.params),
+        latency=f"{chosen.latency_ms:.3g}" if math.isfinite(chosen.latency_ms) else "",
+        made_with=f"keras {version('keras')}, {cell.backend} {version(cell.backend)}",
+        quality=_quality(run, recipe, found, exported),
+        recipe=_recipe(recipe),
+        dataset=_text(dataset.name),
+        fingerprint=dataset.fingerprint,
+        pool=words.count(recipe.labels),
+        test=words.count(len(dataset.test.ids)),
+        warnings=[_text(finding.text, 400) for finding in dataset.warnings],
+        classes=[
+            (_text(name), words.count(count)) for name, count in zip(dataset.class_names, counts, strict=True)
+        ],
+        limits=_limits(recipe, counts),
+        noun=recipe.noun,
+        **input_of(recipe).describe_input(recipe, files),
+    )
+
+
+def _text(text: str, limit: int = 80) -> str:
+    """A user's text in Markdown."""
+    return markdown(words.clean(text, limit))
+
+
+def _claim(found: Recommendation) -> str:
+    """What may be said of it beside all else that was tried."""
+    return {
+        "floor": "It is no better than always answering with the most frequent class: do not use it.",
+        "better": "It was better than all others that were asked for and keep to the constraints."
+        if found.limited
+        else "It was better than everything else tried.",
+        "tied": "It was tied with the best tried, and the cheapest of them to train.",
+        "incomplete": f"Provisional: {markdown(absence(found.decision))}.",
+        "alone": "Nothing else was tried, or kept to the constraints.",
+        "undecided": "Provisional: what is best is undecided.",
+        "provisional": "Provisional: nothing is claimed below three seeds.",
+    }[found.decision.claim]
+
+
+# --- how good it is -------------------------------------------------------------------------------------------
+
+
+def _quality(run: Run, recipe: Recipe, found: Recommendation, exported: Exported) -> list[str]:
+    test = words.count(len(recipe.dataset.test.ids))
+    lines = [
+        _expected(recipe, found, exported.candidate),
+        f"This very model on the {test} test {recipe.noun.many}, which neither tuning nor training has seen: "
+        f"{words.percent(exported.accuracy)}.",
+    ]
+    if not recipe.whole:
+        return [*lines, _more_labels(recipe, found), *_ahead(run, recipe, found, exported.candidate)]
+    return [*lines, _agreement(exported)] if math.isfinite(exported.difference) else lines
+
+
+def _expected(recipe: Recipe, found: Recommendation, chosen: Candidate) -> str:
+    """The accuracy that was measured, with its interval where there is one."""
+    many, measured = recipe.noun.many, words.percent(chosen.accuracy)
+    labelled = f"{words.count(found.labels)} labelled {many}"
+    if not math.isfinite(chosen.low):
+        return (
+            f"Accuracy measured: {measured}, mean of {words.plural(chosen.seeds, 'seed')} with {labelled}. "
+            "That is too few seeds for an interval."
+        )
+    return (
+        f"Expected accuracy on new {many} like the test {many}: {measured}, 95% interval "
+        f"{words.percent(chosen.low)} to {words.percent(chosen.high)}. Mean of {chosen.seeds} seeds with "
+        f"{labelled}; the interval covers new labelled {many}, new initial weights and new test {many}."
+    )
+
+
+def _more_labels(recipe: Recipe, found: Recommendation) -> str:
+    return (
+        f"It was trained on {words.count(recipe.labels)} labelled {recipe.noun.many}, more than were measured "
+        f"({words.count(found.labels)}): it should be no worse."
+    )
+
+
+def _ahead(run: Run, recipe: Recipe, found: Recommendation, chosen: Candidate) -> Iterator[str]:
+    """What its learning curve says of that many labels, unless they are far beyond it."""
+    curves, _ = label_curves(run.results[run.results["dataset"] == found.dataset], run.directory)
+    mine = (chosen.backbone, chosen.weights, chosen.strategy)
+    for curve in curves:
+        if curve.key[1:] == mine and recipe.labels <= 4 * curve.n[-1]:
+            ahead = curve.predict(recipe.labels)
+            yield (
+                f"By its learning curve: {words.percent(ahead.value)} ({words.percent(ahead.low)} to "
+                f"{words.percent(ahead.high)})."
+            )
+
+
+def _agreement(exported: Exported) -> str:
+    """Whether it is the model that was measured."""
+    if exported.difference <= AGREEMENT:
+        return (
+            "It agrees with the model that was measured: "
+            f"its test probabilities differ by {exported.difference:.1g} on average."
+        )
+    return (
+        "It is not the very model that was measured, though its recipe is the same: its test probabilities differ "
+        f"by {exported.difference:.2g} on average, as after other rounding on other hardware or with other "
+        f"threads. The measured one had an accuracy of {words.percent(exported.measured)}."
+    )
+
+
+# --- what it was made from ------------------------------------------------------------------------------------
+
+
+def _recipe(recipe: Recipe) -> list[str]:
+    cell, noun = recipe.cell, recipe.noun
+    lines = [
+        f"{words.capital(words.strategy_name(cell.strategy))}: {recipe.strategy.summary}",
+        f"Hyperparameters, those of seed {cell.seed}, which did best on its validation part: "
+        + _hyperparameters(recipe),
+        *(_stage(place, planned) for place, planned in enumerate(recipe.stages, 1)),
+    ]
+    if recipe.method:
+        lines.append(
+            f"It learns from what the network makes of each {noun.one}; the network itself stays as it was."
+        )
+    return lines
+
+
+def _hyperparameters(recipe: Recipe) -> str:
+    found = sorted(recipe.record.hyperparameters.items())
+    texts = (f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}" for k, v in found)
+    return markdown(", ".join(texts) or "none")
+
+
+def _stage(place: int, planned: PlannedStage) -> str:
+    stage = planned.stage
+    return (
+        f"Stage {place} ({markdown(stage.name)}): {words.plural(planned.epochs, 'epoch')} in batches of "
+        f"{planned.batch_size}, learning rate {stage.learning_rate:.3g} along a cosine of "
+        + words.plural(planned.planned, "epoch")
+        + "".join(f", {markdown(name)} = {getattr(stage, name)}" for name in planned.fields)
+        + "."
+    )
+
+
+def _limits(recipe: Recipe, counts: np.ndarray) -> list[str]:
+    """What it cannot do, and what is not known of it."""
+    cell, noun, fewest = recipe.cell, recipe.noun, int(counts.argmin())
+    limits = [
+        f"The rarest class, {_text(recipe.dataset.class_names[fewest], 60)}, has {words.count(counts[fewest])} "
+        f"labelled {noun.many}; the report shows the accuracy of each class.",
+        "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",
+    ]
+    if cell.weights not in ("", "none"):
+        limits.append(f"It began with {_start(cell, noun.many)}, whose licence and biases it inherits.")
+    return limits
+
+
+def _start(cell: Cell, nouns: str) -> str:
+    """What the network began with, in words."""
+    name = markdown(words.weights_name(cell.weights))
+    if not cell.weights.startswith(PREFIX):
+        return name
+    data = read_source(cell.weights).data
+    trained = f"{words.count(data.n)} {nouns} of {_text(data.name)}"
+    return f"{name} (trained on {trained}, fingerprint {data.fingerprint})"

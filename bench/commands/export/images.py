@@ -1,0 +1,106 @@
+"""Images in an export: files or pixels for train.py, and what its templates and the card say of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.commands.export.inputs import Input
+from bench.commands.export.recipe import Recipe
+from bench.datasets.specs import open_source
+from bench.modalities.image import augment
+from bench.modalities.image.decode import quiet
+from bench.modalities.image.facts import THUMBNAIL
+from bench.modalities.image.pictures import FilePicture
+
+RESIZINGS = {
+    "crop": "the middle square, resized",
+    "stretch": "stretched to a square",
+    "pad": "resized to fit and padded to a square",
+}
+
+
+class Images(Input):
+    """Files that are listed where train.py reads them as the harness does, else their pixels."""
+
+    def write_examples(self, recipe: Recipe, folder: Path) -> Path | None:
+        pool = recipe.dataset.pool
+        files = _plain_files(recipe)
+        if len(files) < len(set(pool.ids)):
+            np.savez_compressed(folder / "images.npz", images=pool.data, labels=pool.labels)
+            return None
+        common = Path(os.path.commonpath([str(path) for path in files.values()]))
+        base = common if common.is_dir() else common.parent
+        _write_list(recipe, folder / "labels.csv", files, base)
+        return base
+
+    def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
+        given = recipe.cell.input
+        augmentation = "none" if recipe.method else given["augmentation"]
+        smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
+        return {
+            "library": "pillow",
+            "source_file": "labels.csv" if files else "images.npz",
+            "files": bool(files),
+            "folder": str(files or ""),
+            "input_shape": "SIZE, SIZE, 3",
+            **given,
+            "draft": max(2 * given["image_size"], 4 * THUMBNAIL),
+            "resizing_in_words": RESIZINGS[given["resizing"]],
+            "augmentation": augmentation,
+            "smallest_crop": smallest,
+            "crop_percent": f"{smallest * 100:g}",
+            "jitter": augment.JITTER,
+            "angle": augment.ANGLE,
+            "shear": augment.SHEAR,
+            "scale": augment.SCALE,
+            "move": augment.MOVE,
+            "pooling": {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}[recipe.head["pooling"]],
+        }
+
+    def describe_backbone(self, recipe: Recipe) -> dict[str, Any]:
+        from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD
+
+        spec = recipe.network.spec
+        return {
+            "front": FRONTS[spec.info.module].__name__.removeprefix("_"),
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "caffe_mean": CAFFE_MEAN_BGR,
+            "application": spec.name,
+            "options": list(dict(spec.options).items()),
+        }
+
+
+def _plain_files(recipe: Recipe) -> dict[str, Path]:
+    """The files of the pool that train.py may read itself, by id."""
+    wanted = set(recipe.dataset.pool.ids)
+    contents = open_source(recipe.cell.dataset).contents()
+    return {
+        name: picture.path.resolve()
+        for name, picture in zip(contents.ids, contents.pictures, strict=True)
+        if name in wanted and isinstance(picture, FilePicture) and is_plain(picture.path)
+    }
+
+
+def is_plain(path: Path) -> bool:
+    """Whether ``read_image`` in train.py reads it as we do: not 16-bit, 32-bit or floating-point gray."""
+    with quiet(), Image.open(path) as image:
+        return image.mode != "F" and not image.mode.startswith("I")
+
+
+def _write_list(recipe: Recipe, path: Path, files: dict[str, Path], base: Path) -> None:
+    """Writes each file of the pool, relative to ``base``, and its class."""
+    pool, names = recipe.dataset.pool, recipe.dataset.class_names
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(["path", "class"])
+    for name, label in zip(pool.ids, pool.labels, strict=True):
+        writer.writerow([os.path.relpath(files[name], base), names[label]])
+    path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))

@@ -1,0 +1,38 @@
+"""What an export leaves to the kind of example: a module and two templates for each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from bench.commands.export.recipe import Recipe
+
+INPUTS = {"image": "bench.commands.export.images:Images"}
+"""Modality to ``module:class``."""
+
+
+class Input(ABC):
+    """What an export writes and says of one kind of example; ``train_...`` and ``card_...`` are its templates.
+
+    ``files`` is the folder where the examples lie as files, None where the export holds them itself.
+    """
+
+    @abstractmethod
+    def write_examples(self, recipe: Recipe, folder: Path) -> Path | None:
+        """Writes what ``train.py`` learns from into the export's ``folder``, and returns ``files``."""
+
+    @abstractmethod
+    def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
+        """What the templates of train.py and of the card say of examples."""
+
+    @abstractmethod
+    def describe_backbone(self, recipe: Recipe) -> dict[str, Any]:
+        """What train.py says of a backbone that Keras builds in one call."""
+
+
+def input_of(recipe: Recipe) -> Input:
+    """What writes the examples of a recipe."""
+    found: Input = resolve_name(INPUTS[recipe.dataset.modality])()
+    return found

@@ -1,0 +1,204 @@
+"""What is exported, as data: the cell whose recipe it is, with all that it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from bench.commands.export.processes import load_keras
+from bench.commands.export.spelled import fields_of, method_of
+from bench.datasets import Dataset, open_dataset
+from bench.errors import RequestError
+from bench.modalities.base import Noun
+from bench.modalities.registry import input_of, modality
+from bench.plans.strategies import get_strategy
+from bench.protocols.cells import check_unchanged
+from bench.records import Cell, Record
+from bench.runs.results import Run
+from bench.system import backend
+from reports.recommend import Recommendation
+from strategies.base import Info, Stage, Strategy
+
+if TYPE_CHECKING:
+    from bench.training.engine import Network
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with what the harness adds to it, and the fields that ``train_fields.py.j2`` writes."""
+
+    stage: Stage
+    epochs: int
+    planned: int
+    batch_size: int
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A cell's recipe for the whole pool.
+
+    Attributes:
+        method: where it is no schedule of stages, the macro of ``train_methods.py.j2`` that writes how it learns.
+        stages: where it is one.
+    """
+
+    record: Record
+    cell: Cell
+    dataset: Dataset
+    strategy: Strategy
+    network: Network
+    method: str
+    stages: tuple[PlannedStage, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the cell itself was trained on the whole pool."""
+        return self.record.n == self.labels
+
+    @property
+    def labels(self) -> int:
+        """Labelled examples of the whole pool."""
+        return len(self.dataset.pool.ids)
+
+    @property
+    def noun(self) -> Noun:
+        """What its examples are called."""
+        return modality(self.dataset.modality).noun
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The settings of the head; those that were searched as they were found."""
+        found = self.record.hyperparameters
+        return {
+            key: found.get(key, value) if isinstance(value, list) else value
+            for key, value in self.cell.head.items()
+        }
+
+
+def recipe_of(run: Run, found: Recommendation) -> Recipe:
+    """The recommended recipe, with the hyperparameters of the seed that did best on its validation part.
+
+    Raises:
+        RequestError: train.py cannot spell it out, or what it was made from has changed since.
+    """
+    record = _best_record(run, found)
+    cell = Cell.of(record.cell)
+    strategy = get_strategy(cell.strategy)
+    method = method_of(strategy, cell.strategy)
+    _check_code(cell, strategy)
+    _check_backend(cell)
+    recipe = Recipe(record, cell, _dataset(cell), strategy, _network(cell), method)
+    return recipe if method else replace(recipe, stages=tuple(_planned_stages(recipe)))
+
+
+def _best_record(run: Run, found: Recommendation) -> Record:
+    results, chosen = run.results, found.decision.recommended
+    if not (results["fraction"] > 0).any():
+        expected = "a run with labels of the target"
+        remedy = "Without any, all that was run learns from the source dataset: nothing here can be exported."
+        raise RequestError("DIR", str(run.directory), expected, remedy)
+    mine = results[
+        (results["status"] == "ok")
+        & (results["dataset"] == found.dataset)
+        & (results["strategy"] == chosen.strategy)
+        & (results["backbone"] == chosen.backbone)
+        & (results["weights"] == chosen.weights)
+    ]
+    ids = set(mine.loc[mine["fraction"] == mine["fraction"].max(), "cell_id"])
+    return max((r for r in run.records if r.cell_id in ids), key=lambda r: float(_best_trial(r)["score"]))
+
+
+def _best_trial(record: Record) -> dict[str, Any]:
+    scored = (trial for trial in record.trials if trial["score"] is not None)
+    return max(scored, key=lambda trial: trial["score"])
+
+
+def _check_code(cell: Cell, strategy: Strategy) -> None:
+    if strategy.version != cell.strategy_version:
+        expected = f"its version {cell.strategy_version}, with which the run was made"
+        raise RequestError("strategy", cell.strategy, expected)
+    check_unchanged(cell)
+    if cell.precision != "float32":
+        expected = "float32: train.py does not write mixed precision"
+        raise RequestError(
+            "precision", cell.precision, expected, "Run that strategy with it and export that."
+        )
+
+
+def _check_backend(cell: Cell) -> None:
+    backend.check(cell.backend)
+    for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
+        if here != cell.backend:
+            raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
+
+
+def _dataset(cell: Cell) -> Dataset:
+    dataset = open_dataset(cell.dataset, input_of(cell.input, cell.modality))
+    if dataset.fingerprint != cell.fingerprint:
+        expected = "the data of the run; images or labels have changed"
+        raise RequestError("dataset", cell.dataset, expected)
+    return dataset
+
+
+def _network(cell: Cell) -> Network:
+    load_keras(cell)
+    from bench.training.engine import Engine
+
+    network = Engine().network(cell.backbone, cell.weights, cell.input["image_size"])
+    if cell.weights and network.weights.sha256 != cell.weights_sha256:
+        expected = f"the file with sha256 {cell.weights_sha256}"
+        raise RequestError("weights", cell.weights, expected, "It has changed.")
+    return network
+
+
+def _planned_stages(recipe: Recipe) -> Iterator[PlannedStage]:
+    from bench.training.task import batch_size_of
+
+    batch_size = recipe.record.batch_size or recipe.cell.batch_size
+    stages = _stages(recipe, batch_size)
+    limit = _epoch_limit(recipe)
+    for stage, epochs in zip(stages, _trained_epochs(recipe.record), strict=True):
+        yield PlannedStage(
+            stage,
+            epochs=epochs,
+            planned=limit if stage.epochs is None else stage.epochs,
+            batch_size=batch_size_of(stage, recipe.labels, batch_size),
+            fields=tuple(fields_of(stage, recipe.cell.strategy)),
+        )
+
+
+def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
+    """The strategy's schedule for the whole pool, with the hyperparameters that were found."""
+    cell, dataset, values = recipe.cell, recipe.dataset, recipe.record.hyperparameters
+    info = Info(
+        modality=dataset.modality,
+        class_names=dataset.class_names,
+        n=recipe.labels,
+        has_weights=bool(cell.weights) and cell.weights != "none",
+        image_size=cell.input["image_size"],
+        batch_size=batch_size,
+        **recipe.network.traits,
+    )
+    return recipe.strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)
+
+
+def _epoch_limit(recipe: Recipe) -> int:
+    """How many epochs a stage without a cap of its own was planned for."""
+    best = _best_trial(recipe.record)
+    if "epoch_limit" not in best and recipe.cell.tuning["algorithm"] == "hyperband":
+        expected = "a run made by this version"
+        raise RequestError("DIR", recipe.record.cell_id, expected, "Hyperband's epochs are not in it.")
+    return int(best.get("epoch_limit", recipe.cell.epochs))
+
+
+def _trained_epochs(record: Record) -> list[int]:
+    """For how many epochs each stage of the refit has trained."""
+    trained: list[int] = []  # a stage's curve begins at epoch 0
+    for point in record.curves:
+        if point["run"] == "refit":
+            trained = [*trained, 0] if point["epoch"] == 0 else [*trained[:-1], point["epoch"]]
+    return trained

@@ -1,0 +1,133 @@
+"""What a source has learned and how it was made, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.backbones.own import PIXELS, WeightSource
+from bench.system.names import titled
+from bench.system.templates import markdown, template
+from reports import words
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def verdict(source: WeightSource) -> str:
+    """What the source has learned, in words."""
+    rival = source.rival
+    quality = (
+        f"{words.percent(source.accuracy)} of the {words.count(source.data.n_test)} held-out images correctly (95% "
+        f"interval {words.percent(source.low)} to {words.percent(source.high)})"
+    )
+    lead = (
+        f"{rival.name}, {words.percent(rival.accuracy)} ({words.points(rival.difference, True)} points; "
+        f"{words.points(rival.low, True)} to {words.points(rival.high, True)})"
+    )
+    if source.learned:
+        easy = f" But {PIXELS} is about as good: this dataset asks little of a backbone, and may teach it little."
+        return f"It classifies {quality}, more than {lead}.{easy if source.pixels.low <= 0 else ''}"
+    return (
+        f"Nothing was learned: it classifies {quality}, which is not beyond noise more than {lead}. Do not "
+        "transfer from it. More images, more epochs or a larger image_size may help."
+    )
+
+
+def card(source: WeightSource) -> str:
+    """The card of a source in Markdown."""
+    data = source.data
+    return template(TEMPLATES, "source.md.j2").render(
+        title=f"{_text(source.name)}: a source to transfer from",
+        sentence=f"{_text(source.backbone)}, trained on {_text(data.name)}."
+        + ("" if source.learned else " **Nothing was learned.**"),
+        facts=_facts(source),
+        quality=verdict(source),
+        n_test=words.count(data.n_test),
+        baselines=_compared(source),
+        training=_training(source),
+        data=[
+            f"{_text(data.name)}: {words.count(data.n)} labelled images to train on, {words.count(data.n_test)} "
+            "held out: neither tuning nor training has seen them.",
+            f"Fingerprint {data.fingerprint}.",
+        ],
+        classes=", ".join(_text(name) for name in data.class_names),
+        limits=_limits(source),
+        backbone=source.backbone,
+        folder=words.clean(source.name, 80),
+    )
+
+
+def _text(text: str) -> str:
+    """A user's text in Markdown."""
+    return markdown(words.clean(text, 80))
+
+
+def _facts(source: WeightSource) -> list[tuple[str, str]]:
+    """What a plan that uses the source has to know."""
+    data, versions = source.data, source.record["provenance"]["versions"]
+    packages = ("keras", source.record["cell"]["backend"])
+    return [
+        ("backbone", _text(source.backbone)),
+        ("images", f"{source.image_size} x {source.image_size} pixels ({source.resizing})"),
+        ("trained on", f"{words.count(data.n)} images of {len(data.class_names)} classes"),
+        ("accuracy", f"{words.percent(source.accuracy)} on {words.count(data.n_test)} held-out images"),
+        ("sha256 of its weights", source.weights_sha256),
+        ("made", source.created),
+        ("made with", ", ".join(f"{name} {versions.get(name, '?')}" for name in packages)),
+    ]
+
+
+def _compared(source: WeightSource) -> list[tuple[str, str, str]]:
+    """The source and what it is measured against: name, accuracy, by how much the source is better."""
+    return [
+        ("**this source**", words.percent(source.accuracy), ""),
+        *(
+            (
+                b.name,
+                words.percent(b.accuracy),
+                f"{words.points(b.difference, True)} ({words.points(b.low, True)} to {words.points(b.high, True)})",
+            )
+            for b in source.baselines
+        ),
+    ]
+
+
+def _training(source: WeightSource) -> list[str]:
+    """How it was trained, from its cell's record."""
+    record, cell = source.record, source.record["cell"]
+    seen, strategy = cell["input"], words.strategy_name(cell["strategy"])
+    epochs = max(point["epoch"] for point in record["curves"] if point["run"] == "refit")
+    return [
+        f"From {_start(source) or 'random weights'}, all of it, by the stages of {strategy} with "
+        f"{_hyperparameters(source)}.",
+        f"First on {words.count(record['n_train'])} images, to find out with {words.count(record['n_val'])} others "
+        f"how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
+        f"{words.plural(cell['epochs'], 'epoch')}); then again on all {words.count(record['n'])}, for "
+        f"{words.plural(epochs, 'epoch')}, the learning rate falling along a cosine.",
+        f"Augmentation {seen['augmentation']}{', mirrored too' if seen['flip'] else ''}, batches of "
+        f"{record['batch_size'] or cell['batch_size']}, seed {cell['seed']}.",
+        f"It took {words.duration(record['costs']['wall_seconds'])} with "
+        f"{words.plural(cell['threads'], 'thread')}.",
+    ]
+
+
+def _hyperparameters(source: WeightSource) -> str:
+    found = sorted(source.record["hyperparameters"].items())
+    return _text(", ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}" for k, v in found))
+
+
+def _start(source: WeightSource) -> str:
+    """The weights that training began with; empty for random ones."""
+    if source.start == "none":
+        return ""
+    return _text(titled("", source.start).strip(" ()") or "ImageNet weights")
+
+
+def _limits(source: WeightSource) -> list[str]:
+    limits = [
+        f"It was trained at {source.image_size} pixels; at other sizes it may be worse.",
+        "Its accuracy is that on images like the held-out ones. What it brings on another dataset is for a run to "
+        "say: transfer may do harm.",
+    ]
+    if start := _start(source):
+        limits.append(f"It began with {start}, whose licence and biases it inherits.")
+    return limits

@@ -1,0 +1,221 @@
+"""Reading a plan: from a TOML file, a dictionary or flags, with every mistake told in one message."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bench.errors import RequestError, did_you_mean
+from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
+from bench.plans.protocol import PROTOCOLS, protocol
+from bench.records import FRACTIONS
+from bench.system import backend as backends
+from bench.system.names import names_weights, with_weights
+
+QUICKSTART: dict[str, Any] = {
+    "datasets": ["digits"],
+    "backbones": ["EfficientNetLite0"],
+    "fractions": [0.03, 0.1, 0.28],
+    "seeds": 2,
+    "image_size": 32,
+    "epochs": 8,
+    "tuning": {"trials": 2},
+}
+"""The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
+
+
+def load_plan(plan: str | Path | dict[str, Any] | Plan) -> Plan:
+    """Reads and validates a plan.
+
+    Args:
+        plan: the path of a TOML file, or a dictionary with the same keys.
+
+    Returns:
+        The plan; dataset paths that were relative in a file are relative to the current folder.
+
+    Raises:
+        RequestError: the file is missing or not TOML, or a key is unknown or has an unusable value.
+    """
+    if isinstance(plan, Plan):
+        return plan
+    if isinstance(plan, (str, Path)):
+        return _validated(read_toml(Path(plan)))
+    return _validated(plan)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a plan file, not yet validated."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
+
+
+def read_stored_plan(path: Path) -> dict[str, Any]:
+    """The content of a run directory's ``plan.toml``; early ones do not name the backend, which was TensorFlow."""
+    return {"backend": backends.DEFAULT, **read_toml(path)}
+
+
+def set_key(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of ``plan`` in which ``key`` (dotted for a section: ``tuning.trials``) has a new value."""
+    section, dot, rest = key.partition(".")
+    if not dot:
+        return {**plan, key: value}
+    inner = plan.get(section, {})
+    if not isinstance(inner, dict):
+        raise RequestError("--set", key, f"a key of the plan; {section!r} has no keys of its own")
+    return {**plan, section: set_key(inner, rest, value)}
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Reads one ``key=value`` of ``--set``; the value is TOML, or else taken as a string."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RequestError("--set", text, "key=value, for instance tuning.trials=8")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def change_report(settings: Report, changes: dict[str, Any]) -> Report:
+    """Report settings with other values; those that are None stay.
+
+    Raises:
+        RequestError: a value cannot be used.
+    """
+    content = settings.model_dump() | {key: value for key, value in changes.items() if value is not None}
+    return _validated({"datasets": ["any"], "report": content}).report
+
+
+def _validated(content: dict[str, Any]) -> Plan:
+    # In TOML and in a dictionary 1 is as good a fraction as 1.0.
+    content = dict(content)
+    if isinstance(content.get("fractions"), (list, tuple)):
+        content["fractions"] = [
+            float(f) + 0.0 if isinstance(f, (int, float)) and not isinstance(f, bool) else f  # -0.0 is 0.0
+            for f in content["fractions"]
+        ]
+    if str(content.get("backbones")).strip().startswith(AUTO):  # backbones = "auto:5"
+        content["backbones"] = [content["backbones"]]
+    if "weights" in content:
+        content["backbones"] = _crossed(
+            content.get("backbones", Plan.model_fields["backbones"].default), content.pop("weights")
+        )
+    _take_protocol(content)
+    if "datasets" not in content:
+        raise RequestError(
+            "datasets", "nothing", "at least one dataset", "See 'python -m bench ls datasets'."
+        )
+    try:
+        plan = Plan.model_validate(content)
+    except ValidationError as error:
+        raise _request_error(error, Plan) from None
+    if 0 in plan.fractions and not plan.source_dataset:
+        remedy = "Without any label of the target there has to be a labelled source: --source-dataset."
+        raise RequestError("fractions", 0.0, _SHARE, remedy)
+    if plan.source_groups != "auto" and not plan.source_dataset:
+        raise RequestError("source_groups", plan.source_groups, "a source_dataset beside it")
+    if plan.auxiliary_groups != "auto" and not plan.auxiliary_dataset:
+        raise RequestError("auxiliary_groups", plan.auxiliary_groups, "an auxiliary_dataset beside it")
+    return plan
+
+
+_SHARE = "a share of the labelled images, above 0 and at most 1"
+"""What a fraction is; with a source dataset also 0."""
+
+
+def _take_protocol(content: dict[str, Any]) -> None:
+    """Checks which protocol a plan has, and brings its section to where the plan keeps it."""
+    if "settings" in content:
+        raise _unknown("settings", content["settings"], Plan)
+    name = content.get("protocol", FRACTIONS)
+    if name not in PROTOCOLS:
+        remedy = did_you_mean(str(name), PROTOCOLS)
+        raise RequestError("protocol", name, " or ".join(map(repr, PROTOCOLS)), remedy)
+    chosen = protocol(name)
+    if not chosen.shares_labels:
+        if "fractions" in content:
+            expected = f"nothing in the {name} protocol"
+            raise RequestError("fractions", content["fractions"], expected, chosen.instead_of_fractions)
+        content["fractions"] = []
+    elif content.get("fractions") == []:
+        raise RequestError("fractions", [], f"at least one: {_SHARE}")
+    content.setdefault("strategies", list(chosen.strategies))
+    for other in PROTOCOLS:
+        if other != name and section(other) in content and other != FRACTIONS:
+            given = content[section(other)]
+            raise RequestError(section(other), given, f"nothing without --protocol {other}")
+    if chosen.settings is None:
+        return
+    try:
+        found = chosen.settings.model_validate(content.pop(section(name), {}))
+    except ValidationError as error:
+        raise _request_error(error, chosen.settings, section(name)) from None
+    content["settings"] = found.model_dump()
+
+
+def _crossed(backbones: Any, weights: Any) -> Any:
+    """Every backbone with each of the weights; what is no list of texts is left for the plan's own checks.
+
+    Raises:
+        RequestError: ``weights`` is no list of texts, or a backbone names weights itself.
+    """
+    if not isinstance(weights, (list, tuple)) or not weights or not all(isinstance(w, str) for w in weights):
+        raise RequestError("weights", weights, "a list of imagenet, none, source:DIR or files")
+    if not isinstance(backbones, (list, tuple)) or not all(isinstance(b, str) for b in backbones):
+        return backbones
+    for backbone in backbones:
+        if backbone.strip().startswith(f"{AUTO}:"):
+            expected = "backbones that are named: auto:K chooses among those with ImageNet weights"
+            raise RequestError("weights", backbone, expected, "Leave --weights out, or name backbones.")
+        if names_weights(backbone):
+            remedy = "Name weights either with each backbone or for all of them."
+            raise RequestError("weights", backbone, "backbones that name no weights themselves", remedy)
+    return [with_weights(backbone, w) for backbone in backbones for w in weights]
+
+
+def _request_error(error: ValidationError, model: type[BaseModel], inside: str = "") -> RequestError:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    if not inside and path[0] in _SECTIONS:
+        inside, *path = path
+        model = _SECTIONS[inside]
+    # Behind the key stand list indices and pydantic's names of the alternatives of a union.
+    field = ".".join([*filter(None, [inside]), *path[:1]])
+    if first["type"] == "extra_forbidden":
+        return _unknown(field, first["input"], model)
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if field == "fractions" and "than" in expected:
+        expected = _SHARE
+    remedy = (
+        did_you_mean(str(first["input"]), _literals(expected)) if first["type"] == "literal_error" else ""
+    )
+    return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
+
+
+def _unknown(field: str, received: Any, model: type[BaseModel]) -> RequestError:
+    """A key that there is not."""
+    valid = [name for name in model.model_fields if name != "settings"]
+    if model is Plan:
+        valid += [section(name) for name in PROTOCOLS if name != FRACTIONS] + ["weights"]
+    remedy = did_you_mean(field.rpartition(".")[2], valid)
+    return RequestError(field, received, f"a known key: {', '.join(valid)}", remedy)
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "head": Head,
+    "tuning": Tuning,
+    "limits": Limits,
+    "ranking": Ranking,
+    "report": Report,
+}
+
+
+def _literals(expected: str) -> list[str]:
+    return [part for part in expected.split("'") if part.isidentifier() and part != "or"]

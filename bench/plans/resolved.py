@@ -1,0 +1,110 @@
+"""A plan whose names are parsed: strategies, backbones, datasets and the protocol, once for all that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
+from bench.datasets.specs import canonical_spec
+from bench.errors import RequestError, told_of
+from bench.plans.given import Declared, declared
+from bench.plans.plan import AUTO, Plan
+from bench.plans.protocol import Protocol, protocol
+from bench.plans.strategies import get_strategy, spelled
+from bench.system import backend
+from bench.system.names import titled
+from strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A plan and what its names stand for.
+
+    Attributes:
+        plan: with every name spelled in the one way that run directories hold; ``auto:K`` stays.
+        protocol: how its cells are planned and run.
+        strategies: by their text.
+        backbones: those that are named.
+    """
+
+    plan: Plan
+    protocol: Protocol
+    strategies: Mapping[str, Strategy]
+    backbones: tuple[BackboneSpec, ...]
+
+    @property
+    def uses_weights(self) -> bool:
+        """Whether any strategy begins with the weights of its backbone."""
+        return any(strategy.uses_weights for strategy in self.strategies.values())
+
+    def declared(self, strategy: Strategy) -> Declared:
+        """What a strategy searches in this plan's protocol."""
+        return declared(partial(self.protocol.declare, strategy))
+
+    def counterparts(self) -> dict[str, str]:
+        """By strategy, the one that it is without what it adds, with the same given hyperparameters."""
+        found = {}
+        for text, strategy in self.strategies.items():
+            if strategy.counterpart:
+                known = declared(get_strategy(strategy.counterpart).space).values
+                fixed = {name: value for name, value in strategy.fixed.items() if name in known}
+                found[text] = ":".join([strategy.counterpart, *([spelled(fixed)] if fixed else [])])
+        return found
+
+    def with_backbones(self, texts: Sequence[str]) -> Resolved:
+        """The same with other backbones, all of them named."""
+        return resolve(self.plan.model_copy(update={"backbones": list(texts)}))
+
+
+def resolve(plan: Plan) -> Resolved:
+    """Parses the names in a plan.
+
+    Raises:
+        RequestError: a strategy, backbone or dataset does not exist, a size does not fit, or the backend cannot
+            be used.
+    """
+    backend.check(plan.backend)
+    strategies = _strategies(plan)
+    backbones = _backbones(plan)
+    auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
+    spelled_out = {
+        "datasets": [canonical_spec(spec) for spec in plan.datasets],
+        "backbones": [*auto, *(spec.text for spec in backbones)],
+        "strategies": list(strategies),
+        "source_dataset": _other_dataset(plan, "source_dataset"),
+        "auxiliary": list(dict.fromkeys(column.strip().lower() for column in plan.auxiliary)),
+        "auxiliary_dataset": _other_dataset(plan, "auxiliary_dataset"),
+    }
+    return Resolved(plan.model_copy(update=spelled_out), protocol(plan.protocol), strategies, backbones)
+
+
+def _strategies(plan: Plan) -> dict[str, Strategy]:
+    found: dict[str, Strategy] = {}
+    for strategy in map(get_strategy, plan.strategies):
+        if strategy.text in found:
+            raise RequestError("strategies", strategy.text, "every strategy once, however it is written")
+        found[strategy.text] = strategy
+    return found
+
+
+def _backbones(plan: Plan) -> tuple[BackboneSpec, ...]:
+    specs = tuple(parse_backbone(text) for text in plan.named)
+    for spec in specs:
+        check_size(spec, plan.image_size)
+        if specs.count(spec) > 1:
+            raise RequestError("backbones", spec.text, "every backbone once, however it is written")
+        title = titled(spec.architecture, spec.weights)
+        for other in specs:
+            if other != spec and titled(other.architecture, other.weights) == title:
+                expected = f"names that tell weights apart; {other.text} would be called {title} too"
+                raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
+    return specs
+
+
+def _other_dataset(plan: Plan, field: str) -> str:
+    """The canonical spec of a dataset that a plan may do without."""
+    spec: str = getattr(plan, field)
+    with told_of(field):
+        return canonical_spec(spec) if spec else ""

@@ -1,0 +1,65 @@
+"""Learning from growing shares of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bench.datasets import Dataset
+from bench.datasets.companions.source import SourceDomain
+from bench.datasets.splits import check_fraction, subset_size
+from bench.errors import RequestError
+from bench.plans.plan import DEFAULT_STRATEGIES, Plan
+from bench.plans.protocol import Protocol
+from bench.plans.strategies import get_strategy
+from bench.records import FRACTIONS, Cell
+from strategies import STRATEGIES
+from strategies.base import Strategy
+
+
+class Fractions(Protocol):
+    name = FRACTIONS
+    handler = "bench.protocols.fractions.cell:run_cell"
+    strategies = DEFAULT_STRATEGIES
+
+    def check(self, plan: Plan, strategies: Mapping[str, Strategy]) -> None:
+        """Refuses a source dataset that nothing uses, and no labels at all for strategies that need some."""
+        if plan.source_dataset and not any(map(self.learns_from_source, strategies.values())):
+            able = [name for name in STRATEGIES if self.learns_from_source(get_strategy(name))]
+            expected = f"a strategy that uses it: {', '.join(able)}"
+            raise RequestError("source_dataset", plan.source_dataset, expected)
+        needy = [name for name, strategy in strategies.items() if strategy.needs_labels]
+        if 0 in plan.fractions and needy:
+            able = [name for name in STRATEGIES if not get_strategy(name).needs_labels]
+            raise RequestError(
+                "fractions",
+                0.0,
+                f"strategies that need no label of the target ({', '.join(able)}); of those chosen, "
+                f"{', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} some",
+                "Run fraction 0 without them, in a run of its own.",
+            )
+
+    def check_data(self, plan: Plan, dataset: Dataset) -> None:
+        pool = dataset.pool
+        for fraction in filter(None, plan.fractions):
+            check_fraction(
+                pool.labels,
+                pool.groups,
+                fraction,
+                plan.seeds,
+                dataset.fingerprint,
+                dataset.class_names,
+                dataset.kind.noun,
+            )
+
+    def check_source(self, plan: Plan, source: SourceDomain) -> None:
+        for seed in range(plan.seeds if 0 in plan.fractions else 0):
+            source.divided(seed)
+
+    def introduction(self, plan: Plan, dataset: Dataset) -> str:
+        return (
+            f"{len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} images, test set of "
+            f"{len(dataset.test.ids):,}"
+        )
+
+    def size(self, cell: Cell, pool: int) -> str:
+        return f"{subset_size(pool, cell.fraction):,}"

@@ -1,0 +1,24 @@
+"""A group of keys of a plan, with strict types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    # Strict: "3" is not 3 and true is not 1; a typing mistake in a plan is to be told, not guessed at.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """The values, unless one of them is given twice.
+
+    Raises:
+        ValueError: one is.
+    """
+    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    if twice:
+        raise ValueError(f"every value once; {twice[0]!r} is given twice")
+    return values
