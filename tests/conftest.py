@@ -126,6 +126,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[...,
     code = (
         "import sys, keras\n"
         "from bench.datasets import open_dataset\n"
+        "from bench.modalities.image.input import ImageInput\n"
         "from bench.backbones.spec import parse_backbone\n"
         "from bench.backbones.build import build_backbone\n"
         "from bench.backbones.weights import Weights\n"
@@ -134,7 +135,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[...,
         "model = build_backbone(spec, 32, Weights('none', '', None))\n"
         "for layer in model.layers:\n"
         "    layer.momentum = 0.0\n"
-        "model(open_dataset('digits', 32).pool.images[:256].astype('float32'), training=True)\n"
+        "model(open_dataset('digits', ImageInput(32)).pool.data[:256].astype('float32'), training=True)\n"
         "model.save_weights(sys.argv[1])\n"
     )
     result = python("-c", code, path)

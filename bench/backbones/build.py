@@ -15,10 +15,12 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
-from bench.backbones import plugin
+from bench.backbones.plugin import MODULE, load_backbone
 from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weights import Weights, verify
 from bench.errors import RequestError
+from bench.modalities.image.input import ImageInput
+from bench.modalities.registry import modality
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -92,31 +94,47 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
     verify(weights)
     # All that we feed is (height, width, channel), whatever the user's keras.json says.
     keras.config.set_image_data_format("channels_last")
-    image = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
-    if spec.info.module == plugin.MODULE:
-        model = keras.Model(image, plugin.build_plugin(spec, image), name=spec.name.lower())
-        if weights.kind == "file":
-            _load_file(model, spec, _path(weights))
-        return model
-    front = FRONTS[spec.info.module](image)
-    if spec.info.module == "efficientnet_lite":
-        from bench.backbones.families import efficientnet_lite
-
-        model = keras.Model(image, efficientnet_lite.efficientnet_lite0(front), name=spec.name.lower())
-        if weights.kind == "imagenet":
-            efficientnet_lite.load_imagenet(model, _path(weights))
-    elif spec.info.module == "conv4":
-        from bench.backbones.families.conv4 import conv4
-
-        options: dict[str, Any] = dict(spec.options)
-        model = keras.Model(image, conv4(front, **options), name=spec.name.lower())
-    else:
-        application = _application(spec, image_size, front, weights.kind)
-        # The applications keep their input in a list; rebuilt so that the model takes a bare tensor.
-        model = keras.Model(image, application.outputs[0], name=application.name)
+    takes = modality(spec.info.modality).inputs(ImageInput(image_size))
+    (image,) = (keras.Input(shape, dtype=dtype, name=name) for name, (shape, dtype) in takes.items())
+    build = _BUILDERS.get(spec.info.module, _application)
+    model = build(spec, image, FRONTS.get(spec.info.module, _inside)(image), weights)
     if weights.kind == "file":
         _load_file(model, spec, _path(weights))
     return model
+
+
+def _of_plugin(
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+) -> keras.Model:
+    found = load_backbone(spec.name)
+    assert found is not None
+    features = found.build(front, **spec.values)
+    shape = getattr(features, "shape", None)
+    if shape is None or len(shape) != 4 or shape[-1] is None:
+        received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+        expected = f"build() of {spec.name} to give a feature map, (batch, h, w, c)"
+        raise RequestError("backbone", spec.text, expected, f"It gives {received}.")
+    return keras.Model(image, features, name=spec.name.lower())
+
+
+def _lite(
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+) -> keras.Model:
+    from bench.backbones.families import efficientnet_lite
+
+    model = keras.Model(image, efficientnet_lite.efficientnet_lite0(front), name=spec.name.lower())
+    if weights.kind == "imagenet":
+        efficientnet_lite.load_imagenet(model, _path(weights))
+    return model
+
+
+def _conv4(
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+) -> keras.Model:
+    from bench.backbones.families.conv4 import conv4
+
+    options: dict[str, Any] = dict(spec.options)
+    return keras.Model(image, conv4(front, **options), name=spec.name.lower())
 
 
 def _rescale(x: keras.KerasTensor, scale: Any, offset: Any) -> keras.KerasTensor:
@@ -129,21 +147,28 @@ def _path(weights: Weights) -> Path:
     return Path(weights.path)
 
 
-def _application(spec: BackboneSpec, image_size: int, front: keras.KerasTensor, kind: str) -> keras.Model:
+def _application(
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+) -> keras.Model:
     """The network of Keras Applications on top of ``front``."""
     with warnings.catch_warnings():
         # MobileNets say that they load the weights of 224 px for other sizes, which is what we want.
         warnings.filterwarnings("ignore", message=".*Weights for input shape", category=UserWarning)
         application = getattr(keras.applications, spec.name)(
             include_top=False,
-            weights="imagenet" if kind == "imagenet" else None,
+            weights="imagenet" if weights.kind == "imagenet" else None,
             input_tensor=front,
-            input_shape=(image_size, image_size, 3),
+            input_shape=tuple(image.shape[1:]),
             **dict(spec.options),
         )
-    if spec.info.module == "efficientnet" and kind != "imagenet":
+    if spec.info.module == "efficientnet" and weights.kind != "imagenet":
         application = _with_imagenet_normalization(application)
-    return application
+    # The applications keep their input in a list; rebuilt so that the model takes a bare tensor.
+    return keras.Model(image, application.outputs[0], name=application.name)
+
+
+_BUILDERS = {MODULE: _of_plugin, "efficientnet_lite": _lite, "conv4": _conv4}
+"""What builds the networks that are not of Keras Applications."""
 
 
 def _with_imagenet_normalization(application: keras.Model) -> keras.Model:

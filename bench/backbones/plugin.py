@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.backbones.registry import BACKBONES, BackboneInfo
-from bench.backbones.spec import BackboneSpec
 from bench.errors import RequestError
 from bench.system.plugins import Unusable, find, origin
 
@@ -25,6 +24,8 @@ class BackbonePlugin:
 
     summary: ClassVar[str] = ""
     """One line for ``ls backbones``."""
+    modality: ClassVar[str] = "image"
+    """What it takes: a key of ``bench.modalities.registry.MODALITIES``."""
     params_millions: ClassVar[float | None] = None
     """Size in millions of parameters."""
     imagenet_top1: ClassVar[float | None] = None
@@ -84,12 +85,15 @@ def load_backbone(name: str) -> BackbonePlugin | None:
         raise RequestError("backbone", name, "a class that is made without arguments", reason) from error
 
 
-def plugin_info(name: str) -> BackboneInfo | None:
-    """What is known of it before it is built; None if there is none of this name.
+def backbone_info(name: str) -> BackboneInfo | None:
+    """What is known of a backbone before it is built, built in or another package's; None if there is none of this
+    name.
 
     Raises:
-        RequestError: it cannot be used.
+        RequestError: of field ``backbone``, if it is another package's and cannot be used.
     """
+    if name in BACKBONES:
+        return BACKBONES[name]
     found = load_backbone(name)
     return None if found is None else info_of(name, found)
 
@@ -106,6 +110,7 @@ def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
         found.summary,
         dict(found.options),
         "pretrained" if found.has_weights() else "none",
+        found.modality,
     )
 
 
@@ -119,47 +124,3 @@ def backbone_origin(name: str) -> str:
         return ""
     found, plugin = load_backbone(name), find("backbones", name)
     return "" if found is None or plugin is None else origin(type(found), plugin.package)
-
-
-def weights_file(spec: BackboneSpec) -> Path:
-    """The file with its own pretrained weights.
-
-    Raises:
-        RequestError: it names none that is there.
-    """
-    found = load_backbone(spec.name)
-    assert found is not None
-    try:
-        path = Path(found.weights(**values(spec)))
-    except Exception as error:  # the code of others
-        reason = f"{type(error).__name__}: {error}."
-        raise RequestError(
-            "weights", spec.text, f"weights() of {spec.name} to name a file", reason
-        ) from error
-    if not path.is_file():
-        raise RequestError(
-            "weights", spec.text, f"the file {path}, which {spec.name} names", "It is not there."
-        )
-    return path
-
-
-def build_plugin(spec: BackboneSpec, image: keras.KerasTensor) -> keras.KerasTensor:
-    """Its feature map on top of ``image``.
-
-    Raises:
-        RequestError: it does not give one.
-    """
-    found = load_backbone(spec.name)
-    assert found is not None
-    features = found.build(image, **values(spec))
-    shape = getattr(features, "shape", None)
-    if shape is None or len(shape) != 4 or shape[-1] is None:
-        received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
-        expected = f"build() of {spec.name} to give a feature map, (batch, h, w, c)"
-        raise RequestError("backbone", spec.text, expected, f"It gives {received}.")
-    return features
-
-
-def values(spec: BackboneSpec) -> dict[str, object]:
-    """All options, with the defaults of those that were not given."""
-    return spec.info.defaults | dict(spec.options)

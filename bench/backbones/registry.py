@@ -20,6 +20,7 @@ class BackboneInfo:
         defaults: value of each option that is not given.
         own_weights: what it starts from unless ``weights=`` says otherwise: ``"imagenet"``, of another package's
             plug-in ``"pretrained"``, or ``"none"`` if it has none.
+        modality: what it takes, a key of ``bench.modalities.registry.MODALITIES``.
     """
 
     name: str
@@ -33,6 +34,7 @@ class BackboneInfo:
         default_factory=lambda: {"alpha": 1.0, "depth_multiplier": 1, "minimalistic": False}, hash=False
     )
     own_weights: str = "imagenet"
+    modality: str = "image"
 
 
 # Size and accuracy: the table of https://keras.io/api/applications, for MobileNetV3 the docstring of

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backbones.own import read_source
+from bench.backbones.plugin import backbone_info
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
 from bench.system.names import OPTION, PREFIX, with_weights
+from bench.system.plugins import plugins
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
@@ -39,6 +41,11 @@ class BackboneSpec:
         return info
 
     @property
+    def values(self) -> dict[str, object]:
+        """All options, with the defaults of those that were not given."""
+        return self.info.defaults | dict(self.options)
+
+    @property
     def imagenet_top1(self) -> float | None:
         """Published ImageNet accuracy in percent of these very weights; None where there is none."""
         if self.weights != "imagenet":
@@ -60,19 +67,6 @@ class BackboneSpec:
         return f"{self.name}:{pairs}" if pairs else self.name
 
 
-def backbone_info(name: str) -> BackboneInfo | None:
-    """What is known about a backbone, built in or another package's; None if there is none of this name.
-
-    Raises:
-        RequestError: of field ``backbone``, if it is another package's and cannot be used.
-    """
-    if name in BACKBONES:
-        return BACKBONES[name]
-    from bench.backbones.plugin import plugin_info
-
-    return plugin_info(name)
-
-
 def parse_backbone(text: str) -> BackboneSpec:
     """Reads a backbone as users write it: ``NAME[:option=value,...][,weights=...]``.
 
@@ -87,36 +81,36 @@ def parse_backbone(text: str) -> BackboneSpec:
     name, _, rest = text.strip().partition(":")
     info = backbone_info(name)
     if info is None:
-        from bench.system.plugins import plugins
-
         names = [*BACKBONES, *(plugin.name for plugin in plugins("backbones"))]
         remedy = did_you_mean(name, names) or "`ls backbones` shows them."
         raise RequestError(
             "backbone", text, "the name of a Keras Applications model or EfficientNetLite0", remedy
         )
+    options, weights = _settings(text, info, rest)
+    kept = tuple(sorted((key, value) for key, value in options.items() if value != info.defaults[key]))
+    spec = BackboneSpec(name, kept, weights)
+    if weights == "imagenet":
+        _check_imagenet(text, spec)
+    elif weights.startswith(PREFIX):
+        _check_own(text, spec)
+    return spec
+
+
+def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, object], str]:
+    """The options that are given, and the weights."""
     options: dict[str, object] = {}
     weights = info.own_weights
     for part in OPTION.split(rest) if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         valid = [*info.options, "weights"]
         if not equals or key not in valid:
-            raise RequestError(
-                "backbone",
-                text,
-                f"options of {name} as key=value: {', '.join(valid)}",
-                did_you_mean(key, valid),
-            )
+            expected = f"options of {info.name} as key=value: {', '.join(valid)}"
+            raise RequestError("backbone", text, expected, did_you_mean(key, valid))
         if key == "weights":
             weights = _weights(text, value, info.own_weights)
         else:
             options[key] = _option(text, key, value, info.options[key])
-    kept = tuple(sorted((key, value) for key, value in options.items() if value != info.defaults[key]))
-    spec = BackboneSpec(name, kept, weights)
-    if weights == "imagenet":
-        _check_imagenet(text, spec)
-    elif weights.startswith(PREFIX):
-        _check_source(text, spec)
-    return spec
+    return options, weights
 
 
 def check_size(spec: BackboneSpec, image_size: int) -> None:
@@ -172,7 +166,7 @@ def _weights(text: str, value: str, own: str) -> str:
 
 def _check_imagenet(text: str, spec: BackboneSpec) -> None:
     """Keras has ImageNet weights for some widths only; said here, before anything is built."""
-    chosen = spec.info.defaults | dict(spec.options)
+    chosen = spec.values
     alphas = _IMAGENET_ALPHAS.get(spec.info.module, (1.0,))
     if chosen["minimalistic"]:
         alphas = (1.0,)
@@ -183,7 +177,7 @@ def _check_imagenet(text: str, spec: BackboneSpec) -> None:
         raise RequestError("backbone", text, expected, "With other options add weights=none.")
 
 
-def _check_source(text: str, spec: BackboneSpec) -> None:
+def _check_own(text: str, spec: BackboneSpec) -> None:
     """A source is one backbone's; said here, before anything is built."""
     source = read_source(spec.weights, text)
     if source.backbone != spec.architecture:

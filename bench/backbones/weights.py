@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backbones.own import read_source
+from bench.backbones.plugin import load_backbone
 from bench.backbones.registry import BACKBONES
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.errors import BenchError, RequestError
@@ -71,12 +72,9 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
     if spec.weights == "none":
         return Weights("none", "", None)
     if spec.weights.startswith(PREFIX):
-        return _of_source(spec)
+        return _of_own(spec)
     if spec.weights == "pretrained":
-        from bench.backbones.plugin import weights_file
-
-        path = weights_file(spec)
-        return Weights("file", sha256_file(path), str(path))
+        return _of_plugin(spec)
     if spec.weights != "imagenet":
         path = Path(spec.weights)
         if not path.is_file():
@@ -147,7 +145,7 @@ def verify(weights: Weights) -> None:
             )
 
 
-def _of_source(spec: BackboneSpec) -> Weights:
+def _of_own(spec: BackboneSpec) -> Weights:
     """The file of a source, if it is still the one that was trained."""
     source = read_source(spec.weights, spec.text)
     actual = sha256_file(source.weights_path)
@@ -159,6 +157,24 @@ def _of_source(spec: BackboneSpec) -> Weights:
             f"It has {actual}: it is damaged, or has been replaced. Restore it, or pretrain it again.",
         )
     return Weights("file", actual, str(source.weights_path))
+
+
+def _of_plugin(spec: BackboneSpec) -> Weights:
+    """The file with a plug-in's own pretrained weights."""
+    found = load_backbone(spec.name)
+    assert found is not None
+    try:
+        path = Path(found.weights(**spec.values))
+    except Exception as error:  # the code of others
+        reason = f"{type(error).__name__}: {error}."
+        raise RequestError(
+            "weights", spec.text, f"weights() of {spec.name} to name a file", reason
+        ) from error
+    if not path.is_file():
+        raise RequestError(
+            "weights", spec.text, f"the file {path}, which {spec.name} names", "It is not there."
+        )
+    return Weights("file", sha256_file(path), str(path))
 
 
 def _lite0() -> Weights:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench.datasets import Dataset, open_dataset
+from bench.datasets.entry import full_findings
 from bench.datasets.findings import fractions_too_small
-from bench.datasets.prepare import full_findings
 from bench.modalities.findings import by_importance
+from bench.modalities.registry import input_of
 from bench.plans.plan import Plan
 
 
@@ -29,11 +30,17 @@ def check(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[st
         RequestError: no benchmark can be made of the dataset.
         BenchError: the cache cannot be used, or a download failed.
     """
-    dataset = open_dataset(plan.datasets[0], plan.image_size, plan.resizing, progress=say)
+    dataset = open_dataset(plan.datasets[0], input_of(vars(plan)), progress=say)
     found, summary = full_findings(dataset)
     pool = dataset.pool
     found += fractions_too_small(
-        pool.labels, pool.groups, plan.fractions, plan.seeds, dataset.fingerprint, dataset.class_names
+        pool.labels,
+        pool.groups,
+        plan.fractions,
+        plan.seeds,
+        dataset.fingerprint,
+        dataset.class_names,
+        dataset.kind.noun,
     )
     return {
         "dataset": dataset.spec,

@@ -1,25 +1,27 @@
-"""Datasets: from a folder, manifest, array file or name to decoded images, divided into pool and test.
+"""Datasets: from a folder, manifest, array file or name to rows, divided into pool and test.
 
-``open_dataset`` decodes on first use and keeps the result in the cache. Nothing here imports TensorFlow; what
+``open_dataset`` reads on first use and keeps the result in the cache. Nothing here imports TensorFlow; what
 only Keras or TensorFlow Datasets can download is fetched once, by a short-lived child process.
 
-=============  ==========================================================================================
-dataset        what the rest of the harness sees
-source         what a source offers; how a spec names one
-folder, manifest, arrays, fetched      the sources, a file each
-decode         any image to a square of RGB
-prepare        cache, checks, fingerprint
-duplicates     the same picture twice: exactly, or nearly
-findings       what is told of a dataset
-splits         test part, nested subsets, validation: pure functions
-=============  ==========================================================================================
+=========  ==========================================================================================
+dataset    what the rest of the harness sees
+source     what a source offers
+adapters   the sources, a file each
+specs      the list of adapters; how a text names a dataset
+prepare    from a source to a dataset, by way of the cache
+examples   reading what a source lists
+division   pool and test, with identical examples on one side
+splits     test part, nested subsets, validation: pure functions
+findings   what is told of a dataset
+entry      the layout of a cache entry
+=========  ==========================================================================================
 """
 
 from __future__ import annotations
 
 from bench.datasets.dataset import Dataset, Part
 from bench.datasets.prepare import cached_dataset, decoding_versions, open_dataset
-from bench.datasets.specs import canonical_spec, known_names
+from bench.datasets.specs import canonical_spec, known_datasets
 
 __all__ = [
     "Dataset",
@@ -30,8 +32,3 @@ __all__ = [
     "known_datasets",
     "open_dataset",
 ]
-
-
-def known_datasets() -> list[tuple[str, str]]:
-    """(name, one-line summary) of all that can be given as a dataset, for listings."""
-    return known_names()

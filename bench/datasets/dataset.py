@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from bench.modalities.base import Modality
 from bench.modalities.findings import Finding
+from bench.modalities.registry import modality
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +24,7 @@ class Part:
         labels: index into the dataset's class names, int64, (N,), read-only.
         groups: examples that must stay together (of a group of the user's, or identical) share a number, int64,
             (N,), read-only; None: each alone.
-        images: decoded RGB, uint8, (N, S, S, 3), a read-only memory map.
+        data: a row for each, a read-only memory map; of images uint8 (N, S, S, 3), RGB.
         group_names: what the user calls each example's group, empty for one that stands alone; None where there are
             no groups of the user's.
     """
@@ -28,28 +32,28 @@ class Part:
     ids: tuple[str, ...]
     labels: np.ndarray
     groups: np.ndarray | None
-    images: np.ndarray
+    data: np.ndarray
     group_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset, decoded and divided into pool and test.
+    """A dataset, read and divided into pool and test.
 
     Attributes:
         spec: the canonical spec as plans store it; absolute for files and folders.
         name: a short name to show. It is the user's text: whoever shows it escapes it.
-        modality: kind of example; ``"image"``.
+        modality: kind of example; ``"image"``, say.
         fingerprint: 16 hexadecimal digits over the content (ids, class names, labels, given splits, groups
-            and the sha256 of each image; which images are kept together, if any are identical), but not over where
-            it lies or the size it was decoded to.
+            and the sha256 of each example; which are kept together, if any are identical), but not over where
+            it lies or how its examples became rows.
         class_names: in a fixed order (alphabetical, or by number); labels are indices into it.
-        flip: whether a mirrored image keeps its label.
-        pool: the labelled images that a run may learn from.
-        test: the images that only scoring sees.
+        traits: what its modality says of its examples by its name (see ``Modality.traits``).
+        pool: the labelled examples that a run may learn from.
+        test: the examples that only scoring sees.
         findings: what was found out about it, what touches validity first, each with its first items; all
-            items are in the cache entry (``prepare.full_findings``).
-        left_out: (id, reason) of every image that could not be used.
+            items are in the cache entry (``entry.full_findings``).
+        left_out: (id, reason) of every example that could not be used.
         entry: the cache entry.
     """
 
@@ -58,12 +62,17 @@ class Dataset:
     modality: str
     fingerprint: str
     class_names: tuple[str, ...]
-    flip: bool
+    traits: Mapping[str, Any]
     pool: Part
     test: Part
     findings: tuple[Finding, ...]
     left_out: tuple[tuple[str, str], ...]
     entry: Path
+
+    @property
+    def kind(self) -> Modality:
+        """What knows its examples."""
+        return modality(self.modality)
 
     @property
     def warnings(self) -> list[Finding]:

@@ -1,33 +1,37 @@
 """What is found out about a dataset before anything is spent on it.
 
-Everything is worked out once, when the images are decoded, from the facts that decoding notes; only what
+Everything is worked out once, when the examples are read, from the facts that reading notes; only what
 depends on the fractions of a plan is worked out when it is asked for.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.datasets import splits
 from bench.errors import RequestError
-from bench.modalities.findings import Finding, by_importance
-from bench.modalities.image.audit import Evidence, _duplicates, _files, _left_out
-
-if TYPE_CHECKING:
-    pass
-
+from bench.modalities.base import Evidence, Limit, Modality, Noun
+from bench.modalities.findings import Case, Finding, count
 
 IMBALANCE = 3
 """How many times as large as the smallest the largest class may be before it is worth a note."""
 
+OUTSIDE = "symbolic link that leaves the folder"
+"""Why what such a link leads to is left out."""
 
-def findings(evidence: Evidence) -> list[Finding]:
-    """All that does not depend on a plan's fractions; what touches validity first."""
-    found = [*_duplicates(evidence), *_classes(evidence), *_left_out(evidence), *_files(evidence)]
-    return by_importance(found)
+
+def findings(modality: Modality, evidence: Evidence) -> list[Finding]:
+    """All that does not depend on a plan's fractions."""
+    return [
+        *_identical(evidence),
+        *modality.lookalikes(evidence),
+        *_classes(evidence),
+        *_left_out(evidence, modality.limits),
+        *modality.findings(evidence),
+    ]
 
 
 def fractions_too_small(
@@ -37,42 +41,100 @@ def fractions_too_small(
     seeds: int,
     key: str,
     class_names: Sequence[str],
+    noun: Noun,
 ) -> list[Finding]:
     """Fractions of the pool with which no cell could be run; see ``splits.subset`` for the arguments."""
     found = []
     counts = np.bincount(labels, minlength=len(class_names))
     for fraction in fractions:
         try:
-            splits.check_fraction(labels, groups, fraction, seeds, key, class_names)
+            splits.check_fraction(labels, groups, fraction, seeds, key, class_names, noun)
         except RequestError as error:
             least = counts * splits.subset_size(len(labels), fraction) // len(labels)
-            items = [
-                {"class": class_names[c], "images": int(counts[c])}
-                for c in np.flatnonzero(least < 2).tolist()
-            ]
+            cases = _of_classes(class_names, counts, least < 2)
             found.append(
-                Finding("fraction_too_small", "validity", f"A run would refuse this: {error}", items)
+                Finding("fraction_too_small", "validity", f"A run would refuse this: {error}", cases)
             )
     return found
 
 
+def _identical(evidence: Evidence) -> list[Finding]:
+    noun, in_test = evidence.noun, evidence.in_test
+    across_splits, across_labels = evidence.across(in_test), evidence.across(evidence.labels)
+    apart = {rows[0] for rows in (*across_splits, *across_labels)}
+    rest = [rows for rows in evidence.sets if rows[0] not in apart]
+    found = []
+    if across_splits:
+        affected = int(sum(in_test[rows].sum() for rows in across_splits))
+        text = (
+            f"{evidence.of_test(affected)} with the very {noun.content} of {noun.any} that is learned from."
+        )
+        cases = [evidence.case(rows) for rows in across_splits]
+        found.append(Finding("identical_across_splits", "validity", text, cases))
+    if across_labels:
+        text = (
+            f"{count(len(across_labels), noun.original)} under different labels, in "
+            f"{sum(map(len, across_labels)):,} identical {noun.many}."
+        )
+        cases = [evidence.case(rows) for rows in across_labels]
+        found.append(Finding("identical_across_labels", "validity", text, cases))
+    if not evidence.kept_together:
+        text = (
+            f"Identical {noun.many} are not all on one side of every split: that would leave too few different "
+            "ones."
+        )
+        different = np.bincount(np.unique(np.stack([evidence.labels, evidence.same]), axis=1)[0])
+        cases = _of_classes(evidence.class_names, different, different < 3)
+        found.append(Finding("identical_not_kept_together", "validity", text, cases))
+    if rest:
+        copies = sum(map(len, rest)) - len(rest)
+        kept = ", kept on one side of every split" if evidence.kept_together else ""
+        text = f"{count(copies, noun.one)} with the very {noun.content} of another of the same class{kept}."
+        found.append(Finding("identical_within", "note", text, [evidence.case(rows) for rows in rest]))
+    return found
+
+
 def _classes(evidence: Evidence) -> list[Finding]:
-    names = evidence.class_names
+    names, noun = evidence.class_names, evidence.noun
     counts = np.bincount(evidence.labels, minlength=len(names))
     tested = np.bincount(evidence.labels[evidence.in_test], minlength=len(names))
     found = []
-    untested = np.flatnonzero(tested == 0).tolist()
-    if untested:
+    cases = _of_classes(names, counts, tested == 0)
+    if cases:
         text = (
-            f"{len(untested):,} of {len(names):,} classes have no test image, so how well they are recognised is "
+            f"{len(cases):,} of {len(names):,} classes have no test {noun.one}, so how well they are recognised is "
             "not measured."
         )
-        items = [{"class": names[c], "images": int(counts[c])} for c in untested]
-        found.append(Finding("classes_without_test", "validity", text, items))
+        found.append(Finding("classes_without_test", "validity", text, cases))
     if counts.max() >= IMBALANCE * counts.min():
         text = (
-            f"Classes have {counts.min():,} to {counts.max():,} images: accuracy speaks mostly of the large ones, "
-            "balanced accuracy of all."
+            f"Classes have {counts.min():,} to {counts.max():,} {noun.many}: accuracy speaks mostly of the large "
+            "ones, balanced accuracy of all."
         )
         found.append(Finding("imbalance", "note", text))
     return found
+
+
+def _of_classes(names: Sequence[str], counts: np.ndarray, chosen: np.ndarray) -> list[Case]:
+    """The cases of the chosen classes, with their counts."""
+    return [{"class": names[c], "images": int(counts[c])} for c in np.flatnonzero(chosen).tolist()]
+
+
+def _left_out(evidence: Evidence, limits: Sequence[Limit]) -> list[Finding]:
+    by_kind: dict[str, list[Case]] = defaultdict(list)
+    for id, reason in evidence.left_out:
+        kind = next((limit.kind for limit in limits if limit.words in reason), "unreadable")
+        by_kind["links_outside" if reason == OUTSIDE else kind].append({"id": id, "reason": reason})
+    many, total = evidence.noun.many, len(evidence.ids) + len(evidence.left_out)
+    reasons = Counter(case["reason"] for case in by_kind["unreadable"])
+    listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
+    texts = {
+        "unreadable": f"not readable and left out: {listed}.",
+        **{limit.kind: limit.text for limit in limits},
+        "links_outside": "left out: symbolic links that leave the folder.",
+    }
+    return [
+        Finding(kind, "validity", f"{len(by_kind[kind]):,} of {total:,} {many} {text}", by_kind[kind])
+        for kind, text in texts.items()
+        if by_kind[kind]
+    ]

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sized
 from typing import Any, ClassVar, TypeVar
 
-from bench.datasets.source import PLUGIN, Contents, Source
+from bench.datasets.source import PLUGIN, Adapter, Contents, Source
 from bench.errors import BenchError, RequestError, did_you_mean
 from bench.system.plugins import Unusable, find, plugins
 
@@ -37,7 +37,7 @@ class DatasetPlugin(Source):
         """Lists the examples; ``bench.datasets.source`` has pictures of files and of rows of arrays."""
 
 
-class Checked:
+class Checked(Adapter):
     """The source that a spec names; what goes wrong in its code is told as what it is.
 
     Args:
@@ -47,8 +47,14 @@ class Checked:
         RequestError: there is none of this name, or it cannot be used.
     """
 
+    prefixes = (PLUGIN,)
+
+    @classmethod
+    def canonical(cls, spec: str) -> str | None:
+        return spec if spec.startswith(PLUGIN) else None
+
     def __init__(self, spec: str) -> None:
-        self.spec = spec
+        super().__init__(spec)
         name, _, argument = spec.removeprefix(PLUGIN).partition(":")
         plugin = find("datasets", name)
         if plugin is None:
@@ -64,6 +70,7 @@ class Checked:
             raise RequestError("dataset", spec, "a plug-in that works", f"{error}.") from error
         self._source: DatasetPlugin = self._guarded("it", lambda: found(argument))
         self.name = str(self._source.name) or name
+        self.modality = self._source.modality
 
     def stamp(self) -> list[Any]:
         return [self.package, *self._guarded("stamp()", lambda: list(self._source.stamp()))]

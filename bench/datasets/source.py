@@ -1,4 +1,4 @@
-"""What every kind of source offers, and how a spec names one."""
+"""What every kind of source offers."""
 
 from __future__ import annotations
 
@@ -6,35 +6,21 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
+from bench.modalities.base import Item
 from bench.modalities.findings import Finding
 from bench.modalities.image.pictures import FilePicture as FilePicture  # where plug-ins find them
 from bench.modalities.image.pictures import RowPicture as RowPicture
-
-if TYPE_CHECKING:
-    from bench.modalities.image.facts import Facts
-
+from bench.modalities.registry import DEFAULT
 
 PLUGIN = "plugin:"
 """What the spec of another package's dataset begins with; NAME or NAME:ARGUMENT follows."""
 
 
-class Picture(Protocol):
-    """One image, not decoded yet."""
-
-    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
-        """uint8, (size, size, 3), and what else is known of it then. Raises ``decode.Unreadable``."""
-
-    def sha256(self) -> str:
-        """Hash of the undecoded content."""
-
-
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds, before any image is decoded. All sequences run over the same examples.
+    """What a source holds, before any example is read. All sequences run over the same examples.
 
     Attributes:
         ids: unique.
@@ -43,9 +29,10 @@ class Contents:
         in_test: whether the example belongs to a given test part; None if none is given.
         groups: numbers of the groups; None if each example stands alone.
         group_names: what the user calls group i, for error messages.
-        pictures: the images; they are gone through one by one and need not fit into memory.
+        pictures: the items that the source's modality reads, images or not (plug-ins know the field by this name);
+            they are gone through one by one and need not fit into memory.
         findings: what the source itself has found out.
-        left_out: (id, reason) of images that are known to be unusable without decoding them.
+        left_out: (id, reason) of examples that are known to be unusable without reading them.
         group_texts: what the user calls each example's group, empty where it has none; None without groups.
     """
 
@@ -55,22 +42,59 @@ class Contents:
     in_test: Sequence[bool] | None
     groups: Sequence[int] | None
     group_names: Sequence[str]
-    pictures: Iterable[Picture]
+    pictures: Iterable[Item]
     findings: list[Finding] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     group_texts: Sequence[str] | None = None
 
 
 class Source(Protocol):
-    """A place where labelled images come from."""
+    """A place where labelled examples come from."""
 
     name: str
+    modality: str = DEFAULT
+    """What its examples are, a key of ``bench.modalities.registry.MODALITIES``."""
+    downloads: bool = False
+    """Whether listing its examples may take a download."""
 
     def stamp(self) -> list[Any]:
         """JSON-able; cheap to get; differs whenever the content may have changed."""
 
     def contents(self) -> Contents:
         """Lists the examples. Raises ``RequestError`` for what no dataset can be made of."""
+
+
+class Adapter(Source):
+    """A kind of source; ``bench.datasets.specs`` lists them all. Importing one is light.
+
+    Args:
+        spec: canonical; one of its names, or the path of something that it ``reads``.
+
+    Raises:
+        RequestError: it cannot be used.
+    """
+
+    names: ClassVar[dict[str, str]] = {}
+    """The names that it knows, each with a line for ``ls datasets``."""
+    forms: ClassVar[dict[str, str]] = {}
+    """The same of what it reads under any other name."""
+    prefixes: ClassVar[tuple[str, ...]] = ()
+    """What begins with these is its, and no path."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Of the files that it reads."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+
+    @classmethod
+    def canonical(cls, spec: str) -> str | None:
+        """The name that plans store for a spec; None if it is none of its names."""
+        return spec if spec in cls.names else None
+
+    @classmethod
+    def reads(cls, path: Path) -> bool:
+        """Whether it can read what lies there."""
+        return path.is_file() and path.suffix.lower() in cls.suffixes
 
 
 def stamp_of(path: Path, status: os.stat_result) -> list[Any]:

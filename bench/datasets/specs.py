@@ -1,36 +1,26 @@
-"""How a text names a dataset, and which adapter reads it."""
+"""The list of adapters, and how a text names a dataset."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-from bench.datasets.source import PLUGIN, Source
+from bench.datasets.adapters.arrays import ArrayFile, Digits
+from bench.datasets.adapters.fetched import Fetched
+from bench.datasets.adapters.folder import Folder
+from bench.datasets.adapters.manifest import Manifest
+from bench.datasets.plugin import Checked
+from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import RequestError, did_you_mean
 from bench.system.plugins import find, plugins
 
-KERAS_SUMMARIES = {
-    "mnist": "70,000 handwritten digits, 28 px, gray",
-    "fashion_mnist": "70,000 photographs of clothes, 28 px, gray, 10 classes",
-    "cifar10": "60,000 photographs, 32 px, 10 classes",
-    "cifar100": "60,000 photographs, 32 px, 100 classes",
-}
+ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, Manifest, ArrayFile, Checked)
+"""All there are, in the order of listings."""
 
 
-MANIFESTS = (".csv", ".tsv", ".parquet")
-
-
-def known_names() -> list[tuple[str, str]]:
-    """(name, one-line summary) of all that can be given as a dataset."""
-    return [
-        ("digits", "1,797 handwritten digits, 8 px, gray; comes with scikit-learn, needs no network"),
-        *((f"keras:{name}", f"{text}; downloaded once") for name, text in KERAS_SUMMARIES.items()),
-        ("tfds:NAME", "an image classification dataset of TensorFlow Datasets; needs transfer-bench[tfds]"),
-        ("FOLDER/", "a folder of class folders, or of train/ validation/ test/ folders of class folders"),
-        ("FILE.csv|.tsv|.parquet", "a manifest with the columns path,label[,split][,group]"),
-        ("FILE.npz", "arrays x, y, optionally x_test, y_test"),
-    ]
+def known_datasets() -> list[tuple[str, str]]:
+    """(name, one-line summary) of all that can be given as a dataset, for listings."""
+    return [line for adapter in ADAPTERS for line in (adapter.names | adapter.forms).items()]
 
 
 def canonical_spec(spec: str) -> str:
@@ -46,20 +36,14 @@ def canonical_spec(spec: str) -> str:
     Raises:
         RequestError: the name is not known.
     """
-    if spec.startswith(PLUGIN):
-        return spec
-    names = ["digits", *(f"keras:{name}" for name in KERAS_SUMMARIES)]
-    kind, colon, rest = spec.partition(":")
-    if spec == "digits" or (colon and kind == "tfds" and re.fullmatch(r"[\w./:+-]+", rest)):
-        return spec
-    if colon and kind == "keras":
-        name = rest.lower().replace("-", "_")
-        if name in KERAS_SUMMARIES:
-            return f"keras:{name}"
-    elif spec.strip() and not (colon and kind == "tfds"):
+    for adapter in ADAPTERS:
+        if (name := adapter.canonical(spec)) is not None:
+            return name
+    if spec.strip() and not any(spec.startswith(adapter.prefixes) for adapter in ADAPTERS):
         path = Path(spec).expanduser()
-        if "/" in spec or spec in (".", "..") or path.suffix.lower() in (*MANIFESTS, ".npz") or path.exists():
+        if "/" in spec or spec in (".", "..") or path.suffix.lower() in _suffixes() or path.exists():
             return os.path.abspath(path)
+    names = [name for adapter in ADAPTERS for name in adapter.names]
     names += [f"{PLUGIN}{plugin.name}" for plugin in plugins("datasets")]
     raise RequestError(
         "dataset",
@@ -75,35 +59,28 @@ def open_source(spec: str) -> Source:
     Raises:
         RequestError: there is nothing of that path, or nothing that can be read as a dataset.
     """
-    from bench.datasets.adapters.arrays import ArrayFile, Digits
-    from bench.datasets.adapters.fetched import Fetched
-    from bench.datasets.adapters.folder import Folder
-    from bench.datasets.adapters.manifest import Manifest
-
-    if spec == "digits":
-        return Digits()
-    if spec.startswith(("keras:", "tfds:")):
-        return Fetched(spec)
-    if spec.startswith(PLUGIN):
-        from bench.datasets.plugin import Checked
-
-        return Checked(spec)
+    for adapter in ADAPTERS:
+        if adapter.canonical(spec) == spec:
+            return adapter(spec)
     path = Path(spec)
     try:
-        if path.is_dir():
-            return Folder(path)
-        if path.is_file() and path.suffix.lower() in MANIFESTS:
-            return Manifest(path)
-        if path.is_file() and path.suffix.lower() == ".npz":
-            return ArrayFile(path)
+        for adapter in ADAPTERS:
+            if adapter.reads(path):
+                return adapter(spec)
         exists = path.exists()
     except OSError as error:
         raise RequestError(
             "dataset", spec, "a dataset that can be read", f"The system says: {error.strerror}."
         ) from None
     if exists:
-        raise RequestError("dataset", spec, "a folder, or a file that ends in .csv, .tsv, .parquet or .npz")
+        *most, last = _suffixes()
+        raise RequestError("dataset", spec, f"a folder, or a file that ends in {', '.join(most)} or {last}")
     raise RequestError("dataset", spec, "an existing folder or file", _nearest_sibling(path))
+
+
+def _suffixes() -> list[str]:
+    """Of the files that some adapter reads."""
+    return [suffix for adapter in ADAPTERS for suffix in adapter.suffixes]
 
 
 def _nearest_sibling(path: Path) -> str:

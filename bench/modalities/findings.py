@@ -11,12 +11,12 @@ EXAMPLES = 20
 
 
 NEGLIGIBLE = 0.01
-"""Share of images below which near duplicates are a note: they can move accuracy by one point at most."""
+"""Share of examples below which near duplicates are a note: they can move accuracy by one point at most."""
 
 
-Item = dict[str, Any]
-"""One case of a finding: ``{"id", "reason"}``, ``{"ids", "labels"}`` of images that belong together, or
-``{"class", "images"}``."""
+Case = dict[str, Any]
+"""One case of a finding: ``{"id", "reason"}``, ``{"ids", "labels"}`` of examples that belong together, or
+``{"class", "images"}``, whatever the examples are."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Finding:
     kind: str
     level: Literal["validity", "note"]
     text: str
-    items: Sequence[Item] = ()
+    items: Sequence[Case] = ()
 
     @property
     def examples(self) -> list[str]:
@@ -50,7 +50,7 @@ def by_importance(found: list[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.level != "validity")
 
 
-def _level(share: float) -> Literal["validity", "note"]:
+def level_of(share: float) -> Literal["validity", "note"]:
     return "validity" if share >= NEGLIGIBLE else "note"
 
 
@@ -59,7 +59,7 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def _line(item: Item) -> str:
+def _line(item: Case) -> str:
     if "ids" in item:
         named = [
             f"{short(id)} ({short(label, 40)})" for id, label in zip(item["ids"], item["labels"], strict=True)

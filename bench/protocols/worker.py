@@ -15,6 +15,7 @@ from PIL import Image
 from bench.datasets import Dataset, Part
 from bench.datasets.companions.base import reopened
 from bench.execution.jobs import Place, Unstored
+from bench.modalities.registry import input_of
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
 from bench.protocols.outcome import Outcome
@@ -58,7 +59,7 @@ def run_cell(
 
 def _opened(here: Workplace, cell: Cell, spec: str, fingerprint: str | None = None) -> Dataset:
     """A dataset, decoded as the cell says."""
-    return here.dataset(spec, cell.input["image_size"], cell.input["resizing"], fingerprint)
+    return here.dataset(spec, input_of(cell.input, cell.modality), fingerprint)
 
 
 def _companions(place: Place, cell: Cell, dataset: Dataset) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.execution.executor import Executor, executor
 from bench.execution.jobs import Rank
+from bench.modalities.registry import input_of
 from bench.plans.loading import load_plan
 from bench.plans.plan import AUTO, Plan
 from bench.plans.resolved import Resolved
@@ -193,7 +194,7 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
         check_size(spec, plan.image_size)
-    datasets = [open_dataset(spec, plan.image_size, plan.resizing, progress=say) for spec in plan.datasets]
+    datasets = [open_dataset(spec, input_of(vars(plan)), progress=say) for spec in plan.datasets]
     weights = {spec: resolve_weights(spec, plan.image_size, runs.fetch) for spec in named}
     left_out: dict[str, str] = {}
     if not only:

@@ -17,6 +17,7 @@ from bench.datasets.splits import nested_order
 from bench.errors import BenchError
 from bench.execution.jobs import Place
 from bench.modalities.image.augment import Augmentation
+from bench.modalities.registry import input_of
 from bench.ranking import scores as transferability
 from bench.system.files import rows_of
 from bench.training.engine import Engine, Network, spec_of
@@ -28,7 +29,7 @@ from bench.training.workplace import workplace
 def run(place: Place, dataset: str, fingerprint: str, **job: Any) -> dict[str, Any]:
     """See ``bench.execution.jobs.Rank``."""
     here = workplace(place)
-    opened = here.dataset(dataset, job["image_size"], job["resizing"], fingerprint)
+    opened = here.dataset(dataset, input_of(job), fingerprint)
     return rank(job, opened, here.engine, place.tick)
 
 

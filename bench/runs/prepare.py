@@ -14,6 +14,7 @@ from bench.datasets.companions import auxiliary, source
 from bench.datasets.companions.base import Companion, Open
 from bench.datasets.companions.leakage import with_leakage
 from bench.errors import RequestError
+from bench.modalities.registry import input_of
 from bench.plans.plan import Plan
 from bench.plans.resolved import Resolved, resolve
 from bench.plans.strategies import get_strategy
@@ -91,7 +92,7 @@ def prepare(
             say(text)
             resolving.check()
 
-        return open_dataset(spec, plan.image_size, plan.resizing, progress=progress)
+        return open_dataset(spec, input_of(vars(plan)), progress=progress)
 
     datasets = [open_(spec) for spec in plan.datasets]
     for dataset in datasets:
@@ -195,12 +196,7 @@ def _cell(
         weights_sha256=weights.sha256 if uses_weights else "",
         fraction=fraction,
         seed=seed,
-        input={
-            "image_size": plan.image_size,
-            "resizing": plan.resizing,
-            "augmentation": plan.augmentation,
-            "flip": dataset.flip if plan.flip == "auto" else plan.flip,
-        },
+        input=dataset.kind.settings(vars(plan), dataset.traits),
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         threads=plan.threads,

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.datasets import cached_dataset
 from bench.errors import BenchError, RequestError
+from bench.modalities.registry import input_of
 from bench.plans.loading import load_plan
 from bench.plans.plan import Report as ReportSettings
 from bench.plans.protocol import protocol
@@ -155,13 +156,13 @@ class Run:
         """Those of these test images that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
-            dataset = cached_dataset(cell["dataset"], cell["input"]["image_size"], cell["input"]["resizing"])
+            dataset = cached_dataset(cell["dataset"], input_of(cell["input"], cell["modality"]))
         except BenchError:
             return {}
         if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":
             return {}
         rows = {name: row for row, name in enumerate(dataset.test.ids)}
-        return {name: np.array(dataset.test.images[rows[name]]) for name in ids if name in rows}
+        return {name: np.array(dataset.test.data[rows[name]]) for name in ids if name in rows}
 
     @property
     def exit_code(self) -> int:

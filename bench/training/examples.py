@@ -37,7 +37,7 @@ class PartExamples:
     def of(part: Part, key: str, rows: np.ndarray, labelled: bool) -> PartExamples:
         """The examples ``rows`` of ``part``, in the order of the part."""
         rows = np.sort(rows)
-        return PartExamples(part.images, part.ids, key, rows, part.labels[rows] if labelled else None)
+        return PartExamples(part.data, part.ids, key, rows, part.labels[rows] if labelled else None)
 
     @staticmethod
     def in_dataset(

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.datasets import Dataset, open_dataset
 from bench.execution.jobs import Place
+from bench.modalities.base import Input
 from bench.training.engine import Engine
 
 
@@ -18,19 +19,19 @@ class Workplace:
 
     def __init__(self, threads: int) -> None:
         self.engine = Engine(threads)
-        self._datasets: dict[tuple[str, int, str], Dataset] = {}
+        self._datasets: dict[tuple[str, Input], Dataset] = {}
 
-    def dataset(self, spec: str, image_size: int, resizing: str, fingerprint: str | None = None) -> Dataset:
+    def dataset(self, spec: str, input: Input, fingerprint: str | None = None) -> Dataset:
         """A dataset, opened once.
 
         Args:
-            spec, image_size, resizing: see ``open_dataset``.
+            spec, input: see ``open_dataset``.
             fingerprint: what it was when the run was planned.
 
         Raises:
             RuntimeError: it has changed since.
         """
-        key = (spec, image_size, resizing)
+        key = (spec, input)
         if key not in self._datasets:
             self._datasets[key] = open_dataset(*key)
         dataset = self._datasets[key]

@@ -28,6 +28,7 @@ import psutil
 
 from bench.datasets import open_dataset
 from bench.datasets.splits import split_validation, subset
+from bench.modalities.image.input import ImageInput
 
 HERE = Path(__file__).parent
 
@@ -78,7 +79,7 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> tuple[f
 
 def make_subsets(folder: Path, data: str, options: argparse.Namespace) -> None:
     """Folders of links to the very images that the harness uses for each fraction and seed."""
-    dataset = open_dataset(data, options.image_size)
+    dataset = open_dataset(data, ImageInput(options.image_size))
 
     def link(ids: list[str], labels: np.ndarray, to: Path) -> None:
         for name in dataset.class_names:

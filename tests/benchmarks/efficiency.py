@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bench.execution import keras_backend
+from bench.modalities.image.input import ImageInput
 from bench.system import machine
 
 BATCH = 32
@@ -135,7 +136,7 @@ def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, flo
     timed(Program, "probabilities", "validation and test")
     whole_inputs, fit._image_inputs = fit._image_inputs, inputs
     chosen = next(c for c in prepared.cells if c.seed == seed)
-    dataset = open_dataset(options.data, options.image_size)
+    dataset = open_dataset(options.data, ImageInput(options.image_size))
     engine = Engine()
     engine.network(chosen.backbone, chosen.weights, chosen.image_size)
     start = time.perf_counter()

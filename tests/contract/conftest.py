@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.modalities.image.input import ImageInput
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
@@ -36,7 +38,7 @@ def digits(session_cache: Path) -> Any:
     """scikit-learn's digits at 32 px."""
     from bench.datasets import open_dataset
 
-    return open_dataset("digits", 32)
+    return open_dataset("digits", ImageInput(32))
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, digits: Any) -> Any:
     path = tmp_path_factory.mktemp("source") / "inverted.npz"
     data = load_digits()
     np.savez(path, x=(255 - 15 * data.images[:200]).astype(np.uint8), y=data.target[:200])
-    return pair(open_dataset(str(path), 32), digits)
+    return pair(open_dataset(str(path), ImageInput(32)), digits)
 
 
 @pytest.fixture(scope="session")

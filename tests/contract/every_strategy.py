@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from bench.execution import keras_backend
+from bench.modalities.image.input import ImageInput
 from bench.system import backend, machine
 
 SIZE = 32
@@ -31,8 +32,8 @@ def main(folder: Path, names: list[str]) -> None:
     from bench.protocols.fractions.cell import run_cell
     from strategies import STRATEGIES
 
-    dataset = open_dataset("digits", SIZE)
-    engine = TinyEngine(SIZE, dataset.pool.images[:256])
+    dataset = open_dataset("digits", ImageInput(SIZE))
+    engine = TinyEngine(SIZE, dataset.pool.data[:256])
     weights = folder / "tiny.weights.h5"
     if weights.exists():
         engine.tiny.model.load_weights(weights)

@@ -114,7 +114,7 @@ def test_without_labels_the_source_validates_and_the_refit_has_all_of_it(
     held_out, learned = set(search.val.rows.tolist()), set(search.source.rows.tolist())
     assert not held_out & learned
     assert held_out | learned == set(source.rows.tolist()) == set(refit.source.rows.tolist())
-    np.testing.assert_array_equal(search.val.images(), source.part.images[search.val.rows])
+    np.testing.assert_array_equal(search.val.images(), source.part.data[search.val.rows])
     np.testing.assert_array_equal(search.val.labels, source.part.labels[search.val.rows])
     assert len(search.target) == len(digits.pool.ids)
 
@@ -301,7 +301,7 @@ def test_adabn_is_source_only_with_other_statistics(
     below = keras.Model(layers[0].output, layers[first - 1].output)
     below.set_weights([with_.state[f"{i}:0"] for i in range(first) if f"{i}:0" in kinds])
     gives = []
-    for outcome, images in ((without, source.part.images[source.rows]), (with_, digits.pool.images)):
+    for outcome, images in ((without, source.part.data[source.rows]), (with_, digits.pool.data)):
         seen = below.predict(images.astype(np.float32), batch_size=64, verbose=0)
         state = {kinds[p]: outcome.state[p] for p in kinds if p.startswith(f"{first}:")}
         deviation = np.sqrt(state["moving_variance"] + layers[first].epsilon)
@@ -313,7 +313,7 @@ def test_adabn_is_source_only_with_other_statistics(
 
 def test_two_domains_that_are_the_same_leave_statistics_as_they_are(network: Any, digits: Any) -> None:
     program = network.program(network.cut("input"), HEAD_OF, Trained(batch_norm=True), 0.1)
-    images = digits.pool.images[:128].astype(np.float32)
+    images = digits.pool.data[:128].astype(np.float32)
     domain = (lambda rows: [images[rows]], len(images))
     program.reset(network.pretrained, 0, 0.0)
     before = program.state()

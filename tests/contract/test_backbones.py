@@ -31,6 +31,7 @@ from bench.backbones.weights import Weights, resolve_weights
 from bench.datasets import open_dataset
 from bench.errors import RequestError
 from bench.modalities.image.augment import Augmentation
+from bench.modalities.image.input import ImageInput
 from bench.protocols.fractions.cell import run_cell
 from bench.system.files import sha256_file
 from bench.training.engine import Network, spec_of
@@ -220,7 +221,7 @@ def subject(request: pytest.FixtureRequest, photographs: Path, tmp_path_factory:
         pytest.skip("Keras has no NASNetMobile on torch")
     spec = without_weights(request.param)
     size = spec.info.minimum_size
-    images = open_dataset(str(photographs), size).pool.images[:IMAGES].astype(np.float32)
+    images = open_dataset(str(photographs), ImageInput(size)).pool.data[:IMAGES].astype(np.float32)
     keras.utils.set_random_seed(0)
     network = Network(spec, size, NONE, threads=1)
     norms = {
@@ -595,7 +596,7 @@ def test_mixed_precision(subject: Subject) -> None:
 def test_a_fit_in_mixed_precision_again_is_the_same_to_the_bit(policy: str, photographs: Path) -> None:
     """With float16 the factor of the loss is put back as well; compiled, as in use."""
     spec = without_weights("MobileNet:alpha=0.25")
-    images = open_dataset(str(photographs), 32).pool.images[:IMAGES].astype(np.float32)
+    images = open_dataset(str(photographs), ImageInput(32)).pool.data[:IMAGES].astype(np.float32)
     with precision(policy):
         keras.utils.set_random_seed(0)
         subject = Subject("MobileNet:alpha=0.25", images, Network(spec, 32, NONE, threads=1), Path())
@@ -616,10 +617,10 @@ def test_a_fit_in_mixed_precision_again_is_the_same_to_the_bit(policy: str, phot
 def test_gray_and_oblong_pictures(
     photographs: Path, resizing: str, engine: Any, make_cell: Callable[..., Any]
 ) -> None:
-    dataset = open_dataset(str(photographs), 32, resizing)
-    assert dataset.pool.images.shape[1:] == (32, 32, 3)
-    assert dataset.pool.images.dtype == np.uint8
-    gray = [np.ptp(image.astype(int), axis=2).max() == 0 for image in dataset.pool.images]
+    dataset = open_dataset(str(photographs), ImageInput(32, resizing))
+    assert dataset.pool.data.shape[1:] == (32, 32, 3)
+    assert dataset.pool.data.dtype == np.uint8
+    gray = [np.ptp(image.astype(int), axis=2).max() == 0 for image in dataset.pool.data]
     assert 0 < sum(gray) < len(gray)
     cell = make_cell(
         dataset=dataset.spec,

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.modalities.image.input import ImageInput
+
 pytest.importorskip("keras")
 
 from bench.datasets import open_dataset
@@ -51,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> tuple
     found = []
     for name, chosen in (("new", np.flatnonzero(new)[:160]), ("old", np.flatnonzero(~new)[:300])):
         np.savez(root / f"{name}.npz", x=images[chosen], y=digits.target[chosen])
-        found.append(open_dataset(str(root / f"{name}.npz"), SIZE))
+        found.append(open_dataset(str(root / f"{name}.npz"), ImageInput(SIZE)))
     return found[0], found[1]
 
 
@@ -198,7 +200,7 @@ def test_nothing_of_the_new_classes_is_learned_from(
     for task in seen:
         assert not len(task.unlabelled)
         for examples in filter(None, (task.train, task.val)):
-            assert examples.pixels is domain.part.images
+            assert examples.pixels is domain.part.data
     assert not set(search.train.labels) & set(search.val.labels)  # held-out classes
     assert set(refit.train.labels) == set(search.train.labels) | set(search.val.labels)
 
@@ -268,7 +270,7 @@ def test_statistics_are_those_of_the_images_that_are_told_apart(
     new, old = data
     whole = cell("prototypical", fraction=1.0, few_shot={}, epochs=1)
     run_cell(whole, new, engine, 1.0, quiet, source=pair(old, new, classes="any"))
-    pool = {image.tobytes() for image in np.asarray(new.pool.images).astype(np.float32)}
+    pool = {image.tobytes() for image in np.asarray(new.pool.data).astype(np.float32)}
     assert len(seen[-1]) == len(new.pool.ids)
     assert {image.tobytes() for images in seen for image in images} <= pool
 

@@ -34,7 +34,7 @@ def test_the_trained_backbone_is_what_is_written(
 
     spec = parse_backbone(f"MobileNet:alpha=0.25,weights={first}")
     model = build_backbone(spec, 32, Weights("file", sha256_file(first), str(first)))
-    images = np.asarray(digits.test.images[:64], np.float32)
+    images = np.asarray(digits.test.data[:64], np.float32)
     pooled = np.asarray(model.predict_on_batch(images)).mean(axis=(1, 2))
     # With its head on top it gives the cell's own predictions: statistics of batch normalisation are in it, too.
     state = outcome.state

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.modalities.image.input import ImageInput
+
 keras_tuner = pytest.importorskip("keras_tuner")
 
 from bench.datasets import open_dataset
@@ -322,7 +324,7 @@ def test_another_worker_without_a_cache_gives_the_same_to_the_last_bit(
     name: str, outcome: Outcome, fresh_cache: Path, go: Go
 ) -> None:
     other = Engine()
-    dataset = open_dataset("digits", 32)
+    dataset = open_dataset("digits", ImageInput(32))
     go("feature_extraction", dataset, other, seed=5)
     assert_same(outcome, go(name, dataset, other))
 

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from bench.modalities.image.input import ImageInput
+
 keras = pytest.importorskip("keras")
 
 import strategies
@@ -621,7 +623,7 @@ def test_what_has_changed_is_not_found_in_the_cache(
 
     def probabilities(cache: str, weights: Path = weights_file, resizing: str = "crop") -> np.ndarray:
         monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / cache))
-        dataset = open_dataset(str(root), 32, resizing)
+        dataset = open_dataset(str(root), ImageInput(32, resizing))
         cell = make_cell(
             dataset=dataset.spec, fingerprint=dataset.fingerprint, fraction=1.0, resizing=resizing,
             weights=str(weights), weights_sha256=sha256_file(weights),
@@ -791,7 +793,7 @@ def test_no_test_example_is_reachable_from_a_task(tasks: list[Any], digits: Any)
         assert id(digits.test.ids) not in found
         for array in arrays(task):
             assert not np.may_share_memory(array, digits.test.labels)
-            assert not np.may_share_memory(array, digits.test.images)
+            assert not np.may_share_memory(array, digits.test.data)
             if array.shape == digits.test.labels.shape:
                 assert not np.array_equal(array, digits.test.labels)
 
@@ -800,7 +802,7 @@ def test_no_test_image_is_reachable_through_the_base_of_an_array(tasks: list[Any
     for array in arrays(tasks[0]):
         base: Any = array
         while isinstance(base, np.ndarray):
-            assert not np.may_share_memory(base, digits.test.images)
+            assert not np.may_share_memory(base, digits.test.data)
             base = base.base
 
 
@@ -828,7 +830,7 @@ def test_the_parts_of_a_task(tasks: list[Any], digits: Any) -> None:
     assert set(refit.train.rows.tolist()) == rows[0] | rows[1]
     assert len(refit.train) == 72
     assert set(search.train.labels) == set(search.val.labels) == set(range(10))
-    np.testing.assert_array_equal(search.train.images(), digits.pool.images[search.train.rows])
+    np.testing.assert_array_equal(search.train.images(), digits.pool.data[search.train.rows])
     np.testing.assert_array_equal(search.train.labels, digits.pool.labels[search.train.rows])
     assert len(set(search.train.ids)) == len(search.train)
 

@@ -20,6 +20,7 @@ from bench.commands.export.card import Exported
 from bench.commands.export.export import export
 from bench.datasets import open_dataset
 from bench.errors import RequestError
+from bench.modalities.image.input import ImageInput
 from bench.plans.plan import Plan
 from bench.plans.strategies import get_strategy
 from reports.recommend import Constraints
@@ -134,9 +135,9 @@ def predictions(model: Path, photos: Path) -> np.ndarray:
     """Of the test images, by a model that is loaded as anybody would."""
     import keras
 
-    test = open_dataset(str(photos), 32).test
+    test = open_dataset(str(photos), ImageInput(32)).test
     network = keras.saving.load_model(model, compile=False)
-    return np.asarray(network.predict_on_batch(np.asarray(test.images, np.float32)))
+    return np.asarray(network.predict_on_batch(np.asarray(test.data, np.float32)))
 
 
 @pytest.mark.parametrize("strategy", [name for name in SAMPLE if name != "logistic"])
@@ -167,7 +168,7 @@ def test_no_test_image_is_learned_from(
     done = exported(run, tmp_path / "export", "partial_finetune")
     with (done.folder / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    dataset = open_dataset(str(photos), 32)
+    dataset = open_dataset(str(photos), ImageInput(32))
     used = {str(Path(row["path"])) for row in rows}
     assert len(rows) == len(used) == len(dataset.pool.ids)
     assert not used & set(dataset.test.ids)
@@ -213,5 +214,5 @@ def test_arrays_are_handed_over_as_pixels(tmp_path: Path, weights_file: Path) ->
     done = export(run.directory)
     assert done.folder == tmp_path / "run" / "export"
     with np.load(done.folder / "images.npz") as file:
-        assert len(file["images"]) == len(open_dataset("digits", 32).pool.ids)
+        assert len(file["images"]) == len(open_dataset("digits", ImageInput(32)).pool.ids)
     assert "more than were measured" in (done.folder / "card.md").read_text(encoding="utf-8")

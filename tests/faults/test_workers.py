@@ -22,6 +22,7 @@ import bench
 from bench.datasets import open_dataset
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
+from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.records import Cell, Record
 from bench.runs.prepare import prepare
@@ -390,7 +391,7 @@ def test_training_cells_that_are_killed_end_like_undisturbed_ones(weights_file: 
         "seeds": 4, "epochs": 2, "tuning": {"trials": 2},
     }  # fmt: skip
     cells = list(prepare(load_plan(plan)).cells)
-    open_dataset("digits", 32)
+    open_dataset("digits", ImageInput(32))
     options: dict[str, Any] = {"threads": 1, "backend": "tensorflow", "cell_seconds": 600}
     undisturbed = LocalExecutor(store=Store(tmp_path / "a"), workers=2, **options)
     expected = {record.cell_id: record for record in finish(undisturbed, cells)}

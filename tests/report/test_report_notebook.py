@@ -14,6 +14,7 @@ from test_report_html import Page
 import bench
 from bench.datasets import open_dataset
 from bench.errors import RequestError
+from bench.modalities.image.input import ImageInput
 from bench.plans.loading import change_report, load_plan
 from bench.plans.plan import Report
 from bench.records import Record
@@ -122,16 +123,16 @@ def test_report_settings_do_not_make_another_run(tmp_path: Path) -> None:
 
 
 def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_cache: Path) -> None:
-    dataset = open_dataset("digits", 32)
+    dataset = open_dataset("digits", ImageInput(32))
     records = fake.records()
     for record in records:
-        record.cell |= {"dataset": "digits", "image_size": 32, "resizing": "crop"}
-        record.cell["fingerprint"] = dataset.fingerprint
+        record.cell |= {"dataset": "digits", "fingerprint": dataset.fingerprint}
+        record.cell["input"] |= {"image_size": 32, "resizing": "crop"}
     run = bench.Run(tmp_path, records)
     ids = [dataset.test.ids[3], "no such image"]
     found = run._images(dataset.fingerprint, ids)
     assert list(found) == ids[:1]
-    assert np.array_equal(found[ids[0]], dataset.test.images[3])
+    assert np.array_equal(found[ids[0]], dataset.test.data[3])
     for record in records:
         record.cell["input"]["image_size"] = 48  # not in the cache
     assert run._images(dataset.fingerprint, ids) == {}

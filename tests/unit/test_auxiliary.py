@@ -22,6 +22,7 @@ from bench.datasets.companions.auxiliary import (
     stamp,
 )
 from bench.errors import RequestError
+from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.plans.strategies import get_strategy
 from bench.records import Cell
@@ -76,7 +77,7 @@ def folder(tmp_path: Path) -> Make:
         for c, label in enumerate(classes):
             for i in range(count):
                 image(tmp_path / name / label / files.format(label, i), look, c, i)
-        return open_dataset(str(tmp_path / name), 8)
+        return open_dataset(str(tmp_path / name), ImageInput(8))
 
     return make
 
@@ -86,7 +87,7 @@ def folder(tmp_path: Path) -> Make:
 
 @pytest.mark.parametrize("name", ["list.csv", "list.tsv", "list.parquet"])
 def test_a_column_gives_labels_of_the_pool_alone(animals: Make, name: str) -> None:
-    dataset = open_dataset(str(animals(name=name)), 8)
+    dataset = open_dataset(str(animals(name=name)), ImageInput(8))
     task = of_column(dataset, "legs")
     assert task is not None
     assert task.labels is not None
@@ -101,8 +102,8 @@ def test_what_stands_beside_test_images_changes_nothing(animals: Make) -> None:
         if row["split"] == "test":
             row["Legs"] = f"secret {i}"
 
-    plain = of_column(open_dataset(str(animals()), 8), "legs")
-    other = of_column(open_dataset(str(animals(other_test)), 8), "legs")
+    plain = of_column(open_dataset(str(animals()), ImageInput(8)), "legs")
+    other = of_column(open_dataset(str(animals(other_test)), ImageInput(8)), "legs")
     assert plain is not None
     assert other is not None
     assert other.class_names == plain.class_names
@@ -114,11 +115,11 @@ def test_another_label_in_the_pool_is_another_task(animals: Make) -> None:
     def change(row: dict[str, str], i: int) -> None:
         row["Legs"] = "none" if row["path"] == "dog7.png" else row["Legs"]
 
-    plain = of_column(open_dataset(str(animals()), 8), "legs")
+    plain = of_column(open_dataset(str(animals()), ImageInput(8)), "legs")
     assert plain is not None
     told = stamp([plain])
     cell = a_cell(companions={"auxiliary": told})
-    dataset = open_dataset(str(animals(change)), 8)
+    dataset = open_dataset(str(animals(change)), ImageInput(8))
     other = of_column(dataset, "legs")
     assert other is not None
     assert other.fingerprint != plain.fingerprint
@@ -131,7 +132,7 @@ def test_rows_without_a_value_have_no_label(animals: Make) -> None:
     def gap(row: dict[str, str], i: int) -> None:
         row["Legs"] = " " if i == 5 else row["Legs"]
 
-    dataset = open_dataset(str(animals(gap)), 8)
+    dataset = open_dataset(str(animals(gap)), ImageInput(8))
     task = of_column(dataset, "legs")
     assert task is not None
     assert task.labels is not None
@@ -150,11 +151,11 @@ def test_a_column_that_is_no_label_is_refused(animals: Make, value: Any, why: st
         row["Legs"] = row["path"] if value is None else value(i)
 
     with pytest.raises(RequestError, match=why):
-        of_column(open_dataset(str(animals(change)), 8), "legs")
+        of_column(open_dataset(str(animals(change)), ImageInput(8)), "legs")
 
 
 def test_a_column_that_there_is_not(animals: Make, folder: Make) -> None:
-    dataset = open_dataset(str(animals()), 8)
+    dataset = open_dataset(str(animals()), ImageInput(8))
     for name in ("lags", "label", "split"):
         with pytest.raises(RequestError, match="further column"):
             opened([name], "", [dataset], "auto", not_asked)
@@ -165,7 +166,7 @@ def test_a_column_that_there_is_not(animals: Make, folder: Make) -> None:
 
 
 def test_of_several_datasets_one_needs_the_column(animals: Make, folder: Make) -> None:
-    first, second = open_dataset(str(animals()), 8), folder("photos", 2, CLASSES)
+    first, second = open_dataset(str(animals()), ImageInput(8)), folder("photos", 2, CLASSES)
     found = opened(["legs", "coin"], "", [first, second], "auto", not_asked)
     assert [task.name for task in found.tasks[first.fingerprint]] == ["legs", "coin"]
     assert found.tasks[second.fingerprint] == ()
@@ -175,7 +176,7 @@ def test_of_several_datasets_one_needs_the_column(animals: Make, folder: Make) -
 
 
 def test_a_second_dataset_keeps_its_own_classes(animals: Make, folder: Make) -> None:
-    target, other = open_dataset(str(animals()), 8), folder("birds", 3, ("owl", "jay"))
+    target, other = open_dataset(str(animals()), ImageInput(8)), folder("birds", 3, ("owl", "jay"))
     task = of_dataset(other, target)
     assert task.class_names == ("jay", "owl")
     assert task.domain is not None
@@ -184,13 +185,13 @@ def test_a_second_dataset_keeps_its_own_classes(animals: Make, folder: Make) -> 
 
 
 def test_no_group_of_a_test_image_is_in_the_second_dataset(animals: Make, folder: Make) -> None:
-    target = open_dataset(str(animals()), 8)
+    target = open_dataset(str(animals()), ImageInput(8))
     # The very pixels of a test and of a pool image under other names; the other dataset has two classes.
     other_folder = Path(target.spec).parent / "more"
     for label, c in (("tame", 0), ("wild", 1)):
         for i in range(12):
             image(other_folder / label / f"x{c}-{i}.png", 1, c, i)
-    task = of_dataset(open_dataset(str(other_folder), 8), target)
+    task = of_dataset(open_dataset(str(other_folder), ImageInput(8)), target)
     domain = task.domain
     assert domain is not None
     hidden = {id.rpartition("/")[2] for id in (domain.part.ids[row] for row in domain.rows)}
@@ -320,7 +321,7 @@ def test_a_second_dataset_is_in_the_cell(animals: Make, folder: Make) -> None:
     assert (plain.strategy, plain.companions) == ("full_finetune", {})
     assert cell.companions["auxiliary"]["name"] == "birds"
     assert cell.companions["auxiliary"]["groups"] == "groups"
-    decoded = open_dataset(other.spec, 32)
+    decoded = open_dataset(other.spec, ImageInput(32))
     assert cell.companions["auxiliary"]["fingerprint"] == decoded.fingerprint
     (task,) = reopened(cell.companions["auxiliary"], prepared.datasets[0], "any", lambda spec: decoded)
     assert task.fingerprint == decoded.fingerprint

@@ -22,9 +22,11 @@ import bench.execution.local
 from bench.cli.app import main
 from bench.commands.check import check
 from bench.datasets import Dataset, open_dataset, splits
+from bench.datasets.division import united
 from bench.errors import RequestError
 from bench.modalities.image.facts import Facts
-from bench.modalities.image.looks import CORRELATION, DISTANCE, difference_hashes, lookalikes, united
+from bench.modalities.image.input import ImageInput
+from bench.modalities.image.looks import CORRELATION, DISTANCE, difference_hashes, lookalikes
 from bench.plans.loading import load_plan
 
 SIZE = 32
@@ -186,7 +188,7 @@ def test_identical_is_what_has_the_same_pixels_at_every_image_size(tmp_path: Pat
         frozenset({"a/jpeg.jpg", "a/copy.jpg", "a/comment.jpg", "a/recoded.png"}),
         frozenset({"b/0.png", "b/lossless.bmp"}),
     }
-    datasets = [open_dataset(str(root), size) for size in (8, 32, 96, 500)]
+    datasets = [open_dataset(str(root), ImageInput(size)) for size in (8, 32, 96, 500)]
     assert [together(dataset) for dataset in datasets] == [expected] * 4
     assert len({dataset.fingerprint for dataset in datasets}) == 1
     found = checked(root)
@@ -199,7 +201,7 @@ def test_identical_images_across_given_parts(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     folder(root / "train", count=10)
     folder(root / "test", count=5, start=50)
-    before = open_dataset(str(root), SIZE)
+    before = open_dataset(str(root), ImageInput(SIZE))
     save(root / "test/a/leak.bmp", photo(3), "BMP")
     save(root / "test/b/other_label.png", photo(4))
     found = checked(root)
@@ -210,7 +212,7 @@ def test_identical_images_across_given_parts(tmp_path: Path) -> None:
     assert leaks["items"][1]["labels"] == ["b", "a"]
     assert ids(found["identical_across_labels"]) == [["test/b/other_label.png", "train/a/4.png"]]
     assert set(found) == {"identical_across_splits", "identical_across_labels"}
-    after = open_dataset(str(root), SIZE)
+    after = open_dataset(str(root), ImageInput(SIZE))
     assert after.pool.ids == before.pool.ids
     assert set(after.test.ids) - set(before.test.ids) == {"test/a/leak.bmp", "test/b/other_label.png"}
 
@@ -220,7 +222,7 @@ def test_identical_images_are_on_one_side_of_every_split_made_here(tmp_path: Pat
     for i in range(8):
         save(root / "a" / f"copy{i}.bmp", photo(i), "BMP")
         save(root / "b" / f"of_a{i}.png", photo(i + 8))
-    dataset = open_dataset(str(root), SIZE)
+    dataset = open_dataset(str(root), ImageInput(SIZE))
     sets = together(dataset)
     assert len(sets) == 16
     assert all(members <= set(dataset.pool.ids) or members <= set(dataset.test.ids) for members in sets)
@@ -237,7 +239,7 @@ def test_a_class_of_one_picture_is_not_refused(tmp_path: Path) -> None:
     found = checked(root)
     assert ids(found["identical_not_kept_together"]) == ["c"]
     assert "identical_across_splits" in found
-    assert together(open_dataset(str(root), SIZE)) == {frozenset({"a/0.png", "a/copy.bmp"})}
+    assert together(open_dataset(str(root), ImageInput(SIZE))) == {frozenset({"a/0.png", "a/copy.bmp"})}
 
 
 def test_groups_and_identical_images_together(tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_groups_and_identical_images_together(tmp_path: Path) -> None:
     lines = [f"0-{i}.png,0,g{i // 2}" for i in range(12)] + [f"1-{i}.png,1,h{i // 2}" for i in range(12)]
     manifest = tmp_path / "list.csv"
     manifest.write_text("\n".join(["path,label,group", *lines, "0-12.bmp,0,g5"]))
-    sets = together(open_dataset(str(manifest), SIZE))
+    sets = together(open_dataset(str(manifest), ImageInput(SIZE)))
     assert frozenset({"0-0.png", "0-1.png", "0-12.bmp", "0-10.png", "0-11.png"}) in sets
     assert len(sets) == 11
 

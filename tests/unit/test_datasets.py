@@ -23,6 +23,7 @@ import bench.datasets
 from bench.datasets import canonical_spec, known_datasets, open_dataset
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, RequestError
+from bench.modalities.image.input import ImageInput
 
 SIZE = 8
 
@@ -51,7 +52,7 @@ def class_folders(root: Path, classes: str = "ab", count: int = 5) -> Path:
 
 def refused(spec: str | Path, *says: str) -> None:
     with pytest.raises(RequestError) as info:
-        open_dataset(str(spec), SIZE)
+        open_dataset(str(spec), ImageInput(SIZE))
     assert info.value.exit_code == 2
     assert info.value.field == "dataset"
     for words in says:
@@ -61,7 +62,7 @@ def refused(spec: str | Path, *says: str) -> None:
 def parts(dataset: Dataset) -> dict[str, tuple[int, str]]:
     """id -> (red of its image, part)."""
     return {
-        id: (int(part.images[i, 4, 4, 0]), name)
+        id: (int(part.data[i, 4, 4, 0]), name)
         for name, part in (("pool", dataset.pool), ("test", dataset.test))
         for i, id in enumerate(part.ids)
     }
@@ -72,17 +73,17 @@ def parts(dataset: Dataset) -> dict[str, tuple[int, str]]:
 
 def test_digits() -> None:
     lines: list[str] = []
-    dataset = open_dataset("digits", 16, progress=lines.append)
-    assert (dataset.name, dataset.modality, dataset.flip) == ("digits", "image", False)
-    assert dataset.pool.images.shape == (1438, 16, 16, 3)
-    assert dataset.test.images.shape == (359, 16, 16, 3)
-    assert dataset.pool.images.dtype == np.uint8
-    assert dataset.pool.images.max() == 255
+    dataset = open_dataset("digits", ImageInput(16), progress=lines.append)
+    assert (dataset.name, dataset.modality, dataset.traits["flip"]) == ("digits", "image", False)
+    assert dataset.pool.data.shape == (1438, 16, 16, 3)
+    assert dataset.test.data.shape == (359, 16, 16, 3)
+    assert dataset.pool.data.dtype == np.uint8
+    assert dataset.pool.data.max() == 255
     assert dataset.class_names == tuple("0123456789")
     assert dataset.pool.ids[0].isdigit()
     assert lines
-    assert open_dataset("digits", 8).fingerprint == dataset.fingerprint
-    assert open_dataset("digits", 16).pool.ids == dataset.pool.ids
+    assert open_dataset("digits", ImageInput(8)).fingerprint == dataset.fingerprint
+    assert open_dataset("digits", ImageInput(16)).pool.ids == dataset.pool.ids
 
 
 def test_importing_is_light_and_nothing_needs_keras() -> None:
@@ -90,7 +91,8 @@ def test_importing_is_light_and_nothing_needs_keras() -> None:
         "import sys, bench.datasets as d; assert d.known_datasets(); d.canonical_spec('digits');"
         "bad = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'PIL', 'sklearn'} & set(sys.modules);"
         "assert not bad, bad;"
-        "d.open_dataset('digits', 8); sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+        "from bench.modalities.image.input import ImageInput;"
+        "d.open_dataset('digits', ImageInput(8)); sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     root = str(Path(bench.datasets.__file__).parents[2])
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": root})
@@ -132,8 +134,8 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
     paint(root / ".cache" / "a.png")
     for name in ("README", "a/notes.txt", "a/.DS_Store", "b/Thumbs.db"):
         (root / name).write_text("text")
-    dataset = open_dataset(str(root), SIZE)
-    assert (dataset.spec, dataset.name, dataset.flip) == (str(root), "photos", True)
+    dataset = open_dataset(str(root), ImageInput(SIZE))
+    assert (dataset.spec, dataset.name, dataset.traits["flip"]) == (str(root), "photos", True)
     assert dataset.class_names == ("a", "b")
     seen = parts(dataset)
     assert len(seen) == 22
@@ -145,9 +147,9 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
     found = {finding.kind: finding.examples for finding in dataset.findings}
     assert found["loose_images"] == ["loose.png: in no class folder"]
     assert found["other_files"] == ["a/notes.txt: .txt"]
-    for array in (dataset.pool.images, dataset.pool.labels):
+    for array in (dataset.pool.data, dataset.pool.labels):
         assert not array.flags.writeable
-    assert isinstance(dataset.pool.images, np.memmap)
+    assert isinstance(dataset.pool.data, np.memmap)
 
 
 def test_folder_with_given_parts(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_folder_with_given_parts(tmp_path: Path) -> None:
     class_folders(root / "val")
     class_folders(root / "test", "a", 3)
     paint(root / "other" / "c" / "0.png")
-    dataset = open_dataset(str(root), SIZE)
+    dataset = open_dataset(str(root), ImageInput(SIZE))
     assert len(dataset.pool.ids) == 20
     assert sorted(dataset.test.ids) == ["test/a/0.png", "test/a/1.png", "test/a/2.png"]
     assert dataset.class_names == ("a", "b")
@@ -172,7 +174,7 @@ def test_folders_whose_classes_are_called_like_parts(tmp_path: Path) -> None:
     for name in ("valid", "invalid", "test"):
         for i in range(5):
             paint(root / name / f"{i}.png", i)
-    assert open_dataset(str(root), SIZE).class_names == ("invalid", "test", "valid")
+    assert open_dataset(str(root), ImageInput(SIZE)).class_names == ("invalid", "test", "valid")
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "archive.zip").write_bytes(b"")
     refused(tmp_path / "archive.zip", ".npz")
     with pytest.raises(RequestError, match="resizing"):
-        open_dataset(str(tmp_path / "photos"), SIZE, "squash")
+        open_dataset(str(tmp_path / "photos"), ImageInput(SIZE, "squash"))
 
 
 def test_single_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ def test_single_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
     (root / "b" / "nothing.png").symlink_to(root / "a" / "gone.png")
     (root / "b" / "elsewhere").symlink_to(outside)
     (root / "b" / "loop").symlink_to(root)
-    dataset = open_dataset(str(root), SIZE)
+    dataset = open_dataset(str(root), ImageInput(SIZE))
     reasons = dict(dataset.left_out)
     assert len(parts(dataset)) == 17
     assert "b/within.png" in parts(dataset)
@@ -229,7 +231,7 @@ def test_single_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
     texts = {finding.kind: finding.text for finding in dataset.warnings}
     assert texts["unreadable"].startswith("5 of 25 images not readable and left out: ")
     assert texts["links_outside"].startswith("3 of 25 images left out")
-    assert open_dataset(str(root), SIZE).left_out == dataset.left_out
+    assert open_dataset(str(root), ImageInput(SIZE)).left_out == dataset.left_out
 
 
 HOSTILE = [
@@ -251,7 +253,7 @@ def test_hostile_names(tmp_path: Path) -> None:
             shutil.copy(root / "a" / f"é{HOSTILE.index('é')}.png", folder + b"/\xe9%d.png" % i)
             expected += 1
     for _ in range(2):
-        dataset = open_dataset(str(root), SIZE)
+        dataset = open_dataset(str(root), ImageInput(SIZE))
         assert len(parts(dataset)) == expected
         assert dataset.class_names == ('"><img src=x>', "\\xff\\xfe", "a")
         json.dumps([dataset.pool.ids, dataset.name, dataset.class_names]).encode()
@@ -280,7 +282,7 @@ def manifest_rows(folder: Path, labels: tuple[str, ...] = ("007", "NA"), count: 
 def test_manifest(tmp_path: Path) -> None:
     rows = manifest_rows(tmp_path)
     path = write_csv(tmp_path / "list.csv", [["Path", "note", "label"], *([p, "x", y] for p, y in rows)])
-    dataset = open_dataset(str(path), SIZE)
+    dataset = open_dataset(str(path), ImageInput(SIZE))
     assert dataset.name == "list"
     assert dataset.class_names == ("007", "NA")
     assert parts(dataset)["images/1-3.png"][0] == 23
@@ -291,7 +293,7 @@ def test_manifest(tmp_path: Path) -> None:
         tmp_path / "semi.csv", [["path", "label"], *rows], delimiter=";", encoding="utf-8-sig"
     )
     for other in (as_tsv, semicolons):
-        again = open_dataset(str(other), SIZE)
+        again = open_dataset(str(other), ImageInput(SIZE))
         assert (again.fingerprint, again.pool.ids) == (dataset.fingerprint, dataset.pool.ids)
 
 
@@ -303,7 +305,9 @@ def test_parquet_manifest(tmp_path: Path) -> None:
     columns = {"label": [y for _, y in rows], "path": [p for p, _ in rows], "width": [1] * len(rows)}
     parquet.write_table(pyarrow.table(columns), tmp_path / "list.parquet")
     write_csv(tmp_path / "list.csv", [["path", "label"], *rows])
-    first, second = (open_dataset(str(tmp_path / f"list.{kind}"), SIZE) for kind in ("csv", "parquet"))
+    first, second = (
+        open_dataset(str(tmp_path / f"list.{kind}"), ImageInput(SIZE)) for kind in ("csv", "parquet")
+    )
     assert first.fingerprint == second.fingerprint
     parquet.write_table(pyarrow.table({**columns, "label": [7, None] * 6}), tmp_path / "null.parquet")
     refused(tmp_path / "null.parquet", "Row 2 lacks its label")
@@ -315,12 +319,12 @@ def test_manifest_with_parts_and_groups(tmp_path: Path) -> None:
     rows = manifest_rows(tmp_path, count=12)
     header = ["path", "label", "split", "group"]
     given = [[p, y, ("", "Train", "val", "TEST")[i % 4], ""] for i, (p, y) in enumerate(rows)]
-    dataset = open_dataset(str(write_csv(tmp_path / "given.csv", [header, *given])), SIZE)
+    dataset = open_dataset(str(write_csv(tmp_path / "given.csv", [header, *given])), ImageInput(SIZE))
     assert sorted(dataset.test.ids) == sorted(p for p, _, split, _ in given if split == "TEST")
     assert dataset.pool.groups is None
 
     grouped = [[p, y, "", f"g{i // 2}" if i < 20 else ""] for i, (p, y) in enumerate(rows)]
-    dataset = open_dataset(str(write_csv(tmp_path / "grouped.csv", [header, *grouped])), SIZE)
+    dataset = open_dataset(str(write_csv(tmp_path / "grouped.csv", [header, *grouped])), ImageInput(SIZE))
     assert dataset.pool.groups is not None
     assert dataset.test.groups is not None
     assert not set(dataset.pool.groups) & set(dataset.test.groups)
@@ -357,7 +361,9 @@ def test_manifests_that_are_refused(tmp_path: Path) -> None:
 def test_missing_files_of_a_manifest_are_left_out(tmp_path: Path) -> None:
     rows = manifest_rows(tmp_path)
     rows += [["images/none.png", "NA"], ["/etc/hostname", "NA"], ["images", "007"]]
-    dataset = open_dataset(str(write_csv(tmp_path / "list.csv", [["path", "label"], *rows])), SIZE)
+    dataset = open_dataset(
+        str(write_csv(tmp_path / "list.csv", [["path", "label"], *rows])), ImageInput(SIZE)
+    )
     assert [id for id, _ in dataset.left_out] == ["images/none.png", "/etc/hostname", "images"]
 
 
@@ -369,13 +375,13 @@ def test_array_files(tmp_path: Path) -> None:
     y = np.repeat([3, 10], 10)
     gray = rng.integers(0, 256, (20, 6, 5), np.uint8)
     np.savez(tmp_path / "a.npz", x=gray, y=y)
-    dataset = open_dataset(str(tmp_path / "a.npz"), SIZE)
+    dataset = open_dataset(str(tmp_path / "a.npz"), ImageInput(SIZE))
     assert dataset.class_names == ("3", "10")
     assert sorted([*dataset.pool.ids, *dataset.test.ids]) == [f"{i:05d}" for i in range(20)]
     assert len(dataset.test.ids) == 4
 
     np.savez_compressed(tmp_path / "b.npz", x=np.asfortranarray(gray), y=y[:, None])
-    assert open_dataset(str(tmp_path / "b.npz"), SIZE).fingerprint == dataset.fingerprint
+    assert open_dataset(str(tmp_path / "b.npz"), ImageInput(SIZE)).fingerprint == dataset.fingerprint
 
     scaled = {
         "float1": gray / 255.0, "float255": gray.astype(np.float32), "uint16": gray.astype(np.uint16) * 257,
@@ -384,13 +390,13 @@ def test_array_files(tmp_path: Path) -> None:
     }  # fmt: skip
     for name, x in scaled.items():
         np.savez(tmp_path / f"{name}.npz", x=x, y=y)
-        other = open_dataset(str(tmp_path / f"{name}.npz"), SIZE)
+        other = open_dataset(str(tmp_path / f"{name}.npz"), ImageInput(SIZE))
         images = {
             id: image
             for part in (other.pool, other.test)
-            for id, image in zip(part.ids, part.images, strict=True)
+            for id, image in zip(part.ids, part.data, strict=True)
         }
-        for id, image in zip(dataset.pool.ids, dataset.pool.images, strict=True):
+        for id, image in zip(dataset.pool.ids, dataset.pool.data, strict=True):
             assert np.abs(images[id].astype(int) - image).max() <= 1, name
 
     named = {
@@ -400,7 +406,7 @@ def test_array_files(tmp_path: Path) -> None:
         "y_test": ["cat"] * 2 + ["dog"] * 2,
     }
     np.savez(tmp_path / "c.npz", **named)
-    dataset = open_dataset(str(tmp_path / "c.npz"), SIZE)
+    dataset = open_dataset(str(tmp_path / "c.npz"), ImageInput(SIZE))
     assert dataset.class_names == ("cat", "dog")
     assert dataset.test.ids == ("test/00000", "test/00001", "test/00002", "test/00003")
     assert len(dataset.pool.ids) == 20
@@ -410,9 +416,10 @@ def test_a_large_array_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("bench.datasets.adapters.arrays.BLOCK_BYTES", 100)
     x = np.arange(20, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)
-    assert {int(id): red for id, (red, _) in parts(open_dataset(str(tmp_path / "a.npz"), SIZE)).items()} == {
-        i: i for i in range(20)
-    }
+    assert {
+        int(id): red
+        for id, (red, _) in parts(open_dataset(str(tmp_path / "a.npz"), ImageInput(SIZE))).items()
+    } == {i: i for i in range(20)}
 
 
 def test_array_files_that_are_refused(tmp_path: Path) -> None:
@@ -504,15 +511,15 @@ def fake_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_keras_datasets_are_fetched_once(fake_packages: Path, cache: Path) -> None:
-    dataset = open_dataset("keras:mnist", SIZE)
-    assert (dataset.spec, dataset.name, dataset.flip) == ("keras:mnist", "mnist", False)
+    dataset = open_dataset("keras:mnist", ImageInput(SIZE))
+    assert (dataset.spec, dataset.name, dataset.traits["flip"]) == ("keras:mnist", "mnist", False)
     assert (len(dataset.pool.ids), len(dataset.test.ids)) == (20, 4)
-    colours = open_dataset("keras:cifar10", SIZE)
+    colours = open_dataset("keras:cifar10", ImageInput(SIZE))
     assert colours.class_names == ("airplane", "automobile")
-    assert colours.flip
+    assert colours.traits["flip"]
     (fake_packages / "keras.py").write_text("raise RuntimeError('imported again')")
-    assert open_dataset("keras:mnist", SIZE).fingerprint == dataset.fingerprint
-    assert open_dataset("keras:mnist", 2 * SIZE).fingerprint == dataset.fingerprint
+    assert open_dataset("keras:mnist", ImageInput(SIZE)).fingerprint == dataset.fingerprint
+    assert open_dataset("keras:mnist", ImageInput(2 * SIZE)).fingerprint == dataset.fingerprint
 
 
 def test_a_failed_download_says_what_to_do(
@@ -520,14 +527,14 @@ def test_a_failed_download_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", "/somewhere")
     with pytest.raises(BenchError) as info:
-        open_dataset("keras:fashion_mnist", SIZE)
+        open_dataset("keras:fashion_mnist", ImageInput(SIZE))
     for words in ("fashion-mnist/*.gz", "/somewhere/datasets", "URL fetch failure", "load_data()"):
         assert words in str(info.value)
     assert not list((cache / "datasets").rglob(".tmp-*"))
 
 
 def test_tfds(fake_packages: Path) -> None:
-    dataset = open_dataset("tfds:beans", SIZE)
+    dataset = open_dataset("tfds:beans", ImageInput(SIZE))
     assert dataset.name == "beans"
     assert dataset.class_names == ("=ant", "bee\n")
     assert (len(dataset.pool.ids), len(dataset.test.ids)) == (16, 4)
@@ -542,25 +549,25 @@ def test_tfds(fake_packages: Path) -> None:
 
 def test_the_cache_follows_the_data(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "photos")
-    first = open_dataset(str(root), SIZE)
+    first = open_dataset(str(root), ImageInput(SIZE))
     [entry] = [p for p in (cache / "datasets").iterdir() if p.is_dir()]
     written = (entry / "pool.npy").stat().st_mtime_ns
-    assert open_dataset(str(root), SIZE).fingerprint == first.fingerprint
+    assert open_dataset(str(root), ImageInput(SIZE)).fingerprint == first.fingerprint
     assert (entry / "pool.npy").stat().st_mtime_ns == written
 
     paint(root / "a" / "new.png", 200)
-    second = open_dataset(str(root), SIZE)
+    second = open_dataset(str(root), ImageInput(SIZE))
     assert second.fingerprint != first.fingerprint
     assert "a/new.png" in parts(second)
     assert not entry.exists()
 
     moved = tmp_path / "elsewhere"
     shutil.copytree(root, moved)
-    assert open_dataset(str(moved), SIZE).fingerprint == second.fingerprint
-    assert open_dataset(str(moved), 4, "pad").fingerprint == second.fingerprint
-    assert open_dataset(str(moved), 4, "pad").test.ids == second.test.ids
+    assert open_dataset(str(moved), ImageInput(SIZE)).fingerprint == second.fingerprint
+    assert open_dataset(str(moved), ImageInput(4, "pad")).fingerprint == second.fingerprint
+    assert open_dataset(str(moved), ImageInput(4, "pad")).test.ids == second.test.ids
     paint(moved / "a" / "0.png", 201)
-    assert open_dataset(str(moved), SIZE).fingerprint != second.fingerprint
+    assert open_dataset(str(moved), ImageInput(SIZE)).fingerprint != second.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -568,8 +575,8 @@ def test_the_cache_follows_the_data(tmp_path: Path, cache: Path) -> None:
 )
 def test_a_damaged_cache_is_made_again(tmp_path: Path, cache: Path, damage: str) -> None:
     root = class_folders(tmp_path / "photos")
-    first = open_dataset(str(root), SIZE)
-    expected = np.array(first.pool.images)
+    first = open_dataset(str(root), ImageInput(SIZE))
+    expected = np.array(first.pool.data)
     [entry] = [p for p in (cache / "datasets").iterdir() if p.is_dir()]
     images, index = entry / "pool.npy", entry / "index.json"
     data = images.read_bytes()
@@ -582,22 +589,22 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, cache: Path, damage: str)
         "no images": images.unlink,
         "half index": lambda: index.write_bytes(index.read_bytes()[:-20]),
     }[damage]()
-    again = open_dataset(str(root), SIZE)
+    again = open_dataset(str(root), ImageInput(SIZE))
     assert again.fingerprint == first.fingerprint
-    assert (again.pool.images == expected).all()
+    assert (again.pool.data == expected).all()
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path, cache: Path) -> None:
     root = class_folders(tmp_path / "photos")
-    open_dataset(str(root), SIZE)
+    open_dataset(str(root), ImageInput(SIZE))
     [entry] = [p for p in (cache / "datasets").iterdir() if p.is_dir()]
     entry.rename(entry.with_name(f".tmp-{entry.name}"))
-    open_dataset(str(root), SIZE)
+    open_dataset(str(root), ImageInput(SIZE))
     assert [p.name for p in (cache / "datasets").iterdir() if p.is_dir()] == [entry.name]
 
 
 def _open_in_child(spec: str) -> str:
-    return open_dataset(spec, SIZE).fingerprint
+    return open_dataset(spec, ImageInput(SIZE)).fingerprint
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
@@ -611,7 +618,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(BenchError, match="TRANSFER_BENCH_CACHE"):
-        open_dataset(str(root), SIZE)
+        open_dataset(str(root), ImageInput(SIZE))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -624,7 +631,7 @@ def test_a_full_disk_is_a_message(tmp_path: Path, cache: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(BenchError, match="No space left"):
-        open_dataset(str(root), SIZE)
+        open_dataset(str(root), ImageInput(SIZE))
     monkeypatch.undo()
     monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(cache))
     assert not [p for p in (cache / "datasets").iterdir() if p.is_dir()]
@@ -632,7 +639,7 @@ def test_a_full_disk_is_a_message(tmp_path: Path, cache: Path, monkeypatch: pyte
 
 def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = class_folders(tmp_path / "photos", "abc", 20)
-    first = open_dataset(str(root), SIZE)
+    first = open_dataset(str(root), ImageInput(SIZE))
     real_open, opened = builtins.open, []
 
     def watched(file: Any, *arguments: Any, **options: Any) -> Any:
@@ -641,19 +648,19 @@ def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pyte
 
     for module in (builtins, io):
         monkeypatch.setattr(module, "open", watched)
-    again = open_dataset(str(root), SIZE)
+    again = open_dataset(str(root), ImageInput(SIZE))
     assert again.fingerprint == first.fingerprint
     assert opened
     assert not [file for file in opened if file.startswith(str(root))]
     paint(root / "a" / "0.png", 90)
-    open_dataset(str(root), SIZE)
+    open_dataset(str(root), ImageInput(SIZE))
     assert [file for file in opened if file.startswith(str(root))]
 
 
 def test_the_test_part_is_drawn_once(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "photos", "abc", 20)
-    dataset = open_dataset(str(root), SIZE)
+    dataset = open_dataset(str(root), ImageInput(SIZE))
     assert len(dataset.test.ids) == 12
     assert np.bincount(dataset.test.labels).tolist() == [4, 4, 4]
     assert not set(dataset.test.ids) & set(dataset.pool.ids)
-    assert open_dataset(str(root), 2 * SIZE).test.ids == dataset.test.ids
+    assert open_dataset(str(root), ImageInput(2 * SIZE)).test.ids == dataset.test.ids

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from bench.errors import RequestError
+from bench.modalities.base import Unreadable
 from bench.modalities.image import decode as decoding
 from bench.modalities.image.decode import quiet, value_scale
-from bench.modalities.image.facts import Unreadable
 
 RED, GREEN, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 0)
 

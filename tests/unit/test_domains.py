@@ -14,6 +14,7 @@ from PIL import Image
 from bench.datasets import open_dataset
 from bench.datasets.companions.source import Source, SourceDomain, pair
 from bench.errors import RequestError
+from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.runs.prepare import prepare
 
@@ -39,7 +40,7 @@ def folder(tmp_path: Path) -> Make:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rng = np.random.default_rng([look, c, i])
                 Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(path)
-        return open_dataset(str(tmp_path / name), 8) if opened else None
+        return open_dataset(str(tmp_path / name), ImageInput(8)) if opened else None
 
     return make
 
@@ -60,7 +61,7 @@ def manifest(tmp_path: Path) -> Make:
                     path = f"{name}{c}-{i}.png"
                     Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(root / path)
                     writer.writerow([path, of, group(c, i)])
-        return open_dataset(str(root / "list.csv"), 8)
+        return open_dataset(str(root / "list.csv"), ImageInput(8))
 
     return make
 
@@ -109,7 +110,7 @@ def test_a_split_folder_and_the_ending_are_no_part_of_a_name(tmp_path: Path, fol
     source = folder("source", 1, files="image{}.bmp")
     folder("split/train", 2, opened=False)
     folder("split/test", 5, files="test{}.png", count=2, opened=False)
-    target = open_dataset(str(tmp_path / "split"), 8)
+    target = open_dataset(str(tmp_path / "split"), ImageInput(8))
     domain = pair(source, target)
     assert domain.grouping == "names"
     assert len(domain.without(np.arange(len(target.pool.ids)))) == 0
@@ -119,9 +120,9 @@ def test_a_split_folder_and_the_ending_are_no_part_of_a_name(tmp_path: Path, fol
 def test_identical_pixels_are_one_group_whatever_their_names(folder: Make) -> None:
     source, target = folder("source", 2, "copy{}.png"), folder("target", 2)
     domain = pair(source, target, "none")
-    tests = {target.test.images[i].tobytes() for i in range(len(target.test.ids))}
+    tests = {target.test.data[i].tobytes() for i in range(len(target.test.ids))}
     assert domain.left_out > 0
-    assert not any(domain.part.images[row].tobytes() in tests for row in domain.rows)
+    assert not any(domain.part.data[row].tobytes() in tests for row in domain.rows)
 
 
 def test_groups_of_the_user_s_count_across_datasets_by_their_text(manifest: Make) -> None:
@@ -152,9 +153,9 @@ def test_groups_lead_on_to_identical_images(manifest: Make, tmp_path: Path) -> N
     target = manifest("t", 2, lambda c, i: "")
     source = manifest("s", 2, lambda c, i: f"pair {c} {i // 2}")
     domain = pair(source, target)
-    tests = {target.test.images[i].tobytes() for i in range(len(target.test.ids))}
+    tests = {target.test.data[i].tobytes() for i in range(len(target.test.ids))}
     assert source.pool.group_names is not None
-    same = [source.pool.images[i].tobytes() in tests for i in range(len(source.pool.ids))]
+    same = [source.pool.data[i].tobytes() in tests for i in range(len(source.pool.ids))]
     groups = {group for group, hit in zip(source.pool.group_names, same, strict=True) if hit}
     assert groups
     assert not groups & {source.pool.group_names[row] for row in domain.rows}
@@ -165,7 +166,7 @@ def test_classes_are_matched_by_name_and_not_by_number(folder: Make, tmp_path: P
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (30, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "source.npz", x=x, y=np.repeat([2, 3, 10], 10))
-    source = open_dataset(str(tmp_path / "source.npz"), 8)
+    source = open_dataset(str(tmp_path / "source.npz"), ImageInput(8))
     assert source.class_names != target.class_names  # by number, and by the alphabet
     domain = pair(source, target)
     for row, label in enumerate(domain.part.labels):
@@ -190,7 +191,7 @@ def test_the_target_is_no_source_of_itself(folder: Make) -> None:
 def test_a_class_of_which_nothing_is_left_is_named(folder: Make, tmp_path: Path) -> None:
     folder("target/train", 2, "train{}.png", opened=False)
     folder("target/test", 3, opened=False)
-    target = open_dataset(str(tmp_path / "target"), 8)
+    target = open_dataset(str(tmp_path / "target"), ImageInput(8))
     with pytest.raises(RequestError, match="at least two images of every class"):
         pair(folder("source", 1), target)
 

@@ -16,6 +16,7 @@ from bench.datasets import open_dataset
 from bench.datasets.companions.source import Source, SourceDomain, pair
 from bench.errors import RequestError
 from bench.modalities.findings import Finding
+from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
@@ -167,8 +168,10 @@ def test_groups_of_any_new_image_are_left_out(manifest: Make) -> None:
     def group(i: int) -> str:
         return f"drawer {i}"
 
-    target = open_dataset(manifest("new", ("a", "b", "c"), group), 16)
-    source = open_dataset(manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), 16)
+    target = open_dataset(manifest("new", ("a", "b", "c"), group), ImageInput(16))
+    source = open_dataset(
+        manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), ImageInput(16)
+    )
     domain = pair(source, target, classes="other")
     left = {source.pool.group_names[row] for row in domain.rows}  # type: ignore[index]
     assert left == set(map(group, range(8, 12))) & set(source.pool.group_names or ())
@@ -179,7 +182,9 @@ def test_groups_of_any_new_image_are_left_out(manifest: Make) -> None:
 
 def source_of(manifest: Make, new: str, classes: tuple[str, ...], **options: Any) -> SourceDomain:
     return pair(
-        open_dataset(manifest("held", classes, **options), 16), open_dataset(new, 16), classes="other"
+        open_dataset(manifest("held", classes, **options), ImageInput(16)),
+        open_dataset(new, ImageInput(16)),
+        classes="other",
     )
 
 
@@ -285,15 +290,17 @@ def test_no_alert_speaks_of_new_images_that_are_learned_from(new: str) -> None:
     across = Finding("identical_across_splits", "validity", "3 of 9 test images with the very pixels of an image "
                      "that is learned from.")  # fmt: skip
     untested = Finding("classes_without_test", "validity", "1 of 3 classes have no test image.")
-    dataset = replace(open_dataset(new, 16), findings=(across, untested))
+    dataset = replace(open_dataset(new, ImageInput(16)), findings=(across, untested))
     (found,) = findings_of_new(dataset).findings
     assert "learned" not in found.text
     assert "may meet in one episode" in found.text
 
 
 def test_what_is_left_out_of_a_source_is_said_of_all_new_images(manifest: Make) -> None:
-    target = open_dataset(manifest("new", ("a", "b", "c"), lambda i: f"drawer {i}"), 16)
-    source = open_dataset(manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), 16)
+    target = open_dataset(manifest("new", ("a", "b", "c"), lambda i: f"drawer {i}"), ImageInput(16))
+    source = open_dataset(
+        manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), ImageInput(16)
+    )
     domains = {target.fingerprint: pair(source, target, classes="other")}
     (text,) = Source(source, domains, True, bool).notes(target)
     assert "in a group with images of" in text

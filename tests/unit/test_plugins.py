@@ -16,6 +16,7 @@ from bench.cli import listing
 from bench.datasets import canonical_spec, open_dataset
 from bench.datasets.specs import open_source
 from bench.errors import BenchError, RequestError
+from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.plans.strategies import get_strategy, load_strategy
 from bench.protocols.cells import check_unchanged, used
@@ -348,7 +349,7 @@ def dots(install: Install, change: str = "") -> None:
 def test_a_dataset_of_another_package(install: Install, fresh_cache: Path) -> None:
     dots(install)
     assert canonical_spec("plugin:dots:12") == "plugin:dots:12"
-    dataset = open_dataset("plugin:dots:12", 16)
+    dataset = open_dataset("plugin:dots:12", ImageInput(16))
     assert (dataset.name, dataset.class_names) == ("dots", ("a", "b"))
     assert len(dataset.pool.ids) + len(dataset.test.ids) == 12
     assert open_source("plugin:dots").stamp() == ["dots-package 1.0", ""]  # another version is decoded again
@@ -372,7 +373,7 @@ def test_a_dataset_of_another_package(install: Install, fresh_cache: Path) -> No
 def test_mistakes_of_a_dataset_are_told(install: Install, fresh_cache: Path, change: str, words: str) -> None:
     dots(install, change)
     with pytest.raises(BenchError) as caught:
-        open_dataset("plugin:dots", 16)
+        open_dataset("plugin:dots", ImageInput(16))
     assert words in str(caught.value)
     assert "dots-package 1.0" in str(caught.value)
 
@@ -380,7 +381,7 @@ def test_mistakes_of_a_dataset_are_told(install: Install, fresh_cache: Path, cha
 def test_an_argument_that_a_dataset_cannot_use(install: Install, fresh_cache: Path) -> None:
     dots(install)
     with pytest.raises(RequestError, match="contents\\(\\) failed with ValueError"):
-        open_dataset("plugin:dots:many", 16)
+        open_dataset("plugin:dots:many", ImageInput(16))
 
 
 def test_without_any_plugin() -> None:

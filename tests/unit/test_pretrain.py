@@ -17,6 +17,7 @@ from bench.commands.pretraining.pretrain import pretrain
 from bench.datasets import open_dataset
 from bench.errors import BenchError, RequestError, RunLocked
 from bench.execution.local import LocalExecutor
+from bench.modalities.image.input import ImageInput
 from bench.records import Cell, Record
 
 BACKBONE = "MobileNet:alpha=0.25"
@@ -46,7 +47,7 @@ class Training:
         (folder / "backbone.weights.h5").write_bytes(b"weights")
         if self.raises:
             raise self.raises
-        labels = open_dataset("digits", 32).test.labels
+        labels = open_dataset("digits", ImageInput(32)).test.labels
         names = [MAJORITY, PIXELS, BEFORE]
         answers = np.stack([_answers(labels, self.right[name]) for name in names])
         np.savez(folder / "baselines.npz", names=names, answers=answers)
@@ -225,7 +226,9 @@ def test_a_source_of_a_source_knows_the_images_of_both(
 def read_hashes() -> np.ndarray:
     from bench.modalities.image.looks import square_hashes
 
-    return np.array([bytes(row).hex() for row in square_hashes(open_dataset("digits", 32).pool.images)])
+    return np.array(
+        [bytes(row).hex() for row in square_hashes(open_dataset("digits", ImageInput(32)).pool.data)]
+    )
 
 
 def test_the_command_line_says_it_and_how_it_ended(

@@ -19,6 +19,7 @@ import bench.store
 import bench.system.backend
 from bench.errors import BenchError, RequestError
 from bench.execution.local import LocalExecutor
+from bench.modalities.image.input import ImageInput
 from bench.records import Record
 
 PLAN = {
@@ -118,7 +119,7 @@ def test_a_cache_that_cannot_be_written_costs_no_run(tmp_path: Path, monkeypatch
     def fails(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    bench.datasets.open_dataset("digits", 32)
+    bench.datasets.open_dataset("digits", ImageInput(32))
     whole = bench.runs.latency.write_atomic
 
     def write(path: Path, data: Any) -> None:

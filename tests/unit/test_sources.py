@@ -16,6 +16,7 @@ from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import resolve_weights
 from bench.datasets import open_dataset
 from bench.errors import RequestError
+from bench.modalities.image.input import ImageInput
 from bench.modalities.image.looks import square_hashes
 from bench.plans.loading import load_plan
 from bench.runs.prepare import prepare
@@ -227,8 +228,8 @@ def test_a_source_is_its_weights_wherever_they_lie(make: Make, tmp_path: Path) -
 
 
 def test_shared_images_are_said_by_part(make: Make) -> None:
-    digits = open_dataset("digits", 32)
-    images = np.concatenate([digits.test.images[:3], digits.pool.images[:40]])
+    digits = open_dataset("digits", ImageInput(32))
+    images = np.concatenate([digits.test.data[:3], digits.pool.data[:40]])
     prepared = prepare(_plan(make(images={"32-crop": square_hashes(images)})))
     (dataset,) = prepared.datasets
     kinds = {finding.kind: finding for finding in dataset.findings}
@@ -243,8 +244,8 @@ def test_shared_images_are_said_by_part(make: Make) -> None:
 
 
 def test_they_are_found_at_the_size_of_the_source_too(make: Make) -> None:
-    there = open_dataset("digits", 40)
-    folder = make(images={"40-crop": square_hashes(there.test.images[5:6])}, image_size=40)
+    there = open_dataset("digits", ImageInput(40))
+    folder = make(images={"40-crop": square_hashes(there.test.data[5:6])}, image_size=40)
     for _ in range(2):  # worked out, then from the cache
         prepared = prepare(_plan(folder))
         (found,) = [f for f in prepared.datasets[0].findings if f.kind.endswith("_in_source")]
@@ -254,8 +255,8 @@ def test_they_are_found_at_the_size_of_the_source_too(make: Make) -> None:
 
 
 def test_few_shared_images_of_the_pool_are_a_note_and_none_are_silent(make: Make) -> None:
-    digits = open_dataset("digits", 32)
-    few = prepare(_plan(make("few", images={"32-crop": square_hashes(digits.pool.images[:2])})))
+    digits = open_dataset("digits", ImageInput(32))
+    few = prepare(_plan(make("few", images={"32-crop": square_hashes(digits.pool.data[:2])})))
     assert [f.level for f in few.datasets[0].findings if f.kind == "pool_in_source"] == ["note"]
     none = prepare(_plan(make("none")))
     assert not [f for f in none.datasets[0].findings if f.kind.endswith("_in_source")]

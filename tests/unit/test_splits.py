@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench.datasets import splits
 from bench.errors import RequestError
+from bench.modalities.registry import modality
 
 ORDER = [0, 3, 6, 11, 8, 9, 10, 5, 2, 7, 4, 1]
 TEST = [1, 2]
@@ -212,7 +213,7 @@ def test_messages() -> None:
     with pytest.raises(RequestError, match="No fraction"):
         splits.subset(np.array([0, 0, 0, 1]), None, 1.0, 0, "key")
     with pytest.raises(RequestError, match=r"class .*b.* with 1 image\b"):
-        splits.split_test(np.array([0, 0, 0, 0, 1]), None, "key", ["a", "b"])
+        splits.split_test(np.array([0, 0, 0, 0, 1]), None, "key", ["a", "b"], modality("image").noun)
     with pytest.raises(RequestError, match="class 1 lies in 1"):
         splits.split_test(np.array([0] * 5 + [1] * 5), np.array([0, 1, 2, 3, 4] + [5] * 5), "key")
     with pytest.raises(RequestError, match="every class"):  # three groups of two classes each: no two sides
@@ -220,7 +221,7 @@ def test_messages() -> None:
             np.array([0, 1, 0, 2, 1, 2]), np.array([0, 0, 1, 1, 2, 2]), np.arange(6), 0, "key"
         )
     with pytest.raises(RequestError, match="two images"):
-        splits.split_validation(np.array([0, 0, 1]), None, np.arange(3), 0, "key")
+        splits.split_validation(np.array([0, 0, 1]), None, np.arange(3), 0, "key", modality("image").noun)
 
 
 def test_two_images_of_a_class_give_one_to_each_side() -> None:

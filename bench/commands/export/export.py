@@ -91,7 +91,7 @@ def _predictions(recipe: Recipe, path: Path) -> np.ndarray:
     """Test probabilities of the exported model."""
     model = load_keras(recipe.cell).saving.load_model(path, compile=False)
     test = recipe.dataset.test
-    batches = (np.asarray(test.images[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
+    batches = (np.asarray(test.data[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
     return np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches])
 
 

@@ -33,7 +33,7 @@ class Images(Input):
         pool = recipe.dataset.pool
         files = _plain_files(recipe)
         if len(files) < len(set(pool.ids)):
-            np.savez_compressed(folder / "images.npz", images=pool.images, labels=pool.labels)
+            np.savez_compressed(folder / "images.npz", images=pool.data, labels=pool.labels)
             return None
         common = Path(os.path.commonpath([str(path) for path in files.values()]))
         base = common if common.is_dir() else common.parent

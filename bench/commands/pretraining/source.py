@@ -119,6 +119,6 @@ def _hashes(training: Training) -> dict[str, np.ndarray]:
     start = training.start
     found = dict(read_source(start).image_hashes()) if start.startswith(PREFIX) else {}
     key = "{image_size}-{resizing}".format(**training.cell.input)
-    own = square_hashes(training.dataset.pool.images)
+    own = square_hashes(training.dataset.pool.data)
     found[key] = np.unique(np.concatenate([own, found[key]]) if key in found else own, axis=0)
     return found

@@ -90,8 +90,7 @@ def _pixels(part: Part, rows: np.ndarray) -> np.ndarray:
     """Small images as rows of numbers, float32 (N, PROBE_SIDE * PROBE_SIDE * 3)."""
     side = (PROBE_SIDE, PROBE_SIDE)
     small = [
-        np.asarray(Image.fromarray(part.images[row]).resize(side, Image.Resampling.BOX)).ravel()
-        for row in rows
+        np.asarray(Image.fromarray(part.data[row]).resize(side, Image.Resampling.BOX)).ravel() for row in rows
     ]
     return np.stack(small).astype(np.float32)
 
@@ -104,7 +103,7 @@ def _untrained(cell: Cell, dataset: Dataset, network: Network) -> keras.Model:
     program = network.program(network.cut("input"), head, Trained(batch_norm=True), 0.0)
     program.reset(start, cell.seed, 0.0)
     if random:  # without statistics of the images nothing comes through that many layers
-        images = dataset.pool.images
+        images = dataset.pool.data
         count = min(len(images), STATISTICS_IMAGES)
         shuffled = generator(cell.seed, "statistics").permutation(len(images))
         program.reestimate(lambda index: [images[np.sort(shuffled[index])].astype(np.float32)], count)
@@ -113,7 +112,7 @@ def _untrained(cell: Cell, dataset: Dataset, network: Network) -> keras.Model:
 
 def _features(model: keras.Model, part: Part, rows: np.ndarray) -> np.ndarray:
     def batch(index: np.ndarray) -> list[np.ndarray]:
-        return [rows_of(part.images, rows[index]).astype(np.float32)]
+        return [rows_of(part.data, rows[index]).astype(np.float32)]
 
     return np.concatenate([out[0] for out in in_batches(model, batch, len(rows))])
 

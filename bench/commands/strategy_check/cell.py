@@ -24,10 +24,11 @@ def check_cell(name: str, uses_backbone: bool, size: int, found: Findings) -> No
     keras_backend.load(1)
     from bench.commands.strategy_check.tiny import TinyEngine
     from bench.datasets import open_dataset
+    from bench.modalities.image.input import ImageInput
 
-    dataset = open_dataset("digits", size)
+    dataset = open_dataset("digits", ImageInput(size))
     began = time.perf_counter()
-    engine = TinyEngine(size, dataset.pool.images[:256])
+    engine = TinyEngine(size, dataset.pool.data[:256])
     first, second = (_run(load_strategy(name)[0](), dataset, engine, found) for _ in range(2))
     _check_trials(first, found)
     _check_predictions(first, second, uses_backbone, found)

@@ -91,7 +91,7 @@ def parity(target: Dataset) -> Auxiliary:
 
 def negatives(target: Dataset) -> SourceDomain:
     """The pool of a dataset, dark for light, as a source for it."""
-    part = replace(target.pool, images=255 - target.pool.images)
+    part = replace(target.pool, data=255 - target.pool.data)
     source = replace(
         target, name="negatives", fingerprint=digest(["negatives", target.fingerprint]), pool=part
     )

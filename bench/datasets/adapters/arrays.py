@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from bench.datasets.source import Contents, numbered, stamp_of
+from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.image.pictures import RowPicture
 
@@ -22,10 +22,13 @@ BLOCK_BYTES = 16 * 2**20
 """About how much of an array is in memory at a time."""
 
 
-class Digits:
+class Digits(Adapter):
     """scikit-learn's digits: 1,797 images of 8 x 8 pixels with values from 0 to 16."""
 
     name = "digits"
+    names: ClassVar[dict[str, str]] = {
+        "digits": "1,797 handwritten digits, 8 px, gray; comes with scikit-learn, needs no network"
+    }
 
     def stamp(self) -> list[Any]:
         return ["digits", 1]  # the data have not changed in fifteen years; raise the number if they do
@@ -45,16 +48,19 @@ class Digits:
         )
 
 
-class ArrayFile:
+class ArrayFile(Adapter):
     """An ``.npz`` with images ``x`` and labels ``y``, and a test part ``x_test``, ``y_test`` if there is one.
 
     ``x_train`` and ``y_train`` are understood as well, and ``class_names`` gives integer labels names.
     """
 
-    def __init__(self, path: Path, spec: str = "") -> None:
-        self.path = path
-        self.name = path.stem
-        self._spec = spec or str(path)
+    suffixes = (".npz",)
+    forms: ClassVar[dict[str, str]] = {"FILE.npz": "arrays x, y, optionally x_test, y_test"}
+
+    def __init__(self, path: str | Path, spec: str = "") -> None:
+        super().__init__(spec or str(path))
+        self.path = Path(path)
+        self.name = self.path.stem
 
     def stamp(self) -> list[Any]:
         return stamp_of(Path(), self.path.stat())
@@ -180,7 +186,7 @@ class ArrayFile:
             raise self._error("x with pixel values", f"It has {error}.") from None
 
     def _error(self, expected: str, remedy: str) -> RequestError:
-        return RequestError("dataset", self._spec, expected, remedy)
+        return RequestError("dataset", self.spec, expected, remedy)
 
 
 class _Array:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.datasets.adapters import fetch
 from bench.datasets.adapters.arrays import ArrayFile
 from bench.datasets.adapters.manifest import Manifest
-from bench.datasets.source import Contents, Source
+from bench.datasets.source import Adapter, Contents, Source
 from bench.errors import BenchError, RequestError
 from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked
+
+KERAS = {
+    "mnist": "70,000 handwritten digits, 28 px, gray",
+    "fashion_mnist": "70,000 photographs of clothes, 28 px, gray, 10 classes",
+    "cifar10": "60,000 photographs, 32 px, 10 classes",
+    "cifar100": "60,000 photographs, 32 px, 100 classes",
+}
 
 KERAS_FILES = {
     "mnist": "mnist.npz",
@@ -25,11 +33,27 @@ KERAS_FILES = {
 """What Keras keeps in the folder ``datasets`` of its home."""
 
 
-class Fetched:
+class Fetched(Adapter):
     """``keras:NAME`` or ``tfds:NAME``. The package checks what it downloads; we keep a plain copy."""
 
+    downloads = True
+    prefixes = ("keras:", "tfds:")
+    names: ClassVar[dict[str, str]] = {
+        f"keras:{name}": f"{text}; downloaded once" for name, text in KERAS.items()
+    }
+    forms: ClassVar[dict[str, str]] = {
+        "tfds:NAME": "an image classification dataset of TensorFlow Datasets; needs transfer-bench[tfds]"
+    }
+
+    @classmethod
+    def canonical(cls, spec: str) -> str | None:
+        if re.fullmatch(r"tfds:[\w./:+-]+", spec):
+            return spec
+        kind, _, name = spec.partition(":")
+        return super().canonical(f"{kind}:{name.lower().replace('-', '_')}")
+
     def __init__(self, spec: str) -> None:
-        self.spec = spec
+        super().__init__(spec)
         self.name = spec.partition(":")[2]
 
     def stamp(self) -> list[Any]:

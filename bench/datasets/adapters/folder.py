@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from bench.datasets.source import Contents, stamp_of
+from bench.datasets.findings import OUTSIDE
+from bench.datasets.source import Adapter, Contents, stamp_of
 from bench.errors import RequestError
 from bench.modalities.findings import Finding, count
-from bench.modalities.image.audit import OUTSIDE
 from bench.modalities.image.pictures import FilePicture
 from bench.system.names import printable
 
@@ -39,11 +39,20 @@ class _File:
     """Why it cannot be used, or an empty string."""
 
 
-class Folder:
+class Folder(Adapter):
     """A folder of images; scanned (names, sizes, times) when it is made, opened only for pixels."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    forms: ClassVar[dict[str, str]] = {
+        "FOLDER/": "a folder of class folders, or of train/ validation/ test/ folders of class folders"
+    }
+
+    @classmethod
+    def reads(cls, path: Path) -> bool:
+        return path.is_dir()
+
+    def __init__(self, root: str | Path) -> None:
+        super().__init__(str(root))
+        self.root = root = Path(root)
         self.name = root.name or str(root)
         self._real_root = os.path.realpath(root)
         self._files: list[_File] = []

@@ -6,10 +6,10 @@ import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.datasets.adapters.folder import SPLITS
-from bench.datasets.source import Contents, numbered, stamp_of
+from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.image.pictures import FilePicture
 from bench.system.names import printable
@@ -20,15 +20,21 @@ Row = tuple[str, str, str, str, str]
 """Where it stands in the file ("line 7"), path, label, split, group; empty where nothing is given."""
 
 
-class Manifest:
+class Manifest(Adapter):
     """A CSV, TSV or Parquet file that lists images. Its paths are relative to its own folder.
 
     Labels and groups are text, exactly as written: ``007`` and ``NA`` stay what they are.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = path.stem
+    suffixes = (".csv", ".tsv", ".parquet")
+    forms: ClassVar[dict[str, str]] = {
+        "FILE.csv|.tsv|.parquet": "a manifest with the columns path,label[,split][,group]"
+    }
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(str(path))
+        self.path = Path(path)
+        self.name = self.path.stem
         self._names: list[str] = []
         self._rows: list[Row] = list(self._read(COLUMNS))  # type: ignore[arg-type]
 
@@ -134,4 +140,4 @@ class Manifest:
         return [names.index(name) if name in names else None for name in columns]
 
     def _error(self, expected: str, remedy: str) -> RequestError:
-        return RequestError("dataset", str(self.path), expected, printable(remedy))
+        return RequestError("dataset", self.spec, expected, printable(remedy))

@@ -13,6 +13,7 @@ import numpy as np
 from bench.backbones.own import WeightSource
 from bench.datasets import Dataset, Part, open_dataset
 from bench.modalities.findings import NEGLIGIBLE, Finding, by_importance
+from bench.modalities.image.input import ImageInput
 from bench.modalities.image.looks import square_hashes
 from bench.system.files import write_atomic
 
@@ -46,7 +47,7 @@ def with_leakage(
         for key, seen in source.image_hashes().items():
             size, _, way = key.partition("-")
             same = (int(size), way) == (image_size, resizing)
-            decoded = dataset if same else open_dataset(dataset.spec, int(size), way, say)
+            decoded = dataset if same else open_dataset(dataset.spec, ImageInput(int(size), way), say)
             of_source = set(map(bytes, seen))
             for part, hashes in image_hashes(decoded).items():
                 shared[part] |= np.array([bytes(row) in of_source for row in hashes], bool)
@@ -91,7 +92,7 @@ def image_hashes(dataset: Dataset) -> dict[str, np.ndarray]:
         np.load(path, allow_pickle=False) as file,
     ):
         return {name: file[name] for name in ("pool", "test")}
-    found = {name: square_hashes(getattr(dataset, name).images) for name in ("pool", "test")}
+    found = {name: square_hashes(getattr(dataset, name).data) for name in ("pool", "test")}
     buffer = io.BytesIO()
     np.savez(buffer, **found)  # type: ignore[arg-type]
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run

@@ -21,9 +21,9 @@ from bench.datasets import Dataset, Part
 from bench.datasets.adapters.folder import SPLITS
 from bench.datasets.companions.base import Companion, Open, Relation, findings_of
 from bench.datasets.companions.leakage import image_hashes
+from bench.datasets.division import united
 from bench.datasets.splits import split_validation
 from bench.errors import RequestError, told_of
-from bench.modalities.image.looks import united
 from bench.system.names import shown
 from strategies.base import Strategy
 
@@ -83,7 +83,12 @@ class SourceDomain:
         """
         try:
             return split_validation(
-                self.part.labels, self.groups, self.rows, seed, f"source/{self.dataset.fingerprint}"
+                self.part.labels,
+                self.groups,
+                self.rows,
+                seed,
+                f"source/{self.dataset.fingerprint}",
+                self.dataset.kind.noun,
             )
         except RequestError as error:
             raise RequestError(

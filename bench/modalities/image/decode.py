@@ -19,7 +19,9 @@ import numpy as np
 from PIL import Image
 
 from bench.errors import RequestError
-from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts, Unreadable
+from bench.modalities.base import Unreadable
+from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts
+from bench.modalities.image.input import RESIZINGS
 
 VERSION = 2
 """Part of the cache key: raise it whenever the same input would decode to other pixels."""
@@ -33,8 +35,6 @@ FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 
 _VARIANTS = {"MPO": "JPEG", "DIB": "BMP"}
 """What Pillow calls a JPEG with a preview, and a bitmap without a file header."""
-
-RESIZINGS = ("crop", "stretch", "pad")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

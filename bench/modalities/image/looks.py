@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.modalities.base import numbered
 from bench.system.files import rows_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def identical(
     Args:
         facts: of each image.
         sha256: of each image's undecoded content.
-        full_digests: gives the digests of all pixels of some images.
+        full_digests: gives the digests of all pixels of some images, as far as it can.
 
     Returns:
         int64, (N,): equal where the pixels are; numbered in the order of their first image.
@@ -61,8 +62,7 @@ def identical(
     suspects |= _reduced_and_not(facts)
     for i, full in full_digests(suspects).items():
         keys[i] = (facts[i].width, facts[i].height, full, False)
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    return numbered(keys)
 
 
 def _reduced_and_not(facts: Sequence[Facts]) -> set[int]:
@@ -183,26 +183,3 @@ class _Looks:
             covariance = product / pixels[0].size - means
             result[start : start + PAIRS] = np.where(scale < 1, 0, covariance / np.maximum(scale, 1))
         return result
-
-
-def united(groups: np.ndarray | None, same: np.ndarray) -> np.ndarray:
-    """Groups in which identical images are together: what has an image in common becomes one.
-
-    Args:
-        groups: group of each image, integers, (N,), or None where each stands alone.
-        same: number of each image's picture, integers, (N,).
-
-    Returns:
-        int64, (N,): numbered in the order of their first image.
-    """
-    if groups is None:
-        return same
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    codes = np.unique(groups, return_inverse=True)[1]
-    size = int(codes.max() + same.max() + 2)
-    links = coo_array((np.ones(len(same), bool), (codes, codes.max() + 1 + same)), shape=(size, size))
-    parts = connected_components(links, directed=False)[1][codes]
-    _, first, number = np.unique(parts, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number]

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from bench.modalities.base import Modality, Noun
+import numpy as np
+
+from bench.modalities.base import Again, Evidence, Limit, Modality, Noun, Tensor
+from bench.modalities.findings import Finding
+from bench.modalities.image import audit, decode
+from bench.modalities.image.facts import TOO_LARGE, Album, Facts
+from bench.modalities.image.input import ImageInput
+from bench.modalities.image.looks import identical
+from bench.modalities.image.pictures import Picture, full_digests, keeps_label_mirrored
 
 
 class Image(Modality):
     name = "image"
-    noun = Noun("image", "images")
+    noun = Noun("image", "images", "pixels", "picture")
+    version = decode.VERSION
+    keys = ("image_size", "resizing", "augmentation", "flip")
+    limits = (
+        Limit(
+            "too_many_pixels",
+            TOO_LARGE,
+            "too large, left out; TRANSFER_BENCH_MAX_PIXELS raises the limit.",
+        ),
+    )
+
+    def input(self, settings: Mapping[str, Any]) -> ImageInput:
+        return ImageInput(settings["image_size"], settings["resizing"])
+
+    def settings(self, plan: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
+        kept = super().settings(plan, traits)
+        return kept | {"flip": traits["flip"]} if kept["flip"] == "auto" else kept
+
+    def traits(self, name: str) -> dict[str, Any]:
+        """``flip``: whether a mirrored image keeps its label."""
+        return {"flip": keeps_label_mirrored(name)}
 
     def described(self, settings: Mapping[str, Any]) -> str:
         mirrored = "with" if settings["flip"] else "without"
@@ -18,3 +47,37 @@ class Image(Modality):
             f"images of {settings['image_size']} pixels ({settings['resizing']}), augmentation "
             f"{settings['augmentation']} {mirrored} mirroring"
         )
+
+    def stamp(self) -> list[Any]:
+        return [decode.max_pixels()]
+
+    def row(self, input: ImageInput) -> Tensor:
+        return Tensor((input.image_size, input.image_size, 3), "uint8")
+
+    def read(self, item: Picture, input: ImageInput) -> tuple[np.ndarray, Facts]:
+        return item.decode(input.image_size, input.resizing)
+
+    def reading(self) -> AbstractContextManager[None]:
+        return decode.quiet()
+
+    def album(self, count: int) -> Album:
+        return Album(count)
+
+    def identical(self, facts: list[Facts], sha256: Sequence[str], again: Again) -> np.ndarray:
+        return identical(facts, sha256, lambda which: full_digests(again(which)))
+
+    def lookalikes(self, evidence: Evidence) -> list[Finding]:
+        return audit.near(evidence)
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        return audit.files(evidence)
+
+    def summary(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        return audit.summary(facts)
+
+    def inputs(self, input: ImageInput) -> dict[str, Tensor]:
+        """``image``: RGB, 0..255."""
+        return {"image": Tensor((input.image_size, input.image_size, 3), "float32")}
+
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows.astype(np.float32)]

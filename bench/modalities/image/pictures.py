@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bench.modalities.ahead import ahead
+from bench.modalities.base import Item, Unreadable
 from bench.system.files import sha256_file
 
 if TYPE_CHECKING:
     from bench.modalities.image.facts import Facts
+
+
+class Picture(Item, Protocol):
+    """One image, not decoded yet."""
+
+    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
+        """uint8, (size, size, 3), and what else is known of it then. Raises ``Unreadable``."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,27 @@ class RowPicture:
         return hashlib.sha256(head.encode() + self.row.tobytes()).hexdigest()
 
 
+def full_digests(items: Iterable[tuple[int, Item]]) -> dict[int, bytes]:
+    """The digests of all pixels of those items that are files, by number; of a file that is gone by now, none."""
+    from bench.modalities.image.decode import full_digest, quiet
+
+    paths = {i: item.path for i, item in items if isinstance(item, FilePicture)}
+
+    def one(path: Path) -> bytes | None:
+        try:
+            return full_digest(path)
+        except Unreadable:
+            return None
+
+    with quiet():
+        digests = zip(paths, ahead(one, paths.values()), strict=True)
+        return {i: found for i, found in digests if found is not None}
+
+
 def keeps_label_mirrored(name: str) -> bool:
     """Whether a mirrored image keeps its label; known only by name: digits and characters do not."""
     lower = name.lower().replace("-", "_")
-    words = (
+    words = [
         "digit",
         "mnist",
         "svhn",
@@ -61,5 +88,5 @@ def keeps_label_mirrored(name: str) -> bool:
         "glyph",
         "kanji",
         "captcha",
-    )
+    ]
     return "fashion_mnist" in lower or not any(word in lower for word in words)

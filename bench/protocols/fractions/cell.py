@@ -87,9 +87,9 @@ def _divided(cell: Cell, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.n
     if not cell.fraction:
         nothing = np.empty(0, np.int64)
         return nothing, nothing, nothing
-    pool, key = dataset.pool, dataset.fingerprint
-    rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, key)
-    return rows, *split_validation(pool.labels, pool.groups, rows, cell.seed, key)
+    pool, key, noun = dataset.pool, dataset.fingerprint, dataset.kind.noun
+    rows = subset(pool.labels, pool.groups, cell.fraction, cell.seed, key, noun=noun)
+    return rows, *split_validation(pool.labels, pool.groups, rows, cell.seed, key, noun)
 
 
 def _check(probabilities: object, count: int, info: Info) -> None:

@@ -42,7 +42,13 @@ class Fractions(Protocol):
         pool = dataset.pool
         for fraction in filter(None, plan.fractions):
             check_fraction(
-                pool.labels, pool.groups, fraction, plan.seeds, dataset.fingerprint, dataset.class_names
+                pool.labels,
+                pool.groups,
+                fraction,
+                plan.seeds,
+                dataset.fingerprint,
+                dataset.class_names,
+                dataset.kind.noun,
             )
 
     def check_source(self, plan: Plan, source: SourceDomain) -> None:

@@ -1,0 +1,229 @@
+"""A second kind of example goes from a file to a dataset and a network's inputs, and no file of ours changes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from bench.datasets import cached_dataset, known_datasets, open_dataset, specs
+from bench.datasets.entry import full_findings
+from bench.datasets.source import Adapter, Contents, numbered, stamp_of
+from bench.errors import RequestError
+from bench.modalities import registry
+from bench.modalities.base import Evidence, Input, Modality, Noun, Tensor, Unreadable
+from bench.modalities.findings import Finding
+from bench.modalities.image.input import ImageInput
+from bench.modalities.registry import MODALITIES, input_of, modality
+
+WIDTH = 4
+
+
+@dataclass(frozen=True)
+class NumbersInput(Input):
+    modality: ClassVar[str] = "numbers"
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    cells: tuple[str, ...]
+
+    def sha256(self) -> str:
+        return hashlib.sha256("\n".join(self.cells).encode()).hexdigest()
+
+
+class Numbers(Modality):
+    name = "numbers"
+    noun = Noun("row", "rows", "numbers", "row")
+    version = 1
+    keys = ("scale",)
+
+    def input(self, settings: Mapping[str, Any]) -> NumbersInput:
+        return NumbersInput(settings["scale"])
+
+    def described(self, settings: Mapping[str, Any]) -> str:
+        return f"rows of {WIDTH} numbers, times {settings['scale']:g}"
+
+    def row(self, input: NumbersInput) -> Tensor:
+        return Tensor((WIDTH,), "float32")
+
+    def read(self, item: Row, input: NumbersInput) -> tuple[np.ndarray, float]:
+        try:
+            values = np.array([float(cell) for cell in item.cells], np.float32)
+        except ValueError:
+            raise Unreadable("not a number") from None
+        return values * np.float32(input.scale), float(values.max())
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        large = [id for id, top in zip(evidence.ids, evidence.facts, strict=True) if top > 1000]
+        items = [{"id": id, "reason": "above 1,000"} for id in large]
+        return [Finding("large", "note", f"{len(large)} rows with large numbers.", items)] if large else []
+
+    def summary(self, facts: Sequence[float]) -> dict[str, Any]:
+        return {"largest": max(facts)}
+
+    def inputs(self, input: NumbersInput) -> dict[str, Tensor]:
+        return {"numbers": Tensor((WIDTH,), "float32")}
+
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows]
+
+
+class Table(Adapter):
+    """A file of lines with a label and numbers."""
+
+    modality = "numbers"
+    suffixes = (".numbers",)
+    forms: ClassVar[dict[str, str]] = {"FILE.numbers": "lines with a label and four numbers"}
+
+    def __init__(self, spec: str) -> None:
+        super().__init__(spec)
+        self.path = Path(spec)
+        self.name = self.path.stem
+
+    def stamp(self) -> list[Any]:
+        return stamp_of(Path(), self.path.stat())
+
+    def contents(self) -> Contents:
+        with self.path.open(newline="") as file:
+            lines = list(csv.reader(file))
+        labels, class_names = numbered([label for label, *_ in lines])
+        return Contents(
+            ids=[f"line {i}" for i in range(len(lines))],
+            labels=labels,
+            class_names=class_names,
+            in_test=None,
+            groups=None,
+            group_names=(),
+            pictures=[Row(tuple(cells)) for _, *cells in lines],
+        )
+
+
+@pytest.fixture(autouse=True)
+def numbers(monkeypatch: pytest.MonkeyPatch, fresh_cache: Path) -> Iterator[None]:
+    """A second modality, and where its examples come from."""
+    monkeypatch.setitem(MODALITIES, "numbers", f"{__name__}:Numbers")
+    monkeypatch.setattr(specs, "ADAPTERS", (*specs.ADAPTERS, Table))
+    yield
+    registry.modality.cache_clear()
+
+
+def table(path: Path, *more: Sequence[object], count: int = 20) -> Path:
+    """``count`` different lines of each of two classes, and some more."""
+    lines = [
+        [name, *(100 * c + i + k / 8 for k in range(WIDTH))]
+        for c, name in enumerate("ab")
+        for i in range(count)
+    ]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([*lines, *more])
+    return path
+
+
+def test_rows_are_read_and_divided(tmp_path: Path) -> None:
+    path, told = table(tmp_path / "t.numbers"), []
+    dataset = open_dataset(str(path), NumbersInput(2.0), progress=told.append)
+    assert (dataset.name, dataset.modality, dataset.class_names) == ("t", "numbers", ("a", "b"))
+    assert (len(dataset.pool.ids), len(dataset.test.ids)) == (32, 8)
+    for part in (dataset.pool, dataset.test):
+        assert (part.data.dtype, part.data.shape) == (np.float32, (len(part.ids), WIDTH))
+        assert np.bincount(part.labels).tolist() == [len(part.ids) // 2] * 2
+        lines = np.array([int(id.removeprefix("line ")) for id in part.ids])
+        first = 100 * (lines >= 20) + lines % 20
+        np.testing.assert_array_equal(part.data, 2 * (first[:, None] + np.arange(WIDTH) / 8))
+    assert told == ["t: listing the rows", "t: looking for duplicates"]
+    assert dataset.traits == {}
+    assert dataset.findings == ()
+    assert "FILE.numbers" in dict(known_datasets())
+
+
+def test_what_is_cached_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(table(tmp_path / "t.numbers"))
+    assert cached_dataset(path, NumbersInput()) is None
+    first = open_dataset(path, NumbersInput())
+    monkeypatch.setattr(Numbers, "read", None)
+    again = open_dataset(path, NumbersInput())
+    assert again.entry == first.entry
+    np.testing.assert_array_equal(again.pool.data, first.pool.data)
+    assert cached_dataset(path, NumbersInput()) is not None
+    assert cached_dataset(path, NumbersInput(2.0)) is None
+    monkeypatch.setattr(Numbers, "version", 2)
+    assert cached_dataset(path, NumbersInput()) is None
+
+
+def test_the_fingerprint_does_not_depend_on_the_input(tmp_path: Path) -> None:
+    path = str(table(tmp_path / "t.numbers"))
+    first, second = (open_dataset(path, NumbersInput(scale)) for scale in (1.0, 2.0))
+    assert first.fingerprint == second.fingerprint
+    assert first.test.ids == second.test.ids
+
+
+def test_identical_rows_stay_together(tmp_path: Path) -> None:
+    copies = [["a", 0.0, 0.125, 0.25, 0.375]] * 4
+    dataset = open_dataset(str(table(tmp_path / "t.numbers", *copies)), NumbersInput())
+    same = {"line 0", *(f"line {i}" for i in range(40, 44))}
+    assert any(same <= set(part.ids) for part in (dataset.pool, dataset.test))
+    (found,) = dataset.findings
+    assert (
+        found.text
+        == "4 rows with the very numbers of another of the same class, kept on one side of every split."
+    )
+
+
+def test_the_audit_speaks_of_rows(tmp_path: Path) -> None:
+    more = [["a", "x", 1, 2, 3], ["b", 0.0, 0.125, 0.25, 0.375], ["b", 5000, 1, 2, 3]]
+    dataset = open_dataset(str(table(tmp_path / "t.numbers", *more)), NumbersInput())
+    found, summary = full_findings(dataset)
+    assert [finding.text for finding in found] == [
+        "1 row under different labels, in 2 identical rows.",
+        "1 of 43 rows not readable and left out: 1 not a number.",
+        "1 rows with large numbers.",
+    ]
+    assert dataset.left_out == (("line 40", "not a number"),)
+    assert summary == {"largest": 5000.0}
+    assert "image" not in json.dumps([finding.text for finding in found])
+
+
+def test_what_no_benchmark_can_be_made_of_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="at least 4 rows in every class") as error:
+        open_dataset(str(table(tmp_path / "t.numbers", count=3)), NumbersInput())
+    assert "image" not in str(error.value)
+
+
+def test_the_input_has_to_be_of_the_examples(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="a dataset of images"):
+        open_dataset(str(table(tmp_path / "t.numbers")), ImageInput(8))
+    with pytest.raises(RequestError, match="a dataset of rows"):
+        open_dataset("digits", NumbersInput())
+
+
+def test_settings_become_inputs() -> None:
+    plan = {"scale": 3.0, "image_size": 32, "resizing": "pad", "augmentation": "light", "flip": "auto"}
+    assert input_of(plan, "numbers") == NumbersInput(3.0)
+    assert modality("numbers").settings(plan, {}) == {"scale": 3.0}
+    assert input_of(plan) == ImageInput(32, "pad")
+    for trait in (True, False):
+        kept = modality("image").settings(plan, {"flip": trait})
+        assert kept == {"image_size": 32, "resizing": "pad", "augmentation": "light", "flip": trait}
+    assert modality("image").settings(plan | {"flip": True}, {"flip": False})["flip"] is True
+
+
+def test_rows_become_what_a_network_takes(tmp_path: Path) -> None:
+    dataset = open_dataset(str(table(tmp_path / "t.numbers")), NumbersInput())
+    images = open_dataset("digits", ImageInput(8))
+    for opened, input in ((dataset, NumbersInput()), (images, ImageInput(8))):
+        kind = modality(opened.modality)
+        given = kind.tensors(opened.pool.data[:5])
+        for tensor, (shape, dtype) in zip(given, kind.inputs(input).values(), strict=True):
+            assert (tensor.shape, tensor.dtype) == ((5, *shape), dtype)
