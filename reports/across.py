@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import words
 from reports.drawing import INK, MUTED, Frame, Plan, mark, style_of
-from reports.statistics.decisions import LEVEL, MINIMUM_SEEDS, Floats
+from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS, Floats
 from reports.tables import ordered, panels
 
 MINIMUM_DATASETS = 5

@@ -20,7 +20,8 @@ import pandas as pd
 from bench.records import Record
 from reports import words
 from reports.sections import Section
-from reports.statistics.decisions import Comparison, Measured, compare_pairs, succeeded
+from reports.statistics.decisions import succeeded
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import backbone_title, configuration_name, dataset_names, several_backbones
 
 SOURCE_ONLY, BOTH = "source_only", "source_and_target"

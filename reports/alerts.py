@@ -14,7 +14,8 @@ import pandas as pd
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
-from reports.statistics.decisions import MINIMUM_SEEDS, Decision, wilson
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import MINIMUM_SEEDS, wilson
 from reports.tables import backbone_title, several_backbones, summary_frame
 
 LEVELS = ("problem", "caution", "note")

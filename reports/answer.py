@@ -10,14 +10,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from reports import words
-from reports.statistics.decisions import (
-    MINIMUM_SEEDS,
-    MOST_IMAGES,
-    MOST_SEEDS,
-    Candidate,
-    Comparison,
-    Decision,
-)
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import MINIMUM_SEEDS, MOST_IMAGES, MOST_SEEDS
+from reports.statistics.pairs import Candidate, Comparison
 from reports.tables import configuration_name, several_backbones
 
 

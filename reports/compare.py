@@ -14,14 +14,9 @@ import pandas as pd
 
 from reports import words
 from reports.answer import who
-from reports.statistics.decisions import (
-    EQUIVALENCE,
-    MINIMUM_SEEDS,
-    Comparison,
-    Measured,
-    compare_pairs,
-    succeeded,
-)
+from reports.statistics.decisions import EQUIVALENCE, succeeded
+from reports.statistics.intervals import MINIMUM_SEEDS
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import CONFIGURATION, backbone_title
 
 KEYS = [*CONFIGURATION, "fraction"]

@@ -29,14 +29,9 @@ from reports.drawing import (
     ticks,
 )
 from reports.sections import Section
-from reports.statistics.decisions import (
-    Comparison,
-    Measured,
-    compare_pairs,
-    rank_correlation,
-    succeeded,
-    t_half_width,
-)
+from reports.statistics.decisions import succeeded
+from reports.statistics.intervals import rank_correlation, t_half_width
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import CONFIGURATION, backbone_title, dataset_names, ordered, places
 
 BY_SHARE, BY_BLOCK = "partial_finetune", "surgical"

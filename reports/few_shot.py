@@ -23,16 +23,11 @@ import pandas as pd
 from bench.records import Record
 from reports import words
 from reports.answer import Answer, absence
-from reports.statistics.decisions import (
-    LEVEL,
-    MINIMUM_SEEDS,
-    Answers,
-    Comparison,
-    Decision,
-    Measured,
-    Missing,
-    decide_among,
-)
+from reports.statistics.answers import Answers
+from reports.statistics.decisions import Decision, decide_among
+from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS
+from reports.statistics.missing import Missing
+from reports.statistics.pairs import Comparison, Measured
 from reports.tables import configuration_name, dataset_names, several_backbones, strategy_key
 
 if TYPE_CHECKING:

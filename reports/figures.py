@@ -29,7 +29,7 @@ from reports.drawing import (
     time_ticks,
 )
 from reports.labels import FARTHEST, LabelCurve
-from reports.statistics.decisions import LEVEL
+from reports.statistics.intervals import LEVEL
 from reports.tables import (
     CONFIGURATION,
     Panel,

@@ -54,7 +54,8 @@ from reports.sections import (
     transfer_tables,
     weights_tables,
 )
-from reports.statistics.decisions import EQUIVALENCE, Decision, Missing, decide
+from reports.statistics.decisions import EQUIVALENCE, Decision, decide
+from reports.statistics.missing import Missing
 from reports.tables import (
     Panel,
     backbone_title,

@@ -21,7 +21,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from bench.records import Record
 from reports import words
 from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan
-from reports.statistics.decisions import Decision, rank_correlation, wilson
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import rank_correlation, wilson
 
 BINS = 15
 """Of confidence, equally wide, as in the ECE of the records."""

@@ -18,7 +18,7 @@ import pandas as pd
 
 from reports import words
 from reports.sections import Section
-from reports.statistics.decisions import Comparison, Measured, compare_pairs
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import configuration_name, several_backbones
 
 LEARNED = 6

@@ -14,7 +14,8 @@ from reports.alerts import LEVELS, alerts
 from reports.answer import answers
 from reports.few_shot import few_shot_answers, few_shot_tables, is_few_shot, measurements
 from reports.html import summary_tables
-from reports.statistics.decisions import EQUIVALENCE, Decision, Missing, decide
+from reports.statistics.decisions import EQUIVALENCE, Decision, decide
+from reports.statistics.missing import Missing
 from reports.tables import results_frame
 
 _TEMPLATES = Path(__file__).parent / "templates"

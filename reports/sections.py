@@ -15,7 +15,8 @@ from reports.across import runs_frame, standings
 from reports.answer import has_several, which_weights, who
 from reports.figures import COSTS, cost_numbers, differs
 from reports.labels import FARTHEST, MINIMUM_COUNTS, LabelCurve, Prediction, crossing
-from reports.statistics.decisions import EQUIVALENCE, Candidate, Decision
+from reports.statistics.decisions import EQUIVALENCE, Decision
+from reports.statistics.pairs import Candidate
 from reports.tables import CONFIGURATION, configuration_name, several_backbones, summary_frame
 from reports.transfer import Benefit, Estimate, Speed
 

@@ -16,7 +16,7 @@ from bench.records import Record
 from bench.system.files import write_atomic
 from bench.system.names import titled
 from reports import words
-from reports.statistics.decisions import t_half_width
+from reports.statistics.intervals import t_half_width
 
 if TYPE_CHECKING:
     from rich.console import Group

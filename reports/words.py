@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
-    from reports.statistics.decisions import Comparison
+    from reports.statistics.pairs import Comparison
 
 STRATEGY_NAMES = {
     "scratch": "training from scratch",

@@ -44,7 +44,7 @@ from reports import words
 from reports.answer import absence, who
 from reports.labels import label_curves
 from reports.recommend import Constraints, Recommendation, recommend
-from reports.statistics.decisions import Candidate
+from reports.statistics.pairs import Candidate
 from strategies.base import Info, Stage, Strategy
 from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
 

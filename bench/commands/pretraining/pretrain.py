@@ -49,7 +49,7 @@ from bench.system.files import TEMPORARY_PREFIX, sha256_file, sync_folder, write
 from bench.system.names import OPTION, PREFIX, names_weights, titled, with_weights
 from bench.system.templates import markdown, template
 from reports import words
-from reports.statistics.decisions import difference_of_two, interval_of_one
+from reports.statistics.answers import difference_of_two, interval_of_one
 
 TEMPLATES = Path(__file__).parent / "templates"
 EPOCHS = 60
