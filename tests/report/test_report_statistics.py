@@ -221,7 +221,7 @@ def test_majority_is_the_floor_and_no_candidate() -> None:
         assert decision.floor is not None
         assert decision.floor.candidate.accuracy == pytest.approx(0.2, abs=0.01)
         assert decision.floor.difference == pytest.approx(decision.leader.accuracy - 0.2, abs=0.01)
-    assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in decisions)
+    assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in found)
     assert decisions.decide(results_frame(fake.records(strategies=("majority",)))) == []
     assert decisions.decide(results_frame([])) == []
 
