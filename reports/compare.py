@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from reports import words
-from reports.answer import who
-from reports.statistics.decisions import EQUIVALENCE, succeeded
+from reports.phrases import who
+from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, succeeded
 from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
-from reports.tables import CONFIGURATION, backbone_title
+from reports.tables import backbone_title
 
 KEYS = [*CONFIGURATION, "fraction"]
 

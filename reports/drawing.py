@@ -17,7 +17,7 @@ from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import joblib
 import matplotlib.style
@@ -141,6 +141,9 @@ def style_of(strategy: str, strategies: Sequence[str] = ()) -> tuple[str, str]:
 @dataclass(frozen=True)
 class Plan:
     """A figure before it is drawn: one function a panel. ``name`` is that of its files."""
+
+    kind: ClassVar[str] = "figure"
+    """Of a part of a section, see ``sections``."""
 
     name: str
     title: str

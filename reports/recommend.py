@@ -13,10 +13,10 @@ import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
 from reports import words
-from reports.answer import absence, which_weights, who
-from reports.labels import FARTHEST, Prediction, label_curves
+from reports.phrases import absence, which_weights, who
 from reports.statistics.answers import Answers
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among
+from reports.statistics.label_curves import FARTHEST, Prediction, label_curves
 from reports.statistics.missing import Missing
 from reports.statistics.pairs import Candidate, Measured
 from reports.tables import configuration_name, several_backbones

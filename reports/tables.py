@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from bench.records import Record
 from bench.system.files import write_atomic
 from bench.system.names import titled
 from reports import words
+from reports.statistics.decisions import CONFIGURATION
 from reports.statistics.intervals import t_half_width
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ CURVE_COLUMNS = ("cell_id", "run", "stage", "epoch", "images", "seconds", "metri
 STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_finetune")
 """The order of strategies in every table and figure; others follow by name, ``majority`` comes last."""
 
-CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
-"""What distinguishes the curves of a figure; with the fraction, the rows of the summary."""
 
 _TEXT = frozenset(
     {*CONFIGURATION, "cell_id", "status", "hyperparameters", "error", "source_dataset", "auxiliary"}
@@ -217,6 +216,11 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 def _told(weights: str) -> int:
     """How much a set of weights has to tell beside others of the same backbone."""
     return 0 if not weights else 1 if weights == "none" else 2
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows, with columns as attributes."""
+    return frame.itertuples()
 
 
 def terminal_table(results: pd.DataFrame) -> Group:

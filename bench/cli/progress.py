@@ -120,7 +120,9 @@ class TerminalReporter(Reporter):
         """The table, what failed, and where the report is."""
         from rich.console import Console
 
-        from reports.few_shot import few_shot_terminal, is_few_shot, measurements
+        from reports.questions.few_shot.accuracy import few_shot_terminal
+        from reports.questions.few_shot.measurements import measurements
+        from reports.results import is_few_shot
         from reports.tables import terminal_table
 
         if any(record.status == "ok" for record in result.records):

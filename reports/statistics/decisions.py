@@ -224,3 +224,7 @@ def _optimism(drawn: Floats, accuracies: Floats) -> float:
     """
     highest = drawn.argmax(axis=1)
     return max(0.0, float(np.median(drawn[np.arange(len(drawn)), highest] - accuracies[highest])))
+
+
+CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
+"""What distinguishes the curves of a figure; with the fraction, the rows of the summary."""

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from bench.records import Record
-from reports import drawing, figures, words
+from reports import drawing, words
+from reports.questions import accuracy as figures
 from reports.tables import curves_frame, results_frame
 
 

@@ -14,8 +14,10 @@ import pytest
 
 import reports.html
 from bench.records import Record
-from reports.html import render, summary_tables
-from reports.sections import cost_table, gaps_table
+from reports.html import render
+from reports.questions.cost import cost_table
+from reports.questions.overfitting import gaps_table
+from reports.questions.summary import summary_tables
 from reports.tables import curves_frame, results_frame
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -366,7 +368,7 @@ def test_who_lost_seeds_does_not_lead_in_a_conclusion() -> None:
 
     results = results_frame(fake.records(spoil=spoil))
     (table,) = summary_tables(results)
-    assert table["conclusion"].startswith(
+    assert table.conclusion.startswith(
         "Highest mean among those with all seeds: partial fine-tuning in 3 of 3"
     )
     assert cost_table(results, False, 0).conclusions[0].startswith("Partial fine-tuning, which has")

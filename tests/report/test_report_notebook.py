@@ -18,7 +18,7 @@ from bench.plans.plan import Report, change_report, load_plan
 from bench.records import Record
 from bench.store import Store
 from reports.html import render
-from reports.mistakes import Images
+from reports.results import Images
 
 
 def _stored(directory: Path, found: list[Record], plan: str = "") -> bench.Run:

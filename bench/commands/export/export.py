@@ -41,9 +41,9 @@ from bench.system.names import PREFIX
 from bench.system.templates import markdown as _md
 from bench.system.templates import template as _template
 from reports import words
-from reports.answer import absence, who
-from reports.labels import label_curves
+from reports.phrases import absence, who
 from reports.recommend import Constraints, Recommendation, recommend
+from reports.statistics.label_curves import label_curves
 from reports.statistics.pairs import Candidate
 from strategies.base import Info, Stage, Strategy
 from strategies.on_features import SMALLEST_DEVIATION, OnFeatures

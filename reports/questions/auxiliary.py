@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from reports import words
-from reports.sections import Section
+from reports.results import Results
+from reports.sections import Section, Table
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import configuration_name, several_backbones
 
@@ -39,6 +40,13 @@ _SENTENCES = {
     "not told": "not told from training without auxiliary labels",
     "too few seeds": "nothing is claimed below three seeds",
 }
+
+
+def section(run: Results) -> Section | None:
+    """What auxiliary labels brought, at each number of labels of the target."""
+    found = brought(run.frame, run.curves, run.counterparts, run.directory, run.region)
+    table = auxiliary_table(found, run.several)
+    return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table])
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def _learned(cells: pd.Series[Any], curves: pd.DataFrame) -> dict[str, float]:
     return {str(metric).removeprefix(WEIGHT): float(value) for metric, value in means.items()}
 
 
-def multitask_section(found: Sequence[Brought], several: bool) -> Section | None:
+def auxiliary_table(found: Sequence[Brought], several: bool) -> Table | None:
     """What auxiliary labels brought, as a table with conclusions; None where nothing can be compared.
 
     Args:
@@ -159,7 +167,7 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
         )
     if len(learned) > LEARNED:
         conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
-    return Section(
+    return Table(
         conclusions,
         [
             "with auxiliary labels",
@@ -189,6 +197,7 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
         "intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
         "the search has chosen it by the target's validation images alone, with the number of seeds.",
         [b.strategy for b in found],
+        "What auxiliary labels brought",
     )
 
 

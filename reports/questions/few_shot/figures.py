@@ -10,9 +10,19 @@ from matplotlib.axes import Axes
 
 from reports import words
 from reports.drawing import MUTED, PAPER, Plan, label_ends, limits, mark, set_up, style_of, ticks
-from reports.few_shot import Measurement
-from reports.figures import curves_figure
+from reports.questions.few_shot.measurements import Measurement, measured
+from reports.questions.learning import curves_plan
+from reports.results import Results
+from reports.sections import Section
 from reports.tables import backbone_title, ordered, places, strategy_key
+
+
+def section(run: Results) -> Section | None:
+    """Accuracy by shots and learning curves."""
+    found = run.once(measured)
+    plans = [*few_shot_plans(found, run.frame, run.curves)]
+    several = len({m.dataset for m in found}) > 1
+    return Section("figures", "Figures", plans, "Figures", several) if plans else None
 
 
 def few_shot_plans(
@@ -28,7 +38,7 @@ def few_shot_plans(
         mine = [m for m in found if m.dataset == dataset]
         if mine:
             yield _shots_figure(mine).of(dataset, place)
-        learned = curves_figure(results[results["dataset"] == dataset], curves)
+        learned = curves_plan(results[results["dataset"] == dataset], curves)
         if learned is not None:
             yield replace(
                 learned,

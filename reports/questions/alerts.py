@@ -14,6 +14,8 @@ import pandas as pd
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
+from reports.results import Results
+from reports.sections import Section
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import MINIMUM_SEEDS, wilson
 from reports.tables import backbone_title, several_backbones, summary_frame
@@ -30,6 +32,23 @@ class Alert:
     """One of ``LEVELS``, the gravest first."""
     text: str
     details: list[str] = field(default_factory=list)
+
+
+def section(run: Results) -> Section:
+    """What a reader should know first."""
+    return Section(
+        "warnings",
+        "Before you rely on it",
+        link="Before you rely on it",
+        template="alerts.html.j2",
+        content=sorted_alerts(run),
+    )
+
+
+def sorted_alerts(run: Results) -> list[Alert]:
+    """All alerts, the gravest first."""
+    found = alerts(run.records, run.frame, run.decisions, run.run_info, run.plan_toml)
+    return sorted(found, key=lambda alert: LEVELS.index(alert.level))
 
 
 def alerts(

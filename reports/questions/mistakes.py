@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +15,24 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bench.records import Record
 from reports import words
 from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan
+from reports.phrases import has_several, who
+from reports.results import Images, Results
+from reports.sections import Section
 from reports.statistics.decisions import Decision
-from reports.statistics.intervals import rank_correlation, wilson
+from reports.statistics.intervals import rank_correlation
+from reports.statistics.predictions import (
+    Predictions,
+    calibration_error,
+    calibration_numbers,
+    class_numbers,
+    confusion_numbers,
+    predictions_of,
+)
+from reports.tables import dataset_names, places
 
-BINS = 15
-"""Of confidence, equally wide, as in the ECE of the records."""
+SHOWN_IMAGES = 18
 
 SHOWN_CLASSES = 16
 """Of the confusion matrix: those with the most mistakes; all are in its CSV file."""
@@ -36,42 +43,54 @@ SIZES_DIFFER = 1.25
 FEWEST_RELATED = 6
 """Of fewer classes no rank correlation with their size is given."""
 
-SHOWN_IMAGES = 18
 
 THUMBNAIL = 96
 """Pixels of the longer side."""
 
 _BLUE = "#0072B2"
 
-Images = Callable[[str, Sequence[str]], Mapping[str, npt.NDArray[np.uint8]]]
-"""From a dataset's fingerprint and ids of test images to those of them that are at hand, (H, W, 3)."""
-
 
 @dataclass(frozen=True)
-class Answers:
-    """The test-set answers of one configuration at one label count.
-
-    Attributes:
-        dataset: its name in the tables.
-        fingerprint: the dataset's.
-        who: the configuration, in words.
-        n: labelled images.
-        class_names: (C,).
-        class_sizes: labelled images by class, about; NaN where not known.
-        ids: (N,) of the test images.
-        labels: (N,) true classes.
-        probabilities: (seeds, N, C).
-    """
+class Mistakes:
+    """Where the recommended configuration fails on one dataset: figures, and images that it surely got wrong."""
 
     dataset: str
-    fingerprint: str
     who: str
-    n: float
-    class_names: tuple[str, ...]
-    class_sizes: npt.NDArray[np.float64]
-    ids: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64]
+    plans: list[Plan]
+    images: list[Mistake]
+
+
+def section(run: Results) -> Section:
+    """Of the recommended configuration of each dataset, at its largest label count."""
+    largest = {decision.dataset: decision for decision in run.decisions}
+    found = [mistakes for decision in largest.values() if (mistakes := _mistakes(decision, run)) is not None]
+    return Section(
+        "fails",
+        "Where does it fail?",
+        [plan for mistakes in found for plan in mistakes.plans],
+        "Where it fails",
+        run.several,
+        template="mistakes.html.j2",
+        content=found,
+    )
+
+
+def _mistakes(decision: Decision, run: Results) -> Mistakes | None:
+    """None where no predictions can be read."""
+    names = dataset_names(run.records)
+    mine = [
+        record
+        for record in run.records
+        if names[record.cell["fingerprint"]] == decision.dataset
+        and record.cell["fraction"] == decision.fraction
+    ]
+    name = who(decision.recommended, has_several([decision]))
+    predictions = predictions_of(decision, mine, run.run_info, run.directory, name)
+    if predictions is None:
+        return None
+    plans = mistake_plans(predictions, places(run.frame)[decision.dataset])
+    wrong = most_confident(predictions, run.images)
+    return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong)
 
 
 @dataclass(frozen=True)
@@ -87,145 +106,26 @@ class Mistake:
     """A data URI; empty where images are not to be shown or not at hand."""
 
 
-def answers_of(
-    decision: Decision, records: Sequence[Record], run_info: Mapping[str, Any], directory: Path, who: str
-) -> Answers | None:
-    """The answers of the recommended configuration; None where no predictions can be read.
-
-    Args:
-        decision: about one dataset at one label count; its ``dataset`` is a name as ``tables`` gives it.
-        records: those of this dataset at this label count, of all configurations.
-        run_info: the content of run.json.
-        directory: the run directory.
-        who: the configuration, in words.
-    """
-    chosen = decision.recommended
-    mine = [
-        record
-        for record in records
-        if record.status == "ok"
-        and (record.cell["strategy"], record.cell["backbone"], record.cell["weights"])
-        == (chosen.strategy, chosen.backbone, chosen.weights)
-    ]
-    found = [p for record in mine if (p := _predictions(directory, record.cell_id)) is not None]
-    if not found or any(not np.array_equal(p["ids"], found[0]["ids"]) for p in found):
-        return None
-    fingerprint = mine[0].cell["fingerprint"]
-    about = run_info.get("datasets", {}).get(fingerprint, {})
-    classes = found[0]["probabilities"].shape[1]
-    names = about.get("class_names") or []
-    if len(names) != classes:
-        names = [f"class {i}" for i in range(classes)]
-    counts = np.asarray(about.get("pool_counts") or [math.nan] * classes, float)
-    if len(counts) != classes:
-        counts = np.full(classes, math.nan)
-    return Answers(
-        dataset=decision.dataset,
-        fingerprint=fingerprint,
-        who=who,
-        n=decision.n,
-        class_names=tuple(map(str, names)),
-        class_sizes=counts * decision.fraction,
-        ids=tuple(found[0]["ids"].tolist()),
-        labels=found[0]["labels"].astype(np.int64),
-        probabilities=np.stack([p["probabilities"].astype(float) for p in found]),
-    )
-
-
-def _predictions(directory: Path, cell_id: str) -> dict[str, npt.NDArray[Any]] | None:
-    try:
-        with np.load(directory / "predictions" / f"{cell_id}.npz", allow_pickle=False) as file:
-            found = {name: file[name] for name in ("ids", "labels", "probabilities")}
-        shapes_agree = found["probabilities"].shape[:1] == found["labels"].shape == found["ids"].shape
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return found | {"ids": found["ids"].astype(str)} if shapes_agree else None
-
-
 # --- numbers ----------------------------------------------------------------------------------------------
 
 
-def confusion_numbers(answers: Answers) -> pd.DataFrame:
-    """One row a pair of classes: test images of ``true`` taken for ``predicted`` (mean over seeds), and which
-    share of ``true`` that is (NaN for a class without test images)."""
-    classes = len(answers.class_names)
-    predicted = answers.probabilities.argmax(axis=2)
-    pairs = answers.labels * classes + predicted
-    counts = np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes) / len(predicted)
-    total = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, total, out=np.full_like(counts, math.nan), where=total > 0)
-    names = list(answers.class_names)
-    return pd.DataFrame(
-        {
-            "true": np.repeat(names, classes),
-            "predicted": names * classes,
-            "images": counts.ravel(),
-            "share": share.ravel(),
-        }
-    )
-
-
-def class_numbers(answers: Answers) -> pd.DataFrame:
-    """One row a class: labelled and test images, accuracy (mean over seeds), and its 95% interval over test
-    images (Wilson's)."""
-    right = answers.probabilities.argmax(axis=2) == answers.labels
-    rows = []
-    for place, name in enumerate(answers.class_names):
-        mine = answers.labels == place
-        accuracy = float(right[:, mine].mean()) if mine.any() else math.nan
-        low, high = wilson(accuracy, int(mine.sum()))
-        rows.append((name, answers.class_sizes[place], int(mine.sum()), accuracy, low, high))
-    return pd.DataFrame(rows, columns=["class", "labelled", "test", "accuracy", "low", "high"])
-
-
-def calibration_numbers(answers: Answers) -> pd.DataFrame:
-    """One row a bin of confidence that has answers, of all seeds: its mean confidence, its accuracy, and its
-    share of the answers (Guo et al. 2017, arXiv:1706.04599)."""
-    confidence = answers.probabilities.max(axis=2)
-    right = answers.probabilities.argmax(axis=2) == answers.labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1).ravel()
-    table = pd.DataFrame({"bin": place, "confidence": confidence.ravel(), "accuracy": right.ravel()})
-    groups = table.groupby("bin")
-    found = groups.mean().assign(share=groups.size() / len(table)).reset_index()
-    return found.assign(low=found["bin"] / BINS, high=(found["bin"] + 1) / BINS)[
-        ["low", "high", "confidence", "accuracy", "share"]
-    ]
-
-
-def calibration_error(answers: Answers) -> tuple[float, float]:
-    """The expected calibration error, mean over seeds, and the 95% quantile of what it would be for a perfectly
-    calibrated model on as many images: with a few hundred images it is far from zero even then."""
-    confidence = answers.probabilities.max(axis=2)
-    right = answers.probabilities.argmax(axis=2) == answers.labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-
-    def error(correct: npt.NDArray[Any]) -> float:
-        gaps = [
-            np.bincount(p, weights=c - r, minlength=BINS)
-            for p, c, r in zip(place, confidence, correct, strict=True)
-        ]
-        return float(np.abs(gaps).sum(axis=1).mean() / confidence.shape[1])
-
-    rng = np.random.default_rng(0)
-    made_up = [error(rng.random(confidence.shape) < confidence) for _ in range(200)]
-    return error(right), float(np.quantile(made_up, 0.95))
-
-
-def most_confident(answers: Answers, images: Images | None, count: int = SHOWN_IMAGES) -> list[Mistake]:
+def most_confident(
+    predictions: Predictions, images: Images | None, count: int = SHOWN_IMAGES
+) -> list[Mistake]:
     """The test images that were taken for a wrong class with most confidence: mean probability over seeds."""
-    mean = answers.probabilities.mean(axis=0)
+    mean = predictions.probabilities.mean(axis=0)
     predicted, confidence = mean.argmax(axis=1), mean.max(axis=1)
-    wrong = np.flatnonzero(predicted != answers.labels)
+    wrong = np.flatnonzero(predicted != predictions.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
-    ids = [answers.ids[i] for i in chosen]
-    pictures = images(answers.fingerprint, ids) if images is not None and ids else {}
+    ids = [predictions.ids[i] for i in chosen]
+    pictures = images(predictions.fingerprint, ids) if images is not None and ids else {}
     return [
         Mistake(
-            answers.ids[i],
-            answers.class_names[answers.labels[i]],
-            answers.class_names[predicted[i]],
+            predictions.ids[i],
+            predictions.class_names[predictions.labels[i]],
+            predictions.class_names[predicted[i]],
             float(confidence[i]),
-            _thumbnail(pictures[answers.ids[i]]) if answers.ids[i] in pictures else "",
+            _thumbnail(pictures[predictions.ids[i]]) if predictions.ids[i] in pictures else "",
         )
         for i in chosen
     ]
@@ -244,20 +144,20 @@ def _thumbnail(image: npt.NDArray[np.uint8]) -> str:
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def mistake_plans(answers: Answers, place: int) -> list[Plan]:
+def mistake_plans(predictions: Predictions, place: int) -> list[Plan]:
     """Confusion, accuracy by class and calibration; ``place`` of the dataset, see ``Plan.of``."""
-    plans = (_confusion_figure(answers), _class_figure(answers), _calibration_figure(answers))
-    return [plan.of(answers.dataset, place) for plan in plans if plan is not None]
+    plans = (_confusion_plan(predictions), _class_plan(predictions), _calibration_plan(predictions))
+    return [plan.of(predictions.dataset, place) for plan in plans if plan is not None]
 
 
-def _confusion_figure(answers: Answers) -> Plan:
-    numbers = confusion_numbers(answers)
+def _confusion_plan(predictions: Predictions) -> Plan:
+    numbers = confusion_numbers(predictions)
     wrong = numbers[(numbers["true"] != numbers["predicted"]) & (numbers["images"] > 0)]
     # Where classes have the same name in the file of numbers they would add up; names are unique in a dataset.
     mistakes = (
         wrong.groupby("true")["images"].sum().add(wrong.groupby("predicted")["images"].sum(), fill_value=0)
     )
-    names = list(answers.class_names)
+    names = list(predictions.class_names)
     most = sorted(names, key=lambda name: -mistakes.get(name, 0.0))[:SHOWN_CLASSES]
     shown = [name for name in names if name in most]
     worst = wrong.sort_values("images", ascending=False, kind="stable").head(3)
@@ -305,7 +205,7 @@ def _confusion_figure(answers: Answers) -> Plan:
     return Plan(
         "confusion",
         "Which classes are taken for which",
-        f"Confusion matrix of {answers.who} on {words.clean(answers.dataset, 60)}. {conclusion}",
+        f"Confusion matrix of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
         conclusion,
         [draw],
         numbers,
@@ -313,8 +213,8 @@ def _confusion_figure(answers: Answers) -> Plan:
     )
 
 
-def _class_figure(answers: Answers) -> Plan | None:
-    numbers = class_numbers(answers)
+def _class_plan(predictions: Predictions) -> Plan | None:
+    numbers = class_numbers(predictions)
     known = numbers.dropna(subset="accuracy").sort_values("accuracy", ascending=False, kind="stable")
     if known.empty:
         return None
@@ -352,7 +252,8 @@ def _class_figure(answers: Answers) -> Plan | None:
     return Plan(
         "classes",
         "Accuracy by class, and its size",
-        f"Dot chart of test accuracy by class of {answers.who} on {words.clean(answers.dataset, 60)}. {conclusion}",
+        f"Dot chart of test accuracy by class of {predictions.who} on {words.clean(predictions.dataset, 60)}. "
+        f"{conclusion}",
         conclusion,
         [draw],
         numbers,
@@ -395,12 +296,12 @@ def _by_size(known: pd.DataFrame) -> str:
     return f"{text}: {told} (rank correlation {related:.2f}, p = {p:.2g})."
 
 
-def _calibration_figure(answers: Answers) -> Plan:
-    numbers = calibration_numbers(answers)
+def _calibration_plan(predictions: Predictions) -> Plan:
+    numbers = calibration_numbers(predictions)
     confidence = float((numbers["confidence"] * numbers["share"]).sum())
     accuracy = float((numbers["accuracy"] * numbers["share"]).sum())
     gap = confidence - accuracy
-    ece, chance = calibration_error(answers)
+    ece, chance = calibration_error(predictions)
     verdict = (
         "no more than chance would give with so few test images, so its probabilities can be taken at their word"
         if ece <= chance
@@ -434,7 +335,7 @@ def _calibration_figure(answers: Answers) -> Plan:
     return Plan(
         "calibration",
         "Is it as sure as it should be?",
-        f"Calibration curve of {answers.who} on {words.clean(answers.dataset, 60)}. {conclusion}",
+        f"Calibration curve of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
         conclusion,
         [draw],
         numbers,
