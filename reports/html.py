@@ -19,7 +19,7 @@ from markupsafe import Markup
 from bench.records import Record
 from bench.system.files import write_atomic
 from reports import words
-from reports.drawing import Drawing, collecting_rarely
+from reports.figure_files import Drawing, collecting_rarely
 from reports.pages import PAGES, ask
 from reports.results import Images, Results
 from reports.statistics.decisions import EQUIVALENCE

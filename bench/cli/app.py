@@ -319,13 +319,14 @@ def recommend(
 
     from bench.runs.results import load
     from reports import recommend as r
+    from reports.target import labels_needed, needed_text
 
     run = load(directory)
     run.check_fractions("recommend")
     constraints = r.Constraints(labels, max_seconds, max_latency_ms, max_params, tuple(strategy or ()))
     if target is not None:
-        needed = r.labels_needed(run.results, run.directory, target, constraints, dataset)
-        print(json.dumps(needed.to_json(), indent=1, allow_nan=False) if as_json else r.needed_text(needed))
+        needed = labels_needed(run.results, run.directory, target, constraints, dataset)
+        print(json.dumps(needed.to_json(), indent=1, allow_nan=False) if as_json else needed_text(needed))
         return
     answer = r.recommend(run.results, run.directory, constraints, dataset, run.settings.region)
     print(json.dumps(answer.to_json(), indent=1, allow_nan=False) if as_json else r.text(answer))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.records import Record
-from reports.drawing import Drawing
+from reports.figure_files import Drawing
 from reports.questions.depth import Setting, depth_plans, depth_table, settings, similarity_frame
 from reports.tables import results_frame
 from tests.report import fake

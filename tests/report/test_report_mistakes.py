@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.training.metrics import expected_calibration_error
-from reports.drawing import Drawing
+from reports.figure_files import Drawing
 from reports.html import render
 from reports.questions import mistakes
 from reports.statistics import predictions
