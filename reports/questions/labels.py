@@ -123,65 +123,15 @@ def labels_table(
         return Table([reason])
     backbones = several_backbones((curve.key[1], curve.key[2]) for curve in curves)
 
-    def name(curve: LabelCurve) -> str:
-        dataset, backbone, weights, strategy = curve.key
-        return configuration_name(strategy, backbone, weights, backbones, dataset if several else "")
-
-    def short(curve: LabelCurve) -> str:
+    def name(curve: LabelCurve, of: str = "") -> str:
         _, backbone, weights, strategy = curve.key
-        return configuration_name(strategy, backbone, weights, backbones)
+        return configuration_name(strategy, backbone, weights, backbones, of)
 
-    def accuracy(p: Prediction) -> str:
-        return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
-
-    rows, misses, inside = [], [], 0
-    for curve in curves:
-        most = curve.n[-1]
-        target = curve.accuracy[-1] + 0.02
-        needed = curve.needed(target) if target < 1 else None
-        if needed is None:
-            more = "–"
-        elif math.isinf(needed.value):
-            more = f"more than {words.count(most * FARTHEST)}"
-        else:
-            high = (
-                f"more than {words.count(most * FARTHEST)}"
-                if math.isinf(needed.high)
-                else words.count(needed.high)
-            )
-            more = f"{words.count(needed.value)} ({words.count(needed.low)} to {high})"
-        hidden = f"needs {MINIMUM_COUNTS + 1} label counts"
-        if curve.back_test is not None:
-            predicted, measured = curve.back_test
-            hidden = f"{accuracy(predicted)}; measured {words.percent(measured)}"
-            misses.append(abs(predicted.value - measured))
-            inside += predicted.low <= measured <= predicted.high
-        rows.append([name(curve), words.percent(curve.accuracy[-1]), accuracy(curve.predict(2 * most)),
-                     accuracy(curve.predict(4 * most)), more, hidden])  # fmt: skip
-    conclusions = []
-    if misses:
-        conclusions.append(
-            f"Back-test: fitted without the most labels, the curves were off by {words.points(max(misses))} points "
-            f"at worst there; {inside} of {len(misses)} intervals hold what was measured."
-        )
+    conclusions = _back_tested(curves)
     for dataset in dict.fromkeys(curve.key[0] for curve in curves):
         mine = [curve for curve in curves if curve.key[0] == dataset]
-        best = max(mine, key=lambda curve: curve.predict(2 * curve.n[-1]).value)
-        ahead = best.predict(2 * best.n[-1])
-        of = dataset if several else ""
-        conclusions.append(
-            words.sentence(
-                f"with twice the labels ({words.count(2 * best.n[-1])}), {short(best)} would reach about "
-                f"{accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now.",
-                of,
-            )
-        )
-        overtaken = _overtakings(mine, short, region)
-        conclusions += [words.sentence(text, of) for text in overtaken[:OVERTAKINGS]]
-        if len(overtaken) > OVERTAKINGS:
-            conclusions.append(
-                words.sentence(f"so it is with {len(overtaken) - OVERTAKINGS} more pairs, less surely.", of)
-            )
+        told = [_twice(mine, name), *_overtakings(mine, name, region)]
+        conclusions += [words.sentence(text, dataset if several else "") for text in told]
     return Table(
         conclusions,
         [
@@ -192,7 +142,17 @@ def labels_table(
             "labels for 2 points more",
             "back-test",
         ],
-        rows,
+        [
+            [
+                name(curve, curve.key[0] if several else ""),
+                words.percent(curve.accuracy[-1]),
+                _accuracy(curve.predict(2 * curve.n[-1])),
+                _accuracy(curve.predict(4 * curve.n[-1])),
+                _labels_for(curve, curve.accuracy[-1] + 0.02),
+                _hidden(curve),
+            ]
+            for curve in curves
+        ],
         "Curves fitted to accuracy against labels (power law, exponential or logarithm, whichever suits), with 95% "
         f"intervals, up to {FARTHEST:g} times the labels; the back-test hides the most labels and predicts them.",
         [curve.key[3] for curve in curves],
@@ -200,8 +160,54 @@ def labels_table(
     )
 
 
+def _accuracy(p: Prediction) -> str:
+    return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
+
+
+def _labels_for(curve: LabelCurve, target: float) -> str:
+    """How many labels an accuracy needs."""
+    if target >= 1:
+        return "–"
+    needed, beyond = curve.needed(target), f"more than {words.count(curve.n[-1] * FARTHEST)}"
+    if math.isinf(needed.value):
+        return beyond
+    high = beyond if math.isinf(needed.high) else words.count(needed.high)
+    return f"{words.count(needed.value)} ({words.count(needed.low)} to {high})"
+
+
+def _hidden(curve: LabelCurve) -> str:
+    """The back-test of one curve."""
+    if curve.back_test is None:
+        return f"needs {MINIMUM_COUNTS + 1} label counts"
+    predicted, measured = curve.back_test
+    return f"{_accuracy(predicted)}; measured {words.percent(measured)}"
+
+
+def _back_tested(curves: Sequence[LabelCurve]) -> list[str]:
+    """How far off the curves were when tested, where they were."""
+    tests = [curve.back_test for curve in curves if curve.back_test is not None]
+    if not tests:
+        return []
+    worst = max(abs(predicted.value - measured) for predicted, measured in tests)
+    inside = sum(predicted.low <= measured <= predicted.high for predicted, measured in tests)
+    return [
+        f"Back-test: fitted without the most labels, the curves were off by {words.points(worst)} points "
+        f"at worst there; {inside} of {len(tests)} intervals hold what was measured."
+    ]
+
+
+def _twice(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]) -> str:
+    """What the best would reach with twice the labels."""
+    best = max(curves, key=lambda curve: curve.predict(2 * curve.n[-1]).value)
+    ahead = best.predict(2 * best.n[-1])
+    return (
+        f"with twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
+        f"{_accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now."
+    )
+
+
 OVERTAKINGS = 6
-"""Of a dataset so many are told, the surest first."""
+"""Of a dataset so many are told."""
 
 
 def _overtakings(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str], region: float) -> list[str]:
@@ -219,4 +225,6 @@ def _overtakings(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]
             f"({words.count(place.low)} to {words.count(place.high)}){beyond}."
         )
         found.append((share, text))
-    return [text for _, text in sorted(found, key=lambda item: -item[0])]
+    told = [text for _, text in sorted(found, key=lambda item: -item[0])]
+    more = len(told) - OVERTAKINGS
+    return [*told[:OVERTAKINGS], *([f"so it is with {more} more pairs, less surely."] if more > 0 else [])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from reports import words
 from reports.results import Results
@@ -46,48 +46,56 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Table]:
         mine = [(b, named) for b, named in zip(found, names, strict=True) if b.dataset == dataset]
         over_labels += [prefix + text for text in _over_labels(mine)]
         over_training += [prefix + text for text in _over_training(mine)]
-    return [
-        Table(
-            over_labels,
-            ["over labels", "higher start", "higher slope", "higher asymptote", "labels for scratch's best"],
+    return [_labels_table(found, over_labels, name), _training_table(found, over_training, name)]
+
+
+Name = Callable[[Benefit], str]
+
+
+def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name) -> Table:
+    return Table(
+        conclusions,
+        ["over labels", "higher start", "higher slope", "higher asymptote", "labels for scratch's best"],
+        [
+            [name(b), *map(_estimate, (over.start, over.slope, over.asymptote)), _labels_needed(b)]
+            for b in found
+            for over in [b.over_labels]
+        ],
+        "Points of test accuracy against scratch, with 95% intervals: at the fewest labels (start), by "
+        "doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). "
+        "Those of start and asymptote are corrected for the number of pairs: all strategies and label counts "
+        "of a dataset together. Then with how many labels the strategy reaches what scratch reaches with the "
+        "most, by interpolation.",
+        [b.strategy for b in found],
+        "What the transfer brought",
+    )
+
+
+def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name) -> Table:
+    trained = [(b, b.over_training) for b in found if b.over_training is not None]
+    return Table(
+        conclusions,
+        [
+            "over training", "start", "after one pass", "area gained", "plateau", "times faster",
+            "times fewer images",
+        ],
+        [
             [
-                [name(b), *map(_estimate, (over.start, over.slope, over.asymptote)), _labels_needed(b)]
-                for b in found
-                for over in [b.over_labels]
-            ],
-            "Points of test accuracy against scratch, with 95% intervals: at the fewest labels (start), by "
-            "doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). "
-            "Those of start and asymptote are corrected for the number of pairs: all strategies and label counts "
-            "of a dataset together. Then with how many labels the strategy reaches what scratch reaches with the "
-            "most, by interpolation.",
-            [b.strategy for b in found],
-            "What the transfer brought",
-        ),
-        Table(
-            over_training,
-            [
-                "over training", "start", "after one pass", "area gained", "plateau", "times faster",
-                "times fewer images",
-            ],
-            [
-                [
-                    name(b),
-                    *map(_estimate, (training.start, training.first, training.area, training.plateau)),
-                    _times(training.speed.seconds, training.speed),
-                    _times(training.speed.images, training.speed),
-                ]
-                for b in found
-                if (training := b.over_training) is not None
-            ],
-            "Points of validation accuracy against scratch, at the most labels: before the first step (where a new "
-            "head knows nothing yet), after one pass over the data, on average until scratch has reached its "
-            "plateau, and between the two plateaus (a plateau is the mean of the last third of the evaluations). "
-            "Then what scratch took to get to its plateau, divided by what the strategy took to get as high, in "
-            "seconds and in images: medians over seeds.",
-            [b.strategy for b in found if b.over_training is not None],
-            "What the transfer brought over training",
-        ),
-    ]  # fmt: skip
+                name(b),
+                *map(_estimate, (training.start, training.first, training.area, training.plateau)),
+                _times(training.speed.seconds, training.speed),
+                _times(training.speed.images, training.speed),
+            ]
+            for b, training in trained
+        ],
+        "Points of validation accuracy against scratch, at the most labels: before the first step (where a new "
+        "head knows nothing yet), after one pass over the data, on average until scratch has reached its "
+        "plateau, and between the two plateaus (a plateau is the mean of the last third of the evaluations). "
+        "Then what scratch took to get to its plateau, divided by what the strategy took to get as high, in "
+        "seconds and in images: medians over seeds.",
+        [b.strategy for b, _ in trained],
+        "What the transfer brought over training",
+    )  # fmt: skip
 
 
 _SAID = {
