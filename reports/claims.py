@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.phrases import absence, has_several, interval_of, which_weights, who
 from reports.sections import Answer
@@ -14,9 +15,9 @@ from reports.statistics.intervals import MINIMUM_SEEDS, MOST_IMAGES, MOST_SEEDS
 from reports.statistics.pairs import Candidate, Comparison
 
 
-def claimed(decision: Decision, price_per_hour: float) -> Answer:
+def claimed(decision: Decision, price_per_hour: float, noun: Noun) -> Answer:
     """The headline and first sentences by what is claimed, then what may be added to any claim."""
-    about = _About(decision, price_per_hour)
+    about = _About(decision, price_per_hour, noun)
     headline, *sentences = _CLAIMS[decision.claim](about)
     sentences += [text for tell in _FURTHER if (text := tell(about))]
     return Answer(words.clean(decision.dataset, 80), decision.claim, headline, sentences)
@@ -28,6 +29,7 @@ class _About:
 
     decision: Decision
     price_per_hour: float
+    noun: Noun
 
     @property
     def claim(self) -> str:
@@ -71,6 +73,7 @@ class _About:
 
 
 def _floor(about: _About) -> list[str]:
+    many = about.noun.many
     floor, leader = about.decision.floor, about.leader
     assert floor is not None
     beat = "is surely better than" if floor.difference > 0 else "beat"
@@ -78,18 +81,19 @@ def _floor(about: _About) -> list[str]:
     if math.isfinite(floor.low) and floor.difference > 0:
         doubt = f", a lead that may be chance ({words.difference(floor)})"
     return [
-        f"With {about.n} labelled images, nothing {beat} always answering with the most frequent class.",
-        f"The best, {about.name(leader)}, classified {about.right} of the test images correctly{about.interval}, "
+        f"With {about.n} labelled {many}, nothing {beat} always answering with the most frequent class.",
+        f"The best, {about.name(leader)}, classified {about.right} of the test {many} correctly{about.interval}, "
         f"against {words.percent(floor.candidate.accuracy)} of that class{doubt}.",
     ]
 
 
 def _provisional(about: _About) -> list[str]:
+    many = about.noun.many
     leader, first = about.leader, about.first
     said = [
-        f"Provisionally: {about.name(leader)}, with {about.right} of new images classified correctly.",
+        f"Provisionally: {about.name(leader)}, with {about.right} of new {many} classified correctly.",
         f"Provisionally, because {words.plural(leader.seeds, 'seed')} cannot tell a difference from chance: "
-        f"nothing is claimed below {MINIMUM_SEEDS}. This is with {about.n} labelled images.",
+        f"nothing is claimed below {MINIMUM_SEEDS}. This is with {about.n} labelled {many}.",
     ]
     if first is not None:
         lead = words.points(first.difference)
@@ -98,31 +102,34 @@ def _provisional(about: _About) -> list[str]:
 
 
 def _alone(about: _About) -> list[str]:
+    many = about.noun.many
     name = words.capital(about.name(about.leader))
     return [
-        f"{name} classifies {about.right} of new images correctly{about.interval}.",
-        f"That is with {about.n} labelled images. There is nothing to compare it with.",
+        f"{name} classifies {about.right} of new {many} correctly{about.interval}.",
+        f"That is with {about.n} labelled {many}. There is nothing to compare it with.",
     ]
 
 
 def _tied(about: _About) -> list[str]:
+    many = about.noun.many
     leader, chosen = about.leader, about.chosen
     tied = about.decision.with_verdict("tied")
     best = f", against {about.right} of the best, {about.name(leader)}" if leader != chosen else ""
     others = [c for c in [leader, *tied] if c != chosen]
     return [
         f"Use {about.name(chosen)}: as good as the best, and the cheapest of them to train.",
-        f"With {about.n} labelled images it classifies {words.percent(chosen.accuracy)} of new images correctly"
+        f"With {about.n} labelled {many} it classifies {words.percent(chosen.accuracy)} of new {many} correctly"
         f"{interval_of(chosen)}{best}. {words.capital(about.some(tied))} {'is' if len(tied) == 1 else 'are'} tied "
         f"with {'it' if leader == chosen else about.name(leader)} (the difference is within "
         f"{_region(about.decision)}, which counts as none).",
-        *(f"{words.capital(about.name(c))} {_costs_beside(c, chosen)}." for c in others[:3]),
+        *(f"{words.capital(about.name(c))} {_costs_beside(c, chosen, about.noun)}." for c in others[:3]),
     ]
 
 
 def _better(about: _About) -> list[str]:
+    many = about.noun.many
     return [
-        f"Use {about.name(about.leader)}: it classifies {about.right} of new images correctly{about.interval}.",
+        f"Use {about.name(about.leader)}: it classifies {about.right} of new {many} correctly{about.interval}.",
         _lead(about, " tried"),
     ]
 
@@ -138,19 +145,21 @@ def _incomplete(about: _About) -> list[str]:
 
 def _lead(about: _About, which: str) -> str:
     """By how much the leader is ahead of the others; ``which`` says what these are."""
+    many = about.noun.many
     decision, first, others = about.decision, about.first, len(about.decision.comparisons)
     if first is None:
-        return f"That is with {about.n} labelled images."
+        return f"That is with {about.n} labelled {many}."
     tried = "the one other" if others == 1 else f"each of the {others} others"
     verb = "better than" if not decision.with_verdict("tied") else "better than, or tied with,"
     return (
-        f"With {about.n} labelled images it is {verb} {tried}{which}; the next, "
+        f"With {about.n} labelled {many} it is {verb} {tried}{which}; the next, "
         f"{about.name(first.candidate)}, is {words.points(first.difference)} points behind "
         f"(95% interval {words.points(first.low)} to {words.points(first.high)})."
     )
 
 
 def _undecided(about: _About) -> list[str]:
+    many = about.noun.many
     comparisons, name = about.decision.comparisons, about.name(about.leader)
     doubtful = next(c for v in ("undecided", "unknown") for c in comparisons if c.verdict == v)
     doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
@@ -159,8 +168,8 @@ def _undecided(about: _About) -> list[str]:
         doubt = f"95% interval {low} to {high}"
     return [
         f"Undecided: {name} leads with {about.right}{about.interval}, but its lead may be chance.",
-        f"With {about.n} labelled images, its lead over {about.name(doubtful.candidate)} is "
-        f"{words.points(doubtful.difference, True)} points ({doubt}). {_what_would_settle(doubtful)}",
+        f"With {about.n} labelled {many}, its lead over {about.name(doubtful.candidate)} is "
+        f"{words.points(doubtful.difference, True)} points ({doubt}). {_what_would_settle(doubtful, about.noun)}",
     ]
 
 
@@ -244,10 +253,11 @@ def _probability(about: _About) -> str:
 
 def _cost(about: _About) -> str:
     """What the recommended one costs to train and in use."""
+    one = about.noun.one
     chosen, price = about.chosen, about.price_per_hour
     money = f"; {words.money(chosen.seconds, price)} at {price:g} an hour" if price else ""
     uses = (
-        (chosen.latency_ms, f"{chosen.latency_ms:.3g} ms an image"),
+        (chosen.latency_ms, f"{chosen.latency_ms:.3g} ms an {one}"),
         (chosen.params, f"{words.magnitude(chosen.params)} parameters"),
     )
     use = [text for value, text in uses if math.isfinite(value) and value > 0]
@@ -283,11 +293,12 @@ TOLD_OPTIMISM = 0.0015
 """Less is not worth a sentence."""
 
 
-def _costs_beside(candidate: Candidate, chosen: Candidate) -> str:
+def _costs_beside(candidate: Candidate, chosen: Candidate, noun: Noun) -> str:
     """What another costs where that differs from the chosen one."""
+    one = noun.one
     parts = [f"takes {words.duration(candidate.seconds)} to tune and train once"]
     if abs(candidate.latency_ms - chosen.latency_ms) > 0.1 * chosen.latency_ms:
-        parts.append(f"{candidate.latency_ms:.3g} ms an image")
+        parts.append(f"{candidate.latency_ms:.3g} ms an {one}")
     if candidate.params != chosen.params and math.isfinite(candidate.params):
         parts.append(f"has {words.magnitude(candidate.params)} parameters")
     return words.listed(parts)
@@ -305,17 +316,18 @@ def sure(probability: float) -> str:
     )
 
 
-def _what_would_settle(doubtful: Comparison) -> str:
+def _what_would_settle(doubtful: Comparison, noun: Noun) -> str:
+    many = noun.many
     if doubtful.verdict == "unknown":
         return "More seeds that both have would tell."
     ways = []
     if doubtful.more_seeds is not None:
         ways.append(words.plural(doubtful.more_seeds, "seed"))
     if doubtful.more_images is not None:
-        ways.append(f"a test set of {words.count(doubtful.more_images)} images")
+        ways.append(f"a test set of {words.count(doubtful.more_images)} {many}")
     if ways:
         return f"If the difference is what it looks like, {' or '.join(ways)} would settle it."
     return (
         f"If the difference is what it looks like, neither {MOST_SEEDS} seeds nor a test set of "
-        f"{words.count(MOST_IMAGES)} images alone would settle it."
+        f"{words.count(MOST_IMAGES)} {many} alone would settle it."
     )

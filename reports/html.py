@@ -69,6 +69,7 @@ def render(
     return _write(
         directory / "report.html",
         title=words.listed([words.clean(name, 60) for name in run.datasets]) or "an empty run",
+        noun=run.noun,
         sections=page.arranged(found),
         figures=drawing.finish(),
     )

@@ -12,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.modalities.base import Noun
+from bench.modalities.registry import modality
 from bench.records import Record
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide
 from reports.tables import curves_frame, results_frame
+from reports.words import IMAGES
 
 Images = Callable[[str, Sequence[str]], Mapping[str, npt.NDArray[np.uint8]]]
 """From a dataset's fingerprint and ids of test images to those of them that are at hand, (H, W, 3)."""
@@ -52,6 +55,11 @@ class Results:
         """``fractions`` or ``few-shot``."""
         return "few-shot" if is_few_shot(self.records) else "fractions"
 
+    @property
+    def noun(self) -> Noun:
+        """What sentences call its examples."""
+        return noun_of(self.records)
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row a record, see ``tables.results_frame``."""
@@ -88,6 +96,11 @@ class Results:
         if find not in self._known:
             self._known[find] = find(self)
         return cast(Found, self._known[find])
+
+
+def noun_of(records: Sequence[Record]) -> Noun:
+    """What sentences call the examples of these records."""
+    return modality(records[0].cell["modality"]).noun if records else IMAGES
 
 
 def is_few_shot(records: Sequence[Record]) -> bool:

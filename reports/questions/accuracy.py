@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.drawing import (
     PAPER,
@@ -47,7 +48,8 @@ def accuracy_numbers(results: pd.DataFrame) -> pd.DataFrame:
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
+def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
+    many = noun.many
     numbers = accuracy_numbers(results)
     if numbers.empty:
         return None
@@ -56,28 +58,35 @@ def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
-        return lambda axes: _draw_accuracy(axes, panel, numbers, everyone, low, high)
+        return lambda axes: _draw_accuracy(axes, panel, numbers, everyone, noun, low, high)
 
     some = panels(results)
     dataset = words.clean(results["dataset"].iloc[0], 60)
     return Plan(
         "accuracy",
-        "Test accuracy against labelled images",
-        f"Line chart of test accuracy on {dataset} against the number of labelled images, one line a strategy"
+        f"Test accuracy against labelled {many}",
+        f"Line chart of test accuracy on {dataset} against the number of labelled {many}, one line a strategy"
         f"{', one panel a backbone' if len(some) > 1 else ''}. {_accuracy_in_words(numbers)}",
-        _accuracy_conclusion(numbers),
+        _accuracy_conclusion(numbers, noun),
         [panel_of(panel) for panel in some],
         numbers,
     )
 
 
 def _draw_accuracy(
-    axes: Axes, panel: Panel, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
+    axes: Axes,
+    panel: Panel,
+    numbers: pd.DataFrame,
+    everyone: Sequence[str],
+    noun: Noun,
+    low: float,
+    high: float,
 ) -> None:
+    many = noun.many
     sizes = numbers.groupby("fraction")["n"].median()
     numbers = panel.select(numbers)
     ends = []
-    set_up(axes, panel.title, "labelled images (training and validation)", "test accuracy", low, high)
+    set_up(axes, panel.title, f"labelled {many} (training and validation)", "test accuracy", low, high)
     axes.set_xscale("log")
     margin = 1.12 if len(sizes) > 1 else 2
     ends_of_axis = on_log_axis([sizes.min(), sizes.max()], sizes)
@@ -116,7 +125,8 @@ def _accuracy_in_words(numbers: pd.DataFrame) -> str:
     return f"With {words.count(largest['n'].iloc[0])} labels: {words.listed(values)}."
 
 
-def _accuracy_conclusion(numbers: pd.DataFrame) -> str:
+def _accuracy_conclusion(numbers: pd.DataFrame, noun: Noun) -> str:
+    many = noun.many
     trained = numbers[numbers["strategy"] != "majority"]
     if trained.empty:
         return "Only the majority class was measured: there is nothing to compare yet."
@@ -124,7 +134,7 @@ def _accuracy_conclusion(numbers: pd.DataFrame) -> str:
     best = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()].sort_values("fraction")
     first, last = best.iloc[0], best.iloc[-1]
     text = (
-        f"With {words.count(last['n'])} labelled images {row_name(last, several)} has the highest mean, "
+        f"With {words.count(last['n'])} labelled {many} {row_name(last, several)} has the highest mean, "
         f"{words.percent(last['accuracy'])}"
     )
     if len(best) == 1:

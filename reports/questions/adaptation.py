@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
@@ -241,22 +242,23 @@ def _best(cells: pd.DataFrame) -> pd.Series[Any]:
     return means.loc[means["accuracy"].idxmax()]
 
 
-def source_lines(run_info: Mapping[str, Any]) -> list[str]:
+def source_lines(run_info: Mapping[str, Any], noun: Noun) -> list[str]:
     """How a source dataset was used."""
+    one, many = noun.one, noun.many
     source = run_info.get("source_dataset") or {}
     if not source:
         return []
     kinds = {"groups": "a group of the user's", "names": "a file name", "none": "nothing but pixels"}
     left_out = [
-        f"{words.count(t['left_out'])} of its {words.count(source['n'])} images were left out for test images "
-        f"(images are one group that share {kinds.get(t['grouping'], t['grouping'])}, or their pixels)"
+        f"{words.count(t['left_out'])} of its {words.count(source['n'])} {many} were left out for test {many} "
+        f"({many} are one group that share {kinds.get(t['grouping'], t['grouping'])}, or their pixels)"
         for t in source.get("targets", {}).values()
     ]
     return [
-        f"Source: strategies that adapt learn from the labelled images of {words.clean(source['name'], 60)}, and "
-        "those that align domains from images of the target's pool without their labels. Where the target has "
+        f"Source: strategies that adapt learn from the labelled {many} of {words.clean(source['name'], 60)}, and "
+        f"those that align domains from {many} of the target's pool without their labels. Where the target has "
         "labels, they learn from these too, but for source only and AdaBN, which only tune with them. "
-        f"{'; '.join(left_out)}. In tuning, source images that share a group with a validation image are left out "
+        f"{'; '.join(left_out)}. In tuning, source {many} that share a group with a validation {one} are left out "
         "too. Its own test part is not used.",
         "Without any label of the target, tuning is on a fifth of the source, held out by groups. Stages that "
         "align the domains then run to their end, and the weight of alignment is never searched: labels of the "

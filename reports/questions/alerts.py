@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.base import Noun
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
@@ -84,15 +85,16 @@ def _without_result(run: Results) -> Iterator[Alert]:
 
 def _answers(run: Results) -> Iterator[Alert]:
     """What speaks against the answer for each dataset, at its largest label count."""
+    many = run.noun.many
     largest = {decision.dataset: decision for decision in run.decisions}
     for decision in largest.values():
         of = f" ({words.clean(decision.dataset, 40)})" if len(largest) > 1 else ""
         yield from _scratch(run.frame[run.frame["dataset"] == decision.dataset], of)
-        yield from _few(decision, of)
+        yield from _few(decision, of, run.noun)
         if any(c.verdict != "unknown" and not c.paired for c in decision.comparisons):
             yield Alert(
                 "note",
-                f"Predictions on the same test images were not found{of}: intervals are wider than need be.",
+                f"Predictions on the same test {many} were not found{of}: intervals are wider than need be.",
             )
 
 
@@ -105,8 +107,9 @@ def _scratch(results: pd.DataFrame, of: str) -> Iterator[Alert]:
         )
 
 
-def _few(decision: Decision, of: str) -> Iterator[Alert]:
+def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
     """Too few seeds, or test images, to tell."""
+    many = noun.many
     if decision.leader.seeds < MINIMUM_SEEDS:
         seeds = words.plural(decision.leader.seeds, "seed")
         yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed.")
@@ -115,9 +118,9 @@ def _few(decision: Decision, of: str) -> Iterator[Alert]:
     if (high - low) / 2 > lead:
         yield Alert(
             "caution",
-            f"The test set{of} is small: {words.count(decision.n_test)} images determine one accuracy to "
+            f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one accuracy to "
             f"within ±{words.points((high - low) / 2)} points, more than the lead of "
-            f"{words.points(lead)}. Pairing on the same images narrows that, where predictions are stored.",
+            f"{words.points(lead)}. Pairing on the same {many} narrows that, where predictions are stored.",
         )
 
 

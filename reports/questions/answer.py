@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.claims import claimed, sure
 from reports.phrases import absence, has_several, interval_of, who
@@ -14,6 +15,7 @@ from reports.results import Results
 from reports.sections import Answer, Section
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import MINIMUM_SEEDS
+from reports.words import IMAGES
 
 
 def section(run: Results) -> Section:
@@ -31,18 +33,18 @@ def section(run: Results) -> Section:
 
 def answers_of(run: Results) -> list[Answer]:
     """One answer a dataset."""
-    return answers(run.frame, run.decisions, run.price_per_hour)
+    return answers(run.frame, run.decisions, run.price_per_hour, run.noun)
 
 
 def answers(
-    results: pd.DataFrame, decisions: Sequence[Decision], price_per_hour: float = 0.0
+    results: pd.DataFrame, decisions: Sequence[Decision], price_per_hour: float = 0.0, noun: Noun = IMAGES
 ) -> list[Answer]:
     """One answer a dataset, at its largest label count that has a result; costs in money if there is a price."""
     found = []
     for dataset in dict.fromkeys(results["dataset"]):
         mine = [decision for decision in decisions if decision.dataset == dataset]
         if mine:
-            answer = claimed(mine[-1], price_per_hour)
+            answer = claimed(mine[-1], price_per_hour, noun)
             if len(mine) > 1:
                 several = has_several(mine)
                 answer.by_labels.extend(_at_labels(decision, several) for decision in mine)

@@ -16,11 +16,13 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import configuration_name, several_backbones
+from reports.words import IMAGES
 
 LEARNED = 6
 """Of so many configurations the learned weights are told."""
@@ -205,8 +207,9 @@ def _weights(weights: Mapping[str, int]) -> str:
     return ", ".join(f"{words.clean(value, 20)} ({count})" for value, count in sorted(weights.items()))
 
 
-def method_lines(run_info: Mapping[str, Any]) -> list[str]:
+def method_lines(run_info: Mapping[str, Any], noun: Noun = IMAGES) -> list[str]:
     """How auxiliary labels were used, a sentence or two each."""
+    many = noun.many
     lines = []
     tasks = {task["fingerprint"]: task for tasks in run_info.get("auxiliary", {}).values() for task in tasks}
     for task in tasks.values():
@@ -218,14 +221,14 @@ def method_lines(run_info: Mapping[str, Any]) -> list[str]:
         if task["kind"] == "column":
             lines.append(
                 f"Auxiliary labels {name}: a column of the manifest with {classes}, known for {known} of {n} "
-                "images of the pool. Learned are those of a cell's labelled images or, with images=pool, of all "
-                "images of the pool; in tuning never those of images that validate; those of test images never."
+                f"{many} of the pool. Learned are those of a cell's labelled {many} or, with images=pool, of all "
+                f"{many} of the pool; in tuning never those of {many} that validate; those of test {many} never."
             )
         else:
             lines.append(
-                f"Auxiliary dataset {name}: {known} of {n} images with {classes} of its own; the others share a "
-                "group with test images of the target and are left out. In tuning those that share one with images "
-                "that validate are left out too. Its own test part is not used."
+                f"Auxiliary dataset {name}: {known} of {n} {many} with {classes} of its own; the others share a "
+                f"group with test {many} of the target and are left out. In tuning those that share one with {many}"
+                " that validate are left out too. Its own test part is not used."
             )
     if tasks:
         lines.append(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.drawing import (
     MUTED,
@@ -80,7 +81,8 @@ _NAMED = 8
 """Up to so many points of the cost figure are named; of more, those on the front are numbered."""
 
 
-def cost_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
+def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
+    one, many = noun.one, noun.many
     numbers = cost_numbers(results)
     if numbers.empty:
         return None
@@ -106,8 +108,8 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
         ms = numbers["inference_ms_per_image"].median()
         conclusion += (
             f" In use all cost the same: {words.magnitude(numbers['params'].max())} parameters"
-            + (f" and {ms:.3g} ms an image" if np.isfinite(ms) else "")
-            + ", one image at a time on one thread."
+            + (f" and {ms:.3g} ms an {one}" if np.isfinite(ms) else "")
+            + f", one {one} at a time on one thread."
         )
     for cost in costs[1:]:
         leaders = [
@@ -122,9 +124,9 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
 
     return Plan(
         "cost",
-        f"Cost against accuracy with {n} labelled images",
+        f"Cost against accuracy with {n} labelled {many}",
         f"Scatter chart of test accuracy on {dataset} against {words.listed([COSTS[c] for c in costs])} with {n} "
-        f"labelled images, one point a configuration; a stepped line joins the Pareto front of each: in training "
+        f"labelled {many}, one point a configuration; a stepped line joins the Pareto front of each: in training "
         f"time {words.listed(steps)}.",
         conclusion,
         [panel_of(cost) for cost in costs],

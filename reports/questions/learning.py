@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
 from reports.statistics.decisions import CONFIGURATION
@@ -34,12 +35,13 @@ def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def curves_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
+def curves_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
     """Learning curves of one dataset; None where nothing was trained.
 
     Args:
         results, curves: the frames of ``tables``.
     """
+    many = noun.many
     numbers = curve_numbers(results, curves)
     if numbers["val_accuracy"].notna().sum() == 0:
         return None
@@ -47,15 +49,15 @@ def curves_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel, mine: pd.DataFrame) -> Callable[[Axes], None]:
-        return lambda axes: _draw_curves(axes, panel.title, mine, everyone, low, high)
+        return lambda axes: _draw_curves(axes, panel.title, mine, everyone, noun, low, high)
 
     some = [(panel, numbers[numbers["cell_id"].isin(panel.results["cell_id"])]) for panel in panels(results)]
     dataset, n = words.clean(results["dataset"].iloc[0], 60), words.count(numbers["n"].iloc[0])
     return Plan(
         "curves",
-        f"Learning curves with {n} labelled images",
-        f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against images seen in "
-        f"training, for the winning trial of each strategy with {n} labelled images, the head's stage included.",
+        f"Learning curves with {n} labelled {many}",
+        f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against {many} seen in "
+        f"training, for the winning trial of each strategy with {n} labelled {many}, the head's stage included.",
         _gap_conclusion(numbers),
         [panel_of(panel, mine) for panel, mine in some if len(mine)],
         numbers,
@@ -63,9 +65,16 @@ def curves_plan(results: pd.DataFrame, curves: pd.DataFrame) -> Plan | None:
 
 
 def _draw_curves(
-    axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
+    axes: Axes,
+    title: str,
+    numbers: pd.DataFrame,
+    everyone: Sequence[str],
+    noun: Noun,
+    low: float,
+    high: float,
 ) -> None:
-    set_up(axes, title, "images seen (solid: validation, dashed: training)", "accuracy", low, high)
+    many = noun.many
+    set_up(axes, title, f"{many} seen (solid: validation, dashed: training)", "accuracy", low, high)
     # The first pass has as much room as a few times more images: some stages, as a probe's on stored features, are
     # many times as long as others, and the start is where curves differ most.
     seen = numbers.loc[numbers["images"] > 0, "images"]

@@ -12,7 +12,7 @@ from reports.sections import Section
 
 def section(run: Results) -> Section:
     """The protocol, companions of the target, and the settings of this run."""
-    lines = [*_protocol(run), *source_lines(run.run_info), *method_lines(run.run_info)]
+    lines = [*_protocol(run), *source_lines(run.run_info, run.noun), *method_lines(run.run_info, run.noun)]
     if run.records:
         lines += [_repeated(run), _settings(run)]
     return method_section(run, lines)
@@ -20,24 +20,25 @@ def section(run: Results) -> Section:
 
 def _protocol(run: Results) -> list[str]:
     """The protocol in plain words."""
+    one, many = run.noun.one, run.noun.many
     hyperband = any(record.cell.get("tuning", {}).get("algorithm") == "hyperband" for record in run.records)
     budget = "number of epochs" if hyperband else "number of trials"
     return [
-        "Test images: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
+        f"Test {many}: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
         "label count and seed. No strategy sees them; each cell predicts them once, at its very end.",
-        "Labelled images: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
-        "shares of a seed lie inside its larger ones. Validation images for tuning and early stopping come out of "
+        f"Labelled {many}: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
+        f"shares of a seed lie inside its larger ones. Validation {many} for tuning and early stopping come out of "
         "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
         f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best on "
-        "validation is trained again on all labelled images of the cell, for as many epochs as it kept, and "
+        f"validation is trained again on all labelled {many} of the cell, for as many epochs as it kept, and "
         "only that model is tested. Validation scores of trials are optimistic and not reported.",
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
-        "nothing were shared between cells. Latency: one thread, one image at a time, warm, median.",
-        "Intervals cover new labelled subsets, new initialisations and new test images; with all labels in use, "
+        f"nothing were shared between cells. Latency: one thread, one {one} at a time, warm, median.",
+        f"Intervals cover new labelled subsets, new initialisations and new test {many}; with all labels in use, "
         "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
-        "images and corrected for the number of pairs (Holm, or where that is less the studentized range); an "
+        f"{many} and corrected for the number of pairs (Holm, or where that is less the studentized range); an "
         "interval has the level at which its difference was tested, 95% at least. Few seeds say little of how much "
-        "one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test images of "
+        f"one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test {many} of "
         "one group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
         "The highest of several accuracies is too high, because it was chosen for that: by how much is estimated "
         "(a parametric bootstrap), and in the answer its interval reaches so much further down. While something "
@@ -70,7 +71,7 @@ def _settings(run: Results) -> str:
     tuning = cell.get("tuning", {})
     head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())
     return words.clean(
-        f"This run: {cell['modality']}s of {cell['image_size']} pixels ({cell['resizing']}), augmentation "
+        f"This run: {run.noun.many} of {cell['image_size']} pixels ({cell['resizing']}), augmentation "
         f"{cell['augmentation']}{' with' if cell['flip'] else ' without'} mirroring, "
         f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, at most "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['threads']} training "

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.modalities.base import Noun
 from bench.records import Record
 from reports import words
 from reports.provenance import method_section
 from reports.questions.few_shot.measurements import settings_of
-from reports.results import Results
+from reports.results import Results, noun_of
 from reports.sections import Section
 from reports.statistics.intervals import MINIMUM_SEEDS
 
@@ -21,21 +22,23 @@ def section(run: Results) -> Section:
 
 def few_shot_method(records: Sequence[Record], run_info: dict[str, Any]) -> list[str]:
     """The protocol in plain words, with the settings of this run."""
-    lines = [*_protocol(), *_source(run_info)]
-    return [*lines, _settings(records[0])] if records else lines
+    noun = noun_of(records)
+    lines = [*_protocol(noun), *_source(run_info, noun)]
+    return [*lines, _settings(records[0], noun)] if records else lines
 
 
-def _protocol() -> list[str]:
+def _protocol(noun: Noun) -> list[str]:
+    many = noun.many
     return [
-        "New classes: all classes of the dataset. Nothing is learned or tuned on any of its images, of the pool or "
-        "the test part.",
-        "Episodes: some of the new classes, some labelled images of each (shots) and others to be classified. They "
-        "are drawn at random, the same for every strategy and seed. No group gives labelled images and others in "
-        "one episode, and the labelled images of a class come from as few groups as possible.",
+        f"New classes: all classes of the dataset. Nothing is learned or tuned on any of its {many}, of the pool "
+        "or the test part.",
+        f"Episodes: some of the new classes, some labelled {many} of each (shots) and others to be classified. "
+        f"They are drawn at random, the same for every strategy and seed. No group gives labelled {many} and others "
+        f"in one episode, and the labelled {many} of a class come from as few groups as possible.",
         "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
         "class's name. Superclasses with too few classes give no such episodes.",
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
-        "Episodes reuse the same images, so more of them do not narrow an interval: more classes do. What neither "
+        f"Episodes reuse the same {many}, so more of them do not narrow an interval: more classes do. What neither "
         "trains nor tunes anything is the same for all seeds and runs once.",
         "By episodes: 1.96 standard deviations over episodes, divided by the root of their number. That is what "
         "papers give, and what their numbers can be set beside: the drawing of episodes alone, of these classes "
@@ -43,35 +46,37 @@ def _protocol() -> list[str]:
         "Claims are about the leader against all others, paired on seeds and classes and corrected for all pairs "
         "(Holm, or where that is less the studentized range); below "
         f"{MINIMUM_SEEDS} seeds nothing is claimed.",
-        "Same or not: the chance that two images of one new class are nearer to each other than two images of two "
-        "classes, over pairs of images of different groups.",
+        f"Same or not: the chance that two {many} of one new class are nearer to each other than two {many} of two "
+        f"classes, over pairs of {many} of different groups.",
         "Cost: seconds to tune and train once (the median seed) on the machine of the run.",
     ]
 
 
-def _source(run_info: dict[str, Any]) -> list[str]:
+def _source(run_info: dict[str, Any], noun: Noun) -> list[str]:
     """What was learned from."""
+    many = noun.many
     source = run_info.get("source_dataset") or {}
     if not source:
         return ["Tuning: there is no source, so nothing was trained, and hyperparameters are the defaults."]
     left = sum(target["left_out"] for target in source.get("targets", {}).values())
     return [
-        f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled images of other "
-        f"classes; {words.count(left)} of them were left out for images of the new classes that they share a "
+        f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled {many} of other "
+        f"classes; {words.count(left)} of them were left out for {many} of the new classes that they share a "
         "group with.",
         "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has "
         "fewer than five a fifth of its classes; hyperparameters and the number of epochs are those that are "
         "best in episodes of these. The best is trained again on all classes of the source. Features that are "
-        "not trained are standardised by images of the source.",
+        f"not trained are standardised by {many} of the source.",
     ]
 
 
-def _settings(record: Record) -> str:
+def _settings(record: Record, noun: Noun) -> str:
     """The settings of this run."""
+    many = noun.many
     cell, few = record.cell, settings_of(record)
     return words.clean(
-        f"This run: {few['episodes']} episodes of each kind, {few['queries']} images of each class at most "
-        f"to be classified; {cell['modality']}s of {cell['image_size']} pixels ({cell['resizing']}), "
+        f"This run: {few['episodes']} episodes of each kind, {few['queries']} {many} of each class at most "
+        f"to be classified; {many} of {cell['image_size']} pixels ({cell['resizing']}), "
         f"augmentation {cell['augmentation']}{' with' if cell['flip'] else ' without'} mirroring, "
         f"{cell['tuning']['trials']} trials by {cell['tuning']['algorithm']} search, at most "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['precision']} on "
