@@ -271,7 +271,7 @@ def test_it_says_whether_numbers_come_out_the_same_again(tmp_path: Path) -> None
 
 def test_text_in_figures_can_be_read_in_both_colour_schemes() -> None:
     """axe-core does not look at text in SVG. WCAG 2.1, 1.4.3: a contrast of 4.5, also on the confusion matrix."""
-    style = (Path(reports.html.__file__).parent / "templates" / "report.html.j2").read_text()
+    style = (Path(reports.html.__file__).parent / "templates" / "page.css").read_text()
     schemes = [
         dict(re.findall(r"--(\w+): (#\w{6})", part)) for part in style.split("prefers-color-scheme")[:2]
     ]

@@ -33,8 +33,9 @@ def _protocol(noun: Noun) -> list[str]:
         f"New classes: all classes of the dataset. Nothing is learned or tuned on any of its {many}, of the pool "
         "or the test part.",
         f"Episodes: some of the new classes, some labelled {many} of each (shots) and others to be classified. "
-        f"They are drawn at random, the same for every strategy and seed. No group gives labelled {many} and others "
-        f"in one episode, and the labelled {many} of a class come from as few groups as possible.",
+        "They are drawn at random, the same for every strategy and seed. No group gives "
+        f"labelled {many} and others in one episode, and the labelled {many} of a class come from as few groups "
+        "as possible.",
         "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
         "class's name. Superclasses with too few classes give no such episodes.",
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
