@@ -132,12 +132,53 @@ def recommend(
         RequestError: no such dataset, a label count far outside of what was measured, or nothing keeps to the
             constraints.
     """
-    name, ok = of_dataset(results, directory, dataset)
-    everything, ok = ok, asked_for(ok, constraints)
+    name, everything = of_dataset(results, directory, dataset)
+    ok = asked_for(everything, constraints)
+    place = _place(ok, constraints.labels)
+    runs, excluded = _kept(ok, place, directory, constraints)
+    if not runs:
+        reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
+        raise RequestError(
+            "constraints", described(constraints), "some configuration that keeps to them", reasons
+        )
+    absent = tuple(
+        a
+        for a in Missing(results, directory).at(name, *place.fractions)
+        if not constraints.strategies or a.strategy in constraints.strategies
+    )
+    majority = _majority(results, name, place, directory)
+    decision = replace(decide_among(runs, region, name, math.nan, majority, place.labels), absent=absent)
+    limited = bool(excluded) or len(ok) < len(everything)
+    measured = tuple(sorted({place.low, place.high}))
+    return Recommendation(name, place.labels, measured, decision, tuple(excluded), limited)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a label count lies between those that were measured.
+
+    Attributes:
+        labels: the label count.
+        low, high: the nearest that were measured, on either side.
+        fractions: their fractions.
+        share: weight of ``high`` in accuracies, 0 to 1.
+        of_costs: weight of ``high`` in costs.
+    """
+
+    labels: float
+    low: float
+    high: float
+    fractions: tuple[float, float]
+    share: float
+    of_costs: float
+
+
+def _place(ok: pd.DataFrame, wanted: float | None) -> _Place:
+    """The place of the label count that is wanted; None: the most that were measured."""
     # With groups of images n differs from seed to seed: the fraction says what belongs together.
     sizes = ok.groupby("fraction")["n"].median().sort_values()
     counts = sizes.to_numpy()
-    labels = float(counts[-1]) if constraints.labels is None else constraints.labels
+    labels = float(counts[-1]) if wanted is None else wanted
     if not counts[0] / BEYOND <= labels <= counts[-1] * BEYOND:
         raise RequestError(
             "labels",
@@ -147,43 +188,41 @@ def recommend(
         )
     inside = min(max(labels, counts[0]), counts[-1])
     low, high = counts[counts <= inside][-1], counts[counts >= inside][0]
+    first, second = (float(sizes.index[counts == n][-1]) for n in (low, high))
     share = 0.0 if low == high else _share(inside, low, high)
-    fractions = [float(sizes.index[counts == n][-1]) for n in (low, high)]
-    absent = tuple(
-        a
-        for a in Missing(results, directory).at(name, *fractions)
-        if not constraints.strategies or a.strategy in constraints.strategies
-    )
-    runs, excluded = [], []
+    of_costs = (inside - low) / (high - low) if high > low else 0.0
+    return _Place(labels, float(low), float(high), (first, second), share, of_costs)
+
+
+def _kept(
+    ok: pd.DataFrame, place: _Place, directory: Path | None, constraints: Constraints
+) -> tuple[list[Measured], list[tuple[Candidate, str]]]:
+    """The configurations that keep to the constraints, and (candidate, reason) of the others."""
+    runs: list[Measured] = []
+    excluded = []
     for _, cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
-        ends = [cells[cells["fraction"] == fraction].set_index("seed") for fraction in fractions]
-        if not len(ends[0].index.intersection(ends[1].index)):
+        low, high = (cells[cells["fraction"] == fraction].set_index("seed") for fraction in place.fractions)
+        if not len(low.index.intersection(high.index)):
             largest = cells[cells["fraction"] == cells["fraction"].max()]
             some = Measured(largest.set_index("seed"), None)
             excluded.append((some.candidate, "not measured at these label counts"))
             continue
-        run = Between(
-            ends[0], ends[1], directory, share, (inside - low) / (high - low) if high > low else 0.0
-        )
+        run = Between(low, high, directory, place.share, place.of_costs)
         if reason := constraints.refusal(run.candidate):
             excluded.append((run.candidate, reason))
         else:
             runs.append(run)
-    if not runs:
-        reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
-        raise RequestError(
-            "constraints", described(constraints), "some configuration that keeps to them", reasons
-        )
+    return runs, excluded
+
+
+def _majority(results: pd.DataFrame, name: str, place: _Place, directory: Path | None) -> Measured | None:
+    """The most frequent class, if it was measured."""
     floors = results[
         (results["dataset"] == name) & (results["strategy"] == "majority") & (results["status"] == "ok")
     ]
-    # The most frequent class is right as often whatever the number of labels: one end will do.
-    floors = floors[floors["fraction"] == fractions[1]].set_index("seed")
-    majority = Measured(floors, directory) if len(floors) else None
-    decision = replace(decide_among(runs, region, name, math.nan, majority, labels), absent=absent)
-    limited = bool(excluded) or len(ok) < len(everything)
-    measured = tuple(sorted({float(low), float(high)}))
-    return Recommendation(name, labels, measured, decision, tuple(excluded), limited)
+    # It is right as often whatever the number of labels: one end will do.
+    floors = floors[floors["fraction"] == place.fractions[1]].set_index("seed")
+    return Measured(floors, directory) if len(floors) else None
 
 
 def of_dataset(

@@ -62,7 +62,7 @@ def labels_needed(
     constraints: Constraints,
     dataset: str | None = None,
 ) -> LabelsNeeded:
-    """Labels for a target accuracy, by the learning curves of ``labels.label_curves``.
+    """Labels for a target accuracy, by the learning curves of ``label_curves``.
 
     Args:
         results: the frame of ``tables.results_frame``.

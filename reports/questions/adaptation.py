@@ -9,7 +9,7 @@ named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,25 +142,7 @@ def adaptation_table(found: Sequence[Adaptation], results: pd.DataFrame, several
     def name(a: Adaptation) -> str:
         return configuration_name(a.strategy, a.backbone, a.weights, backbones, a.dataset if several else "")
 
-    conclusions = []
-    for n, with_labels in dict.fromkeys((a.n, a.with_labels) for a in found):
-        for verdict, said, of_labels in (
-            ("helps", "adaptation helps, beyond noise", "better than the source alone, beyond noise"),
-            ("harms", "adaptation harms, beyond noise", "worse than the source alone, beyond noise"),
-            ("no difference", "no difference from nothing adapted", "no difference from the source alone"),
-            ("not told", "not told from nothing adapted", "not told from the source alone"),
-            ("too few seeds", "nothing is claimed below three seeds", "nothing is claimed below three seeds"),
-        ):
-            mine = [a for a in found if (a.n, a.with_labels, a.verdict) == (n, with_labels, verdict)]
-            if mine:
-                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
-                told = of_labels if with_labels else said
-                conclusions.append(f"{_labels(n)}, {told}: {words.some(each)}.")
-        if with_labels:
-            conclusions.append(
-                f"{_labels(n)}, what these bring is included in that: the source alone does not learn from them. "
-                f"Run {BOTH} beside it to tell what adaptation brings."
-            )
+    conclusions = _told(found, name)
     conclusions += _labels_alone(found, results, several)
     conclusions += _without_source(found, results, several)
     return Table(
@@ -186,6 +168,30 @@ def adaptation_table(found: Sequence[Adaptation], results: pd.DataFrame, several
         [a.strategy for a in found],
         "Adaptation against the source alone",
     )
+
+
+def _told(found: Sequence[Adaptation], name: Callable[[Adaptation], str]) -> list[str]:
+    """Who is better, worse or neither than with nothing adapted, at each number of labels."""
+    conclusions = []
+    for n, with_labels in dict.fromkeys((a.n, a.with_labels) for a in found):
+        for verdict, said, of_labels in (
+            ("helps", "adaptation helps, beyond noise", "better than the source alone, beyond noise"),
+            ("harms", "adaptation harms, beyond noise", "worse than the source alone, beyond noise"),
+            ("no difference", "no difference from nothing adapted", "no difference from the source alone"),
+            ("not told", "not told from nothing adapted", "not told from the source alone"),
+            ("too few seeds", "nothing is claimed below three seeds", "nothing is claimed below three seeds"),
+        ):
+            mine = [a for a in found if (a.n, a.with_labels, a.verdict) == (n, with_labels, verdict)]
+            if mine:
+                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
+                told = of_labels if with_labels else said
+                conclusions.append(f"{_labels(n)}, {told}: {words.some(each)}.")
+        if with_labels:
+            conclusions.append(
+                f"{_labels(n)}, what these bring is included in that: the source alone does not learn from them. "
+                f"Run {BOTH} beside it to tell what adaptation brings."
+            )
+    return conclusions
 
 
 def _labels(n: float) -> str:

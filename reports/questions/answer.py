@@ -96,7 +96,7 @@ def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
     more than one label count.
 
     Args:
-        decisions: of ``statistics.decide``.
+        decisions: of ``decide``.
     """
     found = {}
     for dataset in dict.fromkeys(decision.dataset for decision in decisions):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,24 +153,8 @@ def auxiliary_table(found: Sequence[Brought], several: bool) -> Table | None:
     def name(b: Brought) -> str:
         return configuration_name(b.strategy, b.backbone, b.source, backbones, b.dataset if several else "")
 
-    conclusions = []
-    for n in sorted({b.n for b in found}):
-        for verdict, said in _SENTENCES.items():
-            mine = [b for b in found if b.n == n and b.verdict == verdict]
-            if mine:
-                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine]
-                conclusions.append(f"With {words.count(n)} labels, {said}: {words.some(each)}.")
-    learned = [b for b in found if b.learned]
-    for b in learned[:LEARNED]:
-        ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
-        conclusions.append(
-            f"Where the weight of the auxiliary loss was learned, it ended at {words.listed(ends)}, with 1 for the "
-            f"target: {name(b)}, {words.count(b.n)} labels."
-        )
-    if len(learned) > LEARNED:
-        conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
     return Table(
-        conclusions,
+        _told(found, name),
         [
             "with auxiliary labels",
             "labels",
@@ -201,6 +185,27 @@ def auxiliary_table(found: Sequence[Brought], several: bool) -> Table | None:
         [b.strategy for b in found],
         "What auxiliary labels brought",
     )
+
+
+def _told(found: Sequence[Brought], name: Callable[[Brought], str]) -> list[str]:
+    """Where auxiliary labels help or harm, and where the weights of their losses ended."""
+    conclusions = []
+    for n in sorted({b.n for b in found}):
+        for verdict, said in _SENTENCES.items():
+            mine = [b for b in found if b.n == n and b.verdict == verdict]
+            if mine:
+                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine]
+                conclusions.append(f"With {words.count(n)} labels, {said}: {words.some(each)}.")
+    learned = [b for b in found if b.learned]
+    for b in learned[:LEARNED]:
+        ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
+        conclusions.append(
+            f"Where the weight of the auxiliary loss was learned, it ended at {words.listed(ends)}, with 1 for the "
+            f"target: {name(b)}, {words.count(b.n)} labels."
+        )
+    if len(learned) > LEARNED:
+        conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
+    return conclusions
 
 
 def _weights(weights: Mapping[str, int]) -> str:

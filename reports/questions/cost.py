@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,36 +188,15 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> T
         "peak memory",
     ]
     columns += [f"money, at {price_per_hour:g} an hour"] if price_per_hour else []
-    rows, strategies, conclusions = [], [], []
+    rows: list[list[str]] = []
+    strategies: list[str] = []
+    conclusions: list[str] = []
     for dataset, of_dataset in results.groupby("dataset", sort=False):
-        numbers = cost_numbers(of_dataset)
+        numbers, of = cost_numbers(of_dataset), str(dataset) if several else ""
         if len(numbers):
-            told = _cost_conclusion(numbers, price_per_hour)
-            conclusions.append(words.sentence(told, str(dataset) if several else ""))
-        memory = summary_frame(of_dataset).set_index([*CONFIGURATION, "fraction"])["peak_memory_mb"]
-        backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
-        differ = {cost: differs(numbers[cost]) for cost in COSTS}
-        for row in numbers.to_dict("records"):
-            used = float(memory.get(tuple(row[key] for key in (*CONFIGURATION, "fraction")), math.nan))
-            # Where all are of one size and speed there is no front.
-            fronts = {cost: " *" if row[f"front_{cost}"] and differ[cost] else "" for cost in COSTS}
-            latency = row["inference_ms_per_image"]
-            line = [
-                configuration_name(
-                    row["strategy"],
-                    row["backbone"],
-                    row["weights"],
-                    backbones,
-                    str(dataset) if several else "",
-                ),
-                words.percent(row["accuracy"]),
-                words.duration(row["seconds"]) + fronts["seconds"],
-                f"{latency:.3g}{fronts['inference_ms_per_image']}" if math.isfinite(latency) else "–",
-                words.magnitude(row["params"]) + fronts["params"],
-                f"{words.count(used)} MB" if math.isfinite(used) else "–",
-            ]
-            rows.append(line + ([words.money(row["seconds"], price_per_hour)] if price_per_hour else []))
-            strategies.append(row["strategy"])
+            conclusions.append(words.sentence(_cost_conclusion(numbers, price_per_hour), of))
+        rows += _cost_rows(numbers, of_dataset, of, price_per_hour)
+        strategies += numbers["strategy"].tolist()
     return Table(
         conclusions,
         columns,
@@ -229,11 +208,34 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> T
     )
 
 
+def _cost_rows(
+    numbers: pd.DataFrame, results: pd.DataFrame, of: str, price_per_hour: float
+) -> Iterator[list[str]]:
+    """The rows of one dataset; ``of`` is its name where there are several."""
+    memory = summary_frame(results).set_index([*CONFIGURATION, "fraction"])["peak_memory_mb"]
+    backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
+    differ = {cost: differs(numbers[cost]) for cost in COSTS}
+    for row in numbers.to_dict("records"):
+        used = float(memory.get(tuple(row[key] for key in (*CONFIGURATION, "fraction")), math.nan))
+        # Where all are of one size and speed there is no front.
+        fronts = {cost: " *" if row[f"front_{cost}"] and differ[cost] else "" for cost in COSTS}
+        latency = row["inference_ms_per_image"]
+        yield [
+            configuration_name(row["strategy"], row["backbone"], row["weights"], backbones, of),
+            words.percent(row["accuracy"]),
+            words.duration(row["seconds"]) + fronts["seconds"],
+            f"{latency:.3g}{fronts['inference_ms_per_image']}" if math.isfinite(latency) else "–",
+            words.magnitude(row["params"]) + fronts["params"],
+            f"{words.count(used)} MB" if math.isfinite(used) else "–",
+            *([words.money(row["seconds"], price_per_hour)] if price_per_hour else []),
+        ]
+
+
 def _cost_conclusion(numbers: pd.DataFrame, price_per_hour: float) -> str:
     """What accuracy costs: the cheapest to train against the most accurate.
 
     Args:
-        numbers: of ``figures.cost_numbers``, the cheapest first.
+        numbers: of ``cost_numbers``, the cheapest first.
         price_per_hour: of the machine; 0: no money.
     """
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))

@@ -40,7 +40,7 @@ def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Iterator
 
     Args:
         results: the frame of ``tables.results_frame``.
-        fitted: of ``labels.label_curves``.
+        fitted: of ``label_curves``.
     """
     for dataset, place in places(results).items():
         mine = [curve for curve in fitted if curve.key[0] == dataset]
@@ -115,7 +115,7 @@ def labels_table(
     """What more labels would bring, by configuration, and how far off the curves were when tested.
 
     Args:
-        curves, reason: what ``labels.label_curves`` returned.
+        curves, reason: what ``label_curves`` returned.
         several: whether there is more than one dataset.
         region: of practical equivalence.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,48 +170,49 @@ def _confusion_plan(predictions: Predictions) -> Plan:
     conclusion = f"Most often it takes {words.listed(pairs)}." if pairs else "It made no mistake."
     if len(shown) < len(names):
         conclusion += f" Shown are the {len(shown)} of {len(names)} classes with the most mistakes."
-    table = numbers.set_index(["true", "predicted"])["share"]
-
-    def draw(axes: Axes) -> None:
-        for row, true in enumerate(shown):
-            for column, predicted in enumerate(shown):
-                share = float(table[true, predicted])
-                if not share > 0:
-                    continue
-                axes.add_patch(
-                    Rectangle((column, row), 1, 1, facecolor=_BLUE, alpha=0.6 * share**0.5, linewidth=0)
-                )
-                axes.text(
-                    column + 0.5,
-                    row + 0.5,
-                    f"{share * 100:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7 if len(shown) > 10 else 8.5,
-                    color=INK,
-                )
-        axes.set_xlim(0, len(shown))
-        axes.set_ylim(len(shown), 0)
-        places = [i + 0.5 for i in range(len(shown))]
-        axes.set_xticks(
-            places, [words.clean(n, 15) for n in shown], rotation=45, ha="right", rotation_mode="anchor"
-        )
-        axes.set_yticks(places, [words.clean(n, 15) for n in shown])
-        axes.tick_params(labelcolor=INK, length=0)
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class")
-        axes.set_title("percent of the test images of each class", pad=10)
-        axes.grid(visible=False)
+    shares = numbers.set_index(["true", "predicted"])["share"]
 
     return Plan(
         "confusion",
         "Which classes are taken for which",
         f"Confusion matrix of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
         conclusion,
-        [draw],
+        [lambda axes: _draw_confusion(axes, shown, shares)],
         numbers,
         Frame(width=5.6, height=5.0, left=1.4, right=0.2, bottom=1.35, top=0.42),
     )
+
+
+def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any]) -> None:
+    for row, true in enumerate(shown):
+        for column, predicted in enumerate(shown):
+            share = float(shares[true, predicted])
+            if not share > 0:
+                continue
+            axes.add_patch(
+                Rectangle((column, row), 1, 1, facecolor=_BLUE, alpha=0.6 * share**0.5, linewidth=0)
+            )
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                f"{share * 100:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7 if len(shown) > 10 else 8.5,
+                color=INK,
+            )
+    axes.set_xlim(0, len(shown))
+    axes.set_ylim(len(shown), 0)
+    places = [i + 0.5 for i in range(len(shown))]
+    axes.set_xticks(
+        places, [words.clean(n, 15) for n in shown], rotation=45, ha="right", rotation_mode="anchor"
+    )
+    axes.set_yticks(places, [words.clean(n, 15) for n in shown])
+    axes.tick_params(labelcolor=INK, length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title("percent of the test images of each class", pad=10)
+    axes.grid(visible=False)
 
 
 def _class_plan(predictions: Predictions) -> Plan | None:

@@ -50,6 +50,20 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Ta
         rows.append(
             [name, *(words.percent(row[key]) for key in ("train", "val", "test")), words.points(gap), rise]
         )
+    return Table(
+        _conclusions(overfit, caught, kept),
+        ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
+        rows,
+        "Means over seeds, with the most labels. Training and validation: the winning trial at the epoch that it "
+        "kept, training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
+        "minus test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
+        numbers["strategy"].tolist(),
+        "Accuracy in training, on validation and on test images",
+    )
+
+
+def _conclusions(overfit: list[str], caught: list[str], kept: list[str]) -> list[str]:
+    """Who overfits, whom early stopping has caught, and who was kept although the loss had risen."""
     conclusions = [
         f"Overfitting, more than {words.points(OVERFITS)} points from training to test images: "
         f"{words.some(overfit)}. More labels, stronger augmentation or fewer trained layers help there."
@@ -67,16 +81,7 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Ta
             "Without early stopping the validation loss ended more than a tenth above its lowest: "
             f"{words.some(kept)}. Fewer epochs may do better there, if those that validate are enough to tell."
         )
-    return Table(
-        conclusions,
-        ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
-        rows,
-        "Means over seeds, with the most labels. Training and validation: the winning trial at the epoch that it "
-        "kept, training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
-        "minus test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
-        numbers["strategy"].tolist(),
-        "Accuracy in training, on validation and on test images",
-    )
+    return conclusions
 
 
 def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Table]:
     over training.
 
     Args:
-        found: of ``transfer.benefits``.
+        found: of ``benefits``.
         several: whether there is more than one dataset.
     """
     if not found:
@@ -164,7 +164,7 @@ def _over_training(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
 
 
 def _times(ratio: float, speed: Speed, unit: str = "") -> str:
-    """A ratio of ``transfer.Speed`` in words."""
+    """A ratio of ``Speed`` in words."""
     if not speed.seeds:
         return "scratch never rose"
     if math.isnan(ratio):

@@ -27,7 +27,7 @@ def weights_tables(
     """Which weights are best to begin with, wherever a backbone was run with more than one set of them.
 
     Args:
-        decisions: of ``statistics.decide``.
+        decisions: of ``decide``.
         sources: of run.json: what is known of each source, by its weights in the records.
         several: whether there is more than one dataset.
     """

@@ -33,7 +33,7 @@ def few_shot_plans(
     """Of each dataset accuracy by shots, and learning curves where an embedding was trained.
 
     Args:
-        found: of ``few_shot.measurements``.
+        found: of ``measurements``.
         results, curves: the frames of ``tables``.
         noun: what examples are called.
     """
