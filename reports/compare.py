@@ -13,16 +13,11 @@ import numpy as np
 import pandas as pd
 
 from reports import words
-from reports.answer import who
-from reports.statistics.decisions import (
-    EQUIVALENCE,
-    MINIMUM_SEEDS,
-    Comparison,
-    Measured,
-    compare_pairs,
-    succeeded,
-)
-from reports.tables import CONFIGURATION, backbone_title
+from reports.phrases import who
+from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, succeeded
+from reports.statistics.intervals import MINIMUM_SEEDS
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
+from reports.tables import backbone_title
 
 KEYS = [*CONFIGURATION, "fraction"]
 
@@ -108,11 +103,7 @@ def compare(
         region: differences within plus or minus this are equivalent.
         run_infos: contents of their run.json.
     """
-    groups: list[dict[tuple[Any, ...], pd.DataFrame]] = []
-    for frame in results:
-        cells_of = succeeded(frame).groupby(KEYS, sort=False)
-        groups.append({key: cells.set_index("seed") for key, cells in cells_of})
-    first, second = groups
+    first, second = groups = [_grouped(frame) for frame in results]
     common = [key for key in second if key in first]
     tested = [
         _tested(found, directory, info)
@@ -124,39 +115,52 @@ def compare(
         unlike = _relabelled(*(known.get(key[0], {}) for known in tested))
         before, after = (None, None) if unlike else directories
         runs.append((Measured(second[key], after), Measured(first[key], before)))
-    changes = []
-    for key, (now, then), comparison in zip(common, runs, compare_pairs(runs, region), strict=True):
-        if comparison.verdict != "unknown" and _same(
-            now, then
-        ):  # these very cells with these very results: nothing to be estimated
-            comparison = replace(comparison, difference=0.0, low=0.0, high=0.0, p=1.0, verdict="tied")
-        seconds = then.candidate.seconds, now.candidate.seconds
-        n = float(second[key]["n"].median())
-        changes.append(
-            Change(str(key[0]), float(key[-1]), n, then.accuracy, now.accuracy, comparison, seconds)
-        )
-
-    def names(mine: dict[tuple[Any, ...], Any], other: dict[tuple[Any, ...], Any]) -> tuple[str, ...]:
-        return tuple(
-            f"{words.clean(key[0], 40)}, {words.strategy_name(key[3])} {backbone_title(key[1], key[2])} at "
-            f"{words.fraction_name(key[4])}"
-            for key in mine
-            if key not in other
-        )
-
-    differing = {
-        key: (plans[0].get(key), plans[1].get(key))
-        for key in sorted({*plans[0], *plans[1]})
-        if plans[0].get(key) != plans[1].get(key)
-    }
+    compared = zip(common, runs, compare_pairs(runs, region), strict=True)
     return Changes(
-        tuple(changes),
-        names(first, second),
-        names(second, first),
-        differing,
+        tuple(_change(key, *pair, comparison) for key, pair, comparison in compared),
+        _only(first, second),
+        _only(second, first),
+        _differing(*plans),
         _data_changed(list(dict.fromkeys(key[0] for key in common)), tested, run_infos),
         _made_with(run_infos),
     )
+
+
+Cells = dict[tuple[Any, ...], pd.DataFrame]
+"""The cells of each configuration at each label count, by seed; keys are ``KEYS``."""
+
+
+def _grouped(results: pd.DataFrame) -> Cells:
+    groups = succeeded(results).groupby(KEYS, sort=False)
+    return {key: cells.set_index("seed") for key, cells in groups}
+
+
+def _change(key: tuple[Any, ...], now: Measured, then: Measured, comparison: Comparison) -> Change:
+    if comparison.verdict != "unknown" and _same(now, then):
+        # These very cells with these very results: nothing to be estimated.
+        comparison = replace(comparison, difference=0.0, low=0.0, high=0.0, p=1.0, verdict="tied")
+    seconds = then.candidate.seconds, now.candidate.seconds
+    n = float(now.cells["n"].median())
+    return Change(str(key[0]), float(key[-1]), n, then.accuracy, now.accuracy, comparison, seconds)
+
+
+def _only(mine: Cells, other: Cells) -> tuple[str, ...]:
+    """What one has and the other has not, in words."""
+    return tuple(
+        f"{words.clean(key[0], 40)}, {words.strategy_name(key[3])} {backbone_title(key[1], key[2])} at "
+        f"{words.fraction_name(key[4])}"
+        for key in mine
+        if key not in other
+    )
+
+
+def _differing(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys whose values differ."""
+    return {
+        key: (first.get(key), second.get(key))
+        for key in sorted({*first, *second})
+        if first.get(key) != second.get(key)
+    }
 
 
 Labels = dict[str, str]

@@ -10,12 +10,10 @@ import jinja2
 
 from bench.records import Record
 from reports import words
-from reports.alerts import LEVELS, alerts
-from reports.answer import answers
-from reports.few_shot import few_shot_answers, few_shot_tables, is_few_shot, measurements
-from reports.html import summary_tables
-from reports.statistics.decisions import EQUIVALENCE, Decision, Missing, decide
-from reports.tables import results_frame
+from reports.pages import page_of
+from reports.questions.alerts import sorted_alerts
+from reports.results import Results
+from reports.statistics.decisions import EQUIVALENCE
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -42,26 +40,18 @@ def fragment(
         run_info: the content of run.json.
         plan_toml: the text of plan.toml.
     """
-    results = results_frame(records)
-    decisions: list[Decision] = []
-    if is_few_shot(records):
-        measured = measurements(records, directory)
-        found = few_shot_answers(measured, region, Missing(results, directory))
-        summaries = few_shot_tables(measured)
-    else:
-        decisions = decide(results, directory, region)
-        found = answers(results, decisions, price_per_hour)
-        summaries = summary_tables(results)
-    warned = [a for a in alerts(records, results, decisions, run_info or {}, plan_toml) if a.level != "note"]
-    warned.sort(key=lambda alert: LEVELS.index(alert.level))
+    run = Results(records, run_info or {}, plan_toml, directory, region, price_per_hour)
+    page = page_of(run)
+    answers = page.answers(run)
+    warned = [alert for alert in sorted_alerts(run) if alert.level != "note"]
     more = len(warned) - SHOWN_ALERTS
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     return environment.get_template("notebook.html.j2").render(
-        answers=found,
-        several=len(found) > 1,
+        answers=answers,
+        several=len(answers) > 1,
         alerts=warned[:SHOWN_ALERTS],
         more_alerts=words.plural(more, "more warning") if more > 0 else "",
-        summaries=summaries,
+        summaries=page.summary(run),
         report=words.clean(directory / "report.html"),
     )

@@ -13,18 +13,11 @@ import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
 from reports import words
-from reports.answer import absence, which_weights, who
-from reports.labels import FARTHEST, Prediction, label_curves
-from reports.statistics.decisions import (
-    EQUIVALENCE,
-    Answers,
-    Candidate,
-    Decision,
-    Measured,
-    Missing,
-    decide_among,
-)
-from reports.tables import configuration_name, several_backbones
+from reports.phrases import absence, which_weights, who
+from reports.statistics.answers import Answers
+from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among
+from reports.statistics.missing import Missing
+from reports.statistics.pairs import Candidate, Measured
 
 BEYOND = 1.1
 """How far outside of the measured label counts, as a factor, the nearest of them still answers."""
@@ -139,12 +132,53 @@ def recommend(
         RequestError: no such dataset, a label count far outside of what was measured, or nothing keeps to the
             constraints.
     """
-    name, ok = _of_dataset(results, directory, dataset)
-    everything, ok = ok, _asked_for(ok, constraints)
+    name, everything = of_dataset(results, directory, dataset)
+    ok = asked_for(everything, constraints)
+    place = _place(ok, constraints.labels)
+    runs, excluded = _kept(ok, place, directory, constraints)
+    if not runs:
+        reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
+        raise RequestError(
+            "constraints", described(constraints), "some configuration that keeps to them", reasons
+        )
+    absent = tuple(
+        a
+        for a in Missing(results, directory).at(name, *place.fractions)
+        if not constraints.strategies or a.strategy in constraints.strategies
+    )
+    majority = _majority(results, name, place, directory)
+    decision = replace(decide_among(runs, region, name, math.nan, majority, place.labels), absent=absent)
+    limited = bool(excluded) or len(ok) < len(everything)
+    measured = tuple(sorted({place.low, place.high}))
+    return Recommendation(name, place.labels, measured, decision, tuple(excluded), limited)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a label count lies between those that were measured.
+
+    Attributes:
+        labels: the label count.
+        low, high: the nearest that were measured, on either side.
+        fractions: their fractions.
+        share: weight of ``high`` in accuracies, 0 to 1.
+        of_costs: weight of ``high`` in costs.
+    """
+
+    labels: float
+    low: float
+    high: float
+    fractions: tuple[float, float]
+    share: float
+    of_costs: float
+
+
+def _place(ok: pd.DataFrame, wanted: float | None) -> _Place:
+    """The place of the label count that is wanted; None: the most that were measured."""
     # With groups of images n differs from seed to seed: the fraction says what belongs together.
     sizes = ok.groupby("fraction")["n"].median().sort_values()
     counts = sizes.to_numpy()
-    labels = float(counts[-1]) if constraints.labels is None else constraints.labels
+    labels = float(counts[-1]) if wanted is None else wanted
     if not counts[0] / BEYOND <= labels <= counts[-1] * BEYOND:
         raise RequestError(
             "labels",
@@ -154,46 +188,44 @@ def recommend(
         )
     inside = min(max(labels, counts[0]), counts[-1])
     low, high = counts[counts <= inside][-1], counts[counts >= inside][0]
+    first, second = (float(sizes.index[counts == n][-1]) for n in (low, high))
     share = 0.0 if low == high else _share(inside, low, high)
-    fractions = [float(sizes.index[counts == n][-1]) for n in (low, high)]
-    absent = tuple(
-        a
-        for a in Missing(results, directory).at(name, *fractions)
-        if not constraints.strategies or a.strategy in constraints.strategies
-    )
-    runs, excluded = [], []
+    of_costs = (inside - low) / (high - low) if high > low else 0.0
+    return _Place(labels, float(low), float(high), (first, second), share, of_costs)
+
+
+def _kept(
+    ok: pd.DataFrame, place: _Place, directory: Path | None, constraints: Constraints
+) -> tuple[list[Measured], list[tuple[Candidate, str]]]:
+    """The configurations that keep to the constraints, and (candidate, reason) of the others."""
+    runs: list[Measured] = []
+    excluded = []
     for _, cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
-        ends = [cells[cells["fraction"] == fraction].set_index("seed") for fraction in fractions]
-        if not len(ends[0].index.intersection(ends[1].index)):
+        low, high = (cells[cells["fraction"] == fraction].set_index("seed") for fraction in place.fractions)
+        if not len(low.index.intersection(high.index)):
             largest = cells[cells["fraction"] == cells["fraction"].max()]
             some = Measured(largest.set_index("seed"), None)
             excluded.append((some.candidate, "not measured at these label counts"))
             continue
-        run = Between(
-            ends[0], ends[1], directory, share, (inside - low) / (high - low) if high > low else 0.0
-        )
+        run = Between(low, high, directory, place.share, place.of_costs)
         if reason := constraints.refusal(run.candidate):
             excluded.append((run.candidate, reason))
         else:
             runs.append(run)
-    if not runs:
-        reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
-        raise RequestError(
-            "constraints", _described(constraints), "some configuration that keeps to them", reasons
-        )
+    return runs, excluded
+
+
+def _majority(results: pd.DataFrame, name: str, place: _Place, directory: Path | None) -> Measured | None:
+    """The most frequent class, if it was measured."""
     floors = results[
         (results["dataset"] == name) & (results["strategy"] == "majority") & (results["status"] == "ok")
     ]
-    # The most frequent class is right as often whatever the number of labels: one end will do.
-    floors = floors[floors["fraction"] == fractions[1]].set_index("seed")
-    majority = Measured(floors, directory) if len(floors) else None
-    decision = replace(decide_among(runs, region, name, math.nan, majority, labels), absent=absent)
-    limited = bool(excluded) or len(ok) < len(everything)
-    measured = tuple(sorted({float(low), float(high)}))
-    return Recommendation(name, labels, measured, decision, tuple(excluded), limited)
+    # It is right as often whatever the number of labels: one end will do.
+    floors = floors[floors["fraction"] == place.fractions[1]].set_index("seed")
+    return Measured(floors, directory) if len(floors) else None
 
 
-def _of_dataset(
+def of_dataset(
     results: pd.DataFrame, directory: Path | None, dataset: str | None
 ) -> tuple[str, pd.DataFrame]:
     """The dataset that is meant and its results that may be recommended."""
@@ -209,7 +241,8 @@ def _of_dataset(
     return name, ok[ok["dataset"] == name]
 
 
-def _asked_for(ok: pd.DataFrame, constraints: Constraints) -> pd.DataFrame:
+def asked_for(ok: pd.DataFrame, constraints: Constraints) -> pd.DataFrame:
+    """The results of the strategies that were asked for."""
     there = sorted(set(ok["strategy"]))
     for strategy in constraints.strategies:
         if strategy not in there:
@@ -259,7 +292,8 @@ def _weighed(low: Any, high: Any, share: float) -> Any:
     return (1 - share) * low + share * high
 
 
-def _described(constraints: Constraints) -> str:
+def described(constraints: Constraints) -> str:
+    """Constraints as the user wrote them."""
     limits = [f"{k}={v:g}" for k, v in asdict(constraints).items() if isinstance(v, (int, float))]
     return ", ".join([*limits, *constraints.strategies])
 
@@ -323,129 +357,3 @@ def text(recommendation: Recommendation) -> str:
 
 
 # --- labels for a target --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LabelsNeeded:
-    """How many labelled images reach a target accuracy, for one dataset.
-
-    Attributes:
-        dataset: its name.
-        target: the accuracy.
-        fewest, most: the fewest and the most labels that were measured.
-        needed: (strategy, backbone, weights) with its labels, fewest first; infinite where ``FARTHEST`` times the
-            most do not suffice. Of the configurations whose network keeps to the constraints.
-    """
-
-    dataset: str
-    target: float
-    fewest: float
-    most: float
-    needed: tuple[tuple[tuple[str, str, str], Prediction], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "dataset": self.dataset,
-            "target": self.target,
-            "fewest_measured": self.fewest,
-            "most_measured": self.most,
-            "needed": [
-                {
-                    "strategy": strategy,
-                    "backbone": backbone,
-                    "weights": weights,
-                    "labels": finite(labels.value),
-                    "low": finite(labels.low),
-                    "high": finite(labels.high),
-                }
-                for (strategy, backbone, weights), labels in self.needed
-            ],
-        }
-
-
-def labels_needed(
-    results: pd.DataFrame,
-    directory: Path | None,
-    target: float,
-    constraints: Constraints,
-    dataset: str | None = None,
-) -> LabelsNeeded:
-    """Labels for a target accuracy, by the learning curves of ``labels.label_curves``.
-
-    Args:
-        results: the frame of ``tables.results_frame``.
-        directory: the run directory, for predictions.
-        target: an accuracy, above 0 and below 1.
-        constraints: of latency and parameters; the number of labels is what is asked for.
-        dataset: which, if the run has several.
-
-    Raises:
-        RequestError: no such dataset, no accuracy, constraints on labels or time beside a target, or no learning
-            curve can be fitted.
-    """
-    if not 0 < target < 1:
-        raise RequestError("target", target, "an accuracy above 0 and below 1, such as 0.9")
-    if constraints.labels is not None or constraints.seconds is not None:
-        field = "labels" if constraints.labels is not None else "max-seconds"
-        raise RequestError(field, getattr(constraints, field.removeprefix("max-")), "nothing beside --target")
-    name, ok = _of_dataset(results, directory, dataset)
-    ok = _asked_for(ok, constraints)
-    fits = []
-    for (strategy, backbone, weights), cells in ok.groupby(["strategy", "backbone", "weights"], sort=False):
-        candidate = Measured(cells.drop_duplicates("seed", keep="last").set_index("seed"), None).candidate
-        if not constraints.refusal(candidate):
-            fits.append((strategy, backbone, weights))
-    curves, reason = label_curves(ok, directory)
-    if not curves:
-        raise RequestError("target", target, "a run whose learning curves can be fitted", reason)
-    found = [
-        ((strategy, backbone, weights), curve.needed(target))
-        for curve in curves
-        for _, backbone, weights, strategy in [curve.key]
-        if (strategy, backbone, weights) in fits
-    ]
-    if not found:
-        raise RequestError(
-            "constraints", _described(constraints), "some configuration that keeps to them", "None does."
-        )
-    found.sort(key=lambda item: (item[1].value, item[1].high))
-    fewest, most = min(curve.n[0] for curve in curves), max(curve.n[-1] for curve in curves)
-    return LabelsNeeded(name, target, fewest, most, tuple(found))
-
-
-def needed_text(found: LabelsNeeded) -> str:
-    """The answer in a few lines."""
-    keys = [key for key, _ in found.needed]
-    several = several_backbones((backbone, weights) for _, backbone, weights in keys)
-
-    def name(key: tuple[str, str, str]) -> str:
-        strategy, backbone, weights = key
-        return configuration_name(strategy, backbone, weights, several)
-
-    far = f"more than {words.count(found.most * FARTHEST)}"
-
-    def labels(n: float) -> str:
-        return words.count(n) if math.isfinite(n) else far
-
-    (key, best), *_ = found.needed
-    target = words.percent(found.target)
-    if math.isfinite(best.value):
-        first = (
-            f"For {target} about {labels(best.value)} labelled images are needed (95% interval "
-            f"{labels(best.low)} to {labels(best.high)}), with {name(key)}."
-            if best.value > found.fewest
-            else f"For {target}, {labels(found.fewest)} labelled images or fewer are needed, with {name(key)}: "
-            "that is the fewest that were measured."
-        )
-        if best.value > found.most:
-            first += f" That is beyond the {words.count(found.most)} that were measured: an extrapolation."
-    else:
-        first = (
-            f"{target} is not in sight: {words.count(found.most * FARTHEST)} labelled images, {FARTHEST:g} times "
-            "the most that were measured, would probably not suffice for anything tried."
-        )
-    lines = [first]
-    for key, needed in found.needed:
-        interval = f" ({labels(needed.low)} to {labels(needed.high)})" if math.isfinite(needed.low) else ""
-        lines.append(f"  {name(key)}: {labels(needed.value)}{interval}")
-    return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from bench.system.files import write_atomic
 from bench.system.names import titled
 from reports import words
 from reports.columns import CLASSIFICATION, COSTS, CURVES, RESULTS, named
-from reports.statistics.decisions import t_half_width
+from reports.statistics.decisions import CONFIGURATION
+from reports.statistics.intervals import t_half_width
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -30,8 +31,6 @@ CURVE_COLUMNS = tuple(CURVES)
 STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_finetune")
 """The order of strategies in every table and figure; others follow by name, ``majority`` comes last."""
 
-CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]
-"""What distinguishes the curves of a figure; with the fraction, the rows of the summary."""
 
 _TEXT = named(RESULTS, "text")
 _WHOLE = named(RESULTS | CURVES, "whole") | {"cells", "seeds"}
@@ -203,6 +202,11 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 def _told(weights: str) -> int:
     """How much a set of weights has to tell beside others of the same backbone."""
     return 0 if not weights else 1 if weights == "none" else 2
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows, with columns as attributes."""
+    return frame.itertuples()
 
 
 def terminal_table(results: pd.DataFrame) -> Group:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from bench.modalities.base import Noun
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
-    from reports.statistics.decisions import Comparison
+    from reports.statistics.pairs import Comparison
 
 STRATEGY_NAMES = {
     "scratch": "training from scratch",
@@ -47,6 +48,10 @@ STRATEGY_NAMES = {
     "multi_task": "multi-task learning",
     "majority": "majority class",
 }
+
+
+IMAGES = Noun("image", "images")
+"""What examples are called where nothing else is said."""
 
 
 def strategy_name(strategy: str, limit: int = 0) -> str:

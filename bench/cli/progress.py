@@ -158,15 +158,13 @@ class TerminalReporter(Reporter):
 def _print_results(result: Run) -> None:
     from rich.console import Console
 
-    from reports.few_shot import few_shot_terminal, is_few_shot, measurements
-    from reports.tables import terminal_table
+    from reports.pages import page_of
+    from reports.results import Results
 
     width = None if sys.stdout.isatty() else max(120, shutil.get_terminal_size().columns)
     console = Console(width=width, highlight=False)
-    if is_few_shot(result.records):
-        console.print(few_shot_terminal(measurements(result.records, result.directory)))
-    else:
-        console.print(terminal_table(result.results))
+    run = Results(result.records, {}, "", result.directory)
+    console.print(page_of(run).terminal(run))
 
 
 def _print_failures(failed: Sequence[Record]) -> None:

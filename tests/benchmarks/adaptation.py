@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import bench
-from reports.adaptation import adaptations
+from reports.questions.adaptation import adaptations
 from reports.statistics.decisions import decide
 
 ADAPTING = ("source_only", "adabn", "deep_coral", "mmd", "dann", "cycle_gan")

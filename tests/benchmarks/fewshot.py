@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from reports.few_shot import Measurement, measurements
+from reports.questions.few_shot.measurements import Measurement, measurements
 
 LEARNING = ("prototypical", "siamese", "siamese:loss=contrastive")
 FROZEN = ("feature_extraction", "nearest_mean")

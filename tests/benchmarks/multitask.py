@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import bench
-from reports.multitask import brought
+from reports.questions.auxiliary import brought
 
 BODY = {
     "dress": "whole", "hat": "head", "longsleeve": "upper", "outwear": "upper", "pants": "lower", "shirt": "upper",

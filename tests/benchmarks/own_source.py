@@ -20,8 +20,9 @@ from typing import Any
 import bench
 from bench.backbones.own import read_source
 from bench.system.names import PREFIX
-from reports.statistics.decisions import Comparison, Measured, compare_pairs, succeeded
-from reports.transfer import Estimate, benefits
+from reports.statistics.benefits import Estimate, benefits
+from reports.statistics.decisions import succeeded
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
 
 STRATEGIES = ("scratch", "feature_extraction", "full_finetune")
 

@@ -31,8 +31,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from reports.statistics.decisions import EQUIVALENCE, LEVEL, Answers
-from reports.statistics.decisions import decisions as statistics
+from reports.statistics import decisions, pairs
+from reports.statistics.answers import Answers
+from reports.statistics.decisions import EQUIVALENCE
+from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE
 
 STRATEGIES = 4
 SHARED, OWN = 0.5, 0.15
@@ -41,7 +43,7 @@ LEADS = (0.0, 0.003, 0.008, 0.015, 0.03, 0.06)
 """The best strategy's true lead over each other is one of these."""
 
 
-class Simulated(statistics.Measured):
+class Simulated(pairs.Measured):
     """Results of a strategy that came from no files."""
 
     def __init__(self, name: int, right: np.ndarray) -> None:
@@ -94,7 +96,7 @@ class Case:
 
 
 def measure(case: Case, runs: int) -> dict[str, Any]:
-    statistics.DRAWS = 1000  # enough for a median, and with more they would take most of the time
+    decisions.DRAWS = 1000  # enough for a median, and with more they would take most of the time
     seeds, images, spread = case.seeds, case.images, case.spread
     rng = np.random.default_rng([seeds, images, round(spread * 1000)])
     names = ("cover", "cover_difference", "cover_leader", "cover_chosen", "better", "tied", "claims", "good")
@@ -116,12 +118,12 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
         candidate = first.candidate
         counts["cover"] += candidate.low <= truth[0] <= candidate.high
         lead = first._answers.right - second._answers.right
-        shared, borrowed = statistics.typical_variance(results)
-        alone = first._answers.spread(lead, statistics.UNSEEN_DIFFERENCE)
+        shared, borrowed = pairs.typical_variance(results)
+        alone = first._answers.spread(lead, UNSEEN_DIFFERENCE)
         half = replace(alone, shared=shared, borrowed=borrowed).half_width(LEVEL)
         counts["cover_difference"] += abs(lead.mean() - (truth[0] - truth[1])) <= half
 
-        decision = statistics.decide_among(results, EQUIVALENCE, "simulated", 1.0)
+        decision = decisions.decide_among(results, EQUIVALENCE, "simulated", 1.0)
         of = {str(i): value for i, value in enumerate(truth)}
         for name, one in (("cover_leader", decision.leader), ("cover_chosen", decision.recommended)):
             counts[name] += one.low <= of[one.strategy] <= one.high

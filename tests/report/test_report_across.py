@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import across
 from reports.html import render
+from reports.questions import standings as across
 from reports.tables import results_frame
 
 

@@ -16,12 +16,13 @@ from bench.commands.export.export import export
 from bench.errors import RequestError
 from bench.records import Record
 from bench.store import Store
-from reports.adaptation import adaptation_section, adaptations, pictures
 from reports.html import render
-from reports.labels import label_curves
+from reports.questions.adaptation import adaptation_table, adaptations
+from reports.questions.pictures import pictures
 from reports.recommend import Constraints, recommend
+from reports.statistics.benefits import benefits
+from reports.statistics.label_curves import label_curves
 from reports.tables import curves_frame, results_frame
-from reports.transfer import benefits
 
 TRUTH = {
     "source_only": [0.5, 0.6, 0.7],
@@ -78,7 +79,7 @@ def test_help_and_harm_are_named(tmp_path: Path) -> None:
     assert found["dann", 0].comparison.low > 0.1
     assert found["mmd", 0].verdict == "harms"
     assert found["dann", 3409].verdict == "no difference"
-    section = adaptation_section(list(found.values()), results, False)
+    section = adaptation_table(list(found.values()), results, False)
     assert section is not None
     assert section.conclusions[0].startswith(
         "Without any label of the target, adaptation helps, beyond noise: DANN"
@@ -98,7 +99,7 @@ def test_where_the_target_has_labels_both_domains_labels_are_the_measure(tmp_pat
     few = found["dann", 341]
     assert (few.against, few.verdict, few.with_labels) == ("source_and_target", "harms", False)
     assert few.comparison.difference == pytest.approx(-0.1, abs=0.002)
-    section = adaptation_section(list(found.values()), results, False)
+    section = adaptation_table(list(found.values()), results, False)
     assert section is not None
     text = " ".join(section.conclusions)
     assert "labels included" not in str(section.rows)
@@ -114,7 +115,7 @@ def test_beside_the_source_alone_labels_are_said_to_be_included(tmp_path: Path) 
     assert {(a.n > 0, a.with_labels, a.against) for a in found} == {
         (False, False, "source_only"), (True, True, "source_only"),
     }  # fmt: skip
-    section = adaptation_section(found, results, False)
+    section = adaptation_table(found, results, False)
     assert section is not None
     text = " ".join(section.conclusions)
     assert "With 341 labels of the target, better than the source alone, beyond noise: DANN" in text
@@ -148,7 +149,7 @@ def test_values_that_are_given_are_given_to_both(tmp_path: Path) -> None:
 
 def test_what_the_target_s_own_labels_do_stands_beside_it(tmp_path: Path) -> None:
     results = results_frame(made(tmp_path, (0.1, 0.33, 1.0)))
-    section = adaptation_section(adaptations(results, COUNTERPARTS, tmp_path, 0.01), results, False)
+    section = adaptation_table(adaptations(results, COUNTERPARTS, tmp_path, 0.01), results, False)
     assert section is not None
     text = " ".join(section.conclusions)
     assert "With 3,409 labels, the best without the source is full fine-tuning" in text
@@ -163,7 +164,7 @@ def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:
 def test_without_a_source_there_is_no_such_section(tmp_path: Path) -> None:
     results = results_frame(fake.records())
     assert adaptations(results, COUNTERPARTS, None, 0.01) == []
-    assert adaptation_section([], results, False) is None
+    assert adaptation_table([], results, False) is None
 
 
 @pytest.mark.parametrize("fractions", [(0.0,), (0.0, 0.1, 1.0)])

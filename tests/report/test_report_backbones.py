@@ -8,8 +8,8 @@ from typing import Any
 import fake
 import pytest
 
-from reports.backbones import ranking_sections
 from reports.html import render
+from reports.questions.ranking import ranking_tables
 
 
 def entry(
@@ -34,7 +34,7 @@ FIRST, SECOND = entry("EfficientNetLite0", 0.8, 75.1), entry("MobileNet:alpha=0.
 
 
 def test_what_was_taken_what_was_left_out_and_why() -> None:
-    (section,) = ranking_sections(content(FIRST, SECOND, chosen=["EfficientNetLite0"]))
+    (section,) = ranking_tables(content(FIRST, SECOND, chosen=["EfficientNetLite0"]))
     text = " ".join(section.conclusions)
     for words in (
         "auto:1 was asked for; EfficientNetLite0 was taken",
@@ -57,20 +57,20 @@ def test_what_was_taken_what_was_left_out_and_why() -> None:
 def test_fewer_than_were_asked_for_are_told() -> None:
     made = content(FIRST, chosen=["EfficientNetLite0", "MobileNet:weights=none"])
     made["asked"]["backbones"] = ["auto:5", "MobileNet:weights=none"]
-    (section,) = ranking_sections(made)
+    (section,) = ranking_tables(made)
     assert section.conclusions[1] == "Only 1 of 5 could be ranked: EfficientNetLite0."
-    (enough,) = ranking_sections(content(FIRST, chosen=["EfficientNetLite0"]))
+    (enough,) = ranking_tables(content(FIRST, chosen=["EfficientNetLite0"]))
     assert "could be ranked" not in " ".join(enough.conclusions)
 
 
 def test_a_score_that_some_have_is_shown() -> None:
-    (section,) = ranking_sections(content(entry("A", 0.8, leep=-1.25), SECOND, chosen=["A"]))
+    (section,) = ranking_tables(content(entry("A", 0.8, leep=-1.25), SECOND, chosen=["A"]))
     assert [row[section.columns.index("LEEP")] for row in section.rows] == ["-1.250", "–"]
 
 
 def test_files_are_named_without_their_folders() -> None:
     named = "MobileNet:weights=/home/someone/x.weights.h5"
-    (section,) = ranking_sections(content(entry(named, 0.8), chosen=[named]))
+    (section,) = ranking_tables(content(entry(named, 0.8), chosen=[named]))
     assert section.rows[0][0] == "MobileNet (weights: x.weights.h5)"
     assert "/home" not in " ".join(section.conclusions)
 
@@ -88,7 +88,7 @@ def test_files_are_named_without_their_folders() -> None:
     ],
 )
 def test_what_is_no_ranking_is_left_out(wrong: dict[str, Any], tmp_path: Path) -> None:
-    assert ranking_sections(wrong) == []
+    assert ranking_tables(wrong) == []
 
 
 def test_names_stay_text_on_the_page(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from bench.records import STATUSES, Record
 from bench.training.metrics import score
-from reports import columns, few_shot, tables
+from reports import columns, tables
+from reports.questions.few_shot import measurements as few_shot
 
 
 def test_each_table_has_the_columns_that_are_documented() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.records import Record
-from reports.depth import Setting, depth_plans, depth_section, settings, similarity_frame
-from reports.drawing import Drawing
+from reports.figure_files import Drawing
+from reports.questions.depth import Setting, depth_plans, depth_table, settings, similarity_frame
 from reports.tables import results_frame
 from tests.report import fake
 
@@ -50,7 +50,7 @@ def test_whether_the_advice_holds(deep: float, change: float, holds: str) -> Non
     assert np.isclose(setting.change, change)
     assert setting.most == "full_finetune"
     assert setting.holds == holds
-    said = " ".join(depth_section([setting]).conclusions)
+    said = " ".join(depth_table([setting]).conclusions)
     assert ("this fits the advice" in said.lower()) == (holds == "yes")
     assert ("this goes against the advice" in said.lower()) == (holds == "no")
 
@@ -60,7 +60,7 @@ def test_cuts_in_order_with_their_intervals() -> None:
     assert setting.by_cut["kind"].tolist() == ["share"] * 3 + ["block"] * 3
     assert setting.by_cut["cut"].tolist() == [0.0, 0.5, 1.0, 0.0, 0.25, 1.0]
     assert (setting.by_cut["low"] < setting.by_cut["accuracy"]).all()
-    section = depth_section([setting])
+    section = depth_table([setting])
     assert [row[0] for row in section.rows] == [
         "the head alone", "the upper 50% of the blocks", "everything",
         "the first block", "one block, 25% of the way from input to output", "the last block",
@@ -71,7 +71,7 @@ def test_cuts_in_order_with_their_intervals() -> None:
 def test_few_seeds_claim_nothing() -> None:
     (setting,) = of({"feature_extraction": 0.6, "full_finetune": 0.9}, 0.5, seeds=2)
     assert setting.holds == "unclear"
-    assert "nothing is claimed below three seeds" in depth_section([setting]).conclusions[0]
+    assert "nothing is claimed below three seeds" in depth_table([setting]).conclusions[0]
 
 
 def test_a_rule_needs_several_settings() -> None:
@@ -82,16 +82,16 @@ def test_a_rule_needs_several_settings() -> None:
             {"feature_extraction": 0.5, "full_finetune": 0.5 + 0.04 * i}, 0.05 * i + 0.01 * rng.random()
         )
         found.append(setting)
-    assert "too few to say" in depth_section(found[:3]).conclusions[-1]
-    assert "the rule holds over these settings" in depth_section(found).conclusions[-1]
-    assert "+1.00" in depth_section(found).conclusions[-1]
+    assert "too few to say" in depth_table(found[:3]).conclusions[-1]
+    assert "the rule holds over these settings" in depth_table(found).conclusions[-1]
+    assert "+1.00" in depth_table(found).conclusions[-1]
 
 
 def test_without_two_depths_there_is_no_section_and_no_figure() -> None:
     records = fake.records(strategies=("scratch", "majority"))
     results = results_frame(records)
     assert settings(results, similarity_frame(records), None, 0.01) == []
-    assert depth_section([]).rows == []
+    assert depth_table([]).rows == []
     assert list(depth_plans([], results)) == []
 
 

@@ -15,19 +15,19 @@ from bench.errors import RequestError
 from bench.records import Cell, Record
 from bench.runs.results import load
 from bench.store import Store
-from reports.few_shot import (
+from reports.html import render
+from reports.notebook import fragment
+from reports.questions.few_shot.accuracy import few_shot_tables
+from reports.questions.few_shot.answer import few_shot_answers
+from reports.questions.few_shot.measurements import (
     MeasuredByClass,
     Measurement,
     Shares,
     decided,
-    few_shot_answers,
-    few_shot_method,
-    few_shot_tables,
-    is_few_shot,
     measurements,
 )
-from reports.html import render
-from reports.notebook import fragment
+from reports.questions.few_shot.method import few_shot_method
+from reports.results import Results
 
 SETTINGS = [(5, 1, "all"), (20, 1, "all"), (20, 5, "all"), (20, 1, "within")]
 TRUTH = {
@@ -99,7 +99,7 @@ def page(folder: Path, records: Sequence[Record]) -> str:
 def test_the_page_has_the_table_with_intervals_floor_and_chance(tmp_path: Path) -> None:
     records = made(tmp_path)
     text = page(tmp_path, records)
-    assert is_few_shot(records)
+    assert Results(records, {}, "", tmp_path).protocol == "few-shot"
     for column in ("5-way 1-shot", "20-way 1-shot", "20-way 5-shot", "20-way 1-shot, within"):
         assert f">{column}<" in text
     for shown in (
@@ -127,8 +127,8 @@ def test_the_drawing_of_episodes_stands_beside_the_interval_as_in_papers(tmp_pat
     half = 1.96 * 0.1 / COUNT**0.5
     assert np.allclose([m.by_episodes for m in measurements(records, tmp_path)], half)
     (table,) = few_shot_tables(measurements(records, tmp_path))
-    cell = {name: cells for _, name, cells in table["rows"]}["Siamese networks"][0]
-    assert cell["sub"].endswith("· 3 seeds · ± 1.0 by episodes")
+    cell = {name: cells for _, name, cells in table.rows}["Siamese networks"][0]
+    assert cell.sub.endswith("· 3 seeds · ± 1.0 by episodes")
     page(tmp_path, records)
     frame = pd.read_csv(tmp_path / "few_shot.csv")
     assert np.allclose(frame["by_episodes"], half)
@@ -291,10 +291,10 @@ def test_without_files_there_are_no_intervals_and_no_claim(tmp_path: Path) -> No
 
 def test_the_best_of_each_column_is_marked(tmp_path: Path) -> None:
     (table,) = few_shot_tables(measurements(made(tmp_path), tmp_path))
-    best = {name: [cell["best"] for cell in cells] for _, name, cells in table["rows"]}
+    best = {name: [cell.best for cell in cells] for _, name, cells in table.rows}
     assert best["Prototypical networks"] == [True] * 4 + [False] * 2
     assert not any(best["Nearest pixels"])
-    assert [name for _, name, _ in table["rows"]][-2:] == ["Nearest pixels", "Chance"]
+    assert [name for _, name, _ in table.rows][-2:] == ["Nearest pixels", "Chance"]
 
 
 def test_failed_and_skipped_cells_are_told(tmp_path: Path) -> None:

@@ -21,13 +21,16 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from bench.records import Record
-from reports import drawing, figures, words
+from reports import drawing, figure_files, words
+from reports.questions import accuracy, learning
+from reports.questions.cost import COSTS, cost_numbers
+from reports.questions.figures import main_plans
 from reports.tables import curves_frame, results_frame
 
 
-def _draw(records: list[Record], out: Path) -> list[drawing.FigureInfo]:
-    plans = [*figures.main_plans(results_frame(records), curves_frame(records))]
-    return [*drawing.Drawing(plans, out).finish().values()]
+def _draw(records: list[Record], out: Path) -> list[figure_files.FigureInfo]:
+    plans = [*main_plans(results_frame(records), curves_frame(records))]
+    return [*figure_files.Drawing(plans, out).finish().values()]
 
 
 def test_three_figures_with_files_alt_text_and_conclusion(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_other_processes_draw_the_same_to_the_last_bit(
 ) -> None:
     records = fake.records()
     alone = _draw(records, tmp_path / "alone")
-    monkeypatch.setattr(drawing, "_MANY", 1)
+    monkeypatch.setattr(figure_files, "_MANY", 1)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     with matplotlib.rc_context({"axes.linewidth": 9}):  # as a notebook may have set
         together = _draw(records, tmp_path / "together")
@@ -76,9 +79,9 @@ def test_few_panels_are_drawn_here_and_many_elsewhere_too(
     def says_where(axes: Axes) -> None:
         axes.set_title(str(os.getpid()))
 
-    for panels, elsewhere in ((1, False), (drawing._MANY, True)):
+    for panels, elsewhere in ((1, False), (figure_files._MANY, True)):
         plan = drawing.Plan("where", "", "", "", [says_where] * panels, pd.DataFrame())
-        drawings = drawing.Drawing([plan], tmp_path)
+        drawings = figure_files.Drawing([plan], tmp_path)
         drawings.add([replace(plan, name=f"again-{i}") for i in range(9)])
         if elsewhere:
             drawings._futures[0].result()
@@ -99,8 +102,8 @@ def test_if_another_process_is_killed_figures_are_drawn_here(
             os.kill(os.getpid(), signal.SIGKILL)
         axes.set_title("drawn")
 
-    plan = drawing.Plan("a", "", "", "", [killed] * drawing._MANY, pd.DataFrame())
-    found = drawing.Drawing([plan, replace(plan, name="b")], tmp_path).finish()
+    plan = drawing.Plan("a", "", "", "", [killed] * figure_files._MANY, pd.DataFrame())
+    found = figure_files.Drawing([plan, replace(plan, name="b")], tmp_path).finish()
     assert [">drawn<" in figure.svgs[0] for figure in found.values()] == [True, True]
     assert (tmp_path / "b.png").exists()
 
@@ -132,15 +135,15 @@ def test_names_are_text_and_nothing_else(name: str, tmp_path: Path) -> None:
 
 
 def test_bands_need_three_seeds() -> None:
-    assert figures.accuracy_numbers(results_frame(fake.records(seeds=2)))["half_width"].isna().all()
-    assert figures.accuracy_numbers(results_frame(fake.records(seeds=3)))["half_width"].notna().all()
+    assert accuracy.accuracy_numbers(results_frame(fake.records(seeds=2)))["half_width"].isna().all()
+    assert accuracy.accuracy_numbers(results_frame(fake.records(seeds=3)))["half_width"].notna().all()
 
 
 def test_the_front_holds_who_is_not_beaten() -> None:
-    numbers = figures.cost_numbers(results_frame(fake.records(backbones=("A", "B"))))
+    numbers = cost_numbers(results_frame(fake.records(backbones=("A", "B"))))
     assert "majority" not in set(numbers["strategy"])
     assert set(numbers["fraction"]) == {1.0}
-    for cost in figures.COSTS:
+    for cost in COSTS:
         for row in numbers.to_dict("records"):
             cheaper = (numbers[cost] < row[cost]) & (numbers["accuracy"] >= row["accuracy"])
             better = (numbers[cost] <= row[cost]) & (numbers["accuracy"] > row["accuracy"])
@@ -149,7 +152,7 @@ def test_the_front_holds_who_is_not_beaten() -> None:
 
 def test_curves_are_those_of_the_winning_trial_at_the_largest_count_stages_in_order() -> None:
     records = fake.records(seeds=1)
-    numbers = figures.curve_numbers(results_frame(records), curves_frame(records))
+    numbers = learning.curve_numbers(results_frame(records), curves_frame(records))
     assert set(numbers["fraction"]) == {1.0}
     assert set(numbers["strategy"]) == {s for s in fake.STRATEGIES if s != "majority"}
     for _, cell in numbers.groupby("cell_id"):

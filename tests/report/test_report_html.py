@@ -14,8 +14,10 @@ import pytest
 
 import reports.html
 from bench.records import Record
-from reports.html import render, summary_tables
-from reports.sections import cost_table, gaps_table
+from reports.html import render
+from reports.questions.cost import cost_table
+from reports.questions.overfitting import gaps_table
+from reports.questions.summary import summary_tables
 from reports.tables import curves_frame, results_frame
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -269,7 +271,7 @@ def test_it_says_whether_numbers_come_out_the_same_again(tmp_path: Path) -> None
 
 def test_text_in_figures_can_be_read_in_both_colour_schemes() -> None:
     """axe-core does not look at text in SVG. WCAG 2.1, 1.4.3: a contrast of 4.5, also on the confusion matrix."""
-    style = (Path(reports.html.__file__).parent / "templates" / "report.html.j2").read_text()
+    style = (Path(reports.html.__file__).parent / "templates" / "page.css").read_text()
     schemes = [
         dict(re.findall(r"--(\w+): (#\w{6})", part)) for part in style.split("prefers-color-scheme")[:2]
     ]
@@ -366,7 +368,7 @@ def test_who_lost_seeds_does_not_lead_in_a_conclusion() -> None:
 
     results = results_frame(fake.records(spoil=spoil))
     (table,) = summary_tables(results)
-    assert table["conclusion"].startswith(
+    assert table.conclusion.startswith(
         "Highest mean among those with all seeds: partial fine-tuning in 3 of 3"
     )
     assert cost_table(results, False, 0).conclusions[0].startswith("Partial fine-tuning, which has")

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from scipy.special import ndtri
 
-from reports import labels as lb
-from reports.sections import labels_table
-from reports.tables import COLUMNS, CONFIGURATION
+from reports.questions.labels import labels_table
+from reports.statistics import label_curves as lb
+from reports.statistics.decisions import CONFIGURATION
+from reports.tables import COLUMNS
 
 COUNTS = [100, 200, 400, 800, 1600, 3200]
 

@@ -12,18 +12,19 @@ import pytest
 from PIL import Image
 
 from bench.training.metrics import expected_calibration_error
-from reports import mistakes
-from reports.drawing import Drawing
+from reports.figure_files import Drawing
 from reports.html import render
-from reports.mistakes import Answers
+from reports.questions import mistakes
+from reports.statistics import predictions
 from reports.statistics.decisions import decide
+from reports.statistics.predictions import Predictions
 from reports.tables import results_frame
 
 
 def _answers(
     probabilities: np.ndarray, labels: list[int], names: tuple[str, ...] = ("a", "b", "c")
-) -> Answers:
-    return Answers(
+) -> Predictions:
+    return Predictions(
         dataset="data",
         fingerprint="f",
         who="full fine-tuning",
@@ -46,7 +47,7 @@ LABELS = [0, 1, 1, 0]
 
 
 def test_confusion_is_the_mean_over_seeds() -> None:
-    numbers = mistakes.confusion_numbers(_answers(TWO_SEEDS, LABELS)).set_index(["true", "predicted"])
+    numbers = predictions.confusion_numbers(_answers(TWO_SEEDS, LABELS)).set_index(["true", "predicted"])
     assert numbers["images"].sum() == 4
     assert numbers.loc[("a", "a"), "images"] == 1
     assert numbers.loc[("a", "c"), "images"] == 1
@@ -56,7 +57,7 @@ def test_confusion_is_the_mean_over_seeds() -> None:
 
 
 def test_accuracy_by_class() -> None:
-    numbers = mistakes.class_numbers(_answers(TWO_SEEDS, LABELS)).set_index("class")
+    numbers = predictions.class_numbers(_answers(TWO_SEEDS, LABELS)).set_index("class")
     assert numbers["accuracy"].tolist()[:2] == [0.5, 0.25]
     assert np.isnan(numbers.loc["c", "accuracy"])
     assert numbers["test"].tolist() == [2, 2, 0]
@@ -67,21 +68,21 @@ def test_calibration_is_that_of_the_records() -> None:
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), (1, 500))
     labels = rng.integers(3, size=500)
-    numbers = mistakes.calibration_numbers(_answers(probabilities, labels.tolist()))
+    numbers = predictions.calibration_numbers(_answers(probabilities, labels.tolist()))
     assert numbers["share"].sum() == pytest.approx(1)
     ece = ((numbers["confidence"] - numbers["accuracy"]).abs() * numbers["share"]).sum()
     assert ece == pytest.approx(expected_calibration_error(probabilities[0], labels))
-    assert mistakes.calibration_error(_answers(probabilities, labels.tolist()))[0] == pytest.approx(ece)
+    assert predictions.calibration_error(_answers(probabilities, labels.tolist()))[0] == pytest.approx(ece)
 
 
 def test_calibration_is_judged_by_what_chance_gives() -> None:
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(3), (1, 150))
     honest = np.array([rng.choice(3, p=p) for p in probabilities[0]])
-    ece, chance = mistakes.calibration_error(_answers(probabilities, honest.tolist()))
+    ece, chance = predictions.calibration_error(_answers(probabilities, honest.tolist()))
     assert 0.03 < ece < chance  # far from zero, and no reason to doubt it
     sure = np.where(probabilities == probabilities.max(axis=2, keepdims=True), 0.98, 0.01)
-    ece, chance = mistakes.calibration_error(_answers(sure, honest.tolist()))
+    ece, chance = predictions.calibration_error(_answers(sure, honest.tolist()))
     assert ece > 2 * chance
 
 
@@ -89,7 +90,7 @@ def test_classes_that_only_attract_mistakes_are_shown(tmp_path: Path) -> None:
     classes, names = 20, tuple(f"c{i}" for i in range(20))
     labels = np.arange(200) % classes
     taken = np.where(labels % 2 == 0, 19, labels)
-    answers = Answers(
+    answers = Predictions(
         "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(200))), labels,
         np.eye(classes)[taken][None],
     )  # fmt: skip
@@ -112,7 +113,7 @@ def test_how_accuracy_goes_with_the_size_of_a_class(sizes: list[float], right: l
     classes = len(sizes)
     labels = np.repeat(np.arange(classes), 10)
     taken = np.concatenate([[c] * r + [(c + 1) % classes] * (10 - r) for c, r in enumerate(right)])
-    answers = Answers(
+    answers = Predictions(
         "data", "f", "scratch", 100, tuple(map(str, range(classes))), np.array(sizes, float),
         tuple(map(str, range(len(labels)))), labels, np.eye(classes)[taken][None],
     )  # fmt: skip
@@ -147,7 +148,7 @@ def test_many_classes_stay_readable(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     classes = 120
     names = tuple(f"{fake.HOSTILE} {i}" for i in range(classes))
-    answers = Answers(
+    answers = Predictions(
         "data", "f", "scratch", 100, names, np.full(classes, np.nan), tuple(map(str, range(600))),
         rng.integers(classes, size=600), rng.dirichlet(np.ones(classes), (2, 600)),
     )  # fmt: skip
@@ -163,14 +164,14 @@ def test_the_answers_are_those_of_the_recommended_configuration(tmp_path: Path) 
     fake.write_predictions(records, tmp_path)
     decision = decide(results_frame(records), tmp_path)[-1]
     mine = [record for record in records if record.cell["fraction"] == 1.0]
-    answers = mistakes.answers_of(decision, mine, fake.run_info(records), tmp_path, "it")
+    answers = predictions.predictions_of(decision, mine, fake.run_info(records), tmp_path, "it")
     assert answers is not None
     right = (answers.probabilities.argmax(axis=2) == answers.labels).mean()
     assert right == pytest.approx(decision.recommended.accuracy)
     (tmp_path / "predictions" / f"{mine[0].cell_id}.npz").write_bytes(b"torn")
     for record in mine:
         (tmp_path / "predictions" / f"{record.cell_id}.npz").write_bytes(b"torn")
-    assert mistakes.answers_of(decision, mine, {}, tmp_path, "it") is None
+    assert predictions.predictions_of(decision, mine, {}, tmp_path, "it") is None
 
 
 def test_private_images_stay_out_of_the_page(tmp_path: Path) -> None:

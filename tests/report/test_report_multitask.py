@@ -12,7 +12,7 @@ from test_report_compare import store
 
 from bench.records import Record
 from reports.html import render
-from reports.multitask import Brought, brought, method_lines, multitask_section
+from reports.questions.auxiliary import Brought, auxiliary_table, brought, method_lines
 from reports.tables import curves_frame, results_frame
 
 BODY, COIN, BIRDS = "multi_task:auxiliary=body", "multi_task:auxiliary=coin", "multi_task:auxiliary=birds"
@@ -82,7 +82,7 @@ def test_help_and_negative_transfer_are_named(tmp_path: Path) -> None:
     best = found[BODY, 341].comparison
     assert best.difference == pytest.approx(0.08, abs=0.002)
     assert 0.05 < best.low < best.difference < best.high < 0.11
-    section = multitask_section(list(found.values()), False)
+    section = auxiliary_table(list(found.values()), False)
     assert section is not None
     assert section.conclusions[0].startswith(
         "With 341 labels, auxiliary labels help, beyond noise: multi-task"
@@ -99,7 +99,7 @@ def test_weights_are_told_with_what_was_learned(tmp_path: Path) -> None:
     assert b.weights == {"0.3": 2, "learned": 2}
     last = len([p for p in made(tmp_path / "again")[-1].curves if p["run"] == "refit"])
     assert b.learned == {"body": pytest.approx(last + 0.5)}
-    section = multitask_section([b], False)
+    section = auxiliary_table([b], False)
     assert section is not None
     assert section.rows[0][6] == "0.3 (2), learned (2)"
     assert f"it ended at {last + 0.5:.2g} for body, with 1 for the target: " in section.conclusions[-1]
@@ -111,7 +111,7 @@ def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:
 
 def test_without_the_counterpart_there_is_no_such_section(tmp_path: Path) -> None:
     assert found_in(tmp_path, strategies=(BODY, COIN)) == {}
-    assert multitask_section([], False) is None
+    assert auxiliary_table([], False) is None
 
 
 def test_a_page_says_it_all(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bench.plans.plan import Report
 from bench.records import Record
 from bench.store import Store
 from reports.html import render
-from reports.mistakes import Images
+from reports.results import Images
 
 
 def _stored(directory: Path, found: list[Record], plan: str = "") -> bench.Run:

@@ -15,12 +15,13 @@ import pytest
 
 from bench.records import Record
 from reports import recommend as r
-from reports.answer import absence, answers
 from reports.html import render
-from reports.sections import transfer_tables
+from reports.phrases import absence
+from reports.questions.answer import answers
+from reports.questions.transfer import transfer_tables
+from reports.statistics.benefits import benefits
 from reports.statistics.decisions import decide
 from reports.tables import curves_frame, results_frame, several_backbones
-from reports.transfer import benefits
 
 
 def perfect(directory: Path, records: list[Record], wrong: int = 0) -> None:
@@ -309,7 +310,7 @@ def test_training_far_below_test_is_not_within_ten_points(tmp_path: Path) -> Non
 
 
 def test_the_same_backbones_for_all_in_the_diagram_of_ranks() -> None:
-    from reports.across import critical_difference, standings
+    from reports.questions.standings import critical_difference, standings
 
     rows: list[tuple[Any, ...]] = []
     for d in range(5):

@@ -15,6 +15,7 @@ from bench.errors import RequestError
 from bench.records import Record
 from reports import recommend as r
 from reports.tables import results_frame
+from reports.target import labels_needed, needed_text
 
 
 def made(folder: Path | None, records: list[Record] | None = None) -> Any:
@@ -117,22 +118,22 @@ def test_labels_for_a_target(tmp_path: Path) -> None:
     results = made(tmp_path, records)
     measured = results[(results["strategy"] == "full_finetune") & (results["fraction"] == 0.4)]
     target = float(measured["accuracy"].mean())
-    found = r.labels_needed(results, tmp_path, target, r.Constraints())
+    found = labels_needed(results, tmp_path, target, r.Constraints())
     needed = {key[0]: labels for key, labels in found.needed}
     assert set(needed) == {"scratch", "feature_extraction", "partial_finetune", "full_finetune"}
     # The made-up curves are power laws, so the fit comes close to what was measured.
     assert needed["full_finetune"].value == pytest.approx(measured["n"].median(), rel=0.3)
     assert needed["full_finetune"].low <= needed["full_finetune"].value <= needed["full_finetune"].high
     assert [labels.value for _, labels in found.needed] == sorted(labels.value for _, labels in found.needed)
-    text, content = r.needed_text(found), json.loads(json.dumps(found.to_json(), allow_nan=False))
+    text, content = needed_text(found), json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content["needed"][0]["strategy"] == found.needed[0][0][0]
     assert "labelled images are needed" in text
 
 
 def test_a_target_out_of_sight_is_called_so(tmp_path: Path) -> None:
     results = made(tmp_path, fake.records(fractions=FRACTIONS, seeds=4))
-    found = r.labels_needed(results, tmp_path, 0.9999, r.Constraints())
-    assert "not in sight" in r.needed_text(found)
+    found = labels_needed(results, tmp_path, 0.9999, r.Constraints())
+    assert "not in sight" in needed_text(found)
     assert found.to_json()["needed"][0]["labels"] is None
 
 
@@ -152,10 +153,10 @@ def test_targets_that_cannot_be_answered(
 ) -> None:
     results = made(tmp_path, fake.records(fractions=FRACTIONS, seeds=3))
     with pytest.raises(RequestError, match=match):
-        r.labels_needed(results, tmp_path, target, constraints)
+        labels_needed(results, tmp_path, target, constraints)
 
 
 def test_a_target_needs_enough_label_counts(tmp_path: Path) -> None:
     results = made(tmp_path, fake.records(seeds=3))
     with pytest.raises(RequestError, match="at least 4 label counts"):
-        r.labels_needed(results, tmp_path, 0.8, r.Constraints())
+        labels_needed(results, tmp_path, 0.8, r.Constraints())

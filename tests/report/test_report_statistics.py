@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.records import Record
-from reports.statistics import decisions as s
+from reports.statistics import answers, decisions, intervals, pairs
 from reports.tables import results_frame
 
 
 def _run(
     directory: Path | None, accuracies: dict[str, list[float]], test: int = 1000, noise: float = 0.0
-) -> list[s.Decision]:
+) -> list[decisions.Decision]:
     """Decisions on made-up accuracies by strategy and seed; predictions agree as far as they can."""
     seeds = max(map(len, accuracies.values()))
     records = fake.records(strategies=tuple(accuracies), fractions=(1.0,), seeds=seeds, test=test)
@@ -39,36 +39,36 @@ def _run(
             right = np.arange(test) < round(record.metrics["accuracy"] * test)
             np.savez(folder / f"{record.cell_id}.npz", probabilities=np.eye(2)[right.astype(int)],
                      labels=np.ones(test, int), ids=np.arange(test).astype(str))  # fmt: skip
-    return s.decide(results_frame(records), directory)
+    return decisions.decide(results_frame(records), directory)
 
 
 def _cells(accuracies: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame({"accuracy": list(accuracies), "n_test": 1000.0})
 
 
-def _verdicts(decision: s.Decision) -> dict[str, str]:
+def _verdicts(decision: decisions.Decision) -> dict[str, str]:
     return {c.candidate.strategy: c.verdict for c in decision.comparisons}
 
 
 def test_t_half_width() -> None:
     data = [0.5, 0.55, 0.7, 0.6]
     low, high = stats.t.interval(0.95, 3, np.mean(data), stats.sem(data))
-    assert s.t_half_width(float(np.std(data, ddof=1)), 4) == pytest.approx((high - low) / 2)
-    assert math.isnan(s.t_half_width(0.1, 2))
+    assert intervals.t_half_width(float(np.std(data, ddof=1)), 4) == pytest.approx((high - low) / 2)
+    assert math.isnan(intervals.t_half_width(0.1, 2))
 
 
 @given(st.integers(1, 5000), st.floats(0, 1))
 def test_wilson_agrees_with_scipy(n: int, share: float) -> None:
     k = round(share * n)
-    low, high = s.wilson(k / n, n)
+    low, high = intervals.wilson(k / n, n)
     expected = stats.binomtest(k, n).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_facts_of_the_test_set_size() -> None:
-    low, high = s.wilson(0.9, 200)
+    low, high = intervals.wilson(0.9, 200)
     assert (high - low) / 2 == pytest.approx(0.042, abs=0.001)
-    assert all(map(math.isnan, s.wilson(math.nan, 100)))
+    assert all(map(math.isnan, intervals.wilson(math.nan, 100)))
 
 
 def test_a_clear_lead_is_better(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_damaged_or_foreign_predictions_are_not_paired(tmp_path: Path) -> None:
     records = fake.records(strategies=("scratch", "full_finetune"), fractions=(1.0,))
     fake.write_predictions(records, tmp_path)
     (tmp_path / "predictions" / f"{records[0].cell_id}.npz").write_bytes(b"PK\x03\x04 torn")
-    (decision,) = s.decide(results_frame(records), tmp_path)
+    (decision,) = decisions.decide(results_frame(records), tmp_path)
     assert not decision.comparisons[0].paired
 
 
@@ -132,7 +132,7 @@ def test_only_seeds_that_both_have_are_compared(tmp_path: Path) -> None:
     assert decision.claim == "undecided"
 
 
-def _compared(directory: Path | None, accuracies: dict[str, list[float]]) -> dict[str, s.Comparison]:
+def _compared(directory: Path | None, accuracies: dict[str, list[float]]) -> dict[str, pairs.Comparison]:
     (decision,) = _run(directory, accuracies)
     return {c.candidate.strategy: c for c in decision.comparisons}
 
@@ -140,7 +140,10 @@ def _compared(directory: Path | None, accuracies: dict[str, list[float]]) -> dic
 def test_a_pair_alone_borrows_nothing() -> None:
     lead = np.array([0.02, 0.05, 0.08])
     pair = {"a": list(0.8 + lead), "b": [0.8] * 3}
-    assert s.typical_variance([s.Measured(_cells(values), None) for values in pair.values()]) == (0, 0)
+    assert pairs.typical_variance([pairs.Measured(_cells(values), None) for values in pair.values()]) == (
+        0,
+        0,
+    )
 
 
 def test_thetypical_variance_is_that_of_the_pairs_and_no_single_strategy_moves_it() -> None:
@@ -148,15 +151,15 @@ def test_thetypical_variance_is_that_of_the_pairs_and_no_single_strategy_moves_i
     found, with_wild = [], []
     for _ in range(400):
         values = 0.7 + 0.01 * rng.standard_normal((6, 3))
-        runs = [s.Measured(_cells(row), None) for row in values]
-        found.append(s.typical_variance(runs))
-        wild = s.Measured(_cells(0.7 + 0.2 * rng.standard_normal(3)), None)
-        with_wild.append(s.typical_variance([*runs[:5], wild]))
+        runs = [pairs.Measured(_cells(row), None) for row in values]
+        found.append(pairs.typical_variance(runs))
+        wild = pairs.Measured(_cells(0.7 + 0.2 * rng.standard_normal(3)), None)
+        with_wild.append(pairs.typical_variance([*runs[:5], wild]))
     variances = np.array([variance for variance, _ in found])
     assert variances.mean() == pytest.approx(2 * 0.01**2, rel=0.2)
     assert np.mean([variance for variance, _ in with_wild]) < 3 * 2 * 0.01**2
-    assert {degrees for _, degrees in found} == {s.BORROWED}
-    assert s.typical_variance(runs[:3]) == (0, 0)
+    assert {degrees for _, degrees in found} == {pairs.BORROWED}
+    assert pairs.typical_variance(runs[:3]) == (0, 0)
 
 
 def test_three_seeds_tell_more_beside_others() -> None:
@@ -167,7 +170,7 @@ def test_three_seeds_tell_more_beside_others() -> None:
     # Corrected for fifteen pairs, and yet not as wide as two degrees of freedom would have it.
     assert beside.high - beside.low < (alone.high - alone.low) * 2
     lead = np.subtract(some["a"], some["b"])
-    half = s.t_half_width(float(lead.std(ddof=1)), 3, level=1 - 0.05 / 15)
+    half = intervals.t_half_width(float(lead.std(ddof=1)), 3, level=1 - 0.05 / 15)
     assert (beside.high - beside.low) / 2 < half
 
 
@@ -183,7 +186,7 @@ def test_comparisons_are_those_of_the_studentized_range(strategies: int) -> None
     for degrees in (2, 4, 10, 100):
         quantile = stats.studentized_range.ppf(0.95, strategies + 3, degrees) / math.sqrt(2)
         expected = 0.05 / (2 * stats.t.sf(quantile, degrees))
-        assert s.comparisons_in_range(strategies, degrees) == pytest.approx(expected, rel=0.03)
+        assert pairs.comparisons_in_range(strategies, degrees) == pytest.approx(expected, rel=0.03)
 
 
 def test_few_seeds_tell_one_of_many_strategies_apart() -> None:
@@ -192,7 +195,7 @@ def test_few_seeds_tell_one_of_many_strategies_apart() -> None:
     last = _compared(None, {**many, "behind": [0.74, 0.76, 0.75]})["behind"]
     assert last.verdict == "better"
     with pytest.MonkeyPatch.context() as patch:  # 190 comparisons, as if each said something of its own
-        patch.setattr(s, "comparisons_in_range", lambda *_: math.inf)
+        patch.setattr(pairs, "comparisons_in_range", lambda *_: math.inf)
         assert _compared(None, {**many, "behind": [0.74, 0.76, 0.75]})["behind"].verdict == "undecided"
 
 
@@ -212,15 +215,15 @@ def test_holm_widens_intervals_with_the_family(tmp_path: Path) -> None:
 
 
 def test_majority_is_the_floor_and_no_candidate() -> None:
-    decisions = s.decide(results_frame(fake.records()))
-    assert len(decisions) == 3
-    for decision in decisions:
+    found = decisions.decide(results_frame(fake.records()))
+    assert len(found) == 3
+    for decision in found:
         assert decision.floor is not None
         assert decision.floor.candidate.accuracy == pytest.approx(0.2, abs=0.01)
         assert decision.floor.difference == pytest.approx(decision.leader.accuracy - 0.2, abs=0.01)
-    assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in decisions)
-    assert s.decide(results_frame(fake.records(strategies=("majority",)))) == []
-    assert s.decide(results_frame([])) == []
+    assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in found)
+    assert decisions.decide(results_frame(fake.records(strategies=("majority",)))) == []
+    assert decisions.decide(results_frame([])) == []
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -237,7 +240,7 @@ def test_intervals_cover_as_often_as_they_say(seeds: int, spread: float) -> None
             return (hard + rng.normal(0, 0.7, (seeds, images)) < 0.8 + shift).astype(float)
 
         lead = right() - right()
-        half = s.Answers(np.arange(images).astype(str), lead, None).spread(lead).half_width(0.95)
+        half = answers.Answers(np.arange(images).astype(str), lead, None).spread(lead).half_width(0.95)
         hits += abs(lead.mean()) <= half
     assert 0.93 < hits / runs < 0.985
 
@@ -246,7 +249,7 @@ def test_the_parts_of_the_spread_are_found_again() -> None:
     rng = np.random.default_rng(0)
     seeds, images = 40, 3000
     values = rng.normal(0, 2, (seeds, 1)) + rng.normal(0, 3, images) + rng.normal(0, 5, (seeds, images))
-    spread = s.Answers(np.arange(images).astype(str), values, None).spread(values)
+    spread = answers.Answers(np.arange(images).astype(str), values, None).spread(values)
     assert math.sqrt(spread.over_seeds) == pytest.approx(2, rel=0.25)
     assert math.sqrt(spread.over_images) == pytest.approx(3, rel=0.05)
     assert math.sqrt(spread.rest) == pytest.approx(5, rel=0.01)
@@ -256,32 +259,32 @@ def test_the_parts_of_the_spread_are_found_again() -> None:
 
 
 def test_the_p_value_is_where_the_interval_reaches_zero() -> None:
-    spread = s.Spread(4, 500, 0.02**2, 0.1, 0.05)
+    spread = intervals.Spread(4, 500, 0.02**2, 0.1, 0.05)
     assert spread.half_width(1 - spread.p_value(0.0275)) == pytest.approx(0.0275, rel=1e-6)
 
 
 def test_what_would_settle_it() -> None:
-    few_seeds = s.Spread(3, 10_000, 0.02**2, 0.05, 0.05)
+    few_seeds = intervals.Spread(3, 10_000, 0.02**2, 0.05, 0.05)
     seeds, images = few_seeds.needed(0.03, 0.01, lambda degrees: 0.95)
     assert seeds is not None
     assert images is None  # the seeds alone are too uncertain
     assert few_seeds.half_width(0.95, seeds=seeds) < 0.03 <= few_seeds.half_width(0.95, seeds=seeds - 1)
-    few_images = s.Spread(5, 200, 1e-8, 0.1, 0.05)
+    few_images = intervals.Spread(5, 200, 1e-8, 0.1, 0.05)
     seeds, images = few_images.needed(0.03, 0.01, lambda degrees: 0.95)
     assert seeds is None
     assert images is not None
     assert few_images.half_width(0.95, images=images) < 0.03 <= few_images.half_width(0.95, images=images - 1)
-    on_the_edge = s.Spread(5, 200, 0.02**2, 0.1, 0.05)
+    on_the_edge = intervals.Spread(5, 200, 0.02**2, 0.1, 0.05)
     assert on_the_edge.needed(0.01, 0.01, lambda degrees: 0.95)[1] is None
     # With more seeds there are more degrees of freedom, and more comparisons of a large family count.
-    more = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / s.comparisons_in_range(20, degrees))[0]
-    fixed = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / s.comparisons_in_range(20, 2.0))[0]
+    more = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, degrees))[0]
+    fixed = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, 2.0))[0]
     assert more is not None
     assert fixed is not None
     assert more > fixed > seeds_of_one(few_seeds)
 
 
-def seeds_of_one(spread: s.Spread) -> int:
+def seeds_of_one(spread: intervals.Spread) -> int:
     seeds = spread.needed(0.03, 0.01, lambda degrees: 0.95)[0]
     assert seeds is not None
     return seeds
@@ -291,14 +294,14 @@ def test_test_images_of_one_group_are_one_draw() -> None:
     right = np.random.default_rng(0).integers(0, 2, (2, 40)).astype(float)
     ids = np.arange(400).astype(str)
     repeated = np.repeat(right, 10, axis=1)  # ten frames of each of forty films
-    alone = s.Answers(np.arange(40).astype(str), right, None)
-    frames = s.Answers(ids, repeated, None)
-    films = s.Answers(ids, repeated, np.repeat(np.arange(40), 10))
+    alone = answers.Answers(np.arange(40).astype(str), right, None)
+    frames = answers.Answers(ids, repeated, None)
+    films = answers.Answers(ids, repeated, np.repeat(np.arange(40), 10))
     assert films.error(films.right.mean(axis=0)) == pytest.approx(
         alone.error(alone.right.mean(axis=0)), rel=1e-9
     )
     assert frames.error(frames.right.mean(axis=0)) < 0.4 * films.error(films.right.mean(axis=0))
-    one_film = s.Answers(ids, repeated, np.zeros(400, np.int64))
+    one_film = answers.Answers(ids, repeated, np.zeros(400, np.int64))
     assert one_film.error(repeated.mean(axis=0)) == math.inf
     assert one_film.spread(repeated).half_width(0.95) == math.inf
 
@@ -321,9 +324,9 @@ def test_equals_are_as_likely_to_be_best() -> None:
     shares = []
     for _ in range(60):
         right = (rng.normal(size=(3, 4, 300)) + rng.normal(size=300) < 0.8).astype(float)
-        drawn = s.draws([_Given(f"{i}", r) for i, r in enumerate(right)], s.DRAWS)
+        drawn = pairs.draws([_Given(f"{i}", r) for i, r in enumerate(right)], decisions.DRAWS)
         assert drawn is not None
-        shares.append(s._probabilities_of_best(drawn))
+        shares.append(decisions._probabilities_of_best(drawn))
     assert np.mean(shares, axis=0) == pytest.approx([1 / 3] * 3, abs=0.1)
     assert 0.15 < np.std(shares) < 0.35  # and not always a third: each result says something
 
@@ -337,7 +340,7 @@ def test_the_highest_of_several_looks_better_than_it_is(strategies: int) -> None
         truth = rng.normal(0.8, 0.02, (strategies, 4, 1))  # the seeds of each
         right = (rng.uniform(size=(strategies, 4, 400)) < truth).astype(float)
         measured = [_Given(f"{i}", r) for i, r in enumerate(right)]
-        decision = s.decide_among(measured, 0.01, "made up", 1.0)
+        decision = decisions.decide_among(measured, 0.01, "made up", 1.0)
         leader = decision.leader
         excess, told = excess + leader.accuracy - 0.8, told + decision.optimism
         covered += leader.low <= 0.8 <= leader.high
@@ -352,14 +355,14 @@ def test_of_two_far_apart_the_better_is_no_better_than_it_looks(tmp_path: Path) 
     assert decision.optimism < 0.002
 
 
-class _Given(s.Measured):
+class _Given(pairs.Measured):
     """Results that came from no files."""
 
     def __init__(self, name: str, right: np.ndarray) -> None:
         frame = {"accuracy": right.mean(axis=1), "n_test": right.shape[1], "total_seconds": 1.0, "strategy": name,
                  "backbone": "", "weights": "", "inference_ms_per_image": 1.0, "params": 1.0}  # fmt: skip
         super().__init__(pd.DataFrame(frame, index=range(len(right))), None)
-        self.given = s.Answers(np.arange(right.shape[1]).astype(str), right, None)
+        self.given = answers.Answers(np.arange(right.shape[1]).astype(str), right, None)
 
-    def answers(self, seeds: object) -> s.Answers:
+    def answers(self, seeds: object) -> answers.Answers:
         return self.given

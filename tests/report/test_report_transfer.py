@@ -14,10 +14,11 @@ import pytest
 from test_report_compare import store
 
 from bench.records import Record
-from reports.labels import label_curves
-from reports.sections import labels_table, transfer_tables
+from reports.questions.labels import labels_table
+from reports.questions.transfer import transfer_tables
+from reports.statistics.benefits import Benefit, OverTraining, benefits
+from reports.statistics.label_curves import label_curves
 from reports.tables import curves_frame, results_frame
-from reports.transfer import Benefit, OverTraining, benefits
 
 
 def found(

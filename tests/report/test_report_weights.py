@@ -12,13 +12,14 @@ from test_report_compare import store
 
 from bench.records import Cell, Record
 from reports import words
-from reports.answer import answers, which_weights
 from reports.html import render
+from reports.phrases import which_weights
+from reports.questions.answer import answers
+from reports.questions.weights import weights_tables
 from reports.recommend import Constraints, recommend, text
-from reports.sections import weights_tables
+from reports.statistics.benefits import benefits
 from reports.statistics.decisions import decide
 from reports.tables import panels, results_frame
-from reports.transfer import benefits
 
 SOURCE = "source:/secret/place/clothes"
 ACCURACY = {"": 0.6, "imagenet": 0.8, SOURCE: 0.5}

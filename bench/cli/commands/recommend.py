@@ -21,13 +21,14 @@ def recommend(
     """Says what to take under constraints, also between measured label counts."""
     from bench.runs.results import load
     from reports import recommend as r
+    from reports import target as t
 
     run = load(directory)
     run.check_fractions("recommend")
     constraints = among.constraints(labels)
     if target is not None:
-        needed = r.labels_needed(run.results, run.directory, target, constraints, among.dataset)
-        print(json_text(needed.to_json()) if as_json else r.needed_text(needed))
+        needed = t.labels_needed(run.results, run.directory, target, constraints, among.dataset)
+        print(json_text(needed.to_json()) if as_json else t.needed_text(needed))
     else:
         answer = r.recommend(run.results, run.directory, constraints, among.dataset, run.settings.region)
         print(json_text(answer.to_json()) if as_json else r.text(answer))

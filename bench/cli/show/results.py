@@ -29,7 +29,7 @@ def print_repetition(repetition: Repetition) -> None:
 
 def print_export(exported: Exported) -> None:
     """Where it lies, how good it is, and whether it is the model that was measured."""
-    from reports.answer import who
+    from reports.phrases import who
 
     print(f"{shown(who(exported.candidate))}, trained on all labels: {shown(str(exported.folder))}")
     print(

@@ -19,10 +19,10 @@ from bench.runs.results import Run
 from bench.system.names import PREFIX
 from bench.system.templates import markdown, template
 from reports import words
-from reports.answer import absence, who
-from reports.labels import label_curves
+from reports.phrases import absence, who
 from reports.recommend import Recommendation
-from reports.statistics.decisions import Candidate
+from reports.statistics.label_curves import label_curves
+from reports.statistics.pairs import Candidate
 
 AGREEMENT = 1e-3
 """Mean absolute difference of probabilities up to which two models are called the same."""

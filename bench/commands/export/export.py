@@ -23,9 +23,9 @@ from bench.commands.export.recipe import Recipe, recipe_of
 from bench.errors import RequestError
 from bench.runs.results import Run, load
 from bench.store import Store
-from reports.answer import who
+from reports.phrases import who
 from reports.recommend import Constraints, recommend
-from reports.statistics.decisions import Candidate
+from reports.statistics.pairs import Candidate
 
 
 def export(

@@ -29,7 +29,7 @@ from bench.modalities.image.looks import square_hashes
 from bench.records import Cell, Record
 from bench.system.files import sha256_file, write_atomic
 from bench.system.names import PREFIX
-from reports.statistics.decisions import difference_of_two, interval_of_one
+from reports.statistics.answers import difference_of_two, interval_of_one
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from bench.system.names import short_backbone
 from reports import words
-from reports.sections import Section
+from reports.results import Results
+from reports.sections import Section, Table
 
 _COLUMNS = (
     ("probe", "predicted probe", words.percent),
@@ -20,16 +22,26 @@ _COLUMNS = (
 )
 
 
-def ranking_sections(content: dict[str, Any]) -> list[Section]:
+def section(run: Results) -> Section | None:
+    """The ranking by which backbones were chosen."""
+    tables = ranking_tables(run.ranking)
+    return Section("backbones", "Why these backbones?", tables, "Why these backbones?") if tables else None
+
+
+def ranking_tables(content: dict[str, Any]) -> list[Table]:
     """One a dataset: relevance, accuracy and size of the candidates side by side, and why some were left out.
 
     Args:
         content: of ``ranking.json``; empty if the plan named its backbones.
     """
     try:
+        rankings = content.get("rankings", [])
         return [
-            _section(ranking, content, len(content["rankings"]) > 1)
-            for ranking in content.get("rankings", [])
+            replace(
+                _table(ranking, content, len(rankings) > 1),
+                label="Ranking of the backbones" + (f" {place}" if len(rankings) > 1 else ""),
+            )
+            for place, ranking in enumerate(rankings, 1)
         ]
     except (
         LookupError,
@@ -41,7 +53,7 @@ def ranking_sections(content: dict[str, Any]) -> list[Section]:
         return []
 
 
-def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) -> Section:
+def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool) -> Table:
     chosen = content["chosen"]
     ranked = ranking["backbones"]
     asked = words.listed([_name(name) for name in content["asked"]["backbones"]])
@@ -99,7 +111,7 @@ def _section(ranking: dict[str, Any], content: dict[str, Any], several: bool) ->
             ("params", "parameters"),
         ]
     )
-    return Section(conclusions, columns, rows, f"{words.capital(note)}.")
+    return Table(conclusions, columns, rows, f"{words.capital(note)}.")
 
 
 def _name(backbone: str) -> str:

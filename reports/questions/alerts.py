@@ -11,10 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.base import Noun
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
-from reports.statistics.decisions import MINIMUM_SEEDS, Decision, wilson
+from reports.results import Results
+from reports.sections import Section
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import MINIMUM_SEEDS, wilson
 from reports.tables import backbone_title, several_backbones, summary_frame
 
 LEVELS = ("problem", "caution", "note")
@@ -31,73 +35,105 @@ class Alert:
     details: list[str] = field(default_factory=list)
 
 
-def alerts(
-    records: Sequence[Record],
-    results: pd.DataFrame,
-    decisions: Sequence[Decision],
-    run_info: dict[str, Any],
-    plan_toml: str,
-) -> Iterator[Alert]:
-    """What a reader should know before believing the answer; within a level, the data come first."""
-    data = [*run_info.get("datasets", {}).values(), *filter(None, [run_info.get("source_dataset")])]
-    data += {t["name"]: t for tasks in run_info.get("auxiliary", {}).values() for t in tasks}.values()
+def section(run: Results) -> Section:
+    """What a reader should know first."""
+    return Section(
+        "warnings",
+        "Before you rely on it",
+        link="Before you rely on it",
+        template="alerts.html.j2",
+        content=sorted_alerts(run),
+    )
+
+
+def sorted_alerts(run: Results) -> list[Alert]:
+    """All alerts, the gravest first; within a level, the data come first."""
+    found = [alert for look in _LOOKS for alert in look(run)]
+    return sorted(found, key=lambda alert: LEVELS.index(alert.level))
+
+
+def _data(run: Results) -> Iterator[Alert]:
+    """What was found in the data that was used."""
+    info = run.run_info
+    data = [*info.get("datasets", {}).values(), *filter(None, [info.get("source_dataset")])]
+    data += {t["name"]: t for tasks in info.get("auxiliary", {}).values() for t in tasks}.values()
     for content in data:
         name = words.clean(content.get("name", "dataset"), 40)
         for finding in content.get("findings", []):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]
             yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
-    for source in run_info.get("sources", {}).values():
+
+
+def _sources(run: Results) -> Iterator[Alert]:
+    for source in run.run_info.get("sources", {}).values():
         if not source["learned"]:
             yield Alert("problem", LEARNED_NOTHING.format(words.clean(source["name"], 40)))
-    lost = Counter(record.status for record in records if record.status not in ("ok", "skipped"))
+
+
+def _without_result(run: Results) -> Iterator[Alert]:
+    """Cells that failed, and cells that were not run."""
+    lost = Counter(record.status for record in run.records if record.status not in ("ok", "skipped"))
     if lost:
         what = words.listed([f"{number} {status}" for status, number in lost.most_common()])
-        yield Alert(
-            "problem",
-            f"{words.plural(lost.total(), 'cell has', 'cells have')} no result: {what}. Why is below.",
-        )
-    missing, details = _missing(records, run_info, plan_toml)
+        cells = words.plural(lost.total(), "cell has", "cells have")
+        yield Alert("problem", f"{cells} no result: {what}. Why is below.")
+    missing, details = _missing(run.records, run.run_info, run.plan_toml)
     if missing:
         text = f"{words.plural(missing, 'planned cell was', 'planned cells were')} not run yet."
         yield Alert("problem", text, details)
-    largest = {decision.dataset: decision for decision in decisions}
+
+
+def _answers(run: Results) -> Iterator[Alert]:
+    """What speaks against the answer for each dataset, at its largest label count."""
+    many = run.noun.many
+    largest = {decision.dataset: decision for decision in run.decisions}
     for decision in largest.values():
         of = f" ({words.clean(decision.dataset, 40)})" if len(largest) > 1 else ""
-        below = _scratch_at_floor(results[results["dataset"] == decision.dataset])
-        if below:
-            yield Alert(
-                "problem",
-                f"Training from scratch did not beat the majority class{of} with {words.listed(below)} labels: a "
-                "comparison with scratch says little there.",
-            )
-        if decision.leader.seeds < MINIMUM_SEEDS:
-            seeds = words.plural(decision.leader.seeds, "seed")
-            yield Alert(
-                "caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed."
-            )
-        low, high = wilson(decision.leader.accuracy, decision.n_test)
-        lead = decision.comparisons[0].difference if decision.comparisons else math.inf
-        if (high - low) / 2 > lead:
-            yield Alert(
-                "caution",
-                f"The test set{of} is small: {words.count(decision.n_test)} images determine one accuracy to "
-                f"within ±{words.points((high - low) / 2)} points, more than the lead of "
-                f"{words.points(lead)}. Pairing on the same images narrows that, where predictions are stored.",
-            )
-        unpaired = [c for c in decision.comparisons if c.verdict != "unknown" and not c.paired]
-        if unpaired:
+        yield from _scratch(run.frame[run.frame["dataset"] == decision.dataset], of)
+        yield from _few(decision, of, run.noun)
+        if any(c.verdict != "unknown" and not c.paired for c in decision.comparisons):
             yield Alert(
                 "note",
-                f"Predictions on the same test images were not found{of}: intervals are wider than need be.",
+                f"Predictions on the same test {many} were not found{of}: intervals are wider than need be.",
             )
+
+
+def _scratch(results: pd.DataFrame, of: str) -> Iterator[Alert]:
+    if below := _scratch_at_floor(results):
+        yield Alert(
+            "problem",
+            f"Training from scratch did not beat the majority class{of} with {words.listed(below)} labels: a "
+            "comparison with scratch says little there.",
+        )
+
+
+def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
+    """Too few seeds, or test images, to tell."""
+    many = noun.many
+    if decision.leader.seeds < MINIMUM_SEEDS:
+        seeds = words.plural(decision.leader.seeds, "seed")
+        yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed.")
+    low, high = wilson(decision.leader.accuracy, decision.n_test)
+    lead = decision.comparisons[0].difference if decision.comparisons else math.inf
+    if (high - low) / 2 > lead:
+        yield Alert(
+            "caution",
+            f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one accuracy to "
+            f"within ±{words.points((high - low) / 2)} points, more than the lead of "
+            f"{words.points(lead)}. Pairing on the same {many} narrows that, where predictions are stored.",
+        )
+
+
+def _trials(run: Results) -> Iterator[Alert]:
+    """Trials that diverged, and unequal numbers of trials."""
     diverged: Counter[str] = Counter()
-    for record in records:
+    for record in run.records:
         diverged[record.cell["strategy"]] += sum(trial.get("status") == "diverged" for trial in record.trials)
     if diverged.total():
         details = [f"{words.strategy_name(s)}: {number}" for s, number in sorted(diverged.items()) if number]
         text = f"{words.plural(diverged.total(), 'trial')} diverged (the loss was not finite) and counted as worst."
         yield Alert("caution", text, details)
-    ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
+    ok = run.frame[(run.frame["status"] == "ok") & (run.frame["strategy"] != "majority")]
     budgets = ok.groupby("strategy")["trials"].agg(["min", "max"])
     if len(budgets) and budgets["min"].min() != budgets["max"].max():
         details = [
@@ -105,11 +141,19 @@ def alerts(
             for name, low, high in budgets.itertuples()
         ]
         yield Alert("note", "Strategies had different numbers of trials.", details)
-    said = Counter(words.clean(warning, 400) for record in records for warning in record.warnings)
+
+
+def _warnings(run: Results) -> Iterator[Alert]:
+    """What cells and the run itself have warned of."""
+    said = Counter(words.clean(warning, 400) for record in run.records for warning in record.warnings)
     for warning, times in said.most_common(20):
         yield Alert("note", f"{warning} ({words.plural(times, 'cell')})")
-    for note in run_info.get("notes", []):
+    for note in run.run_info.get("notes", []):
         yield Alert("note", words.clean(note, 400))
+
+
+_LOOKS = (_data, _sources, _without_result, _answers, _trials, _warnings)
+"""Each gives the alerts of one kind."""
 
 
 def _scratch_at_floor(results: pd.DataFrame) -> list[str]:

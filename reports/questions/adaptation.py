@@ -9,27 +9,25 @@ named.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.records import Record
+from bench.modalities.base import Noun
 from reports import words
-from reports.sections import Section
-from reports.statistics.decisions import Comparison, Measured, compare_pairs, succeeded
-from reports.tables import backbone_title, configuration_name, dataset_names, several_backbones
+from reports.results import Results
+from reports.sections import Section, Table
+from reports.statistics.decisions import succeeded
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
+from reports.tables import backbone_title, configuration_name, several_backbones
 
 SOURCE_ONLY, BOTH = "source_only", "source_and_target"
 """Nothing adapted: with the labels of the source, and of both."""
 LABELLED = (BOTH, "source_then_target")
 """A source and labels of the target, and nothing else: no adaptation."""
-LARGEST = 4 * 2**20
-"""Bytes of a file of pictures that is shown; ours are far smaller."""
-MOST_PICTURES = 4
 _VERDICTS = {
     "better": "helps",
     "worse": "harms",
@@ -37,6 +35,13 @@ _VERDICTS = {
     "undecided": "not told",
     "unknown": "too few seeds",
 }
+
+
+def section(run: Results) -> Section | None:
+    """What adaptation brought, at each number of labels of the target."""
+    found = adaptations(run.frame, run.counterparts, run.directory, run.region)
+    table = adaptation_table(found, run.frame, run.several)
+    return None if table is None else Section("adaptation", "Did adapting to the target help?", [table])
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def _against(wanted: str, labelled: bool, runs: Mapping[str, Measured]) -> str:
     return ""
 
 
-def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> Section | None:
+def adaptation_table(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> Table | None:
     """What adaptation brought, as a table with conclusions; None where there is nothing to compare.
 
     Args:
@@ -137,28 +142,10 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
     def name(a: Adaptation) -> str:
         return configuration_name(a.strategy, a.backbone, a.weights, backbones, a.dataset if several else "")
 
-    conclusions = []
-    for n, with_labels in dict.fromkeys((a.n, a.with_labels) for a in found):
-        for verdict, said, of_labels in (
-            ("helps", "adaptation helps, beyond noise", "better than the source alone, beyond noise"),
-            ("harms", "adaptation harms, beyond noise", "worse than the source alone, beyond noise"),
-            ("no difference", "no difference from nothing adapted", "no difference from the source alone"),
-            ("not told", "not told from nothing adapted", "not told from the source alone"),
-            ("too few seeds", "nothing is claimed below three seeds", "nothing is claimed below three seeds"),
-        ):
-            mine = [a for a in found if (a.n, a.with_labels, a.verdict) == (n, with_labels, verdict)]
-            if mine:
-                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
-                told = of_labels if with_labels else said
-                conclusions.append(f"{_labels(n)}, {told}: {words.some(each)}.")
-        if with_labels:
-            conclusions.append(
-                f"{_labels(n)}, what these bring is included in that: the source alone does not learn from them. "
-                f"Run {BOTH} beside it to tell what adaptation brings."
-            )
+    conclusions = _told(found, name)
     conclusions += _labels_alone(found, results, several)
     conclusions += _without_source(found, results, several)
-    return Section(
+    return Table(
         conclusions,
         ["adapted", "labels of the target", "accuracy", "against", "its accuracy", "difference", "says"],
         [
@@ -179,7 +166,32 @@ def adaptation_section(found: Sequence[Adaptation], results: pd.DataFrame, sever
         "corrected for the number of strategies. The source alone uses labels of the target to tune with, where "
         "there are any.",
         [a.strategy for a in found],
+        "Adaptation against the source alone",
     )
+
+
+def _told(found: Sequence[Adaptation], name: Callable[[Adaptation], str]) -> list[str]:
+    """Who is better, worse or neither than with nothing adapted, at each number of labels."""
+    conclusions = []
+    for n, with_labels in dict.fromkeys((a.n, a.with_labels) for a in found):
+        for verdict, said, of_labels in (
+            ("helps", "adaptation helps, beyond noise", "better than the source alone, beyond noise"),
+            ("harms", "adaptation harms, beyond noise", "worse than the source alone, beyond noise"),
+            ("no difference", "no difference from nothing adapted", "no difference from the source alone"),
+            ("not told", "not told from nothing adapted", "not told from the source alone"),
+            ("too few seeds", "nothing is claimed below three seeds", "nothing is claimed below three seeds"),
+        ):
+            mine = [a for a in found if (a.n, a.with_labels, a.verdict) == (n, with_labels, verdict)]
+            if mine:
+                each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
+                told = of_labels if with_labels else said
+                conclusions.append(f"{_labels(n)}, {told}: {words.some(each)}.")
+        if with_labels:
+            conclusions.append(
+                f"{_labels(n)}, what these bring is included in that: the source alone does not learn from them. "
+                f"Run {BOTH} beside it to tell what adaptation brings."
+            )
+    return conclusions
 
 
 def _labels(n: float) -> str:
@@ -236,28 +248,25 @@ def _best(cells: pd.DataFrame) -> pd.Series[Any]:
     return means.loc[means["accuracy"].idxmax()]
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What a strategy has made of some images: two rows, before and after, in one picture."""
-
-    title: str
-    uri: str
-
-
-def pictures(records: Sequence[Record], directory: Path) -> list[Pictures]:
-    """The pictures that strategies have left, of the first seed of each; at most four."""
-    names = dataset_names(records)
-    found: dict[tuple[str, str], Pictures] = {}
-    for record in sorted(records, key=lambda r: (r.cell["fraction"], r.cell["seed"], r.cell_id)):
-        path = directory / "predictions" / f"{record.cell_id}.png"
-        key = (names[record.cell["fingerprint"]], record.cell["strategy"])
-        if record.status != "ok" or key in found or not path.is_file() or path.stat().st_size > LARGEST:
-            continue
-        source = words.clean(record.cell["companions"].get("source", {}).get("name", ""), 40)
-        title = (
-            f"{words.strategy_name(key[1])}: images of {source} (above) and what was made of them for "
-            f"{words.clean(key[0], 40)} (below); {words.count(record.n or 0)} labels, seed {record.cell['seed']}"
-        )
-        uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-        found[key] = Pictures(title, uri)
-    return list(found.values())[:MOST_PICTURES]
+def source_lines(run_info: Mapping[str, Any], noun: Noun) -> list[str]:
+    """How a source dataset was used."""
+    one, many = noun.one, noun.many
+    source = run_info.get("source_dataset") or {}
+    if not source:
+        return []
+    kinds = {"groups": "a group of the user's", "names": "a file name", "none": "nothing but pixels"}
+    left_out = [
+        f"{words.count(t['left_out'])} of its {words.count(source['n'])} {many} were left out for test {many} "
+        f"({many} are one group that share {kinds.get(t['grouping'], t['grouping'])}, or their pixels)"
+        for t in source.get("targets", {}).values()
+    ]
+    return [
+        f"Source: strategies that adapt learn from the labelled {many} of {words.clean(source['name'], 60)}, and "
+        f"those that align domains from {many} of the target's pool without their labels. Where the target has "
+        "labels, they learn from these too, but for source only and AdaBN, which only tune with them. "
+        f"{'; '.join(left_out)}. In tuning, source {many} that share a group with a validation {one} are left out "
+        "too. Its own test part is not used.",
+        "Without any label of the target, tuning is on a fifth of the source, held out by groups. Stages that "
+        "align the domains then run to their end, and the weight of alignment is never searched: labels of the "
+        "source know nothing of the target and would always choose least alignment.",
+    ]

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.modalities.base import Noun
 from reports import words
-from reports.sections import Section
-from reports.statistics.decisions import Comparison, Measured, compare_pairs
+from reports.results import Results
+from reports.sections import Section, Table
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import configuration_name, several_backbones
+from reports.words import IMAGES
 
 LEARNED = 6
 """Of so many configurations the learned weights are told."""
@@ -39,6 +42,13 @@ _SENTENCES = {
     "not told": "not told from training without auxiliary labels",
     "too few seeds": "nothing is claimed below three seeds",
 }
+
+
+def section(run: Results) -> Section | None:
+    """What auxiliary labels brought, at each number of labels of the target."""
+    found = brought(run.frame, run.curves, run.counterparts, run.directory, run.region)
+    table = auxiliary_table(found, run.several)
+    return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table])
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ def _learned(cells: pd.Series[Any], curves: pd.DataFrame) -> dict[str, float]:
     return {str(metric).removeprefix(WEIGHT): float(value) for metric, value in means.items()}
 
 
-def multitask_section(found: Sequence[Brought], several: bool) -> Section | None:
+def auxiliary_table(found: Sequence[Brought], several: bool) -> Table | None:
     """What auxiliary labels brought, as a table with conclusions; None where nothing can be compared.
 
     Args:
@@ -143,24 +153,8 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
     def name(b: Brought) -> str:
         return configuration_name(b.strategy, b.backbone, b.source, backbones, b.dataset if several else "")
 
-    conclusions = []
-    for n in sorted({b.n for b in found}):
-        for verdict, said in _SENTENCES.items():
-            mine = [b for b in found if b.n == n and b.verdict == verdict]
-            if mine:
-                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine]
-                conclusions.append(f"With {words.count(n)} labels, {said}: {words.some(each)}.")
-    learned = [b for b in found if b.learned]
-    for b in learned[:LEARNED]:
-        ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
-        conclusions.append(
-            f"Where the weight of the auxiliary loss was learned, it ended at {words.listed(ends)}, with 1 for the "
-            f"target: {name(b)}, {words.count(b.n)} labels."
-        )
-    if len(learned) > LEARNED:
-        conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
-    return Section(
-        conclusions,
+    return Table(
+        _told(found, name),
         [
             "with auxiliary labels",
             "labels",
@@ -189,15 +183,38 @@ def multitask_section(found: Sequence[Brought], several: bool) -> Section | None
         "intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
         "the search has chosen it by the target's validation images alone, with the number of seeds.",
         [b.strategy for b in found],
+        "What auxiliary labels brought",
     )
+
+
+def _told(found: Sequence[Brought], name: Callable[[Brought], str]) -> list[str]:
+    """Where auxiliary labels help or harm, and where the weights of their losses ended."""
+    conclusions = []
+    for n in sorted({b.n for b in found}):
+        for verdict, said in _SENTENCES.items():
+            mine = [b for b in found if b.n == n and b.verdict == verdict]
+            if mine:
+                each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine]
+                conclusions.append(f"With {words.count(n)} labels, {said}: {words.some(each)}.")
+    learned = [b for b in found if b.learned]
+    for b in learned[:LEARNED]:
+        ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
+        conclusions.append(
+            f"Where the weight of the auxiliary loss was learned, it ended at {words.listed(ends)}, with 1 for the "
+            f"target: {name(b)}, {words.count(b.n)} labels."
+        )
+    if len(learned) > LEARNED:
+        conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
+    return conclusions
 
 
 def _weights(weights: Mapping[str, int]) -> str:
     return ", ".join(f"{words.clean(value, 20)} ({count})" for value, count in sorted(weights.items()))
 
 
-def method_lines(run_info: Mapping[str, Any]) -> list[str]:
+def method_lines(run_info: Mapping[str, Any], noun: Noun = IMAGES) -> list[str]:
     """How auxiliary labels were used, a sentence or two each."""
+    many = noun.many
     lines = []
     tasks = {task["fingerprint"]: task for tasks in run_info.get("auxiliary", {}).values() for task in tasks}
     for task in tasks.values():
@@ -209,14 +226,14 @@ def method_lines(run_info: Mapping[str, Any]) -> list[str]:
         if task["kind"] == "column":
             lines.append(
                 f"Auxiliary labels {name}: a column of the manifest with {classes}, known for {known} of {n} "
-                "images of the pool. Learned are those of a cell's labelled images or, with images=pool, of all "
-                "images of the pool; in tuning never those of images that validate; those of test images never."
+                f"{many} of the pool. Learned are those of a cell's labelled {many} or, with images=pool, of all "
+                f"{many} of the pool; in tuning never those of {many} that validate; those of test {many} never."
             )
         else:
             lines.append(
-                f"Auxiliary dataset {name}: {known} of {n} images with {classes} of its own; the others share a "
-                "group with test images of the target and are left out. In tuning those that share one with images "
-                "that validate are left out too. Its own test part is not used."
+                f"Auxiliary dataset {name}: {known} of {n} {many} with {classes} of its own; the others share a "
+                f"group with test {many} of the target and are left out. In tuning those that share one with {many}"
+                " that validate are left out too. Its own test part is not used."
             )
     if tasks:
         lines.append(

@@ -28,16 +28,12 @@ from reports.drawing import (
     style_of,
     ticks,
 )
-from reports.sections import Section
-from reports.statistics.decisions import (
-    Comparison,
-    Measured,
-    compare_pairs,
-    rank_correlation,
-    succeeded,
-    t_half_width,
-)
-from reports.tables import CONFIGURATION, backbone_title, dataset_names, ordered, places
+from reports.results import Results
+from reports.sections import Part, Section, Table
+from reports.statistics.decisions import CONFIGURATION, succeeded
+from reports.statistics.intervals import rank_correlation, t_half_width
+from reports.statistics.pairs import Comparison, Measured, compare_pairs
+from reports.tables import backbone_title, dataset_names, ordered, places
 
 BY_SHARE, BY_BLOCK = "partial_finetune", "surgical"
 _GIVEN = {BY_SHARE: "unfreeze", BY_BLOCK: "depth"}
@@ -48,6 +44,14 @@ LITTLE, MUCH = 0.1, 0.3
 
 SETTINGS = 6
 """So many settings with the same sign of correlation are needed before a rule over them is spoken of."""
+
+
+def section(run: Results) -> Section:
+    """Accuracy by what of the network trains, and how far it moves."""
+    found = settings(run.frame, similarity_frame(run.records), run.directory, run.region)
+    table = depth_table(found)
+    parts: list[Part] = [*depth_plans(found, run.frame), table]
+    return Section("depth", "How deep to tune?", parts, "How deep?", run.several, shown=bool(table.rows))
 
 
 def similarity_frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -171,10 +175,10 @@ def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
 # --- in words ---------------------------------------------------------------------------------------------
 
 
-def depth_section(found: Sequence[Setting]) -> Section:
+def depth_table(found: Sequence[Setting]) -> Table:
     """What to conclude, and accuracy by cut as a table."""
     if not found:
-        return Section([])
+        return Table([])
     datasets = {s.dataset for s in found}
     backbones = {(s.backbone, s.weights) for s in found}
 
@@ -208,7 +212,7 @@ def depth_section(found: Sequence[Setting]) -> Section:
                 ]
             )
             strategies.append(row["strategy"])
-    return Section(
+    return Table(
         conclusions,
         ["what trains", "test accuracy", "95% interval", "change of the backbone"],
         rows,
@@ -217,6 +221,7 @@ def depth_section(found: Sequence[Setting]) -> Section:
         f"{LITTLE:g} is called little here and above {MUCH:g} much, which is a convention. A larger learning rate "
         "and more steps lead further away as well.",
         strategies,
+        "Accuracy by what of the network trains",
     )
 
 

@@ -8,27 +8,40 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench.modalities.base import Noun
 from reports import words
 from reports.drawing import MUTED, PAPER, Plan, label_ends, limits, mark, set_up, style_of, ticks
-from reports.few_shot import Measurement
-from reports.figures import curves_figure
+from reports.questions.few_shot.measurements import Measurement, measured
+from reports.questions.learning import curves_plan
+from reports.results import Results
+from reports.sections import Section
 from reports.tables import backbone_title, ordered, places, strategy_key
+from reports.words import IMAGES
+
+
+def section(run: Results) -> Section | None:
+    """Accuracy by shots and learning curves."""
+    found = run.once(measured)
+    plans = [*few_shot_plans(found, run.frame, run.curves, run.noun)]
+    several = len({m.dataset for m in found}) > 1
+    return Section("figures", "Figures", plans, "Figures", several) if plans else None
 
 
 def few_shot_plans(
-    found: Sequence[Measurement], results: pd.DataFrame, curves: pd.DataFrame
+    found: Sequence[Measurement], results: pd.DataFrame, curves: pd.DataFrame, noun: Noun = IMAGES
 ) -> Iterator[Plan]:
     """Of each dataset accuracy by shots, and learning curves where an embedding was trained.
 
     Args:
-        found: of ``few_shot.measurements``.
+        found: of ``measurements``.
         results, curves: the frames of ``tables``.
+        noun: what examples are called.
     """
     for dataset, place in places(results).items():
         mine = [m for m in found if m.dataset == dataset]
         if mine:
             yield _shots_figure(mine).of(dataset, place)
-        learned = curves_figure(results[results["dataset"] == dataset], curves)
+        learned = curves_plan(results[results["dataset"] == dataset], curves, noun)
         if learned is not None:
             yield replace(
                 learned,

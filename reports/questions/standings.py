@@ -17,12 +17,24 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import words
 from reports.drawing import INK, MUTED, Frame, Plan, mark, style_of
-from reports.statistics.decisions import LEVEL, MINIMUM_SEEDS, Floats
+from reports.results import Results
+from reports.sections import Section, Table
+from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS, Floats
 from reports.tables import ordered, panels
 
 MINIMUM_DATASETS = 5
 """Below so many datasets Friedman's test cannot find anything, and no diagram is drawn."""
 DRAWS = 2000
+
+
+def section(run: Results) -> Section | None:
+    """Ranks of strategies and of backbones, and the diagram of critical differences."""
+    tables = standings_tables(run.frame)
+    difference = critical_difference(runs_frame(run.frame))
+    plans = [difference_plan(difference)] if difference else []
+    if not tables:
+        return None
+    return Section("standings", "Over all datasets and backbones", [*tables, *plans], "All datasets")
 
 
 @dataclass(frozen=True)
@@ -212,3 +224,46 @@ def difference_plan(found: Difference) -> Plan:
         numbers,
         Frame(width=5.6, height=1.6 + 0.3 * len(names), left=0.3, right=1.5, bottom=0.6, top=0.42),
     )
+
+
+def standings_tables(results: pd.DataFrame) -> list[Table]:
+    """Strategies over all datasets and backbones, and backbones over all datasets and strategies."""
+    runs = runs_frame(results)
+    found = [s for s in (standings(runs, "strategy"), standings(runs, "backbone")) if s is not None]
+    sections = []
+    for s in found:
+
+        def name(text: str, what: str = s.what) -> str:
+            return words.strategy_name(text) if what == "strategy" else words.clean(text, 60)
+
+        best = s.rows[0]
+        others = "backbone" if s.what == "strategy" else "strategy"
+        rows = []
+        for row in s.rows:
+            interval = (
+                f" ({words.percent(row.low)} to {words.percent(row.high)})" if math.isfinite(row.low) else ""
+            )
+            rows.append(
+                [
+                    name(row.name),
+                    f"{row.rank:.1f}",
+                    f"{row.first} of {s.contexts}",
+                    words.percent(row.accuracy) + interval,
+                ]
+            )
+        sections.append(
+            Table(
+                [
+                    f"Over {s.contexts} combinations of dataset and {others}, {name(best.name)} has the best mean "
+                    f"rank, {best.rank:.1f} of {len(s.rows)}, and is first in {best.first}."
+                ],
+                [s.what, "mean rank", "first", "interquartile mean accuracy"],
+                rows,
+                f"With the most labels of each dataset, over the combinations in which every {s.what} has a "
+                "result. The interquartile mean leaves out the lowest and the highest quarter; its 95% interval "
+                "covers seeds (stratified bootstrap), not other datasets.",
+                [row.name for row in s.rows] if s.what == "strategy" else [],
+                f"Standings of {'strategies' if s.what == 'strategy' else 'backbones'}",
+            )
+        )
+    return sections

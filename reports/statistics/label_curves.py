@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics.decisions import EQUIVALENCE, LEVEL, MINIMUM_SEEDS, Floats, Measured, draws, succeeded
-from reports.tables import CONFIGURATION
+from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, succeeded
+from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS, Floats
+from reports.statistics.pairs import Measured, draws
 
 MINIMUM_COUNTS = 4
 """Below so many label counts no curve is fitted: three parameters would pass through anything."""

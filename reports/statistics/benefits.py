@@ -15,18 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics.decisions import (
-    EQUIVALENCE,
-    LEVEL,
-    Comparison,
-    Floats,
-    Measured,
-    compare_pairs,
-    draws,
-    succeeded,
-    t_half_width,
-    typical_variance,
-)
+from reports.statistics.decisions import EQUIVALENCE, succeeded
+from reports.statistics.intervals import LEVEL, Floats, t_half_width
+from reports.statistics.pairs import Comparison, Measured, compare_pairs, draws, typical_variance
 
 DRAWS = 4000
 

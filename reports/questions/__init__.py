@@ -1,0 +1,1 @@
+"""The questions that a page may answer, one file each, see ``reports.pages``."""

@@ -1,0 +1,120 @@
+"""The answer in words: what to use, how sure that is, and what would change it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.modalities.base import Noun
+from reports import words
+from reports.claims import claimed, sure
+from reports.phrases import absence, has_several, interval_of, who
+from reports.results import Results
+from reports.sections import Answer, Section
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import MINIMUM_SEEDS
+from reports.words import IMAGES
+
+
+def section(run: Results) -> Section:
+    """The answer for each dataset, and whether it depends on the number of labels."""
+    return Section(
+        "answer",
+        "The answer",
+        link="Answer",
+        several=run.several,
+        template="answer.html.j2",
+        content={"answers": answers_of(run), "depends": depends_on_labels(run.decisions)},
+        hidden=True,
+    )
+
+
+def answers_of(run: Results) -> list[Answer]:
+    """One answer a dataset."""
+    return answers(run.frame, run.decisions, run.price_per_hour, run.noun)
+
+
+def answers(
+    results: pd.DataFrame, decisions: Sequence[Decision], price_per_hour: float = 0.0, noun: Noun = IMAGES
+) -> list[Answer]:
+    """One answer a dataset, at its largest label count that has a result; costs in money if there is a price."""
+    found = []
+    for dataset in dict.fromkeys(results["dataset"]):
+        mine = [decision for decision in decisions if decision.dataset == dataset]
+        if mine:
+            answer = claimed(mine[-1], price_per_hour, noun)
+            if len(mine) > 1:
+                several = has_several(mine)
+                answer.by_labels.extend(_at_labels(decision, several) for decision in mine)
+            found.append(answer)
+            continue
+        measured = ((results["dataset"] == dataset) & (results["status"] == "ok")).any()
+        reason = (
+            "Only the majority class was measured: that is the floor, not an answer."
+            if measured
+            else "No cell of this dataset has a result; below is what became of them."
+        )
+        found.append(Answer(words.clean(dataset, 80), "none", "There is no answer yet.", [reason]))
+    return found
+
+
+def _at_labels(decision: Decision, several: bool) -> list[str]:
+    """A row of the table of answers: labels, who leads, accuracy, lead over the next, probability that it is best,
+    what may be said."""
+    leader = decision.leader
+    interval = (
+        f" ({words.percent(leader.low)} to {words.percent(leader.high)})" if leader.low == leader.low else ""
+    )
+    chosen = who(decision.recommended, several)
+    lead = "–"
+    if decision.comparisons:
+        first = decision.comparisons[0]
+        lead = f"{words.points(first.difference, True)} points over {who(first.candidate, several)}"
+    verdict = {
+        "provisional": f"provisional, fewer than {MINIMUM_SEEDS} seeds: {chosen}",
+        "better": "better than all others",
+        "floor": "not better than the most frequent class",
+        "tied": f"tied; take {chosen}{interval_of(decision.recommended)}, the cheapest to train",
+        "incomplete": f"{absence(decision)}; for now {chosen}",
+        "alone": "nothing to compare with",
+        "undecided": f"undecided; if you must, {chosen}",
+    }[decision.claim]
+    return [
+        words.count(decision.n),
+        who(leader, several),
+        words.percent(leader.accuracy) + interval,
+        lead,
+        sure(leader.best) if math.isfinite(leader.best) and decision.comparisons else "–",
+        verdict,
+    ]
+
+
+def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
+    """By dataset (as ``Answer`` calls it), whether who leads depends on the number of labels; of those with
+    more than one label count.
+
+    Args:
+        decisions: of ``decide``.
+    """
+    found = {}
+    for dataset in dict.fromkeys(decision.dataset for decision in decisions):
+        mine = [decision for decision in decisions if decision.dataset == dataset]
+        if len(mine) < 2:
+            continue
+        several = has_several(mine)
+        counts: dict[str, list[str]] = {}
+        for decision in mine:
+            counts.setdefault(who(decision.leader, several), []).append(words.count(decision.n))
+        settled = sum(decision.claim in ("better", "tied") for decision in mine)
+        if len(counts) == 1:
+            text = f"no: {next(iter(counts))} has the highest mean at all {len(mine)} label counts"
+        else:
+            leads = [f"{name} with {words.listed(at)}" for name, at in counts.items()]
+            text = f"yes: the highest mean is that of {'; '.join(leads)} labels"
+        where = (
+            "none of them" if not settled else "all" if settled == len(mine) else f"{settled} of {len(mine)}"
+        )
+        found[words.clean(dataset, 80)] = words.sentence(f"{text}; the answer is settled at {where}.")
+    return found

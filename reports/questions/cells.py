@@ -1,0 +1,71 @@
+"""All cells, one row each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports import words
+from reports.results import Results
+from reports.sections import Section
+from reports.tables import backbone_title
+
+
+@dataclass(frozen=True)
+class Value:
+    """A table cell: the text to show and, of a number, the raw value to sort by."""
+
+    text: str
+    raw: float | None = None
+
+
+def section(run: Results) -> Section:
+    """All cells, to be sorted."""
+    content = full_table(run.frame)
+    return Section("cells", "All cells", link="All cells", template="cells.html.j2", content=content)
+
+
+_FULL = (
+    ("dataset", "dataset", None),
+    ("backbone", "backbone", None),
+    ("strategy", "strategy", None),
+    ("status", "status", None),
+    ("labels", "n", words.count),
+    ("share", "fraction", words.fraction_name),
+    ("seed", "seed", words.count),
+    ("accuracy", "accuracy", words.percent),
+    ("balanced acc.", "balanced_accuracy", words.percent),
+    ("macro F1", "macro_f1", lambda value: f"{value:.3f}"),
+    ("log loss", "log_loss", lambda value: f"{value:.3f}"),
+    ("ECE", "ece", lambda value: f"{value:.3f}"),
+    ("epochs", "epochs", words.count),
+    ("tuning", "tune_seconds", words.duration),
+    ("refit", "fit_seconds", words.duration),
+    ("ms/image", "inference_ms_per_image", lambda value: f"{value:.3g}"),
+    ("parameters", "params", words.magnitude),
+    ("trainable", "trainable_params", words.magnitude),
+    ("memory MB", "peak_memory_mb", words.count),
+)
+
+
+def full_table(results: pd.DataFrame) -> dict[str, Any]:
+    """Every cell: a heading and, row by row, what to show and what to sort by."""
+    several = results["dataset"].nunique() > 1
+    columns = [column for column in _FULL if several or column[1] != "dataset"]
+    rows = []
+    for row in results.to_dict("records"):
+        row["backbone"] = backbone_title(row["backbone"], row["weights"])
+        line = []
+        for _, key, text in columns:
+            value = row[key]
+            if text is None:
+                line.append(Value(words.clean(value, 60)))
+            elif math.isfinite(value):
+                line.append(Value(text(value), value))
+            else:
+                line.append(Value("–", math.nan))
+        rows.append((row["strategy"], line))
+    return {"columns": [(title, text is not None) for title, _, text in columns], "rows": rows}

@@ -1,0 +1,230 @@
+"""Would more labels help? Accuracy against labels, fitted, extrapolated and back-tested."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from reports import words
+from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
+from reports.results import Results
+from reports.sections import Part, Section, Table
+from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE
+from reports.statistics.intervals import LEVEL
+from reports.statistics.label_curves import (
+    FARTHEST,
+    MINIMUM_COUNTS,
+    LabelCurve,
+    Prediction,
+    crossing,
+    label_curves,
+)
+from reports.tables import Panel, configuration_name, ordered, panels, places, several_backbones
+
+
+def section(run: Results) -> Section:
+    """The fitted curves, and what more labels would bring."""
+    fitted, why_none = label_curves(run.frame, run.directory)
+    table = labels_table(fitted, why_none, run.several, run.region)
+    parts: list[Part] = [*label_plans(run.frame, fitted), table]
+    return Section("labels", "Would more labels help?", parts, "More labels?", run.several)
+
+
+def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Iterator[Plan]:
+    """The fitted learning curves of each dataset that has some.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        fitted: of ``label_curves``.
+    """
+    for dataset, place in places(results).items():
+        mine = [curve for curve in fitted if curve.key[0] == dataset]
+        if mine:
+            yield _labels_figure(results[results["dataset"] == dataset], mine).of(dataset, place)
+
+
+def label_numbers(fitted: Sequence[LabelCurve]) -> pd.DataFrame:
+    """The fitted curves at 40 label counts each: median and 95% interval; ``measured`` where it was."""
+    rows = []
+    for curve in fitted:
+        measured = dict(zip(curve.n, curve.accuracy, strict=True))
+        grid = np.unique([*np.geomspace(curve.n[0], curve.n[-1] * FARTHEST, 40), *curve.n])
+        tail = (1 - LEVEL) / 2
+        low, value, high = np.quantile(curve.fitted.at(grid), [tail, 0.5, 1 - tail], axis=0)
+        for i, n in enumerate(grid.tolist()):
+            rows.append((*curve.key, n, value[i], low[i], high[i], measured.get(n, np.nan)))
+    return pd.DataFrame(rows, columns=[*CONFIGURATION, "n", "accuracy", "low", "high", "measured"])
+
+
+def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Plan:
+    numbers = label_numbers(fitted)
+    low, high = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
+    everyone = ordered(results["strategy"])
+
+    def panel_of(panel: Panel) -> Callable[[Axes], None]:
+        return lambda axes: _draw_labels(axes, panel.title, panel.select(numbers), everyone, low, high)
+
+    some = [panel for panel in panels(results) if len(panel.select(numbers))]
+    dataset = words.clean(results["dataset"].iloc[0], 60)
+    return Plan(
+        "labels",
+        "Learning curves over labels, fitted",
+        f"Line chart of test accuracy on {dataset} against the number of labelled images: measured means as dots, "
+        f"fitted curves with 95% bands up to {FARTHEST:g} times the most labels, dashed beyond what was measured.",
+        f"Dots were measured; what lies to the right of them is an extrapolation, up to {FARTHEST:g} times the "
+        "most labels, with its 95% interval.",
+        [panel_of(panel) for panel in some],
+        numbers,
+    )
+
+
+def _draw_labels(
+    axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
+) -> None:
+    set_up(axes, title, "labelled images (training and validation)", "test accuracy", low, high)
+    axes.set_xscale("log")
+    left, right = numbers["n"].min(), numbers["n"].max()
+    axes.set_xlim(left, right)
+    ticks(axes, round_ticks(left, right), words.magnitude)
+    ends = []
+    for strategy in ordered(numbers["strategy"]):
+        colour, marker = style_of(strategy, everyone)
+        mine = numbers[numbers["strategy"] == strategy]
+        known, most = mine.dropna(subset="measured"), mine.loc[mine["measured"].notna(), "n"].max()
+        inside, beyond = mine[mine["n"] <= most], mine[mine["n"] >= most]
+        band = axes.fill_between(mine["n"], mine["low"], mine["high"], color=colour, alpha=0.12, linewidth=0)
+        lines = axes.plot(inside["n"], inside["accuracy"], color=colour, linewidth=1.4)
+        lines += axes.plot(
+            beyond["n"], beyond["accuracy"], color=colour, linewidth=1.4, linestyle=(0, (4, 2))
+        )
+        lines += axes.plot(known["n"], known["measured"], marker=marker, color=colour, markersize=5,
+                           markeredgecolor=PAPER, linestyle="none")  # fmt: skip
+        mark(strategy, band, *lines)
+        ends.append((strategy, right, float(mine["accuracy"].iloc[-1])))
+    label_ends(axes, ends, everyone, leaders=True)
+
+
+def labels_table(
+    curves: Sequence[LabelCurve], reason: str, several: bool, region: float = EQUIVALENCE
+) -> Table:
+    """What more labels would bring, by configuration, and how far off the curves were when tested.
+
+    Args:
+        curves, reason: what ``label_curves`` returned.
+        several: whether there is more than one dataset.
+        region: of practical equivalence.
+    """
+    if not curves:
+        return Table([reason])
+    backbones = several_backbones((curve.key[1], curve.key[2]) for curve in curves)
+
+    def name(curve: LabelCurve, of: str = "") -> str:
+        _, backbone, weights, strategy = curve.key
+        return configuration_name(strategy, backbone, weights, backbones, of)
+
+    conclusions = _back_tested(curves)
+    for dataset in dict.fromkeys(curve.key[0] for curve in curves):
+        mine = [curve for curve in curves if curve.key[0] == dataset]
+        told = [_twice(mine, name), *_overtakings(mine, name, region)]
+        conclusions += [words.sentence(text, dataset if several else "") for text in told]
+    return Table(
+        conclusions,
+        [
+            "strategy",
+            "now",
+            "with 2 times the labels",
+            "with 4 times",
+            "labels for 2 points more",
+            "back-test",
+        ],
+        [
+            [
+                name(curve, curve.key[0] if several else ""),
+                words.percent(curve.accuracy[-1]),
+                _accuracy(curve.predict(2 * curve.n[-1])),
+                _accuracy(curve.predict(4 * curve.n[-1])),
+                _labels_for(curve, curve.accuracy[-1] + 0.02),
+                _hidden(curve),
+            ]
+            for curve in curves
+        ],
+        "Curves fitted to accuracy against labels (power law, exponential or logarithm, whichever suits), with 95% "
+        f"intervals, up to {FARTHEST:g} times the labels; the back-test hides the most labels and predicts them.",
+        [curve.key[3] for curve in curves],
+        "What more labels would bring",
+    )
+
+
+def _accuracy(p: Prediction) -> str:
+    return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
+
+
+def _labels_for(curve: LabelCurve, target: float) -> str:
+    """How many labels an accuracy needs."""
+    if target >= 1:
+        return "–"
+    needed, beyond = curve.needed(target), f"more than {words.count(curve.n[-1] * FARTHEST)}"
+    if math.isinf(needed.value):
+        return beyond
+    high = beyond if math.isinf(needed.high) else words.count(needed.high)
+    return f"{words.count(needed.value)} ({words.count(needed.low)} to {high})"
+
+
+def _hidden(curve: LabelCurve) -> str:
+    """The back-test of one curve."""
+    if curve.back_test is None:
+        return f"needs {MINIMUM_COUNTS + 1} label counts"
+    predicted, measured = curve.back_test
+    return f"{_accuracy(predicted)}; measured {words.percent(measured)}"
+
+
+def _back_tested(curves: Sequence[LabelCurve]) -> list[str]:
+    """How far off the curves were when tested, where they were."""
+    tests = [curve.back_test for curve in curves if curve.back_test is not None]
+    if not tests:
+        return []
+    worst = max(abs(predicted.value - measured) for predicted, measured in tests)
+    inside = sum(predicted.low <= measured <= predicted.high for predicted, measured in tests)
+    return [
+        f"Back-test: fitted without the most labels, the curves were off by {words.points(worst)} points "
+        f"at worst there; {inside} of {len(tests)} intervals hold what was measured."
+    ]
+
+
+def _twice(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]) -> str:
+    """What the best would reach with twice the labels."""
+    best = max(curves, key=lambda curve: curve.predict(2 * curve.n[-1]).value)
+    ahead = best.predict(2 * best.n[-1])
+    return (
+        f"with twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
+        f"{_accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now."
+    )
+
+
+OVERTAKINGS = 6
+"""Of a dataset so many are told."""
+
+
+def _overtakings(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str], region: float) -> list[str]:
+    """Who overtakes whom on the same backbone, more likely than not; the surest first."""
+    found = []
+    for first, second in itertools.permutations(curves, 2):
+        crossed = crossing(first, second, region) if first.key[1] == second.key[1] else None
+        if crossed is None or crossed[0] < 0.5 or crossed[1].high <= first.n[0]:
+            continue
+        share, place = crossed
+        sure = "" if share > 0.95 else f"probably ({words.percent(share, 0)}) "
+        beyond = ", more than were measured" if place.value > first.n[-1] else ""
+        text = (
+            f"{name(second)} {sure}overtakes {name(first)}, at about {words.count(place.value)} labels "
+            f"({words.count(place.low)} to {words.count(place.high)}){beyond}."
+        )
+        found.append((share, text))
+    told = [text for _, text in sorted(found, key=lambda item: -item[0])]
+    more = len(told) - OVERTAKINGS
+    return [*told[:OVERTAKINGS], *([f"so it is with {more} more pairs, less surely."] if more > 0 else [])]

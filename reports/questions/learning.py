@@ -1,0 +1,124 @@
+"""How did it learn? Accuracy in training and on validation images, by images seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bench.modalities.base import Noun
+from reports import words
+from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
+from reports.statistics.decisions import CONFIGURATION
+from reports.tables import Panel, ordered, panels
+
+
+def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """The winning trials' curves at the largest label count: train and validation accuracy by images seen."""
+    ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
+    ok = ok[ok["fraction"] == ok["fraction"].max()]
+    mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
+    mine = mine[mine["metric"].isin(["train_accuracy", "val_accuracy"])]
+    points = mine.pivot_table(
+        index=["cell_id", "stage", "epoch", "images"], columns="metric", values="value", sort=False
+    ).reset_index()
+    cells = ok[["cell_id", *CONFIGURATION, "fraction", "n", "seed"]]
+    numbers = cells.merge(points, on="cell_id").sort_values("images", kind="stable")
+    for metric in ("train_accuracy", "val_accuracy"):
+        if metric not in numbers:
+            numbers[metric] = np.nan
+    order = {cell_id: i for i, cell_id in enumerate(cells["cell_id"])}
+    return numbers.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(
+        drop=True
+    )
+
+
+def curves_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
+    """Learning curves of one dataset; None where nothing was trained.
+
+    Args:
+        results, curves: the frames of ``tables``.
+    """
+    many = noun.many
+    numbers = curve_numbers(results, curves)
+    if numbers["val_accuracy"].notna().sum() == 0:
+        return None
+    low, high = limits([*numbers["val_accuracy"].dropna(), *numbers["train_accuracy"].dropna()])
+    everyone = ordered(results["strategy"])
+
+    def panel_of(panel: Panel, mine: pd.DataFrame) -> Callable[[Axes], None]:
+        return lambda axes: _draw_curves(axes, panel.title, mine, everyone, noun, low, high)
+
+    some = [(panel, numbers[numbers["cell_id"].isin(panel.results["cell_id"])]) for panel in panels(results)]
+    dataset, n = words.clean(results["dataset"].iloc[0], 60), words.count(numbers["n"].iloc[0])
+    return Plan(
+        "curves",
+        f"Learning curves with {n} labelled {many}",
+        f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against {many} seen in "
+        f"training, for the winning trial of each strategy with {n} labelled {many}, the head's stage included.",
+        _gap_conclusion(numbers),
+        [panel_of(panel, mine) for panel, mine in some if len(mine)],
+        numbers,
+    )
+
+
+def _draw_curves(
+    axes: Axes,
+    title: str,
+    numbers: pd.DataFrame,
+    everyone: Sequence[str],
+    noun: Noun,
+    low: float,
+    high: float,
+) -> None:
+    many = noun.many
+    set_up(axes, title, f"{many} seen (solid: validation, dashed: training)", "accuracy", low, high)
+    # The first pass has as much room as a few times more images: some stages, as a probe's on stored features, are
+    # many times as long as others, and the start is where curves differ most.
+    seen = numbers.loc[numbers["images"] > 0, "images"]
+    first, most = (float(seen.min()), float(seen.max())) if len(seen) else (1.0, 1.0)
+    axes.set_xscale("symlog", linthresh=first, linscale=0.5)
+    axes.set_xlim(0, most * 1.1)
+    ticks(axes, [0.0, *round_ticks(first, most)], words.magnitude)
+    ends = []
+    for strategy in ordered(numbers["strategy"]):
+        colour, marker = style_of(strategy, everyone)
+        mine = numbers[numbers["strategy"] == strategy]
+        images, validation, training = (
+            mine[name].to_numpy() for name in ("images", "val_accuracy", "train_accuracy")
+        )
+        cells = pd.factorize(mine["cell_id"])[0]
+        for cell in range(cells.max(initial=-1) + 1):
+            first = cell == 0
+            known = (cells == cell) & np.isfinite(validation)
+            line = axes.plot(images[known], validation[known], color=colour,
+                             alpha=1 if first else 0.35, linewidth=1.8 if first else 0.8)  # fmt: skip
+            mark(strategy, *line)
+            if not first or not known.any():
+                continue
+            trained = (cells == cell) & np.isfinite(training)
+            dashed = axes.plot(images[trained], training[trained], color=colour, linewidth=1,
+                               linestyle=(0, (4, 2)), alpha=0.8)  # fmt: skip
+            x, y = images[known][-1], validation[known][-1]
+            end = axes.plot(
+                x, y, marker=marker, color=colour, markersize=5, markeredgecolor=PAPER, linestyle="none"
+            )
+            mark(strategy, *dashed, *end)
+            ends.append((strategy, x, y))
+    label_ends(axes, ends, everyone)
+
+
+def _gap_conclusion(numbers: pd.DataFrame) -> str:
+    last = numbers.dropna(subset=["val_accuracy", "train_accuracy"]).groupby("cell_id", sort=False).tail(1)
+    if last.empty:
+        return "Solid lines are validation accuracy; training accuracy was not recorded."
+    gaps = (last["train_accuracy"] - last["val_accuracy"]).groupby(last["strategy"]).mean()
+    widest = str(gaps.idxmax())
+    if gaps[widest] < 0.05:
+        return "Training accuracy nowhere ends more than 5 points above validation: no sign of overfitting."
+    return (
+        f"The widest gap between training and validation at the end is that of {words.strategy_name(widest)}, "
+        f"{words.points(gaps[widest])} points: there, more labels or stronger augmentation have most to give."
+    )

@@ -1,0 +1,80 @@
+"""How it was measured: the protocol, the data, versions and hardware, the plan."""
+
+from __future__ import annotations
+
+from bench.modalities.registry import modality
+from reports import words
+from reports.provenance import method_section
+from reports.questions.adaptation import source_lines
+from reports.questions.auxiliary import method_lines
+from reports.results import Results
+from reports.sections import Section
+
+
+def section(run: Results) -> Section:
+    """The protocol, companions of the target, and the settings of this run."""
+    lines = [*_protocol(run), *source_lines(run.run_info, run.noun), *method_lines(run.run_info, run.noun)]
+    if run.records:
+        lines += [_repeated(run), _settings(run)]
+    return method_section(run, lines)
+
+
+def _protocol(run: Results) -> list[str]:
+    """The protocol in plain words."""
+    one, many = run.noun.one, run.noun.many
+    hyperband = any(record.cell.get("tuning", {}).get("algorithm") == "hyperband" for record in run.records)
+    budget = "number of epochs" if hyperband else "number of trials"
+    return [
+        f"Test {many}: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
+        "label count and seed. No strategy sees them; each cell predicts them once, at its very end.",
+        f"Labelled {many}: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
+        f"shares of a seed lie inside its larger ones. Validation {many} for tuning and early stopping come out of "
+        "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
+        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best on "
+        f"validation is trained again on all labelled {many} of the cell, for as many epochs as it kept, and "
+        "only that model is tested. Validation scores of trials are optimistic and not reported.",
+        "Time counts tuning and the final training of one cell, with the computing of stored features as if "
+        f"nothing were shared between cells. Latency: one thread, one {one} at a time, warm, median.",
+        f"Intervals cover new labelled subsets, new initialisations and new test {many}; with all labels in use, "
+        "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
+        f"{many} and corrected for the number of pairs (Holm, or where that is less the studentized range); an "
+        "interval has the level at which its difference was tested, 95% at least. Few seeds say little of how much "
+        f"one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test {many} of "
+        "one group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
+        "The highest of several accuracies is too high, because it was chosen for that: by how much is estimated "
+        "(a parametric bootstrap), and in the answer its interval reaches so much further down. While something "
+        "that was to be compared has no result, nothing is called the best of all.",
+        f"A difference whose interval lies within ±{words.points(run.region)} points counts as none (tied); one "
+        "whose interval excludes zero is a difference; all else is undecided.",
+    ]
+
+
+def _repeated(run: Results) -> str:
+    """Whether the same plan again gives the same numbers."""
+    hardware = run.run_info.get("hardware", {})
+    backends = sorted({record.cell["backend"] for record in run.records})
+    # Of a Mac, PyTorch uses the GPU by itself.
+    if hardware.get("gpu") or ("torch" in backends and "macOS" in hardware.get("os", "")):
+        return (
+            "The same plan again may give numbers that differ in their last digits, and now and then in a "
+            f"choice that hangs on them: {words.listed(backends)} on a GPU does not promise "
+            "the order in which sums are taken."
+        )
+    return (
+        "The same plan on the same machine gives the same numbers to the last bit, with any number of workers, "
+        "resumed or not."
+    )
+
+
+def _settings(run: Results) -> str:
+    """The settings of this run."""
+    cell = run.records[0].cell
+    tuning = cell.get("tuning", {})
+    head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())
+    return words.clean(
+        f"This run: {modality(cell['modality']).described(cell['input'])}, "
+        f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, at most "
+        f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['threads']} training "
+        f"thread{'s' if cell['threads'] != 1 else ''}, {cell['precision']} on {cell['backend']}, "
+        f"head: {head or 'default'}."
+    )

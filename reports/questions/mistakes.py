@@ -1,0 +1,345 @@
+"""Where the recommended configuration fails: which classes, how sure it was, and on which images."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from reports import words
+from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan
+from reports.phrases import has_several, who
+from reports.results import Images, Results
+from reports.sections import Section
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import rank_correlation
+from reports.statistics.predictions import (
+    Predictions,
+    calibration_error,
+    calibration_numbers,
+    class_numbers,
+    confusion_numbers,
+    predictions_of,
+)
+from reports.tables import dataset_names, places
+
+SHOWN_IMAGES = 18
+
+SHOWN_CLASSES = 16
+"""Of the confusion matrix: those with the most mistakes; all are in its CSV file."""
+
+SIZES_DIFFER = 1.25
+"""Where the largest class is not by so much larger than the smallest, size is no explanation."""
+
+FEWEST_RELATED = 6
+"""Of fewer classes no rank correlation with their size is given."""
+
+
+THUMBNAIL = 96
+"""Pixels of the longer side."""
+
+_BLUE = "#0072B2"
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Where the recommended configuration fails on one dataset: figures, and images that it surely got wrong."""
+
+    dataset: str
+    who: str
+    plans: list[Plan]
+    images: list[Mistake]
+
+
+def section(run: Results) -> Section:
+    """Of the recommended configuration of each dataset, at its largest label count."""
+    largest = {decision.dataset: decision for decision in run.decisions}
+    found = [mistakes for decision in largest.values() if (mistakes := _mistakes(decision, run)) is not None]
+    return Section(
+        "fails",
+        "Where does it fail?",
+        [plan for mistakes in found for plan in mistakes.plans],
+        "Where it fails",
+        run.several,
+        template="mistakes.html.j2",
+        content=found,
+    )
+
+
+def _mistakes(decision: Decision, run: Results) -> Mistakes | None:
+    """None where no predictions can be read."""
+    names = dataset_names(run.records)
+    mine = [
+        record
+        for record in run.records
+        if names[record.cell["fingerprint"]] == decision.dataset
+        and record.cell["fraction"] == decision.fraction
+    ]
+    name = who(decision.recommended, has_several([decision]))
+    predictions = predictions_of(decision, mine, run.run_info, run.directory, name)
+    if predictions is None:
+        return None
+    plans = mistake_plans(predictions, places(run.frame)[decision.dataset])
+    wrong = most_confident(predictions, run.images)
+    return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that was surely taken for another class."""
+
+    id: str
+    true: str
+    predicted: str
+    confidence: float
+    """Mean over seeds."""
+    thumbnail: str = ""
+    """A data URI; empty where images are not to be shown or not at hand."""
+
+
+# --- numbers ----------------------------------------------------------------------------------------------
+
+
+def most_confident(
+    predictions: Predictions, images: Images | None, count: int = SHOWN_IMAGES
+) -> list[Mistake]:
+    """The test images that were taken for a wrong class with most confidence: mean probability over seeds."""
+    mean = predictions.probabilities.mean(axis=0)
+    predicted, confidence = mean.argmax(axis=1), mean.max(axis=1)
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    ids = [predictions.ids[i] for i in chosen]
+    pictures = images(predictions.fingerprint, ids) if images is not None and ids else {}
+    return [
+        Mistake(
+            predictions.ids[i],
+            predictions.class_names[predictions.labels[i]],
+            predictions.class_names[predicted[i]],
+            float(confidence[i]),
+            _thumbnail(pictures[predictions.ids[i]]) if predictions.ids[i] in pictures else "",
+        )
+        for i in chosen
+    ]
+
+
+def _thumbnail(image: npt.NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(image)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+
+def mistake_plans(predictions: Predictions, place: int) -> list[Plan]:
+    """Confusion, accuracy by class and calibration; ``place`` of the dataset, see ``Plan.of``."""
+    plans = (_confusion_plan(predictions), _class_plan(predictions), _calibration_plan(predictions))
+    return [plan.of(predictions.dataset, place) for plan in plans if plan is not None]
+
+
+def _confusion_plan(predictions: Predictions) -> Plan:
+    numbers = confusion_numbers(predictions)
+    wrong = numbers[(numbers["true"] != numbers["predicted"]) & (numbers["images"] > 0)]
+    # Where classes have the same name in the file of numbers they would add up; names are unique in a dataset.
+    mistakes = (
+        wrong.groupby("true")["images"].sum().add(wrong.groupby("predicted")["images"].sum(), fill_value=0)
+    )
+    names = list(predictions.class_names)
+    most = sorted(names, key=lambda name: -mistakes.get(name, 0.0))[:SHOWN_CLASSES]
+    shown = [name for name in names if name in most]
+    worst = wrong.sort_values("images", ascending=False, kind="stable").head(3)
+    pairs = [
+        f"{words.clean(row['true'], 30)} for {words.clean(row['predicted'], 30)} "
+        f"({words.percent(row['share'], 0)} of its test images)"
+        for row in worst.to_dict("records")
+    ]
+    conclusion = f"Most often it takes {words.listed(pairs)}." if pairs else "It made no mistake."
+    if len(shown) < len(names):
+        conclusion += f" Shown are the {len(shown)} of {len(names)} classes with the most mistakes."
+    shares = numbers.set_index(["true", "predicted"])["share"]
+
+    return Plan(
+        "confusion",
+        "Which classes are taken for which",
+        f"Confusion matrix of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
+        conclusion,
+        [lambda axes: _draw_confusion(axes, shown, shares)],
+        numbers,
+        Frame(width=5.6, height=5.0, left=1.4, right=0.2, bottom=1.35, top=0.42),
+    )
+
+
+def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any]) -> None:
+    for row, true in enumerate(shown):
+        for column, predicted in enumerate(shown):
+            share = float(shares[true, predicted])
+            if not share > 0:
+                continue
+            axes.add_patch(
+                Rectangle((column, row), 1, 1, facecolor=_BLUE, alpha=0.6 * share**0.5, linewidth=0)
+            )
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                f"{share * 100:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7 if len(shown) > 10 else 8.5,
+                color=INK,
+            )
+    axes.set_xlim(0, len(shown))
+    axes.set_ylim(len(shown), 0)
+    places = [i + 0.5 for i in range(len(shown))]
+    axes.set_xticks(
+        places, [words.clean(n, 15) for n in shown], rotation=45, ha="right", rotation_mode="anchor"
+    )
+    axes.set_yticks(places, [words.clean(n, 15) for n in shown])
+    axes.tick_params(labelcolor=INK, length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title("percent of the test images of each class", pad=10)
+    axes.grid(visible=False)
+
+
+def _class_plan(predictions: Predictions) -> Plan | None:
+    numbers = class_numbers(predictions)
+    known = numbers.dropna(subset="accuracy").sort_values("accuracy", ascending=False, kind="stable")
+    if known.empty:
+        return None
+    shown = known if len(known) <= SHOWN_CLASSES else known.tail(SHOWN_CLASSES)
+    worst, best = known.iloc[-1], known.iloc[0]
+
+    def with_size(row: pd.Series[Any]) -> str:
+        labels = f", {words.count(row['labelled'])} labelled" if math.isfinite(row["labelled"]) else ""
+        return f"{words.clean(row['class'], 30)} ({words.percent(row['accuracy'])}{labels})"
+
+    conclusion = f"Best at {with_size(best)}, worst at {with_size(worst)}."
+    conclusion += _by_size(known)
+    conclusion += " Lines are 95% intervals over test images."
+    if len(shown) < len(known):
+        conclusion += f" Shown are the {len(shown)} worst of {len(known)}."
+
+    def draw(axes: Axes) -> None:
+        for place, row in enumerate(shown.to_dict("records")):
+            axes.plot([row["low"], row["high"]], [place, place], color=MUTED, linewidth=1)
+            axes.plot(row["accuracy"], place, "o", color=_BLUE, markersize=5, markeredgecolor=PAPER)
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        sizes = [
+            f"{words.clean(row['class'], 15)}"
+            + (f" ({words.count(row['labelled'])})" if math.isfinite(row["labelled"]) else "")
+            for _, row in shown.iterrows()
+        ]
+        axes.set_yticks(range(len(shown)), sizes)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.set_xlim(max(-0.02, min(shown["low"]) - 0.03), 1.02)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value, 0)))
+        axes.set_xlabel("test accuracy of the class")
+        axes.set_title("class (labelled images)", pad=10)
+        axes.grid(visible=False, axis="y")
+
+    return Plan(
+        "classes",
+        "Accuracy by class, and its size",
+        f"Dot chart of test accuracy by class of {predictions.who} on {words.clean(predictions.dataset, 60)}. "
+        f"{conclusion}",
+        conclusion,
+        [draw],
+        numbers,
+        Frame(
+            width=5.6, height=1.3 + 0.23 * max(4, len(shown)), left=1.75, right=0.25, bottom=0.62, top=0.42
+        ),
+    )
+
+
+def _by_size(known: pd.DataFrame) -> str:
+    """How accuracy goes with the size of a class: the smaller half of the classes against the larger.
+
+    Args:
+        known: of ``class_numbers``, the classes that have test images.
+    """
+    sized = known.dropna(subset="labelled").sort_values("labelled", kind="stable")
+    if len(sized) < 2:
+        return ""
+    fewest, most = (words.count(sized["labelled"].iloc[end]) for end in (0, -1))
+    if sized["labelled"].iloc[-1] < SIZES_DIFFER * sized["labelled"].iloc[0]:
+        return f" All classes have about as many labels ({fewest} to {most}): their size explains nothing."
+    half = len(sized) // 2
+    small, large = sized.head(half), sized.tail(half)
+    text = (
+        f" The {words.plural(half, 'class', 'classes')} with the fewest labels ({fewest} to "
+        f"{words.count(small['labelled'].iloc[-1])}) reach {words.percent(small['accuracy'].mean())} on average, "
+        f"those with the most ({words.count(large['labelled'].iloc[0])} to {most}) "
+        f"{words.percent(large['accuracy'].mean())}"
+    )
+    if len(sized) < FEWEST_RELATED:
+        return f"{text}; so few classes do not tell whether that is their size."
+    related, p = rank_correlation(sized["labelled"].to_numpy(float), sized["accuracy"].to_numpy(float))
+    if not math.isfinite(related):
+        return f"{text}."
+    told = (
+        f"classes with {'fewer' if related > 0 else 'more'} labels do worse"
+        if p < 0.05
+        else "that may be chance"
+    )
+    return f"{text}: {told} (rank correlation {related:.2f}, p = {p:.2g})."
+
+
+def _calibration_plan(predictions: Predictions) -> Plan:
+    numbers = calibration_numbers(predictions)
+    confidence = float((numbers["confidence"] * numbers["share"]).sum())
+    accuracy = float((numbers["accuracy"] * numbers["share"]).sum())
+    gap = confidence - accuracy
+    ece, chance = calibration_error(predictions)
+    verdict = (
+        "no more than chance would give with so few test images, so its probabilities can be taken at their word"
+        if ece <= chance
+        else f"it is {'over' if gap > 0 else 'under'}confident: calibrate it (by a temperature, say) before you "
+        "act on its probabilities"
+        if abs(gap) > 0.02
+        else "its probabilities are off in both directions"
+    )
+    conclusion = (
+        f"It is {words.percent(confidence)} sure on average and right in {words.percent(accuracy)}; expected "
+        f"calibration error {words.points(ece)} points: {verdict}."
+    )
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+        axes.vlines(
+            numbers["confidence"], numbers["confidence"], numbers["accuracy"], color=GRID, linewidth=1
+        )
+        axes.plot(numbers["confidence"], numbers["accuracy"], color=_BLUE, linewidth=1.2)
+        axes.scatter(numbers["confidence"], numbers["accuracy"], s=12 + 260 * numbers["share"], color=_BLUE,
+                     edgecolors=PAPER, zorder=3)  # fmt: skip
+        axes.set_xlim(0, 1.03)
+        axes.set_ylim(-0.02, 1.04)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value, 0)))
+        axes.set_xlabel("confidence (dots: larger with more answers)")
+        axes.set_ylabel("share that is right")
+        axes.set_title("dashed: perfectly calibrated", pad=10)
+
+    return Plan(
+        "calibration",
+        "Is it as sure as it should be?",
+        f"Calibration curve of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
+        conclusion,
+        [draw],
+        numbers,
+        Frame(width=4.2, height=3.9, left=0.68, right=0.25, bottom=0.62, top=0.42),
+    )

@@ -1,0 +1,116 @@
+"""Does it overfit? Accuracy in training, on validation and on test images."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from reports import words
+from reports.results import Results
+from reports.sections import Section, Table
+from reports.statistics.decisions import CONFIGURATION
+from reports.tables import configuration_name, several_backbones
+
+
+def section(run: Results) -> Section:
+    """Accuracy in training, on validation and on test images."""
+    return Section("overfitting", "Does it overfit?", [gaps_table(run.frame, run.curves, run.several)])
+
+
+OVERFITS = 0.1
+"""A training accuracy so far above that on new images is called overfitting."""
+
+
+def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Table:
+    """Accuracy in training, on validation and on test images, with the most labels: who overfits.
+
+    Args:
+        results, curves: the frames of ``tables``.
+        several: whether there is more than one dataset.
+    """
+    numbers = gap_numbers(results, curves).dropna(subset=["train"])
+    if numbers.empty:
+        return Table(["Training curves were not recorded."])
+    backbones = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
+    rows: list[list[str]] = []
+    overfit, caught, kept = [], [], []
+    for row in numbers.to_dict("records"):
+        name = configuration_name(
+            row["strategy"], row["backbone"], row["weights"], backbones, row["dataset"] if several else ""
+        )
+        gap = row["train"] - row["test"]
+        if gap > OVERFITS:
+            overfit.append(f"{name} ({words.points(gap)} points)")
+        if row["kept"] > OVERFITS:
+            kept.append(name)
+        elif row["rise"] > OVERFITS:
+            caught.append(name)
+        rise = f"{row['rise']:+.0%}".replace("-", "−") if math.isfinite(row["rise"]) else "–"
+        rows.append(
+            [name, *(words.percent(row[key]) for key in ("train", "val", "test")), words.points(gap), rise]
+        )
+    return Table(
+        _conclusions(overfit, caught, kept),
+        ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
+        rows,
+        "Means over seeds, with the most labels. Training and validation: the winning trial at the epoch that it "
+        "kept, training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
+        "minus test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
+        numbers["strategy"].tolist(),
+        "Accuracy in training, on validation and on test images",
+    )
+
+
+def _conclusions(overfit: list[str], caught: list[str], kept: list[str]) -> list[str]:
+    """Who overfits, whom early stopping has caught, and who was kept although the loss had risen."""
+    conclusions = [
+        f"Overfitting, more than {words.points(OVERFITS)} points from training to test images: "
+        f"{words.some(overfit)}. More labels, stronger augmentation or fewer trained layers help there."
+        if overfit
+        else f"No sign of overfitting: training accuracy is nowhere more than {words.points(OVERFITS)} points "
+        "above test."
+    ]
+    if caught:
+        conclusions.append(
+            f"After its best epoch the validation loss rose by more than a tenth: {words.some(caught)}. "
+            "Early stopping has caught that; the refit trains no longer than the best epoch."
+        )
+    if kept:
+        conclusions.append(
+            "Without early stopping the validation loss ended more than a tenth above its lowest: "
+            f"{words.some(kept)}. Fewer epochs may do better there, if those that validate are enough to tell."
+        )
+    return conclusions
+
+
+def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds at the most labels of each configuration: accuracy in training (``train``), on validation
+    (``val``) and on test images (``test``); by which share above its lowest the validation loss of the last stage
+    ended (``rise``), and was at the epoch that was kept (``kept``). These two are not given without labels of the
+    target: there the source validates, whose loss says nothing of it."""
+    ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
+    ok = ok[ok["fraction"] == ok.groupby("dataset")["fraction"].transform("max")]
+    mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
+    if mine.empty:
+        return pd.DataFrame(columns=[*CONFIGURATION, "train", "val", "test", "rise", "kept"])
+    points = mine.pivot_table(index=["cell_id", "stage", "epoch", "images"], columns="metric", values="value")
+    points = points.reset_index().sort_values("images", kind="stable")
+    points = points.reindex(
+        columns=["cell_id", "stage", "epoch", "train_accuracy", "val_accuracy", "val_loss"]
+    )
+    last = points.groupby("cell_id")["stage"].transform("last")
+    untrained = (points["epoch"] == 0) & (last == points.groupby("cell_id")["stage"].transform("first"))
+    points = points[(points["stage"] == last) & ~untrained].merge(ok[["cell_id", "epochs"]], on="cell_id")
+    best = points[points["epoch"] == points["epochs"]].groupby("cell_id").last()
+    losses = points.groupby("cell_id")["val_loss"]
+    cells = ok.set_index("cell_id")
+    cells = cells.assign(
+        train=best["train_accuracy"],
+        val=best["val_accuracy"],
+        test=cells["accuracy"],
+        rise=(losses.last() / losses.min() - 1).where(cells["n"] > 0),
+        kept=(best["val_loss"] / losses.min() - 1).where(cells["n"] > 0),
+    )
+    measured = ["train", "val", "test", "rise", "kept"]
+    return cells.groupby(CONFIGURATION, sort=False)[measured].mean().reset_index()

@@ -1,0 +1,98 @@
+"""The summary: strategies by label counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reports import words
+from reports.results import Results
+from reports.sections import Grid, GridCell, Section
+from reports.tables import Panel, column_title, ordered, panels, rows_of, statuses, summary_frame
+
+CAPTION = (
+    "Test accuracy, mean ± standard deviation over seeds in points; below it the median time to tune and train one "
+    "seed. The highest mean of a column is bold."
+)
+
+
+def section(run: Results) -> Section:
+    """One table a dataset and backbone."""
+    tables = grids(run)
+    return Section(
+        "summary", "Summary", tables, "Summary", several=len(tables) > 1, nothing="There are no cells."
+    )
+
+
+def grids(run: Results) -> list[Grid]:
+    """See ``summary_tables``."""
+    return summary_tables(run.frame)
+
+
+def summary_tables(results: pd.DataFrame) -> list[Grid]:
+    """One table a panel, strategies by label counts: accuracy with its spread, and seconds; the best mean of a
+    column is marked. With a conclusion."""
+    summary = summary_frame(results)
+    return [_summary_table(panel, panel.select(summary)) for panel in panels(results)]
+
+
+def _summary_table(panel: Panel, summary: pd.DataFrame) -> Grid:
+    sizes = summary.groupby("fraction")["n"].median().sort_index()
+    best = summary.groupby("fraction")["accuracy"].max()
+    rows: dict[tuple[str, float], Any] = {(row.strategy, row.fraction): row for row in rows_of(summary)}
+
+    def cell(strategy: str, fraction: float) -> GridCell:
+        row = rows.get((strategy, fraction))
+        if row is None or not row.seeds:
+            return GridCell("–" if row is None else statuses(panel.results, strategy, fraction))
+        return _cell(row, best[fraction])
+
+    return Grid(
+        " · ".join(filter(None, (words.clean(panel.dataset, 60), panel.title))),
+        [column_title(float(str(f)), n) for f, n in sizes.items()],
+        [
+            (strategy, words.strategy_name(strategy), [cell(strategy, fraction) for fraction in sizes.index])
+            for strategy in ordered(summary["strategy"])
+        ],
+        "Summary",
+        CAPTION,
+        _summary_conclusion(summary),
+    )
+
+
+def _cell(row: Any, best: float) -> GridCell:
+    spread = f" ± {words.points(row.spread)}" if math.isfinite(row.spread) else ""
+    seeds = f"{row.seeds} of {row.cells} seeds"
+    seeds = words.plural(row.seeds, "seed") if row.seeds == row.cells else seeds
+    return GridCell(
+        words.percent(row.accuracy) + spread,
+        f"{words.duration(row.seconds)} · {seeds}",
+        row.accuracy == best,
+    )
+
+
+def _summary_conclusion(summary: pd.DataFrame) -> str:
+    """How often each strategy is first, and how far seeds scatter; without those that lost seeds: their means are
+    not comparable."""
+    trained = summary[(summary["strategy"] != "majority") & (summary["seeds"] > 0)]
+    if trained.empty:
+        return ""
+    whole = trained[trained["seeds"] == trained.groupby("fraction")["seeds"].transform("max")]
+    among = " among those with all seeds" if len(whole) < len(trained) else ""
+    trained = whole
+    firsts = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()]
+    names = [
+        f"{words.strategy_name(str(strategy))} in {times}"
+        for strategy, times in firsts["strategy"].value_counts(sort=False).items()
+    ]
+    text = f"Highest mean{among}: {words.some(names)} of {words.plural(len(firsts), 'column')}."
+    scattered = trained.dropna(subset="spread").sort_values("spread")
+    if len(scattered):
+        widest = scattered.iloc[-1]
+        text += (
+            f" Seeds scatter most for {words.strategy_name(widest['strategy'])} with {words.count(widest['n'])} "
+            f"labels, by ±{words.points(widest['spread'])} points."
+        )
+    return text

@@ -1,0 +1,184 @@
+"""What did the transfer bring? Every pretrained strategy against training from scratch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from reports import words
+from reports.results import Results
+from reports.sections import Section, Table
+from reports.statistics.benefits import Benefit, Estimate, Speed, benefits
+from reports.tables import configuration_name, several_backbones
+
+
+def section(run: Results) -> Section:
+    """What each pretrained strategy brought, over labels and over training."""
+    found = benefits(run.frame, run.curves, run.directory, run.region)
+    return Section(
+        "transfer",
+        "What did the transfer bring?",
+        transfer_tables(found, run.several),
+        "What transfer brought",
+    )
+
+
+def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Table]:
+    """What each pretrained strategy brought, against training the same backbone from scratch: over labels, and
+    over training.
+
+    Args:
+        found: of ``benefits``.
+        several: whether there is more than one dataset.
+    """
+    if not found:
+        return [Table(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
+    backbones = several_backbones((b.backbone, b.weights) for b in found)
+
+    def name(b: Benefit) -> str:
+        return configuration_name(b.strategy, b.backbone, b.weights, backbones, b.dataset if several else "")
+
+    over_labels: list[str] = []
+    over_training: list[str] = []
+    for dataset in dict.fromkeys(b.dataset for b in found):
+        prefix = f"{words.clean(dataset, 40)}: " if several else ""
+        names = [configuration_name(b.strategy, b.backbone, b.weights, backbones) for b in found]
+        mine = [(b, named) for b, named in zip(found, names, strict=True) if b.dataset == dataset]
+        over_labels += [prefix + text for text in _over_labels(mine)]
+        over_training += [prefix + text for text in _over_training(mine)]
+    return [_labels_table(found, over_labels, name), _training_table(found, over_training, name)]
+
+
+Name = Callable[[Benefit], str]
+
+
+def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name) -> Table:
+    return Table(
+        conclusions,
+        ["over labels", "higher start", "higher slope", "higher asymptote", "labels for scratch's best"],
+        [
+            [name(b), *map(_estimate, (over.start, over.slope, over.asymptote)), _labels_needed(b)]
+            for b in found
+            for over in [b.over_labels]
+        ],
+        "Points of test accuracy against scratch, with 95% intervals: at the fewest labels (start), by "
+        "doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). "
+        "Those of start and asymptote are corrected for the number of pairs: all strategies and label counts "
+        "of a dataset together. Then with how many labels the strategy reaches what scratch reaches with the "
+        "most, by interpolation.",
+        [b.strategy for b in found],
+        "What the transfer brought",
+    )
+
+
+def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name) -> Table:
+    trained = [(b, b.over_training) for b in found if b.over_training is not None]
+    return Table(
+        conclusions,
+        [
+            "over training", "start", "after one pass", "area gained", "plateau", "times faster",
+            "times fewer images",
+        ],
+        [
+            [
+                name(b),
+                *map(_estimate, (training.start, training.first, training.area, training.plateau)),
+                _times(training.speed.seconds, training.speed),
+                _times(training.speed.images, training.speed),
+            ]
+            for b, training in trained
+        ],
+        "Points of validation accuracy against scratch, at the most labels: before the first step (where a new "
+        "head knows nothing yet), after one pass over the data, on average until scratch has reached its "
+        "plateau, and between the two plateaus (a plateau is the mean of the last third of the evaluations). "
+        "Then what scratch took to get to its plateau, divided by what the strategy took to get as high, in "
+        "seconds and in images: medians over seeds.",
+        [b.strategy for b, _ in trained],
+        "What the transfer brought over training",
+    )  # fmt: skip
+
+
+_SAID = {
+    "harm": "Negative transfer, worse than from scratch beyond noise at some number of labels: {}.",
+    "help": "Better than from scratch beyond noise, with the fewest labels or with the most: {}.",
+    "equal": "Tied with training from scratch: {}.",
+    "unclear": "Not told from scratch with these seeds and test images: {}.",
+    "unknown": "Nothing is claimed below three seeds: {}.",
+}
+
+
+def _over_labels(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
+    """What to conclude about one dataset."""
+    for verdict, said in _SAID.items():
+        if names := [name for b, name in named if b.verdict == verdict]:
+            yield said.format(words.some(names))
+    harm = [
+        f"{name} with {words.count(n)} labels ({words.points(c.difference, True)} points, "
+        f"{words.points(c.low, True)} to {words.points(c.high, True)})"
+        for b, name in named
+        for n, c in b.over_labels.negative
+    ]
+    if harm:
+        yield f"Worse than from scratch: {words.some(harm)}."
+    saved = [f"{name} with {_labels_needed(b)}" for b, name in named if b.over_labels.labels.high < b.most]
+    if saved:
+        yield f"Labels saved: what training from scratch reaches with the most is reached by {words.some(saved)}."
+    elif any(math.isfinite(b.over_labels.labels.low) for b, _ in named):
+        yield "Nothing surely reaches with fewer labels what training from scratch reaches with the most."
+
+
+def _labels_needed(b: Benefit) -> str:
+    """Of how many labels scratch used at most: ``1,120 of 3,409 (900 to 1,400)``."""
+    needed = b.over_labels.labels
+
+    def said(n: float) -> str:
+        if math.isinf(n):
+            return f"more than {words.count(b.most)}"
+        return words.count(n) + (" or fewer" if n <= b.fewest else "")
+
+    text = f"{said(needed.value)} of {words.count(b.most)}" if needed.value < math.inf else said(needed.value)
+    if math.isnan(needed.low) or needed.low == needed.high:
+        return text
+    return f"{text} ({said(needed.low)} to {said(needed.high)})"
+
+
+def _over_training(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
+    """What to conclude about one dataset."""
+    speeds = [(b.over_training.speed, name) for b, name in named if b.over_training is not None]
+    if not speeds:
+        return
+    if not any(speed.seeds for speed, _ in speeds):
+        yield "Training from scratch hardly rose above where it began: there is no plateau of it to reach sooner."
+        return
+    sooner = [
+        f"{name} {_times(speed.seconds, speed, ' times')}" for speed, name in speeds if speed.seconds > 1
+    ]
+    never = [name for speed, name in speeds if speed.images == 0]
+    later = [name for speed, name in speeds if 0 < speed.seconds <= 1]
+    if sooner:
+        yield f"Faster than from scratch to where that levels off, in seconds: {words.some(sooner)}."
+    if later:
+        yield f"No faster than from scratch, in seconds: {words.some(later)}."
+    if never:
+        yield f"Never as high as where training from scratch levels off: {words.some(never)}."
+
+
+def _times(ratio: float, speed: Speed, unit: str = "") -> str:
+    """A ratio of ``Speed`` in words."""
+    if not speed.seeds:
+        return "scratch never rose"
+    if math.isnan(ratio):
+        return "–"
+    if ratio == 0:
+        return "never as high"
+    text = "from the start" if math.isinf(ratio) else words.magnitude(ratio) + unit
+    return text + (f" (never in {speed.never} of {speed.seeds} seeds)" if speed.never else "")
+
+
+def _estimate(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.value):
+        return "–"
+    text = words.points(estimate.value, True)
+    if math.isfinite(estimate.low):
+        text += f" ({words.points(estimate.low, True)} to {words.points(estimate.high, True)})"
+    return text

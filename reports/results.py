@@ -1,0 +1,103 @@
+"""The results of one run: everything that the questions of a page may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.modalities.base import Noun
+from bench.modalities.registry import modality
+from bench.records import FRACTIONS, Record
+from reports.statistics.decisions import EQUIVALENCE, Decision, decide
+from reports.tables import curves_frame, results_frame
+from reports.words import IMAGES
+
+Images = Callable[[str, Sequence[str]], Mapping[str, npt.NDArray[np.uint8]]]
+"""From a dataset's fingerprint and ids of test images to those of them that are at hand, (H, W, 3)."""
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The records of a run, what is known about it, and how its page is to be.
+
+    Attributes:
+        records: all records of the run, in any order.
+        run_info: the content of run.json; any key may be missing.
+        plan_toml: the text of plan.toml.
+        directory: the run directory; predictions/ in it is read where it exists.
+        region: a difference in accuracy within plus or minus this counts as none.
+        price_per_hour: of the machine; 0 shows no money.
+        images: gives test images to be shown; None: none is.
+        ranking: the content of ranking.json; empty if backbones were not chosen by it.
+    """
+
+    records: Sequence[Record]
+    run_info: dict[str, Any]
+    plan_toml: str
+    directory: Path
+    region: float = EQUIVALENCE
+    price_per_hour: float = 0.0
+    images: Images | None = None
+    ranking: dict[str, Any] = field(default_factory=dict)
+    _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def protocol(self) -> str:
+        """That of its cells."""
+        return self.records[0].cell["protocol"] if self.records else FRACTIONS
+
+    @property
+    def noun(self) -> Noun:
+        """What sentences call its examples."""
+        return noun_of(self.records)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row a record, see ``tables.results_frame``."""
+        return results_frame(self.records)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row a point of a learning curve, see ``tables.curves_frame``."""
+        return curves_frame(self.records)
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """What may be said at each label count of each dataset; nothing where accuracies are not of test images."""
+        return decide(self.frame, self.directory, self.region)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Their names, in the order of the tables."""
+        return list(dict.fromkeys(self.frame["dataset"]))
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one dataset."""
+        return len(self.datasets) > 1
+
+    @property
+    def counterparts(self) -> dict[str, str]:
+        """By strategy, what it is without what it adds."""
+        found: dict[str, str] = self.run_info.get("counterparts", {})
+        return found
+
+    def once(self, find: Callable[[Results], Found]) -> Found:
+        """What a function finds in this run, computed once however many questions ask for it."""
+        if find not in self._known:
+            self._known[find] = find(self)
+        return cast(Found, self._known[find])
+
+
+def noun_of(records: Sequence[Record]) -> Noun:
+    """What sentences call the examples of these records."""
+    return modality(records[0].cell["modality"]).noun if records else IMAGES

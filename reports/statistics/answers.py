@@ -1,0 +1,152 @@
+"""Which test images were classified correctly, by seed and image."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE, Floats, Spread, unseen_of, wilson
+
+
+def interval_of_one(right: Floats, groups: npt.NDArray[np.int64] | None) -> tuple[float, float]:
+    """The interval of the accuracy of one trained model: Wilson's, with as many images as their groups are worth.
+
+    Args:
+        right: 1 or 0 by test image.
+        groups: see ``Answers``.
+    """
+    share, images = float(right.mean()), float(len(right))
+    if groups is not None:
+        error = Answers(np.arange(len(right)).astype(str), right[None], groups).error(right)
+        images = min(images, share * (1 - share) / error**2 if error else float(len(np.unique(groups))))
+    return wilson(share, max(images, 1.0))
+
+
+def difference_of_two(
+    first: Floats, second: Floats, groups: npt.NDArray[np.int64] | None
+) -> tuple[float, float, float]:
+    """The difference in accuracy of two trained models on the same test images, with its 95% interval.
+
+    Args:
+        first, second: 1 or 0 by test image.
+        groups: see ``Answers``.
+    """
+    difference = first - second
+    answers = Answers(np.arange(len(first)).astype(str), first[None], groups)
+    error = math.sqrt(answers.error(difference) ** 2 + UNSEEN_DIFFERENCE / answers.size**2)
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    mean = float(difference.mean())
+    return mean, max(-1.0, mean - half), min(1.0, mean + half)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which test images were classified correctly.
+
+    Attributes:
+        ids: of the images, sorted.
+        right: 1 or 0, seeds x images.
+        groups: a number by image, the same for images that belong together (of one patient, say); or None.
+    """
+
+    ids: npt.NDArray[np.str_]
+    right: Floats
+    groups: npt.NDArray[np.int64] | None
+
+    def spread(self, values: Floats, unseen: float = 0.0) -> Spread:
+        """The variance components of ``values``, seeds x images, by an analysis of variance.
+
+        Args:
+            values: by seed and image.
+            unseen: the sum of squares that a few made-up images would add, of which a small test set happens to
+                have none: without them, twenty right answers of twenty are an interval of no width.
+        """
+        seeds, images = values.shape
+        by_seed, by_image = values.mean(axis=1), values.mean(axis=0)
+        rest = values - by_seed[:, None] - by_image + values.mean()
+        # What the choice of images adds to the mean of one seed, beyond what it adds to the mean of all.
+        alone = float(np.mean([self.error(row) ** 2 for row in rest])) * seeds / (seeds - 1)
+        of_images = self.error(by_image) ** 2
+        if math.isinf(of_images):  # a single group of images tells nothing of others
+            return Spread(seeds, images, float(by_seed.var(ddof=1)), math.inf, 0.0)
+        return Spread(
+            seeds,
+            images,
+            over_seeds=float(by_seed.var(ddof=1)) - alone,
+            over_images=max(0.0, of_images - alone / seeds) * images + unseen * images / self.size**2,
+            rest=alone * images,
+            degrees=self.degrees,
+        )
+
+    @property
+    def size(self) -> int:
+        """Test images, or groups of them."""
+        return len(self.ids) if self.groups is None else len(np.unique(self.groups))
+
+    @property
+    def degrees(self) -> float:
+        """See ``Spread``."""
+        return math.inf
+
+    def unseen_accuracy(self) -> float:
+        """The ``unseen`` of an accuracy."""
+        return unseen_of(float(self.right.mean()))
+
+    def covariance(self, by_image: Floats) -> Floats:
+        """The covariance that the choice of test images gives to the means of several ``by_image``, (k, images)."""
+        groups = np.arange(by_image.shape[1]) if self.groups is None else self.groups
+        centred = by_image - by_image.mean(axis=1, keepdims=True)
+        _, index = np.unique(groups, return_inverse=True)
+        sums = np.stack([np.bincount(index, row) for row in centred])
+        size = sums.shape[1]
+        return np.asarray(sums @ sums.T * (size / max(size - 1, 1)) / by_image.shape[1] ** 2)
+
+    def error(self, by_image: Floats) -> float:
+        """The standard error that the choice of test images gives to the mean of ``by_image``, (images,).
+
+        Images of one group are one draw, not several (Liang & Zeger 1986, Biometrika 73:13).
+        """
+        if self.groups is None:
+            return float(by_image.std(ddof=1)) / math.sqrt(len(by_image)) if len(by_image) > 1 else math.inf
+        sums = np.bincount(np.unique(self.groups, return_inverse=True)[1], by_image - by_image.mean())
+        if len(sums) < 2:
+            return math.inf
+        return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(by_image))
+
+
+_IDS: dict[bytes, npt.NDArray[np.str_]] = {}
+
+
+def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    """One array for all cells that predicted the same images: of thousands of cells they would fill the memory."""
+    return _IDS.setdefault(hashlib.sha256(ids.tobytes()).digest(), ids)
+
+
+@lru_cache(maxsize=4096)
+def _load_answers(path: Path, modified: int) -> Answers | None:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            ids, right = file["ids"].astype(str), file["probabilities"].argmax(axis=1) == file["labels"]
+            groups = file["groups"].astype(np.int64) if "groups" in file else None
+        order = np.argsort(ids)
+        return Answers(
+            _shared(ids[order]), right[None, order].astype(float), None if groups is None else groups[order]
+        )
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def answers_in(path: Path) -> Answers | None:
+    """What a cell's predictions file says, images in the order of their ids; None if there is none to read."""
+    try:
+        return _load_answers(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None

@@ -1,0 +1,332 @@
+"""Paired differences of configurations, corrected for their number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reports.statistics.answers import Answers, answers_in
+from reports.statistics.intervals import (
+    LEVEL,
+    MINIMUM_SEEDS,
+    UNSEEN_DIFFERENCE,
+    Floats,
+    Spread,
+    unseen_of,
+    verdict_on,
+)
+
+BORROWED = 2.0
+"""Degrees of freedom that a variance between seeds borrows from those of the other pairs. With more of them
+intervals fail where one strategy is far more variable than the rest; with fewer, three seeds can tell nothing."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration at one label count; ``low`` and ``high`` are NaN below three seeds."""
+
+    strategy: str
+    backbone: str
+    weights: str
+    seeds: int
+    accuracy: float
+    low: float
+    high: float
+    seconds: float
+    """Median of tuning plus refit."""
+    latency_ms: float = math.nan
+    """Of one image at a time."""
+    params: float = math.nan
+    best: float = math.nan
+    """The probability that it is the best of all in truth; NaN below three seeds and without predictions."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The leader against another candidate: ``difference`` is the leader's lead in accuracy."""
+
+    candidate: Candidate
+    seeds: int
+    """Seeds that both have."""
+    paired: bool
+    """Whether the test images could be paired too; otherwise their variance is an upper bound."""
+    difference: float
+    low: float
+    high: float
+    p: float
+    """Two-sided, corrected for the candidates, see ``compare_pairs``; NaN below three
+    seeds, as are ``low`` and ``high``."""
+    verdict: str
+    """``tied``, ``better`` or ``worse`` (the first is), ``undecided``, or ``unknown`` below three seeds."""
+    more_seeds: int | None = None
+    """Of what is undecided: with how many seeds it would be settled, if the difference stays as it is."""
+    more_images: int | None = None
+    """The same of test images."""
+
+
+class Measured:
+    """The results of one configuration at one label count, by seed."""
+
+    def __init__(self, cells: pd.DataFrame, directory: Path | None) -> None:
+        self.cells = cells
+        self.directory = directory
+        self.accuracies = dict(zip(cells.index.tolist(), cells["accuracy"].tolist(), strict=True))
+        self.accuracy = float(np.mean([*self.accuracies.values()]))
+        self.n_test = float(np.median(cells["n_test"]))
+        self.best = math.nan
+
+    @property
+    def candidate(self) -> Candidate:
+        return replace(self._alone, best=self.best)
+
+    @cached_property
+    def _alone(self) -> Candidate:
+        first = self.cells.iloc[0]
+        low = high = math.nan
+        if len(self.cells) >= MINIMUM_SEEDS:
+            answers = self.answers(self.cells.index)
+            if answers is None:
+                spread = Spread.bound(self.cells["accuracy"].to_numpy(), _binomial(self.cells), self.n_test)
+            else:
+                spread = answers.spread(answers.right, unseen=answers.unseen_accuracy())
+            half = spread.half_width(LEVEL)
+            low, high = max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
+        names = ("total_seconds", "inference_ms_per_image", "params")
+        seconds, latency, params = (float(self.cells[name].median()) for name in names)
+        return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.accuracy,
+                         low, high, seconds, latency, params)  # fmt: skip
+
+    def answers(self, seeds: Iterable[int]) -> Answers | None:
+        """Which test images were classified correctly, seeds x images."""
+        known = self._by_seed
+        chosen = [known[seed] for seed in seeds if seed in known]
+        if not chosen or any(not np.array_equal(answer.ids, chosen[0].ids) for answer in chosen):
+            return None
+        return replace(chosen[0], right=np.concatenate([answer.right for answer in chosen]))
+
+    @cached_property
+    def _by_seed(self) -> dict[int, Answers]:
+        """By seed, if every cell has predictions that can be read; else empty."""
+        if self.directory is None:
+            return {}
+        folder = self.directory / "predictions"
+        ids = zip(self.cells.index.tolist(), self.cells["cell_id"].tolist(), strict=True)
+        found = {seed: answers_in(folder / f"{cell_id}.npz") for seed, cell_id in ids}
+        known = {seed: answer for seed, answer in found.items() if answer is not None}
+        return known if len(known) == len(found) else {}
+
+
+def typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
+    """The variance between seeds that a paired difference of two of these typically has, and how many degrees of
+    freedom it may lend to that of one pair: none where there are too few other strategies to learn from.
+
+    With three seeds a variance has two degrees of freedom, and corrected for the many pairs of a family its
+    intervals tell nothing. So each is moderated by what the other pairs show (Smyth 2004,
+    doi:10.2202/1544-6115.1027; here their median, which one strategy that is far more variable does not move).
+    """
+    from scipy import special
+
+    seeds = max((run.accuracies for run in runs), key=len)
+    whole = [
+        [run.accuracies[seed] for seed in seeds] for run in runs if seeds.keys() <= run.accuracies.keys()
+    ]
+    degrees = len(seeds) - 1
+    if len(seeds) < MINIMUM_SEEDS or len(whole) < 4:  # of three, one could have two of the three pairs
+        return 0.0, 0.0
+    covariance = np.cov(whole)
+    of_one = np.diag(covariance)
+    of_pairs = of_one[:, None] + of_one - 2 * covariance
+    # The lower one of two: of four strategies, three of the six pairs are those of the most variable one.
+    median = np.quantile(of_pairs[np.triu_indices(len(whole), 1)], 0.5, method="lower")
+    median_of_chi_square = 2 * special.gammaincinv(degrees / 2, 0.5)
+    return float(median * degrees / median_of_chi_square), BORROWED
+
+
+def compare_pairs(
+    pairs: Sequence[tuple[Measured, Measured]],
+    region: float,
+    strategies: int = 0,
+    typical: Sequence[tuple[float, float]] = (),
+) -> list[Comparison]:
+    """The paired differences, first minus second, over the seeds and test images that both have, in order.
+
+    Holm's step-down over the family: from the smallest p on, until the first that is not significant. Each
+    interval has the level at which its hypothesis was tested (the last one reached, for the rest). Of all pairs of
+    many strategies, which say much the same, no more are counted than ``comparisons_in_range``.
+
+    Args:
+        pairs: what is compared.
+        region: differences within plus or minus this are equivalent.
+        strategies: these were chosen from all pairs of so many; default: from nothing but themselves.
+        typical: of each pair, a variance between seeds and its degrees of freedom, which moderate its own.
+    """
+    found: dict[int, Comparison] = {}
+    tested = []
+    for place, (first, second) in enumerate(pairs):
+        lead = _lead(first, second)
+        if len(lead) < MINIMUM_SEEDS:
+            found[place] = _unknown(first, second, lead)
+        else:
+            spread, paired = _spread(first, second, lead)
+            if typical:
+                spread = replace(spread, shared=typical[place][0], borrowed=typical[place][1])
+            mean = float(np.mean([*lead.values()]))
+            tested.append(_Tested(place, second.candidate, mean, spread, paired, spread.p_value(mean)))
+    found |= _step_down(tested, region, strategies)
+    return [found[place] for place in range(len(pairs))]
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """A paired difference before it is corrected for the others."""
+
+    place: int
+    candidate: Candidate
+    mean: float
+    spread: Spread
+    paired: bool
+    p: float
+
+
+def _lead(first: Measured, second: Measured) -> dict[int, float]:
+    """By common seed, by how much the first is more accurate."""
+    seeds = sorted(first.accuracies.keys() & second.accuracies.keys())
+    return {seed: first.accuracies[seed] - second.accuracies[seed] for seed in seeds}
+
+
+def _unknown(first: Measured, second: Measured, lead: dict[int, float]) -> Comparison:
+    """The difference of two with too few common seeds."""
+    mean = float(np.mean([*lead.values()])) if lead else first.accuracy - second.accuracy
+    nothing = math.nan, math.nan, math.nan
+    return Comparison(second.candidate, len(lead), False, mean, *nothing, "unknown")
+
+
+def _spread(first: Measured, second: Measured, lead: dict[int, float]) -> tuple[Spread, bool]:
+    """The variance components of a difference, and whether the test images could be paired."""
+    mine, theirs = first.answers(lead), second.answers(lead)
+    if mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids):
+        return mine.spread(mine.right - theirs.right, unseen=UNSEEN_DIFFERENCE), True
+    over_images = _binomial(first.cells) + _binomial(second.cells)
+    return Spread.bound(np.array([*lead.values()]), over_images, min(first.n_test, second.n_test)), False
+
+
+def _step_down(tested: Sequence[_Tested], region: float, strategies: int) -> dict[int, Comparison]:
+    """Holm's step-down, see ``compare_pairs``; by place."""
+    found: dict[int, Comparison] = {}
+    size = max(len(tested), strategies * (strategies - 1) // 2)
+    adjusted, steps = 0.0, 0
+    for rank, test in enumerate(sorted(tested, key=lambda test: test.p)):
+        counted = _counted(size - rank, strategies, test.spread.degrees_of_all)
+        adjusted = max(adjusted, min(1.0, test.p * counted))
+        significant = adjusted <= 1 - LEVEL
+        found[test.place] = _concluded(test, region, partial(_level, size - steps, strategies), adjusted)
+        steps += significant
+    return found
+
+
+def _concluded(test: _Tested, region: float, level: Callable[[float], float], p: float) -> Comparison:
+    """What may be said of a difference, at the level and with the p value that the step-down gives it."""
+    mean, spread = test.mean, test.spread
+    half = spread.half_width(level(spread.degrees_of_all))
+    verdict = verdict_on(mean, half, region)
+    if verdict in ("better", "worse") and p > 1 - LEVEL:
+        verdict = "undecided"
+    needed = spread.needed(mean, region, level) if verdict == "undecided" else (None, None)
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)  # with few seeds in a large family
+    return Comparison(test.candidate, spread.seeds, test.paired, mean, low, high, p, verdict, *needed)
+
+
+def _counted(comparisons: int, strategies: int, degrees: float) -> float:
+    """How many comparisons are corrected for: these, or of all pairs of so many strategies (0: chosen from nothing)
+    no more than the studentized range has."""
+    return min(comparisons, comparisons_in_range(strategies, degrees)) if strategies else comparisons
+
+
+def _level(comparisons: int, strategies: int, degrees: float) -> float:
+    """The level of an interval that is corrected for so many, see ``_counted``."""
+    return 1 - (1 - LEVEL) / _counted(comparisons, strategies, degrees)
+
+
+_DEGREES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 40, 100, 1e4])
+
+
+def comparisons_in_range(strategies: int, degrees: float) -> float:
+    """How many independent comparisons have the critical value of the studentized range of so many strategies and
+    three more (Tukey 1953; with unequal variances Games & Howell 1976, J. Educ. Stat. 1:113).
+
+    For few degrees of freedom that is far less than the number of pairs: 20 and not 190 for twenty strategies and
+    four degrees. Three more, because variances are unequal and not known: simulated, see ``truth.py``.
+    """
+    at = np.log(_range_comparisons(strategies + 3))
+    return float(np.exp(np.interp(-1 / degrees, -1 / _DEGREES, at)))
+
+
+@lru_cache(maxsize=256)
+def _range_comparisons(strategies: int) -> Floats:
+    """At each of ``_DEGREES``."""
+    from scipy import special
+
+    # The distribution of the range of standard normal values, then that over the distribution of their deviation.
+    z, width = np.linspace(-8, 8, 321), np.linspace(0, 60, 1201)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    inside = special.ndtr(z) - special.ndtr(z - width[:, None])
+    below = strategies * (inside ** (strategies - 1) @ density)
+    middles = (np.arange(2000) + 0.5) / 2000
+    found = []
+    for degrees in _DEGREES:
+        deviation = np.sqrt(special.gammaincinv(degrees / 2, middles) * 2 / degrees)
+        low, high = 0.0, 100.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            inner = np.interp(middle * deviation, width, below).mean()
+            low, high = (middle, high) if inner < LEVEL else (low, middle)
+        found.append((1 - LEVEL) / (2 * special.stdtr(degrees, -high / math.sqrt(2))))
+    return np.array(found)
+
+
+def draws(runs: Sequence[Measured], count: int) -> Floats | None:
+    """Expected accuracies that the results allow: the two sources of error of the intervals, with their
+    correlations between configurations; by seed a multivariate t, by test image a multivariate normal.
+
+    Returns:
+        (count, runs), the same for the same results; None without ``MINIMUM_SEEDS`` common seeds or without
+        predictions for the same test images.
+    """
+    seeds = runs[0].cells.index
+    for run in runs[1:]:
+        seeds = seeds.intersection(run.cells.index)
+    if len(seeds) < MINIMUM_SEEDS:
+        return None
+    found = [run.answers(sorted(seeds)) for run in runs]
+    answers = [answer for answer in found if answer is not None]
+    if len(answers) < len(runs) or any(not np.array_equal(a.ids, answers[0].ids) for a in answers):
+        return None
+    by_seed = np.stack([answer.right.mean(axis=1) for answer in answers])
+    of_images = answers[0].covariance(np.stack([answer.right.mean(axis=0) for answer in answers]))
+    # What a seed adds to an image is independent between configurations, and part of the seeds' share already.
+    spreads = [answer.spread(answer.right) for answer in answers]
+    of_images[np.diag_indices(len(runs))] -= [s.rest / s.images / s.seeds for s in spreads]
+    of_images[np.diag_indices(len(runs))] += [a.unseen_accuracy() / a.size**2 for a in answers]
+    rng = np.random.default_rng(0)
+    chi = rng.chisquare(len(seeds) - 1, (count, 1)) / (len(seeds) - 1)
+    of_seeds = _normal(rng, np.cov(by_seed) / len(seeds), count) / np.sqrt(chi)
+    return np.asarray(by_seed.mean(axis=1) + of_seeds + _normal(rng, of_images, count))
+
+
+def _normal(rng: np.random.Generator, covariance: Floats, count: int) -> Floats:
+    """Draws of mean zero; what a difference of estimates has left below zero counts as zero."""
+    values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
+    scale = vectors * np.sqrt(np.clip(values, 0, None))
+    return np.asarray(rng.standard_normal((count, len(values))) @ scale.T)
+
+
+def _binomial(cells: pd.DataFrame) -> float:
+    """The variance that the test images contribute to an accuracy; an upper bound for several seeds' mean."""
+    share, images = float(cells["accuracy"].mean()), float(cells["n_test"].median())
+    return share * (1 - share) / images + unseen_of(share) / images**2

@@ -1,0 +1,169 @@
+"""The answers of one configuration on the test images: confusion, classes, calibration, mistakes."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.records import Record
+from reports.statistics.decisions import Decision
+from reports.statistics.intervals import wilson
+
+BINS = 15
+"""Of confidence, equally wide, as in the ECE of the records."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The test-set answers of one configuration at one label count.
+
+    Attributes:
+        dataset: its name in the tables.
+        fingerprint: the dataset's.
+        who: the configuration, in words.
+        n: labelled images.
+        class_names: (C,).
+        class_sizes: labelled images by class, about; NaN where not known.
+        ids: (N,) of the test images.
+        labels: (N,) true classes.
+        probabilities: (seeds, N, C).
+    """
+
+    dataset: str
+    fingerprint: str
+    who: str
+    n: float
+    class_names: tuple[str, ...]
+    class_sizes: npt.NDArray[np.float64]
+    ids: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+
+def predictions_of(
+    decision: Decision, records: Sequence[Record], run_info: Mapping[str, Any], directory: Path, who: str
+) -> Predictions | None:
+    """The answers of the recommended configuration; None where no predictions can be read.
+
+    Args:
+        decision: about one dataset at one label count; its ``dataset`` is a name as ``tables`` gives it.
+        records: those of this dataset at this label count, of all configurations.
+        run_info: the content of run.json.
+        directory: the run directory.
+        who: the configuration, in words.
+    """
+    chosen = decision.recommended
+    mine = [
+        record
+        for record in records
+        if record.status == "ok"
+        and (record.cell["strategy"], record.cell["backbone"], record.cell["weights"])
+        == (chosen.strategy, chosen.backbone, chosen.weights)
+    ]
+    found = [p for record in mine if (p := _load(directory, record.cell_id)) is not None]
+    if not found or any(not np.array_equal(p["ids"], found[0]["ids"]) for p in found):
+        return None
+    fingerprint = mine[0].cell["fingerprint"]
+    about = run_info.get("datasets", {}).get(fingerprint, {})
+    classes = found[0]["probabilities"].shape[1]
+    names = about.get("class_names") or []
+    if len(names) != classes:
+        names = [f"class {i}" for i in range(classes)]
+    counts = np.asarray(about.get("pool_counts") or [math.nan] * classes, float)
+    if len(counts) != classes:
+        counts = np.full(classes, math.nan)
+    return Predictions(
+        dataset=decision.dataset,
+        fingerprint=fingerprint,
+        who=who,
+        n=decision.n,
+        class_names=tuple(map(str, names)),
+        class_sizes=counts * decision.fraction,
+        ids=tuple(found[0]["ids"].tolist()),
+        labels=found[0]["labels"].astype(np.int64),
+        probabilities=np.stack([p["probabilities"].astype(float) for p in found]),
+    )
+
+
+def _load(directory: Path, cell_id: str) -> dict[str, npt.NDArray[Any]] | None:
+    try:
+        with np.load(directory / "predictions" / f"{cell_id}.npz", allow_pickle=False) as file:
+            found = {name: file[name] for name in ("ids", "labels", "probabilities")}
+        shapes_agree = found["probabilities"].shape[:1] == found["labels"].shape == found["ids"].shape
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return found | {"ids": found["ids"].astype(str)} if shapes_agree else None
+
+
+def confusion_numbers(predictions: Predictions) -> pd.DataFrame:
+    """One row a pair of classes: test images of ``true`` taken for ``predicted`` (mean over seeds), and which
+    share of ``true`` that is (NaN for a class without test images)."""
+    classes = len(predictions.class_names)
+    predicted = predictions.probabilities.argmax(axis=2)
+    pairs = predictions.labels * classes + predicted
+    counts = np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes) / len(predicted)
+    total = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, total, out=np.full_like(counts, math.nan), where=total > 0)
+    names = list(predictions.class_names)
+    return pd.DataFrame(
+        {
+            "true": np.repeat(names, classes),
+            "predicted": names * classes,
+            "images": counts.ravel(),
+            "share": share.ravel(),
+        }
+    )
+
+
+def class_numbers(predictions: Predictions) -> pd.DataFrame:
+    """One row a class: labelled and test images, accuracy (mean over seeds), and its 95% interval over test
+    images (Wilson's)."""
+    right = predictions.probabilities.argmax(axis=2) == predictions.labels
+    rows = []
+    for place, name in enumerate(predictions.class_names):
+        mine = predictions.labels == place
+        accuracy = float(right[:, mine].mean()) if mine.any() else math.nan
+        low, high = wilson(accuracy, int(mine.sum()))
+        rows.append((name, predictions.class_sizes[place], int(mine.sum()), accuracy, low, high))
+    return pd.DataFrame(rows, columns=["class", "labelled", "test", "accuracy", "low", "high"])
+
+
+def calibration_numbers(predictions: Predictions) -> pd.DataFrame:
+    """One row a bin of confidence that has answers, of all seeds: its mean confidence, its accuracy, and its
+    share of the answers (Guo et al. 2017, arXiv:1706.04599)."""
+    confidence = predictions.probabilities.max(axis=2)
+    right = predictions.probabilities.argmax(axis=2) == predictions.labels
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1).ravel()
+    table = pd.DataFrame({"bin": place, "confidence": confidence.ravel(), "accuracy": right.ravel()})
+    groups = table.groupby("bin")
+    found = groups.mean().assign(share=groups.size() / len(table)).reset_index()
+    return found.assign(low=found["bin"] / BINS, high=(found["bin"] + 1) / BINS)[
+        ["low", "high", "confidence", "accuracy", "share"]
+    ]
+
+
+def calibration_error(predictions: Predictions) -> tuple[float, float]:
+    """The expected calibration error, mean over seeds, and the 95% quantile of what it would be for a perfectly
+    calibrated model on as many images: with a few hundred images it is far from zero even then."""
+    confidence = predictions.probabilities.max(axis=2)
+    right = predictions.probabilities.argmax(axis=2) == predictions.labels
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+
+    def error(correct: npt.NDArray[Any]) -> float:
+        gaps = [
+            np.bincount(p, weights=c - r, minlength=BINS)
+            for p, c, r in zip(place, confidence, correct, strict=True)
+        ]
+        return float(np.abs(gaps).sum(axis=1).mean() / confidence.shape[1])
+
+    rng = np.random.default_rng(0)
+    made_up = [error(rng.random(confidence.shape) < confidence) for _ in range(200)]
+    return error(right), float(np.quantile(made_up, 0.95))
