@@ -9,23 +9,17 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
+from strategies import ALIGNMENTS
 from strategies.base import Stage
 
 TOLERANCE = 1e-3
 """How far the probabilities of an example may be from adding up to 1."""
 
+_HINTS = get_type_hints(Stage)
 _CHOICES = {
-    name: get_args(get_type_hints(Stage)[name])
-    for name in (
-        "weights",
-        "batch_norm",
-        "only",
-        "decay_to",
-        "data",
-        "align",
-        "statistics",
-        "auxiliary_images",
-    )
+    **{name: get_args(_HINTS[name]) for name in ("weights", "batch_norm", "only", "decay_to", "data")},
+    "align": ("none", *ALIGNMENTS),
+    **{name: get_args(_HINTS[name]) for name in ("statistics", "auxiliary_images")},
 }
 
 

@@ -230,7 +230,7 @@ class _Runner:
         """
         import numpy as np
 
-        from bench.training.programs.program import HeadConfig, Trained
+        from bench.training.programs.config import HeadConfig, Trained
 
         network = self.engine.network(job["backbone"], job["weights"], job["image_size"], job["precision"])
         program = network.program(network.cut("input"), HeadConfig(**job["head"]), Trained(), 0.0)

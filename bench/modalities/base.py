@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,7 @@ class Modality(ABC):
 
     name: ClassVar[str]
     noun: ClassVar[Noun]
+
+    @abstractmethod
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The input tensors of a network for decoded examples."""

@@ -25,8 +25,8 @@ from keras import layers, ops
 from PIL import Image
 
 from bench.system.seeds import generator
+from bench.training.loop import NotFinite
 from bench.training.losses.own_loss import OwnLoss
-from bench.training.task import NotFinite
 from strategies.base import Examples, Task
 
 SIDE = 64

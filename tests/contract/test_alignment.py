@@ -13,14 +13,9 @@ keras = pytest.importorskip("keras")
 
 from keras import ops
 
-from bench.training.losses.alignment import (
-    BANDWIDTHS,
-    ReverseGradient,
-    confusion,
-    coral,
-    mmd,
-    reverse_gradient,
-)
+from bench.training.losses.alignment.coral import coral
+from bench.training.losses.alignment.dann import ReverseGradient, confusion, reverse_gradient
+from bench.training.losses.alignment.mmd import BANDWIDTHS, mmd
 
 RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.normal(size=(7, 3)), RNG.normal(1, 2, size=(5, 3))

@@ -322,7 +322,7 @@ def _fields(stage: Stage, strategy: str) -> list[str]:
 def _planned(
     record: Record, cell: Cell, dataset: Dataset, strategy: Strategy, network: Network
 ) -> list[_Planned]:
-    from bench.training.task import batch_size_of
+    from bench.training.loop import batch_size_of
 
     batch_size = record.batch_size or cell.batch_size
     n = len(dataset.pool.ids)
@@ -470,8 +470,8 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
     from bench.backbones.build import CAFFE_MEAN_BGR, FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
     from bench.backbones.plugin import MODULE
     from bench.backbones.weights import Weights
-    from bench.training import task as fit
-    from bench.training.programs import program as programs
+    from bench.training import stages
+    from bench.training.programs import optimizer
     from strategies import knn
 
     cell, network = recipe.cell, recipe.network
@@ -515,10 +515,10 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
         "hidden_units": head["hidden_units"],
         "head_dropout": head["dropout"],
         "dropout": drops or bool(head["dropout"]),
-        "label_smoothing": fit.LABEL_SMOOTHING,
-        "typical_rms": programs.TYPICAL_RMS,
-        "smallest_rms": programs.SMALLEST_RMS,
-        "clip_norm": programs.CLIP_NORM,
+        "label_smoothing": stages.LABEL_SMOOTHING,
+        "typical_rms": optimizer.TYPICAL_RMS,
+        "smallest_rms": optimizer.SMALLEST_RMS,
+        "clip_norm": optimizer.CLIP_NORM,
         "smallest_deviation": SMALLEST_DEVIATION,
         "temperature": knn.TEMPERATURE,
     }
@@ -526,7 +526,7 @@ def _of_network(recipe: _Recipe, folder: Path) -> dict[str, Any]:
 
 def _described(place: int, planned: _Planned, recipe: _Recipe) -> dict[str, Any]:
     """What the templates say of a stage: its fields, and where it lies in the network."""
-    from bench.training.programs import program as programs
+    from bench.training.programs.fused import STEPS_A_CALL
 
     network, stage = recipe.network, planned.stage
     content = dataclasses.asdict(stage) | {
@@ -542,7 +542,7 @@ def _described(place: int, planned: _Planned, recipe: _Recipe) -> dict[str, Any]
     cut = network.cut(stage.cut)
     if cut is None:
         content["comment"] = "The head alone, on what the frozen network makes of the images."
-        content["at_once"] = programs.STEPS_A_CALL
+        content["at_once"] = STEPS_A_CALL
         return content
     content["network"] = "backbone" if stage.cut == "input" else "above"
     if stage.cut == "input":

@@ -400,7 +400,7 @@ class WatchedPredictor:
 
     def _again(self, examples: Any, answer: np.ndarray) -> None:
         rows = np.arange(1, len(examples), 3)
-        some = replace(examples, rows=examples.rows[rows])
+        some = replace(examples, index=examples.index[rows])
         with _told_as("predict()", self.found, " of some of the test images"):
             part, whole = self.predictor.predict(some), self.predictor.predict(examples)
         if not np.array_equal(whole, answer):
@@ -418,7 +418,7 @@ class WatchedPredictor:
 @contextmanager
 def _told_as(what: str, found: Findings, where: str = "") -> Iterator[None]:
     """Notes an exception in the author's code as a problem, and stops there."""
-    from bench.training.task import NotFinite
+    from bench.training.loop import NotFinite
 
     try:
         yield

@@ -36,7 +36,8 @@ from bench.protocols.fractions.cell import Outcome, Search, network_of
 from bench.records import Cell
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples, content_key
-from bench.training.task import CellTask, NotFinite
+from bench.training.loop import NotFinite
+from bench.training.task import CellTask
 from strategies.base import Classify, Embedding, Examples, Fitted, Info
 
 

@@ -21,11 +21,12 @@ from bench.protocols.cells import check_unchanged
 from bench.records import Cell
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples, content_key
+from bench.training.loop import NotFinite, selection_score
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
 from bench.training.metrics import accuracy, log_loss, score
-from bench.training.programs.program import HeadConfig, State
+from bench.training.programs.config import HeadConfig, State
 from bench.training.search import WORST, Proposal, search, values_of
-from bench.training.task import CellTask, NotFinite, selection_score
+from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
 
