@@ -1,6 +1,6 @@
-"""Training an embedding: a network whose features are near each other for images of one class.
+"""Training an embedding: a network whose features are near each other for examples of one class.
 
-Each step takes as many images of each of some classes, drawn anew. A class turned by a quarter, a half and three
+Each step takes as many examples of each of some classes, drawn anew. A class turned by a quarter, a half and three
 quarters may count as three more classes (Santoro et al. 2016, arXiv:1605.06065; Snell et al. 2017).
 """
 
@@ -191,7 +191,7 @@ class ClassBatches:
         """A batch of a network's inputs, (size, ...), augmented and then turned."""
         drawn = rng.permutation(len(self.classes) * self.turns)[: self.ways]
         classes, turned = drawn // self.turns, drawn % self.turns
-        # A class with fewer images repeats some, in other views.
+        # A class with fewer examples repeats some, in other views.
         each = [np.resize(rng.permutation(self.classes[c]), BATCH_IMAGES) for c in classes]
         index = self.examples.index[np.stack(each, axis=1).ravel()]
         rows = augmentation(rows_of(self.examples.data, index), rng)

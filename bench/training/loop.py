@@ -124,10 +124,9 @@ def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 class Judge(NamedTuple):
-    """Judges the present state of a program on validation."""
+    """Judges the present state of a program on validation, by its ``predictions`` or ``features``."""
 
     what: str
-    """That it looks at: ``predictions``, ``features``."""
     score: Callable[[], tuple[float, dict[str, float]]]
     """The score, nan where these are not finite, and what a point of the curve says."""
 

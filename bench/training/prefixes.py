@@ -277,15 +277,15 @@ def _write_rows(descriptor: int, array: np.ndarray, rows: np.ndarray, values: np
             content, offset = content[written:], offset + written
 
 
-def _add_speed(folder: Path, images: int, seconds: float) -> None:
+def _add_speed(folder: Path, count: int, seconds: float) -> None:
     with locked(folder.with_suffix(".lock")):
         before = _read_speed(folder)
-        after = {"images": before["images"] + images, "seconds": before["seconds"] + seconds}
+        after = {"images": before["images"] + count, "seconds": before["seconds"] + seconds}
         write_atomic(folder / "speed.json", json.dumps(after))
 
 
 def _speed(folder: Path) -> float:
-    """Seconds an image."""
+    """Seconds an example."""
     speed = _read_speed(folder)
     return speed["seconds"] / max(speed["images"], 1)
 

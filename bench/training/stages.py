@@ -118,7 +118,7 @@ class _StageTraining:
         if spent:
             progress.prefixes[self.cut.name if self.cut else "top"] = spent
         # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
-        # clothing that beat as many steps by a point, since an epoch of the refit sees more images.
+        # clothing that beat as many steps by a point, since an epoch of the refit sees more.
         taken = context.refit_epochs[index] if context.refit_epochs is not None else None
         self.course = Course(stage, epochs, math.ceil(self.batches.labelled / self.batch_size), taken)
 

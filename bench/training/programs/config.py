@@ -47,7 +47,7 @@ class Trained:
     """Whether the weights of their losses are learned."""
     embedding_loss: str = ""
     """The loss of ``losses.metric_losses`` if there is no classifier: outputs are features then, and a
-    batch is one image of each class after the other."""
+    batch is one example of each class after the other."""
 
     @classmethod
     def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 STEPS_A_CALL = 16
-"""How many steps of a head alone are done together; their images are drawn together, with any backend."""
+"""How many steps of a head alone are done together; their examples are drawn together, with any backend."""
 
 
 def fused_steps(model: keras.Model) -> Callable[..., Any]:

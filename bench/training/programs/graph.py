@@ -23,15 +23,7 @@ EVALUATION_BATCH = 64
 
 @dataclass(frozen=True)
 class Body:
-    """What of a backbone lies above a cut.
-
-    Args:
-        inputs: the tensors that cross the cut.
-        features: what comes of them, pooled.
-        network: from the inputs to what is pooled; None at the top, where nothing lies above.
-        layers: of the network, adapters included.
-        adapters: the low-rank updates.
-    """
+    """What of a backbone lies above a cut, with what comes of it pooled; at the top, nothing does."""
 
     inputs: list[keras.KerasTensor]
     features: keras.KerasTensor

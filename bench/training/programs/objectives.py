@@ -29,7 +29,7 @@ def put_head(features: keras.KerasTensor, head: HeadConfig, classifies: bool) ->
 
     It computes in float32 whatever the precision of the backbone: it costs nothing. Features of a frozen backbone
     differ in scale by orders of magnitude; one learning rate for all of them needs them standardised. Mean and
-    variance are set once, from training images.
+    variance are set once, from training examples.
     """
     standardised = keras.layers.BatchNormalization(
         center=False, scale=False, epsilon=1e-5, trainable=False, dtype="float32", name="head_standardise"
@@ -66,8 +66,8 @@ class Aligned(OwnLoss):
     """A classifier that is trained on two domains at once, and is to see no difference between them.
 
     Outputs are logits (N, classes), and what the alignment looks at. A batch is in two halves, labelled examples
-    and then target images whose labels are zeros; if it is ``mixed``, the labelled half is itself in two, of the
-    source and of the target.
+    and then those of the target, whose labels are zeros; if it is ``mixed``, the labelled half is itself in two,
+    of the source and of the target.
     """
 
     def __init__(

@@ -285,7 +285,7 @@ class Program:
             for layer in self._batch_norms:
                 _zero(layer.moving_mean)
                 _zero(layer.moving_variance)
-            # The last batch is filled up with the first images: batches of one size weigh the same.
+            # The last batch is filled up with the first examples: batches of one size weigh the same.
             rows = np.arange(first, first + EVALUATION_BATCH) % count
             self._statistics.predict_on_batch(one_or_list(batch(rows)))
             for i, layer in enumerate(self._batch_norms):
@@ -306,7 +306,7 @@ class Program:
 
         Args:
             state: weights, trained on the first domain.
-            domains: of each, what gives its images, and how many there are; see ``reestimate``.
+            domains: of each, what gives its inputs, and how many there are; see ``reestimate``.
         """
         found = []
         for batch, count in domains:
