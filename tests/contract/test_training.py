@@ -821,7 +821,7 @@ def test_a_predictor_cannot_see_the_labels_it_is_scored_on(
 
 def test_the_parts_of_a_task(tasks: list[Any], digits: Any) -> None:
     search, refit = tasks
-    rows = [set(part.rows.tolist()) for part in (search.train, search.val, search.unlabelled)]
+    rows = [set(part.index.tolist()) for part in (search.train, search.val, search.unlabelled)]
     assert set.union(*rows) == set(range(len(digits.pool.ids)))
     assert sum(map(len, rows)) == len(digits.pool.ids)
     assert refit.val is None
