@@ -1,4 +1,4 @@
-"""The strategies: one small file each, named here by one line each.
+"""The strategies, one small file each, and what aligns domains, one loss each: named here by one line each.
 
 Nothing is imported until it is asked for, and no strategy imports Keras at module level.
 """
@@ -38,3 +38,6 @@ STRATEGIES: dict[str, str] = {
     "majority": "strategies.majority:Majority",
 }
 """Name to ``module:class``."""
+
+ALIGNMENTS = ("dann", "coral", "mmd")
+"""The losses that a stage can ask for by ``align``: files of these names in the harness's ``losses/alignment``."""

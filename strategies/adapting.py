@@ -40,7 +40,8 @@ class Aligning(Adapting):
     (``tests/benchmarks/README.md``).
     """
 
-    align: ClassVar[Literal["dann", "coral", "mmd"]]
+    align: ClassVar[str]
+    """One of ``strategies.ALIGNMENTS``."""
     align_weight: ClassVar[float]
 
     def space(self, hp: Any) -> None:

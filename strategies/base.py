@@ -117,8 +117,8 @@ class Stage:
         data: which labelled examples train: those of the ``target``, of the ``source``, or ``both``: then each
             batch has as many of one as of the other, as long as there are labels of the target.
         align: a loss that makes features of source and target alike, on unlabelled target images beside each batch
-            of labelled ones: ``none``, ``dann`` (a classifier of domains whose gradients are reversed), ``coral``
-            (covariances) or ``mmd`` (distributions); see ``bench.training.losses.alignment``.
+            of labelled ones: ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a classifier of domains whose
+            gradients are reversed), ``coral`` (covariances), ``mmd`` (distributions).
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
         auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
@@ -147,7 +147,7 @@ class Stage:
     mix: float = 1.0
     rank: int = 0
     data: Literal["target", "source", "both"] = "target"
-    align: Literal["none", "dann", "coral", "mmd"] = "none"
+    align: str = "none"
     align_weight: float = 1.0
     statistics: Literal["train", "target"] = "train"
     auxiliary: float | Literal["learned"] = 0.0
@@ -167,8 +167,11 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
+    def rows(self) -> np.ndarray:
+        """The examples, decoded and not augmented: images are uint8 (N, S, S, 3), resized."""
+
     def images(self) -> np.ndarray:
-        """uint8 (N, S, S, 3), decoded and resized, not augmented."""
+        """The same, by the name that strategies for images use."""
 
 
 class Predictor(Protocol):
@@ -189,7 +192,7 @@ class Training:
     epochs: list[int] = field(default_factory=list)
     """The epoch that was kept of each stage, its best or its last: how long a refit trains it."""
     curve: list[dict[str, Any]] = field(default_factory=list)
-    """Points of the learning curve, see ``bench.records.Record.curves``."""
+    """Points of the learning curve, see ``Record.curves``."""
     seconds: float = 0.0
     """Training and evaluation; without tracing, prefixes, and stages that an earlier trial has trained."""
     prefixes: dict[str, float] = field(default_factory=dict)
@@ -205,7 +208,7 @@ class Fitted(Training):
     predictor: Predictor
     _: KW_ONLY
     similarity: list[dict[str, Any]] = field(default_factory=list)
-    """How far the backbone was led away, block by block, see ``bench.records.Record.similarity``."""
+    """How far the backbone was led away, block by block, see ``Record.similarity``."""
     samples: np.ndarray | None = None
     """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
     auxiliary_labels: int = 0
@@ -311,9 +314,18 @@ class Task(Protocol):
 
         Args:
             stage: how; from random weights if the backbone has none.
-            loss: a name in ``bench.training.losses.metric_losses.LOSSES``.
+            loss: ``prototypical``, ``contrastive`` or ``triplet``.
             turns: 4: a class turned by quarters counts as four classes; 1: it is not turned.
             classify: how features are to be used, for the validation.
+        """
+
+    def fit_translated(self, fit: Callable[[Task], Fitted]) -> Fitted:
+        """Fits on this task with its source's images added once more, in the target's style.
+
+        What translates them is trained without any label; what that takes counts as training.
+
+        Args:
+            fit: from that task to what it has trained.
         """
 
     def with_source(self, images: np.ndarray, labels: np.ndarray) -> Task:
@@ -351,6 +363,8 @@ class Strategy:
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1
     """Raised when the strategy would give other numbers: old cells are then not reused."""
+    modalities: ClassVar[frozenset[str] | None] = None
+    """Which kinds of examples it can learn from, by name (``image``); None: any."""
     uses_backbone: ClassVar[bool] = True
     uses_weights: ClassVar[bool] = True
     """False: runs once a backbone, whatever its weights."""
@@ -382,6 +396,8 @@ class Strategy:
 
     def skip(self, info: Info) -> str | None:
         """Why this strategy cannot run here, as the end of "skipped: ...", or None."""
+        if self.modalities is not None and info.modality not in self.modalities:
+            return f"it needs {' or '.join(f'{name}s' for name in sorted(self.modalities))}"
         if self.uses_weights and self.needs_weights and not info.has_weights:
             return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"
         if self.needs_source and not info.has_source:

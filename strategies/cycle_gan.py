@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from strategies.adapting import Adapting
@@ -15,14 +16,7 @@ class CycleGan(Adapting):
     cost = "The dearest: a GAN is trained first, then source_only on twice as many images."
     reference = "Zhu et al. 2017, CycleGAN, arXiv:1703.10593; Hoffman et al. 2018, CyCADA, arXiv:1711.03213"
     version = 3
+    modalities = frozenset({"image"})
 
     def fit(self, task: Task, hp: Any) -> Fitted:
-        from bench.training.translation import Translator
-
-        assert task.source is not None
-        translator = task.memory.setdefault("translator", Translator())
-        made = translator.translation(task)
-        fitted = super().fit(task.with_source(made.images, task.source.labels), hp)
-        fitted.seconds += translator.seconds()
-        fitted.samples = made.samples
-        return fitted
+        return task.fit_translated(partial(super().fit, hp=hp))

@@ -19,6 +19,7 @@ class NearestPixel(Strategy):
     when = "Always, beside anything that is to tell images apart by a few labels: it has to be beaten."
     cost = "None, but every labelled image is looked at for each answer."
     reference = "Lake et al. 2015, Human-level concept learning, doi:10.1126/science.aab3050 (its baseline)"
+    modalities = frozenset({"image"})
     uses_backbone = False
     uses_weights = False
     few_shot = True

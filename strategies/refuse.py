@@ -9,23 +9,17 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
+from strategies import ALIGNMENTS
 from strategies.base import Stage
 
 TOLERANCE = 1e-3
 """How far the probabilities of an example may be from adding up to 1."""
 
+_HINTS = get_type_hints(Stage)
 _CHOICES = {
-    name: get_args(get_type_hints(Stage)[name])
-    for name in (
-        "weights",
-        "batch_norm",
-        "only",
-        "decay_to",
-        "data",
-        "align",
-        "statistics",
-        "auxiliary_images",
-    )
+    **{name: get_args(_HINTS[name]) for name in ("weights", "batch_norm", "only", "decay_to", "data")},
+    "align": ("none", *ALIGNMENTS),
+    **{name: get_args(_HINTS[name]) for name in ("statistics", "auxiliary_images")},
 }
 
 
@@ -101,26 +95,24 @@ def _problems(stage: Stage) -> list[str]:
     found = [
         f"{name}={getattr(stage, name)!r}; expected {what}" for name, (ok, what) in expected.items() if not ok
     ]
-    if found:
-        return found
-    body = [
-        name
-        for name, idle in (("blocks", 0), ("only", "all"), ("rank", 0), ("align", "none"))
-        if getattr(stage, name) != idle
-    ]
-    if cut == "top" and body:
-        found.append(f"{body[0]} is about the backbone, of which nothing trains with cut='top'")
-    elif stage.weights == "random" and cut != "input":
-        found.append(f"weights='random' with cut={cut!r}; what lies below a cut is always pretrained")
-    elif stage.align != "none" and stage.data == "target":
-        found.append(f"align={stage.align!r} with data='target'; two domains are needed to align them")
-    elif stage.auxiliary and stage.data != "target":
-        found.append(
-            f"auxiliary={stage.auxiliary!r} with data={stage.data!r}; it stands beside 'target' alone"
-        )
-    elif stage.rank and set(body) & {"blocks", "only"}:
-        found.append(f"with rank nothing of the backbone itself trains, so {body[0]} would do nothing")
-    return found
+    return found or _contradiction(stage)
+
+
+def _contradiction(stage: Stage) -> list[str]:
+    """What a stage says that does not go together, the first of it."""
+    idle = {"blocks": 0, "only": "all", "rank": 0, "align": "none"}
+    body = [name for name, value in idle.items() if getattr(stage, name) != value]
+    if stage.cut == "top" and body:
+        return [f"{body[0]} is about the backbone, of which nothing trains with cut='top'"]
+    if stage.weights == "random" and stage.cut != "input":
+        return [f"weights='random' with cut={stage.cut!r}; what lies below a cut is always pretrained"]
+    if stage.align != "none" and stage.data == "target":
+        return [f"align={stage.align!r} with data='target'; two domains are needed to align them"]
+    if stage.auxiliary and stage.data != "target":
+        return [f"auxiliary={stage.auxiliary!r} with data={stage.data!r}; it stands beside 'target' alone"]
+    if stage.rank and set(body) & {"blocks", "only"}:
+        return [f"with rank nothing of the backbone itself trains, so {body[0]} would do nothing"]
+    return []
 
 
 def _is_number(value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.training.engine import Network
-from bench.training.programs.program import State
+from bench.training.programs.config import State
 
 
 @dataclass

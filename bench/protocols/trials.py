@@ -18,9 +18,10 @@ from bench.modalities.image.augment import Augmentation
 from bench.records import Cell
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples, content_key
-from bench.training.programs.program import HeadConfig
+from bench.training.loop import NotFinite
+from bench.training.programs.config import HeadConfig
 from bench.training.search import WORST, Proposal, search, values_of
-from bench.training.task import CellTask, NotFinite
+from bench.training.task import CellTask
 from strategies.base import Embedding, Fitted, Info, Strategy
 
 

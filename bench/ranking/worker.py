@@ -55,7 +55,7 @@ def rank(
     network = _network(job, engine)
     tick("features")
     features, seconds = _features(network, examples, job["pooling"])
-    groups = None if pool.groups is None else pool.groups[examples.rows]
+    groups = None if pool.groups is None else pool.groups[examples.index]
     scores: dict[str, float | None] = {}
     for name, score in transferability.SCORES.items():
         tick(name)
@@ -88,10 +88,10 @@ def _features(network: Network, examples: PartExamples, pooling: str) -> tuple[n
         return prefix.batch(np.arange(len(examples)), None)[0], prefix.seconds_per_image
     # No cell extracts features with random weights, and stored prefixes are rounded: what comes through a deep
     # network as it is initialised may be 1e-8, which is zero in half precision.
-    batch = np.zeros((BATCH, *examples.pixels.shape[1:]), np.float32)
+    batch = np.zeros((BATCH, *examples.data.shape[1:]), np.float32)
     found, seconds = [], 0.0
     for first in range(0, len(examples), BATCH):
-        images = rows_of(examples.pixels, examples.rows[first : first + BATCH])
+        images = rows_of(examples.data, examples.index[first : first + BATCH])
         batch[: len(images)] = images
         start = time.perf_counter()
         found.append(store.compute(batch)[0][: len(images)])

@@ -1,139 +1,141 @@
-"""Training an embedding: a network whose features are near each other for images of one class.
+"""Training an embedding: a network whose features are near each other for examples of one class.
 
-Each step takes as many images of each of some classes, drawn anew. A class turned by a quarter, a half and three
+Each step takes as many examples of each of some classes, drawn anew. A class turned by a quarter, a half and three
 quarters may count as three more classes (Santoro et al. 2016, arXiv:1605.06065; Snell et al. 2017).
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.system.files import rows_of
 from bench.system.seeds import generator
-from bench.training.examples import PartExamples
+from bench.training.context import Context
+from bench.training.examples import Augmentation, PartExamples
+from bench.training.loop import (
+    STATISTICS_IMAGES,
+    Best,
+    Course,
+    Judge,
+    NotFinite,
+    Progress,
+    Statistics,
+    Training,
+    selection_score,
+)
 from bench.training.losses.metric_losses import BATCH_IMAGES, ON_SPHERE
 from bench.training.metrics import accuracy, log_loss
-from bench.training.programs.program import Program, Trained, in_batches
+from bench.training.programs.config import Trained
+from bench.training.programs.graph import in_batches
+from bench.training.programs.program import Program
 from strategies.base import Classify, Embedding, Examples, Stage
-
-if TYPE_CHECKING:
-    from bench.training.task import CellTask
 
 TYPICAL_DISTANCE = 20.0
 """As far apart as two directions at right angles, times the usual sharpness of 10."""
 
 
-def fit_embedding(task: CellTask, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
+def fit_embedding(context: Context, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
     """See ``strategies.base.Task.fit_embedding``.
 
     Raises:
         NotFinite: a loss was infinite or not a number.
     """
-    from bench.training.task import MINIMUM_PATIENCE, STATISTICS_IMAGES, NotFinite, schedule
-
-    network = task.network
-    assert network is not None
-    examples = task.train if task.source is None else task.source
-    batches = ClassBatches(examples, turns, task.batch_size)
+    network = context.needed_network()
+    examples = context.train if context.source is None else context.source
+    batches = ClassBatches(examples, turns, context.batch_size)
     program = network.program(
         network.cut("input"),
-        replace(task.head, classes=batches.ways),
+        replace(context.head, classes=batches.ways),
         replace(Trained.of(stage), embedding_loss=loss),
         0.0,
     )
     program.warm(batches.size)
-    start = network.pretrained if task.info.has_weights else network.random(task.seed)
-    program.reset(start, task.seed, stage.weight_decay)
-    searching = task.refit_epochs is None
-    steps_an_epoch = math.ceil(len(examples) * turns / batches.size)
-    # The refit anneals over its own epochs: what stops at half of the learning rate gives away some points.
-    epochs = task.epochs if task.refit_epochs is None else task.refit_epochs[0]
-    budget = epochs * steps_an_epoch
-    patience = max(MINIMUM_PATIENCE, math.ceil(epochs / 2))
-    rng = generator(task.seed, "embedding", searching)
-    # Statistics are those of the images that are to be told apart, or of others if none of these may be seen.
-    seen = task.train
-    mixed = generator(task.seed, "statistics").permutation(len(seen))
-
-    def statistics(rows: np.ndarray) -> list[np.ndarray]:
-        return [_pixels(seen, mixed[rows])]
-
-    curve: list[dict[str, Any]] = []
-    best_score, best_epoch, best_state = -math.inf, 0, None
-    step = epoch = 0
-    point: dict[str, Any] = {}
-    clock = time.perf_counter()
-    if loss not in ON_SPHERE:
-        count = min(len(seen), STATISTICS_IMAGES)
-        program.reestimate(statistics, count)
-        _scale(program, in_batches(program.model, statistics, count))
+    start = network.pretrained if context.info.has_weights else network.random(context.seed)
+    program.reset(start, context.seed, stage.weight_decay)
+    # Statistics are those of the examples that are to be told apart, or of others if none of these may be seen.
+    seen = context.train
+    statistics = Statistics(context.shuffled(seen.inputs(), len(seen)), len(seen))
+    progress = Progress(start)
+    training = _training(context, stage, program, batches, statistics, progress, classify)
+    progress.start()
     try:
-        while True:
-            point |= {
-                "stage": stage.name,
-                "epoch": epoch,
-                "images": step * batches.size,
-                "seconds": time.perf_counter() - clock,
-            }
-            if task.val is not None:
-                program.reestimate(statistics, min(len(seen), STATISTICS_IMAGES))
-                score, measured = _validated(task, lambda x: _features(program, x), classify)
-                if not math.isfinite(score):
-                    raise NotFinite(f"features are not finite after epoch {epoch} of stage {stage.name!r}")
-                point |= measured
-                if score > best_score and epoch:
-                    best_score, best_epoch, best_state = score, epoch, program.state()
-            curve.append(point)
-            if step >= budget or (task.val is not None and epoch - best_epoch >= patience):
-                break
-            losses = []
-            end = min(step + steps_an_epoch, budget)
-            while step < end:
-                rate = stage.learning_rate * schedule((step + 0.5) / budget, stage.warmup)
-                images = batches.next(task.augmentation, rng)
-                values = program.train_steps([images[None]], batches.labels[None], np.array([rate]))
-                if not np.isfinite(values[0][0]):
-                    raise NotFinite(f"loss is {values[0][0]} in step {step + 1} of stage {stage.name!r}")
-                losses.append([float(v[0]) for v in values])
-                step += 1
-            train_loss, train_accuracy = np.mean(losses, axis=0)
-            epoch += 1
-            point = {"train_loss": float(train_loss), "train_accuracy": float(train_accuracy)}
-            task.tick(f"{stage.name} epoch {epoch}/{epochs}")
-        if best_state is None:  # the refit
-            program.reestimate(statistics, len(seen))
-            best_state, best_epoch = program.state(), epoch
+        if loss not in ON_SPHERE:
+            _scale(program, statistics)
+        state, epoch = training.run()
     except NotFinite as error:
-        error.seconds = time.perf_counter() - clock
+        progress.count()
+        error.seconds = progress.seconds
         raise
-    state = best_state
+    progress.count()
 
     def embed(some: Examples) -> np.ndarray:
-        program.reset(state, task.seed, stage.weight_decay)
+        program.reset(state, context.seed, stage.weight_decay)
         return _features(program, some)
 
     return Embedding(
         embed,
         params=network.params,
         trainable_params=program.trainable_params,
-        epochs=[best_epoch],
-        curve=curve,
-        seconds=time.perf_counter() - clock,
+        epochs=[epoch],
+        curve=progress.curve,
+        seconds=progress.seconds,
     )
 
 
-def _scale(program: Program, batches: list[list[np.ndarray]]) -> None:
-    """Brings the squared distance of two images to ``TYPICAL_DISTANCE`` on average, before the first step.
+def _training(
+    context: Context,
+    stage: Stage,
+    program: Program,
+    batches: ClassBatches,
+    statistics: Statistics,
+    progress: Progress,
+    classify: Classify,
+) -> Training:
+    """The loop over batches of classes; a program has been reset for it."""
+    # The refit anneals over its own epochs: what stops at half of the learning rate gives away some points.
+    epochs = context.epochs if context.refit_epochs is None else context.refit_epochs[0]
+    course = Course(stage, epochs, math.ceil(len(batches.examples) * batches.turns / batches.size))
+    rng = generator(context.seed, "embedding", context.searches)
+
+    def draw(steps: int) -> tuple[list[np.ndarray], np.ndarray]:
+        assert steps == 1
+        return [batches.next(context.augmentation, rng)[None]], batches.labels[None]
+
+    def judged() -> tuple[float, dict[str, float]]:
+        return _validated(context, lambda some: _features(program, some), classify)
+
+    def told(measured: np.ndarray) -> dict[str, float]:
+        loss, right = np.mean(measured.T.tolist(), axis=0)
+        return {"train_loss": float(loss), "train_accuracy": float(right)}
+
+    return Training(
+        program=program,
+        course=course,
+        best=Best(course),
+        judge=None if context.val is None else Judge("features", judged),
+        statistics=statistics,
+        draw=draw,
+        batch_size=batches.size,
+        progress=progress,
+        tick=context.tick,
+        told=told,
+        place="step {step}",
+    )
+
+
+def _scale(program: Program, statistics: Statistics) -> None:
+    """Brings the squared distance of two examples to ``TYPICAL_DISTANCE`` on average, before the first step.
 
     Lengths of features differ between networks by orders of magnitude. Where distances are logits, the loss of
     long ones is so steep that the first steps undo the pretrained weights, and no probability can be believed.
     """
+    count = min(statistics.count, STATISTICS_IMAGES)
+    program.reestimate(statistics.batch, count)
+    batches = in_batches(program.model, statistics.batch, count)
     features = np.concatenate([batch[0] for batch in batches]).astype(np.float64)
     spread = 2 * features.var(axis=0).sum()
     if math.isfinite(spread) and spread > 0:
@@ -142,20 +144,18 @@ def _scale(program: Program, batches: list[list[np.ndarray]]) -> None:
 
 
 def _validated(
-    task: CellTask, embed: Callable[[Examples], np.ndarray], classify: Classify
+    context: Context, embed: Callable[[Examples], np.ndarray], classify: Classify
 ) -> tuple[float, dict[str, float]]:
     """The score of an embedding on validation, and what a point of the curve says of it."""
-    from bench.training.task import selection_score
-
-    val = task.val
+    val = context.val
     assert val is not None
     embedded = embed(val)
     if not np.isfinite(embedded).all():
         return math.nan, {}
-    if task.judge is not None:
-        right = task.judge(embedded, classify)
+    if context.judge is not None:
+        right = context.judge(embedded, classify)
         return right, {"val_accuracy": right}
-    probabilities = classify(embed(task.train), task.train.labels, embedded, task.info.classes)
+    probabilities = classify(embed(context.train), context.train.labels, embedded, context.info.classes)
     found = {
         "val_loss": log_loss(probabilities, val.labels),
         "val_accuracy": accuracy(probabilities, val.labels),
@@ -164,15 +164,15 @@ def _validated(
 
 
 class ClassBatches:
-    """Batches of ``BATCH_IMAGES`` images of each of some classes, one image of each after the other.
+    """Batches of ``BATCH_IMAGES`` examples of each of some classes, one of each after the other.
 
     Args:
-        examples: those of classes with a single image are left out.
+        examples: those of classes with a single one are left out.
         turns: 4: a class turned by quarters is four classes; 1: it is not turned; 1 to 4.
         images: of a batch, at most (but two classes at least).
 
     Raises:
-        ValueError: fewer than two classes have two images, or there are no such turns.
+        ValueError: fewer than two classes have two examples, or there are no such turns.
     """
 
     def __init__(self, examples: PartExamples, turns: int, images: int) -> None:
@@ -187,26 +187,25 @@ class ClassBatches:
         self.size = self.ways * BATCH_IMAGES
         self.labels = np.tile(np.arange(self.ways), BATCH_IMAGES)
 
-    def next(self, augment: Callable[..., np.ndarray], rng: np.random.Generator) -> np.ndarray:
-        """A batch: float32 (size, S, S, 3), augmented and then turned."""
+    def next(self, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+        """A batch of a network's inputs, (size, ...), augmented and then turned."""
         drawn = rng.permutation(len(self.classes) * self.turns)[: self.ways]
         classes, turned = drawn // self.turns, drawn % self.turns
-        # A class with fewer images repeats some, in other views.
-        rows = [np.resize(rng.permutation(self.classes[c]), BATCH_IMAGES) for c in classes]
-        images = augment(_pixels(self.examples, np.stack(rows, axis=1).ravel(), np.uint8), rng)
-        images = images.reshape(BATCH_IMAGES, self.ways, *images.shape[1:]).astype(np.float32)
-        for quarter in range(1, self.turns):
+        # A class with fewer examples repeats some, in other views.
+        each = [np.resize(rng.permutation(self.classes[c]), BATCH_IMAGES) for c in classes]
+        index = self.examples.index[np.stack(each, axis=1).ravel()]
+        rows = augmentation(rows_of(self.examples.data, index), rng)
+        (inputs,) = self.examples.tensors(rows)
+        inputs = inputs.reshape(BATCH_IMAGES, self.ways, *inputs.shape[1:])
+        for quarter in range(1, self.turns):  # of images alone: nothing else can be turned
             chosen = turned == quarter
-            images[:, chosen] = np.rot90(images[:, chosen], quarter, axes=(2, 3))
-        return images.reshape(self.size, *images.shape[2:])
-
-
-def _pixels(examples: PartExamples, rows: np.ndarray, kind: type = np.float32) -> np.ndarray:
-    return rows_of(examples.pixels, examples.rows[rows]).astype(kind, copy=False)
+            inputs[:, chosen] = np.rot90(inputs[:, chosen], quarter, axes=(2, 3))
+        return inputs.reshape(self.size, *inputs.shape[2:])
 
 
 def _features(program: Program, examples: Examples) -> np.ndarray:
     """Of the network as it is, float32 (N, D)."""
     assert isinstance(examples, PartExamples)
-    batches = in_batches(program.model, lambda rows: [_pixels(examples, rows)], len(examples))
+    inputs = examples.inputs()
+    batches = in_batches(program.model, lambda rows: inputs(rows, None), len(examples))
     return np.concatenate([batch[0] for batch in batches])

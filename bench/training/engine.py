@@ -20,17 +20,16 @@ from bench.backbones.spec import BackboneSpec, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
 from bench.system.names import with_weights
 from bench.training.prefixes import PrefixStore
-from bench.training.programs.program import (
+from bench.training.programs.config import HeadConfig, State, Trained
+from bench.training.programs.graph import (
     EVALUATION_BATCH,
     NORMALISATIONS,
-    HeadConfig,
-    Program,
-    State,
-    Trained,
+    one_or_list,
     parts,
     pool,
     takes_adapter,
 )
+from bench.training.programs.program import Program
 from bench.training.similarity import linear_cka
 
 PROGRAMS_KEPT = 8
@@ -116,12 +115,14 @@ class Network:
         self._programs.move_to_end(key)
         return self._programs[key]
 
-    def similarity(self, state: State, images: np.ndarray) -> list[dict[str, Any]]:
+    def similarity(
+        self, state: State, batch: Callable[[np.ndarray], list[np.ndarray]], count: int
+    ) -> list[dict[str, Any]]:
         """How alike the ends of all blocks are under the backbone's own weights and under ``state``.
 
         Args:
             state: weights of the backbone.
-            images: uint8 (N, S, S, 3).
+            batch: gives the inputs of ``count`` examples.
 
         Returns:
             Fields of ``Record.similarity``, from the input upward.
@@ -131,8 +132,8 @@ class Network:
         def features() -> list[np.ndarray]:
             batches = [
                 # Not compiled: that takes longer than these few.
-                network(images[i : i + EVALUATION_BATCH].astype(np.float32), training=False)
-                for i in range(0, len(images), EVALUATION_BATCH)
+                network(one_or_list(batch(np.arange(i, min(i + EVALUATION_BATCH, count)))), training=False)
+                for i in range(0, count, EVALUATION_BATCH)
             ]
             return [
                 np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
@@ -145,18 +146,22 @@ class Network:
             after = features()
         finally:
             _assign(self.model, own)
-        ends = [(cut, tensor) for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
         values = [linear_cka(x, y) for x, y in zip(before, after, strict=True)]
         return [
             {"block": cut.name, "depth": cut.depth, "cka": value if math.isfinite(value) else None}
-            for (cut, _), value in zip(ends, values, strict=True)
+            for (cut, _), value in zip(self._block_ends, values, strict=True)
         ]
 
+    @cached_property
+    def _block_ends(self) -> list[tuple[Cut, keras.KerasTensor]]:
+        """The feature maps at which blocks end, each with its cut; other tensors that cross it are no such maps."""
+        rank = len(self.model.output.shape)
+        return [(cut, end) for cut in self.cuts[1:] for end in cut.tensors if len(end.shape) == rank]
+
     def _ends(self, pooling: str) -> keras.Model:
-        """From images to the pooled ends of all blocks."""
+        """From inputs to the pooled ends of all blocks."""
         if pooling not in self._to_ends:
-            ends = [tensor for cut in self.cuts[1:] for tensor in cut.tensors if len(tensor.shape) == 4]
-            outputs = [pool(end, pooling, f"end_{i}") for i, end in enumerate(ends)]
+            outputs = [pool(end, pooling, f"end_{i}") for i, (_, end) in enumerate(self._block_ends)]
             self._to_ends[pooling] = keras.Model(self.model.input, outputs)
         return self._to_ends[pooling]
 
@@ -183,8 +188,8 @@ class Network:
                 },
             }
 
-            def compute(images: np.ndarray) -> list[np.ndarray]:
-                outputs = below.predict_on_batch(images)
+            def compute(*inputs: np.ndarray) -> list[np.ndarray]:
+                outputs = below.predict_on_batch(one_or_list(list(inputs)))
                 return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
             shapes = [tuple(output.shape[1:]) for output in below.outputs]

@@ -1,15 +1,35 @@
-"""Rows of one part of a dataset, as strategies see them."""
+"""Rows of one part of a dataset, as strategies see them and as networks take them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from bench.datasets import Dataset, Part, decoding_versions
+from bench.modalities.registry import modality
 from bench.records import PROTOCOL_VERSION
 from bench.system.files import digest, rows_of
+from bench.system.seeds import generator
+
+Inputs = Callable[[np.ndarray, "np.random.Generator | None"], list[np.ndarray]]
+"""From numbers of examples to a network's input tensors; augmented with a generator, as they are without."""
+
+
+class Augmentation(Protocol):
+    """A modality's policy of augmentation, a dataclass; false if it changes nothing."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def kind(self) -> str: ...
+
+    def __bool__(self) -> bool: ...
+
+    def __call__(self, rows: np.ndarray, rng: np.random.Generator, /) -> np.ndarray:
+        """Decoded examples, each augmented on its own with its share of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -17,43 +37,47 @@ class PartExamples:
     """Some rows of the pool or of the test part.
 
     A task is given rows of the pool only, and labels of the label budget only: no chain of attributes leads
-    from it to a test image or to a label that is not its to see. Test examples come without labels.
+    from it to a test example or to a label that is not its to see. Test examples come without labels.
 
     Args:
-        pixels: uint8 (M, S, S, 3), the images of the whole part.
+        data: (M, ...), the decoded examples of the whole part.
         names: M ids.
         key: names the part's content: dataset fingerprint, part, image size and resizing.
-        rows: int64 (N,), sorted indices into the part.
+        index: int64 (N,), sorted rows of the part.
         known: their labels, int64 (N,); None if they are withheld.
+        modality: what kind of example they are.
     """
 
-    pixels: np.ndarray
+    data: np.ndarray
     names: Sequence[str]
     key: str
-    rows: np.ndarray
+    index: np.ndarray
     known: np.ndarray | None
+    modality: str = "image"
 
     @staticmethod
-    def of(part: Part, key: str, rows: np.ndarray, labelled: bool) -> PartExamples:
-        """The examples ``rows`` of ``part``, in the order of the part."""
-        rows = np.sort(rows)
-        return PartExamples(part.data, part.ids, key, rows, part.labels[rows] if labelled else None)
+    def of(part: Part, key: str, index: np.ndarray, labelled: bool, modality: str = "image") -> PartExamples:
+        """Some examples of ``part``, in the order of the part."""
+        index = np.sort(index)
+        labels = part.labels[index] if labelled else None
+        return PartExamples(part.data, part.ids, key, index, labels, modality)
 
     @staticmethod
     def in_dataset(
-        dataset: Dataset, name: str, image_size: int, resizing: str, rows: np.ndarray, labelled: bool = True
+        dataset: Dataset, name: str, image_size: int, resizing: str, index: np.ndarray, labelled: bool = True
     ) -> PartExamples:
         """Some rows of the ``pool`` or ``test`` part (``name``) of a dataset that is decoded to this size."""
         part = {"pool": dataset.pool, "test": dataset.test}[name]
-        return PartExamples.of(part, content_key(dataset, name, image_size, resizing), rows, labelled)
+        key = content_key(dataset, name, image_size, resizing)
+        return PartExamples.of(part, key, index, labelled, dataset.modality)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.index)
 
     @property
     def ids(self) -> Sequence[str]:
         # Not the names: of a folder of class folders they spell out the labels.
-        return [digest([self.key, self.names[row]]) for row in self.rows]
+        return [digest([self.key, self.names[row]]) for row in self.index]
 
     @property
     def labels(self) -> np.ndarray:
@@ -63,10 +87,40 @@ class PartExamples:
             )
         return self.known
 
+    def rows(self) -> np.ndarray:
+        """The decoded examples."""
+        return rows_of(self.data, self.index)
+
     def images(self) -> np.ndarray:
-        return rows_of(self.pixels, self.rows)
+        """The same: the name by which strategies for images alone, and those of plug-ins, ask for them."""
+        return self.rows()
+
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        """A network's input tensors for some decoded examples of this modality."""
+        return modality(self.modality).tensors(rows)
+
+    def inputs(self, augmentation: Augmentation | None = None) -> Inputs:
+        """What gives the network's inputs by their numbers, 0 to N - 1."""
+
+        def batch(numbers: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
+            rows = rows_of(self.data, self.index[numbers])
+            return self.tensors(rows if rng is None or augmentation is None else augmentation(rows, rng))
+
+        return batch
+
+    def view(self, augmentation: Augmentation | None, number: int) -> Callable[[np.ndarray], np.ndarray]:
+        """What gives rows of the part as they are (view 0), or augmented by random numbers of each row's own."""
+
+        def decoded(index: np.ndarray) -> np.ndarray:
+            rows = rows_of(self.data, index)
+            if not number or not augmentation:
+                return rows
+            each = zip(np.split(rows, len(rows)), index, strict=True)
+            return np.concatenate([augmentation(row, generator("view", number, i)) for row, i in each])
+
+        return decoded
 
 
 def content_key(dataset: Dataset, name: str, image_size: int, resizing: str) -> str:
-    """Names the decoded images of a part of a dataset."""
+    """Names the decoded examples of a part of a dataset."""
     return digest([dataset.fingerprint, name, image_size, resizing, PROTOCOL_VERSION, *decoding_versions()])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.execution.jobs import Place
-from bench.training.programs.program import HeadConfig, Trained
+from bench.training.programs.config import HeadConfig, Trained
 from bench.training.workplace import workplace
 
 

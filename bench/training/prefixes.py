@@ -1,8 +1,8 @@
-"""Stored prefixes: what everything below a cut makes of an image, computed once and kept on disk.
+"""Stored prefixes: what everything below a cut makes of an example, computed once and kept on disk.
 
-One folder a (images, backbone, weights, cut, augmented view), with one float16 file a crossing tensor and one
-byte a row that says whether the row is there. Rows are computed when they are first asked for, in batches of
-one fixed size, so that a row's numbers do not depend on who asked for it, nor on which other rows are stored.
+One folder a (part of a dataset, backbone, weights, cut, augmented view), with one float16 file a crossing tensor
+and one byte a row that says whether the row is there. Rows are computed when they are first asked for, in batches
+of one fixed size, so that a row's numbers do not depend on who asked for it, nor on which other rows are stored.
 Several processes fill one folder together. A prefix that is not worth its place is not stored but computed,
 in the same batches and rounded to the same type, whenever it is asked for: its numbers are the same.
 
@@ -17,17 +17,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from bench.modalities.image.augment import DRAWS, Augmentation
 from bench.system import cache, machine
 from bench.system.files import digest, locked, rows_of, write_atomic
-from bench.system.seeds import generator
-from bench.training.examples import PartExamples
+from bench.training.examples import Augmentation, PartExamples
 
 BATCH = 64
 BLOCK = 4 * BATCH
@@ -35,7 +33,7 @@ BLOCK = 4 * BATCH
 STORED_TYPE = np.dtype(np.float16)
 LARGEST = float(np.finfo(STORED_TYPE).max)
 VIEWS = 2
-"""The image itself and one augmented view of it, where augmentation is on.
+"""The example itself and one augmented view of it, where augmentation is on.
 
 On clothing, feature extraction and partial fine-tuning were as accurate with 2 views as with 4 (0.713 and 0.784 on
 average over three label counts, against 0.708 and 0.774), at half the cost; with 1, 1.5 points less.
@@ -43,8 +41,8 @@ average over three label counts, against 0.708 and 0.774), at half the cost; wit
 MEMORY_SPEED, DISK_SPEED = 1e9, 1.5e8
 """Bytes a second at which stored rows are reckoned to be read: from the kernel's page cache, and from a disk."""
 
-Compute = Callable[[np.ndarray], list[np.ndarray]]
-"""From float32 images (BATCH, S, S, 3) to the tensors that cross the cut, each (BATCH, ...)."""
+Compute = Callable[..., list[np.ndarray]]
+"""From a network's input tensors to the tensors that cross the cut, each (BATCH, ...)."""
 
 
 class _SlowerToReadError(Exception):
@@ -52,7 +50,7 @@ class _SlowerToReadError(Exception):
 
 
 class View(Protocol):
-    """One view of all images of a part, behind the frozen layers."""
+    """One view of all examples of a part, behind the frozen layers."""
 
     def read(self, rows: np.ndarray) -> list[np.ndarray]:
         """float16 crossing tensors of ``rows``."""
@@ -72,17 +70,19 @@ class Stored:
 class Computed:
     """A view that is computed whenever it is read."""
 
-    compute: Compute
-    images: Callable[[np.ndarray], np.ndarray]
+    compute: Callable[[np.ndarray], list[np.ndarray]]
+    """From BATCH decoded examples."""
+    decoded: Callable[[np.ndarray], np.ndarray]
 
     def read(self, rows: np.ndarray) -> list[np.ndarray]:
         chunks = [self._chunk(rows[first : first + BATCH]) for first in range(0, len(rows), BATCH)]
         return [np.concatenate(tensors) for tensors in zip(*chunks, strict=True)]
 
     def _chunk(self, rows: np.ndarray) -> list[np.ndarray]:
-        images = self.images(rows)
-        batch = np.zeros((BATCH, *images.shape[1:]), np.float32)
-        batch[: len(rows)] = images
+        batch = self.decoded(rows)
+        if len(rows) < BATCH:
+            rest = np.zeros((BATCH - len(rows), *batch.shape[1:]), batch.dtype)
+            batch = np.concatenate([batch, rest])
         return [
             np.clip(tensor[: len(rows)], -LARGEST, LARGEST).astype(STORED_TYPE)
             for tensor in self.compute(batch)
@@ -94,9 +94,9 @@ class Prefix:
     """The output of a frozen part of a network for some examples.
 
     Args:
-        views: the image itself, then augmented views.
+        views: the example itself, then augmented views.
         rows: which rows of the part are meant, int64 (N,).
-        seconds_per_image: what computing the stored views of one image took when they were stored; views that
+        seconds_per_image: what computing the stored views of one example took when they were stored; views that
             are computed whenever they are read count as training.
     """
 
@@ -125,7 +125,7 @@ class PrefixStore:
     """The prefixes below one cut of one network.
 
     Args:
-        identity: everything that the output depends on but the images: the layers (of which the first are the
+        identity: everything that the output depends on but the examples: the layers (of which the first are the
             preprocessing), the hash of their weights' values, image size, backend, threads, precision and
             library versions.
         shapes: of the crossing tensors, without the batch.
@@ -142,14 +142,16 @@ class PrefixStore:
         self._warm = False
         self._is_slower_to_read = False
 
-    def get(self, examples: PartExamples, augmentation: Augmentation, views: int) -> Prefix:
+    def get(self, examples: PartExamples, augmentation: Augmentation | None, views: int) -> Prefix:
         """The prefix of ``examples`` in ``views`` views, computing and storing what is not there yet."""
         needed = self.row_bytes * len(examples) * views
         store = not self._is_slower_to_read and needed <= cache.limit()
         result: list[View] = []
         spent = []
         for view in range(views):
-            computed = Computed(self.compute, _images_of(examples.pixels, augmentation, view))
+            computed = Computed(
+                lambda rows: self.compute(*examples.tensors(rows)), examples.view(augmentation, view)
+            )
             if store:
                 try:
                     tensors, seconds = self._stored(examples, augmentation, view, computed)
@@ -161,15 +163,15 @@ class PrefixStore:
                 except OSError:  # the disk is full, or not ours to write: slower, but the same numbers
                     store = False
             result.append(computed)
-        return Prefix(result, examples.rows, float(np.sum(spent)))
+        return Prefix(result, examples.index, float(np.sum(spent)))
 
     def _stored(
-        self, examples: PartExamples, augmentation: Augmentation, view: int, computed: Computed
+        self, examples: PartExamples, augmentation: Augmentation | None, view: int, computed: Computed
     ) -> tuple[list[np.ndarray], float]:
-        policy = [augmentation.kind, augmentation.flip, view] if view else []
+        policy = [*(astuple(augmentation) if augmentation is not None else ()), view] if view else []
         key = digest({**self.identity, "images": examples.key, "view": policy, "type": STORED_TYPE.str}, 32)
         folder = cache.prefixes_dir() / key
-        total = len(examples.pixels)
+        total = len(examples.data)
         with cache.opening(folder):
             paths = [folder / f"tensor-{i}.npy" for i in range(len(self.shapes))]
             for path, shape in zip(paths, self.shapes, strict=True):
@@ -179,13 +181,13 @@ class PrefixStore:
             done = np.load(folder / "done.npy", mmap_mode="r")
             files = [path.open("r+b") for path in (*paths, folder / "done.npy", folder / "claims")]
         try:
-            missing = examples.rows[done[examples.rows] == 0]
+            missing = examples.index[done[examples.index] == 0]
             if len(missing):
                 size = len(missing) * self.row_bytes
                 cache.make_room(size, keep=folder)
                 reading = MEMORY_SPEED if size < machine.available_memory() / 2 else DISK_SPEED
                 if not self._warm:  # tracing is nobody's cost
-                    self.compute(np.zeros((BATCH, *examples.pixels.shape[1:]), np.float32))
+                    computed.compute(np.zeros((BATCH, *examples.data.shape[1:]), examples.data.dtype))
                     self._warm = True
                 *data, marks, claims = (file.fileno() for file in files)
 
@@ -208,22 +210,6 @@ class PrefixStore:
             for file in files:
                 file.close()
         return tensors, _speed(folder)
-
-
-def _images_of(
-    pixels: np.ndarray, augmentation: Augmentation, view: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Rows of images, or of an augmented view of them, which depends on each image alone."""
-
-    def images(rows: np.ndarray) -> np.ndarray:
-        plain = rows_of(pixels, rows)
-        if not view:
-            return plain
-        return augmentation.apply(
-            plain, np.stack([generator("view", view, row).random(DRAWS) for row in rows])
-        )
-
-    return images
 
 
 def _fill_together(
@@ -291,15 +277,15 @@ def _write_rows(descriptor: int, array: np.ndarray, rows: np.ndarray, values: np
             content, offset = content[written:], offset + written
 
 
-def _add_speed(folder: Path, images: int, seconds: float) -> None:
+def _add_speed(folder: Path, count: int, seconds: float) -> None:
     with locked(folder.with_suffix(".lock")):
         before = _read_speed(folder)
-        after = {"images": before["images"] + images, "seconds": before["seconds"] + seconds}
+        after = {"images": before["images"] + count, "seconds": before["seconds"] + seconds}
         write_atomic(folder / "speed.json", json.dumps(after))
 
 
 def _speed(folder: Path) -> float:
-    """Seconds an image."""
+    """Seconds an example."""
     speed = _read_speed(folder)
     return speed["seconds"] / max(speed["images"], 1)
 

@@ -1,4 +1,4 @@
-"""How alike two representations of the same images are."""
+"""How alike two representations of the same examples are."""
 
 from __future__ import annotations
 

@@ -25,9 +25,10 @@ from keras import layers, ops
 from PIL import Image
 
 from bench.system.seeds import generator
+from bench.training.context import Context
+from bench.training.loop import NotFinite
 from bench.training.losses.own_loss import OwnLoss
-from bench.training.task import NotFinite
-from strategies.base import Examples, Task
+from strategies.base import Examples
 
 SIDE = 64
 """Pixels of the images that it sees, at most; a change is enlarged to larger images."""
@@ -70,7 +71,7 @@ class Translator:
         self._last: tuple[int, Examples, Translation] | None = None
         self._seconds = 0.0
 
-    def translation(self, task: Task) -> Translation:
+    def translation(self, task: Context) -> Translation:
         """The task's source in the style of its target; no label is used.
 
         Raises:
@@ -95,7 +96,7 @@ class Translator:
                 _small(task.target.images(), networks.side),
                 task.epochs * STEPS_AN_EPOCH,
                 task.seed,
-                _tick(task),
+                task.tick,
             )
             weights = networks.parts[0].get_weights()
             if not all(np.isfinite(weight).all() for weight in weights):
@@ -112,10 +113,6 @@ class Translator:
         """Of training and translating, without tracing, since it was last asked for them."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
-
-
-def _tick(task: Task) -> Callable[[str], None]:
-    return getattr(task, "tick", lambda text: None)
 
 
 class _Half(OwnLoss):

@@ -44,7 +44,8 @@ def speed(text: str, image_size: int) -> dict[str, float]:
     """Milliseconds of processor time (on a GPU: of wall time) that things take with a backbone, one thread."""
     keras_backend.load(1)
     from bench.training.engine import Engine
-    from bench.training.programs.program import STEPS_A_CALL, HeadConfig, Trained
+    from bench.training.programs.config import HeadConfig, Trained
+    from bench.training.programs.fused import STEPS_A_CALL
 
     clock = time.perf_counter if machine.gpus() else time.process_time
     network = Engine().network(text, "none", image_size)

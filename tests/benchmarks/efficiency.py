@@ -95,8 +95,8 @@ def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, flo
     prepared = prepare(load_plan(plan))
     keras_backend.load(1)
     from bench.protocols.fractions.cell import run_cell
-    from bench.training import task as fit
     from bench.training.engine import Engine
+    from bench.training.examples import PartExamples
     from bench.training.programs.program import Program
 
     spent: dict[str, float] = defaultdict(float)
@@ -134,7 +134,7 @@ def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, flo
     timed(Program, "train_steps", "training steps")
     timed(Program, "reestimate", "re-estimation")
     timed(Program, "probabilities", "validation and test")
-    whole_inputs, fit._image_inputs = fit._image_inputs, inputs
+    whole_inputs, PartExamples.inputs = PartExamples.inputs, inputs
     chosen = next(c for c in prepared.cells if c.seed == seed)
     dataset = open_dataset(options.data, ImageInput(options.image_size))
     engine = Engine()

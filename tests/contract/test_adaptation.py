@@ -16,12 +16,15 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 
 import strategies
 from bench.plans.strategies import get_strategy
+from bench.protocols.fractions.cell import LabelSearch as Search
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
-from bench.protocols.trials import Search
-from bench.training.losses.alignment import strength
-from bench.training.programs.program import HeadConfig, Program, Trained
-from bench.training.task import CellTask, NotFinite, batch_size_of, joined
+from bench.training.batches import joined
+from bench.training.loop import NotFinite, batch_size_of
+from bench.training.losses.alignment.base import strength
+from bench.training.programs.config import HeadConfig, Trained
+from bench.training.programs.program import Program
+from bench.training.task import CellTask
 from bench.training.translation import STEPS_AN_EPOCH, Networks, Translator
 from strategies.adapting import Adapting
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
@@ -95,10 +98,10 @@ def test_a_search_has_no_source_image_of_a_group_that_validates_and_the_refit_ha
     assert search.source is not None
     assert refit.source is not None
     assert search.val is not None
-    validating = set(search.val.rows.tolist()) & set(paired.rows.tolist())
+    validating = set(search.val.index.tolist()) & set(paired.rows.tolist())
     assert validating
-    assert set(search.source.rows.tolist()) == set(paired.rows.tolist()) - validating
-    assert set(refit.source.rows.tolist()) == set(paired.rows.tolist())
+    assert set(search.source.index.tolist()) == set(paired.rows.tolist()) - validating
+    assert set(refit.source.index.tolist()) == set(paired.rows.tolist())
     assert search.n_source == refit.n_source == len(paired.rows)
 
 
@@ -111,11 +114,11 @@ def test_without_labels_the_source_validates_and_the_refit_has_all_of_it(
     assert search.val is not None
     assert refit.val is None
     assert len(search.train) == len(refit.train) == 0
-    held_out, learned = set(search.val.rows.tolist()), set(search.source.rows.tolist())
+    held_out, learned = set(search.val.index.tolist()), set(search.source.index.tolist())
     assert not held_out & learned
-    assert held_out | learned == set(source.rows.tolist()) == set(refit.source.rows.tolist())
-    np.testing.assert_array_equal(search.val.images(), source.part.data[search.val.rows])
-    np.testing.assert_array_equal(search.val.labels, source.part.labels[search.val.rows])
+    assert held_out | learned == set(source.rows.tolist()) == set(refit.source.index.tolist())
+    np.testing.assert_array_equal(search.val.images(), source.part.data[search.val.index])
+    np.testing.assert_array_equal(search.val.labels, source.part.labels[search.val.index])
     assert len(search.target) == len(digits.pool.ids)
 
 
@@ -124,9 +127,9 @@ def test_the_target_of_a_search_is_what_may_be_seen_without_labels(
 ) -> None:
     search, refit = tasks()
     assert search.val is not None
-    seen = set(search.target.rows.tolist())
-    assert seen == set(range(len(digits.pool.ids))) - set(search.val.rows.tolist())
-    assert set(refit.target.rows.tolist()) == set(range(len(digits.pool.ids)))
+    seen = set(search.target.index.tolist())
+    assert seen == set(range(len(digits.pool.ids))) - set(search.val.index.tolist())
+    assert set(refit.target.index.tolist()) == set(range(len(digits.pool.ids)))
     with pytest.raises(PermissionError):
         _ = search.target.labels
 
@@ -299,6 +302,7 @@ def test_adabn_is_source_only_with_other_statistics(
     layers = without.network.model.layers
     first = min(int(place.partition(":")[0]) for place in moved)
     below = keras.Model(layers[0].output, layers[first - 1].output)
+    own = below.get_weights()
     below.set_weights([with_.state[f"{i}:0"] for i in range(first) if f"{i}:0" in kinds])
     gives = []
     for outcome, images in ((without, source.part.data[source.rows]), (with_, digits.pool.data)):
@@ -307,6 +311,7 @@ def test_adabn_is_source_only_with_other_statistics(
         deviation = np.sqrt(state["moving_variance"] + layers[first].epsilon)
         normalised = (seen - state["moving_mean"]) / deviation
         gives.append((normalised.mean(axis=(0, 1, 2)), normalised.std(axis=(0, 1, 2))))
+    below.set_weights(own)  # other tests use the same network
     for of_source, of_target in zip(*gives, strict=True):
         np.testing.assert_allclose(of_target, of_source, rtol=0.03, atol=0.03)
 

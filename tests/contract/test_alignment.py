@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,12 @@ keras = pytest.importorskip("keras")
 
 from keras import ops
 
-from bench.training.losses.alignment import (
-    BANDWIDTHS,
-    ReverseGradient,
-    confusion,
-    coral,
-    mmd,
-    reverse_gradient,
-)
+from bench.training.losses.alignment import base
+from bench.training.losses.alignment.base import alignment
+from bench.training.losses.alignment.coral import coral
+from bench.training.losses.alignment.dann import ReverseGradient, confusion, reverse_gradient
+from bench.training.losses.alignment.mmd import BANDWIDTHS, mmd
+from strategies import ALIGNMENTS
 
 RNG = np.random.default_rng(0)
 SOURCE, TARGET = RNG.normal(size=(7, 3)), RNG.normal(1, 2, size=(5, 3))
@@ -150,3 +149,12 @@ def test_the_layer_has_its_strength_in_a_variable() -> None:
     turned = gradient(lambda x: ops.sum(layer(x) ** 2), SOURCE)
     assert np.allclose(turned, -0.25 * 2 * SOURCE)
     assert not layer.trainable_variables
+
+
+def test_each_loss_that_a_stage_can_ask_for_has_a_file_of_its_name() -> None:
+    files = {path.stem for path in Path(base.__file__).parent.glob("*.py")} - {"__init__", "base"}
+    assert files == set(ALIGNMENTS)
+    for name in ALIGNMENTS:
+        features = keras.Input((6,))
+        seen = alignment(name).of(features)
+        assert len(seen.shape) == 2

@@ -36,8 +36,10 @@ from bench.protocols.fractions.cell import run_cell
 from bench.system.files import sha256_file
 from bench.training.engine import Network, spec_of
 from bench.training.examples import PartExamples
-from bench.training.programs.program import HeadConfig, Trained, parts, with_adapters
-from bench.training.task import LABEL_SMOOTHING, CellTask
+from bench.training.programs.config import HeadConfig, Trained
+from bench.training.programs.graph import parts, with_adapters
+from bench.training.stages import LABEL_SMOOTHING
+from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Stage
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

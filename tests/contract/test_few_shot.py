@@ -200,7 +200,7 @@ def test_nothing_of_the_new_classes_is_learned_from(
     for task in seen:
         assert not len(task.unlabelled)
         for examples in filter(None, (task.train, task.val)):
-            assert examples.pixels is domain.part.data
+            assert examples.data is domain.part.data
     assert not set(search.train.labels) & set(search.val.labels)  # held-out classes
     assert set(refit.train.labels) == set(search.train.labels) | set(search.val.labels)
 

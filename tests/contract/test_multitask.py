@@ -18,9 +18,11 @@ import strategies
 from bench.datasets.companions.auxiliary import Auxiliary, of_dataset
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
+from bench.training.loop import batch_size_of
 from bench.training.losses.multitask import by_uncertainty, cross_entropy, learned_weights, weighted
-from bench.training.programs.program import HeadConfig, Program, Trained
-from bench.training.task import CellTask, batch_size_of
+from bench.training.programs.config import HeadConfig, Trained
+from bench.training.programs.program import Program
+from bench.training.task import CellTask
 from contract.test_alignment import gradient, numerical
 from strategies.base import Examples, Fitted, Stage, Strategy, Task
 
@@ -152,22 +154,22 @@ def test_a_search_knows_no_auxiliary_label_of_what_validates(
     search, refit = tasks(dataset=paired, fraction=0.3)
     (known,), (known_later,) = search.auxiliary, refit.auxiliary
     assert search.val is not None
-    np.testing.assert_array_equal(known.of_train, auxiliary.labels[search.train.rows])
-    np.testing.assert_array_equal(known_later.of_train, auxiliary.labels[refit.train.rows])
+    np.testing.assert_array_equal(known.of_train, auxiliary.labels[search.train.index])
+    np.testing.assert_array_equal(known_later.of_train, auxiliary.labels[refit.train.index])
     assert known.pool is not None
     assert known_later.pool is not None
-    np.testing.assert_array_equal(known.pool.labels, auxiliary.labels[known.pool.rows])
+    np.testing.assert_array_equal(known.pool.labels, auxiliary.labels[known.pool.index])
     assert (known.pool.labels >= 0).all()
-    validating = set(groups[search.val.rows])
-    assert not validating & set(groups[known.pool.rows])
+    validating = set(groups[search.val.index])
+    assert not validating & set(groups[known.pool.index])
     everything = set(np.flatnonzero(auxiliary.labels >= 0))
-    assert set(known_later.pool.rows) == everything - set(refit.train.rows)
-    assert set(known.pool.rows) == {
-        row for row in everything - set(search.train.rows) if groups[row] not in validating
+    assert set(known_later.pool.index) == everything - set(refit.train.index)
+    assert set(known.pool.index) == {
+        row for row in everything - set(search.train.index) if groups[row] not in validating
     }
     assert known.beside("labelled") is None
     assert known.beside("pool") is known.pool
-    labelled = int((auxiliary.labels[refit.train.rows] >= 0).sum())
+    labelled = int((auxiliary.labels[refit.train.index] >= 0).sum())
     assert known_later.count("labelled") == labelled
     assert known_later.count("pool") == len(everything)
 
@@ -184,12 +186,12 @@ def test_a_second_dataset_is_there_as_a_whole_but_for_groups_that_validate(
     assert known.others is not None
     assert known_later.others is not None
     assert search.val is not None
-    assert set(known.others.rows) == set(rows) - set(search.val.rows)
-    assert set(known_later.others.rows) == set(rows)
+    assert set(known.others.index) == set(rows) - set(search.val.index)
+    assert set(known_later.others.index) == set(rows)
     assert (known.of_train == -1).all()
     assert known.pool is None
     assert known.beside("labelled") is known.beside("pool") is known.others
-    np.testing.assert_array_equal(known.others.labels, source.dataset.pool.labels[known.others.rows])
+    np.testing.assert_array_equal(known.others.labels, source.dataset.pool.labels[known.others.index])
     everything = replace(shared, groups=np.zeros(len(rows), np.int64))
     everything = replace(everything, target_groups=np.zeros(len(digits.pool.ids), np.int64))
     with pytest.raises(ValueError, match="shares a group with one that validates"):

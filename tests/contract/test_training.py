@@ -30,8 +30,9 @@ from bench.modalities.image.augment import Augmentation
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
 from bench.system.files import sha256_file
-from bench.training.programs.program import HeadConfig, Program, Trained
-from bench.training.task import NotFinite
+from bench.training.loop import NotFinite
+from bench.training.programs.config import HeadConfig, Trained
+from bench.training.programs.program import Program
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
 
 BACKEND = keras.backend.backend()
@@ -454,7 +455,7 @@ def stored(cache: Path, pattern: str) -> list[Path]:
 def views_of(store: Any, examples: Any, views: int = 2) -> list[np.ndarray]:
     """All stored numbers of some examples, view by view."""
     prefix = store.get(examples, LIGHT, views)
-    return [tensor for view in prefix.views for tensor in view.read(examples.rows)]
+    return [tensor for view in prefix.views for tensor in view.read(examples.index)]
 
 
 @pytest.fixture
@@ -466,11 +467,11 @@ def prefix_store(tasks: list[Any], fresh_cache: Path) -> Any:
 def test_a_stored_row_does_not_depend_on_the_rows_computed_with_it(
     tasks: list[Any], prefix_store: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:5])
+    examples = replace(tasks[0].train, index=tasks[0].train.index[:5])
     together = views_of(prefix_store, examples)
     monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / "another"))
-    for row in reversed(examples.rows):
-        views_of(prefix_store, replace(examples, rows=np.array([row])))
+    for row in reversed(examples.index):
+        views_of(prefix_store, replace(examples, index=np.array([row])))
     one_by_one = views_of(prefix_store, examples)
     for a, b in zip(together, one_by_one, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -479,7 +480,7 @@ def test_a_stored_row_does_not_depend_on_the_rows_computed_with_it(
 
 
 def test_stored_rows_are_what_the_network_says(tasks: list[Any], prefix_store: Any) -> None:
-    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:5])
+    examples = replace(tasks[0].train, index=tasks[0].train.index[:5])
     (below,) = views_of(prefix_store, examples, views=1)
     batch = np.zeros((64, 32, 32, 3), np.float32)
     batch[:5] = examples.images()
@@ -507,7 +508,7 @@ def retype(path: Path) -> None:
 def test_damaged_files_are_computed_again(
     tasks: list[Any], prefix_store: Any, fresh_cache: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
-    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:3])
+    examples = replace(tasks[0].train, index=tasks[0].train.index[:3])
     whole = views_of(prefix_store, examples)
     paths = stored(fresh_cache, name)
     assert len(paths) == 2
@@ -534,7 +535,7 @@ def test_what_is_stored_is_not_computed_again(
     assert not calls
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
-    views_of(prefix_store, replace(tasks[0].val, rows=tasks[0].val.rows[:1]))
+    views_of(prefix_store, replace(tasks[0].val, index=tasks[0].val.index[:1]))
     assert len(calls) == 2  # one more row, two views
 
 
@@ -546,7 +547,7 @@ def test_stored_rows_cannot_be_written_to(tasks: list[Any], prefix_store: Any) -
 
 def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh_cache: Path) -> None:
     network = tasks[0].network
-    examples = replace(tasks[0].train, rows=tasks[0].train.rows[:1])
+    examples = replace(tasks[0].train, index=tasks[0].train.index[:1])
 
     def folders(store: Any, examples: Any, augmentation: Augmentation, views: int) -> set[str]:
         before = {path.parent.name for path in stored(fresh_cache, "done.npy")}
@@ -555,7 +556,7 @@ def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh
 
     assert len(folders(prefix_store, examples, LIGHT, 2)) == 2
     assert not folders(prefix_store, examples, LIGHT, 2)
-    assert not folders(prefix_store, replace(examples, rows=tasks[0].train.rows[1:3]), LIGHT, 1)
+    assert not folders(prefix_store, replace(examples, index=tasks[0].train.index[1:3]), LIGHT, 1)
     assert not folders(
         prefix_store, examples, Augmentation(), 1
     )  # the image itself is the same under all policies
@@ -823,15 +824,15 @@ def test_a_predictor_cannot_see_the_labels_it_is_scored_on(
 
 def test_the_parts_of_a_task(tasks: list[Any], digits: Any) -> None:
     search, refit = tasks
-    rows = [set(part.rows.tolist()) for part in (search.train, search.val, search.unlabelled)]
+    rows = [set(part.index.tolist()) for part in (search.train, search.val, search.unlabelled)]
     assert set.union(*rows) == set(range(len(digits.pool.ids)))
     assert sum(map(len, rows)) == len(digits.pool.ids)
     assert refit.val is None
-    assert set(refit.train.rows.tolist()) == rows[0] | rows[1]
+    assert set(refit.train.index.tolist()) == rows[0] | rows[1]
     assert len(refit.train) == 72
     assert set(search.train.labels) == set(search.val.labels) == set(range(10))
-    np.testing.assert_array_equal(search.train.images(), digits.pool.data[search.train.rows])
-    np.testing.assert_array_equal(search.train.labels, digits.pool.labels[search.train.rows])
+    np.testing.assert_array_equal(search.train.images(), digits.pool.data[search.train.index])
+    np.testing.assert_array_equal(search.train.labels, digits.pool.labels[search.train.index])
     assert len(set(search.train.ids)) == len(search.train)
 
 
@@ -950,7 +951,7 @@ def test_memory_stays_flat_over_trials(
 
 
 def test_the_optimizer_is_adamw_of_keras_with_rates_of_its_own() -> None:
-    from bench.training.programs.program import AdamW
+    from bench.training.programs.optimizer import AdamW
 
     def train(optimizer: Any, prepare: Callable[[Any], None]) -> list[np.ndarray]:
         keras.utils.set_random_seed(3)

@@ -47,7 +47,7 @@ def examples(rows: Any = None, pixels: np.ndarray = PIXELS) -> PartExamples:
 
 def read(store: PrefixStore, examples: PartExamples, views: int = 2) -> list[np.ndarray]:
     prefix = store.get(examples, LIGHT, views)
-    return [tensor for view in prefix.views for tensor in view.read(examples.rows)]
+    return [tensor for view in prefix.views for tensor in view.read(examples.index)]
 
 
 def equal(a: list[np.ndarray], b: list[np.ndarray]) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strategies.base import Stage
+from bench.plans.strategies import get_strategy
+from strategies.base import Info, Stage
 from strategies.refuse import prediction_problem, stage_problems
 
 HEAD = Stage("head", cut="top", learning_rate=3e-2)
@@ -87,3 +88,11 @@ def test_predictions_that_are_none(answer: Any, words: str) -> None:
 def test_predictions_that_are_some() -> None:
     assert prediction_problem(UNIFORM, 3, 4) == ""
     assert prediction_problem(UNIFORM * np.nan, 3, 4) == ""  # diverged, which is told elsewhere
+
+
+@pytest.mark.parametrize("name", ["nearest_pixel", "cycle_gan"])
+def test_a_strategy_for_images_is_skipped_for_anything_else(name: str) -> None:
+    info = Info("image", ("a", "b"), 100, True, 32, 32, has_source=True)
+    assert get_strategy(name).skip(info) is None
+    assert get_strategy(name).skip(replace(info, modality="text")) == "it needs images"
+    assert get_strategy("majority").skip(replace(info, modality="text")) is None

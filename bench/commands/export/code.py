@@ -61,8 +61,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 def _schedule(recipe: Recipe) -> dict[str, Any]:
     """What the templates say of the stages, and of all of them together."""
-    from bench.training.programs import program
-    from bench.training.task import LABEL_SMOOTHING
+    from bench.training.programs import optimizer
+    from bench.training.stages import LABEL_SMOOTHING
 
     stages = recipe.stages
     cuts = {planned.stage.cut for planned in stages}
@@ -74,9 +74,9 @@ def _schedule(recipe: Recipe) -> dict[str, Any]:
         "has_image_stage": "input" in cuts,
         "has_statistics": any(planned.stage.batch_norm == "trained" for planned in stages),
         "label_smoothing": LABEL_SMOOTHING,
-        "typical_rms": program.TYPICAL_RMS,
-        "smallest_rms": program.SMALLEST_RMS,
-        "clip_norm": program.CLIP_NORM,
+        "typical_rms": optimizer.TYPICAL_RMS,
+        "smallest_rms": optimizer.SMALLEST_RMS,
+        "clip_norm": optimizer.CLIP_NORM,
     }
 
 
@@ -98,7 +98,7 @@ def _described(place: int, planned: PlannedStage, network: Network) -> dict[str,
 
 def _located(stage: Stage, network: Network) -> dict[str, Any]:
     """Which part of the network a stage trains."""
-    from bench.training.programs.program import STEPS_A_CALL
+    from bench.training.programs.fused import STEPS_A_CALL
 
     cut = network.cut(stage.cut)
     if cut is None:

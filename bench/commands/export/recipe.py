@@ -156,7 +156,7 @@ def _network(cell: Cell) -> Network:
 
 
 def _planned_stages(recipe: Recipe) -> Iterator[PlannedStage]:
-    from bench.training.task import batch_size_of
+    from bench.training.loop import batch_size_of
 
     batch_size = recipe.record.batch_size or recipe.cell.batch_size
     stages = _stages(recipe, batch_size)

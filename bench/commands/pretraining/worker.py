@@ -24,8 +24,9 @@ from bench.records import Cell
 from bench.system.files import rows_of
 from bench.system.seeds import generator
 from bench.training.engine import Network
-from bench.training.programs.program import HeadConfig, State, Trained, in_batches
-from bench.training.task import STATISTICS_IMAGES
+from bench.training.loop import STATISTICS_IMAGES
+from bench.training.programs.config import HeadConfig, State, Trained
+from bench.training.programs.graph import in_batches
 
 PROBE_IMAGES = 10_000
 """Labelled images that a linear model learns from at most; more make it little better."""

@@ -36,7 +36,7 @@ class Stop(Exception):
 @contextmanager
 def told_as(what: str, found: Findings, where: str = "") -> Iterator[None]:
     """Notes an exception in the author's code as a problem, and stops there."""
-    from bench.training.task import NotFinite
+    from bench.training.loop import NotFinite
 
     try:
         yield

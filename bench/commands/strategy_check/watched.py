@@ -82,7 +82,7 @@ class WatchedPredictor:
 
     def _again(self, examples: Any, answer: np.ndarray) -> None:
         rows = np.arange(1, len(examples), 3)
-        some = replace(examples, rows=examples.rows[rows])
+        some = replace(examples, index=examples.index[rows])
         with told_as("predict()", self.found, " of some of the test images"):
             part, whole = self.predictor.predict(some), self.predictor.predict(examples)
         if not np.array_equal(whole, answer):

@@ -37,7 +37,8 @@ from bench.protocols.trials import Search, info_of, network_of
 from bench.records import Cell
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples
-from bench.training.task import CellTask, NotFinite
+from bench.training.loop import NotFinite
+from bench.training.task import CellTask
 from strategies.base import Classify, Embedding, Examples, Fitted
 
 

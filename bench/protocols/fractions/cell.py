@@ -19,9 +19,10 @@ from bench.protocols.trials import Search, info_of, network_of
 from bench.records import Cell
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples
+from bench.training.loop import NotFinite, selection_score
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
 from bench.training.metrics import accuracy, log_loss, score
-from bench.training.task import CellTask, NotFinite, selection_score
+from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
 

@@ -1,6 +1,6 @@
-"""Losses that bring images of one class together and keep others apart. All in ``keras.ops``: for any backend.
+"""Losses that bring examples of one class together and keep others apart. All in ``keras.ops``: for any backend.
 
-``features`` are (images, classes, D): of each class as many images, two at least.
+``features`` are (examples, classes, D): of each class as many examples, two at least.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONTRASTIVE_MARGIN = 1.0
 BATCH_IMAGES = 4
 """Of each class in a training batch."""
 SUPPORT = 1
-"""Images of each class in a training batch that make its prototype; the others are classified."""
+"""Examples of each class in a training batch that make its prototype; the others are classified."""
 
 
 def squared_distances(x: Any, y: Any) -> Any:
@@ -28,7 +28,7 @@ def squared_distances(x: Any, y: Any) -> Any:
 
 def prototypical(features: Any) -> Any:
     """Cross-entropy of the nearest prototype, the mean of a class's support (Snell et al. 2017,
-    arXiv:1703.05175, eq. 1 and 2); each image of a class is support in turn: more small problems of one batch."""
+    arXiv:1703.05175, eq. 1 and 2); each example of a class is support in turn: more small problems of one batch."""
     images = features.shape[0]
     return sum(_nearest_prototype(ops.roll(features, i, axis=0)) for i in range(images)) / images
 
@@ -40,7 +40,7 @@ def _nearest_prototype(features: Any) -> Any:
 
 
 def prototype_logits(features: Any) -> Any:
-    """Minus the squared distances of all images that are no support to the prototypes, (queries, classes).
+    """Minus the squared distances of all examples that are no support to the prototypes, (queries, classes).
 
     The class of query i is i modulo the number of classes.
     """
@@ -68,7 +68,7 @@ def triplet(features: Any) -> Any:
     squared, _, other = _pairs(features)
     images, classes = features.shape[:2]
     count = images * classes
-    # Of each anchor the distances to its own class, one an image; the rest of a row is of other classes.
+    # Of each anchor the distances to its own class, one an example; the rest of a row is of other classes.
     of_class = ops.reshape(squared, (count, images, classes)) * ops.tile(
         ops.expand_dims(ops.eye(classes, dtype=squared.dtype), 1), (images, 1, 1)
     )
@@ -82,7 +82,7 @@ def triplet(features: Any) -> Any:
 
 
 def _pairs(features: Any) -> tuple[Any, Any, Any]:
-    """Squared distances of all images, and which pairs are of one class and of two, (N, N) each."""
+    """Squared distances of all examples, and which pairs are of one class and of two, (N, N) each."""
     images, classes, width = features.shape
     rows = ops.reshape(features, (images * classes, width))
     of_class = ops.tile(ops.eye(classes, dtype=features.dtype), (images, images))

@@ -73,7 +73,7 @@ class LogVariances(keras.layers.Layer):
 
 
 class MultiTask(OwnLoss):
-    """A classifier that learns other labels of the same or of other images beside its own.
+    """A classifier that learns other labels of the same or of other examples beside its own.
 
     Outputs are the logits of the target, then those of each auxiliary task, then log variances where these are
     learned. Labels come one-hot, a tensor a task, with zeros where none is known. Loss and accuracy are told of the
@@ -113,7 +113,7 @@ class AuxiliaryLabels:
     others: PartExamples | None = None
 
     def beside(self, images: str) -> PartExamples | None:
-        """The images that are learned from beside those of ``train``; None if there are none."""
+        """The examples that are learned from beside those of ``train``; None if there are none."""
         more = self.pool if images == "pool" and self.others is None else self.others
         return more if more is not None and len(more) else None
 
@@ -131,7 +131,7 @@ def labels_of(
     pool: Callable[[np.ndarray], PartExamples],
     others: Callable[[np.ndarray], PartExamples],
 ) -> AuxiliaryLabels:
-    """What a search or a refit may know of an auxiliary task: nothing of images that validate, or of their groups.
+    """What a search or a refit may know of an auxiliary task: nothing of what validates, or of its groups.
 
     Args:
         task: which.
@@ -164,15 +164,15 @@ def learned_weights(log_variances: np.ndarray) -> list[float]:
 
 
 class Beside:
-    """Adds images with auxiliary labels alone to batches, as many of each task's as there are of the target's.
+    """Adds examples with auxiliary labels alone to batches, as many of each task's as there are of the target's.
 
-    They are drawn and augmented with random numbers of their own: the target's images are those of the same
+    They are drawn and augmented with random numbers of their own: the target's examples are those of the same
     training without them, in the same order and views.
 
     Args:
-        parts: of each task that has such images: their inputs, their labels by all tasks (N, tasks), and what gives
-            the next so many of their rows.
-        size: images of each in a batch.
+        parts: of each task that has such examples: their inputs, their labels by all tasks (N, tasks), and what
+            gives the next so many of their rows.
+        size: examples of each in a batch.
         rng: of their augmentation.
     """
 
@@ -187,7 +187,7 @@ class Beside:
     def added(
         self, tensors: list[np.ndarray], labels: np.ndarray, steps: int
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """The batches of so many steps, (steps, batch, ...) each, with the next images behind the target's."""
+        """The batches of so many steps, (steps, batch, ...) each, with the next examples behind the target's."""
         for inputs, known, draw in self.parts:
             rows = draw(steps * self.size)
             more = [x.reshape(steps, -1, *x.shape[1:]) for x in inputs(rows, self.rng)]

@@ -11,6 +11,9 @@ from keras import ops
 class OwnLoss(keras.Model):
     """Trains by ``own_loss`` in place of a loss that it is compiled with."""
 
+    strength: keras.Variable | None = None
+    """The weight of what stands beside the first loss, set before each step, where it has one."""
+
     def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         """The loss, a scalar, of inputs, labels and outputs of a batch, tensors all."""
         raise NotImplementedError(f"{type(self).__name__} has no own_loss()")

@@ -8,243 +8,27 @@ optimizer state, seed generators, learning rate and weight decay.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from bench.backbones.cuts import Cut, block_of, split
+from bench.backbones.cuts import Cut, block_of
 from bench.system.seeds import derived_seed, generator
-from bench.training.losses.alignment import Alignment, ReverseGradient
-from bench.training.losses.metric_losses import BATCH_IMAGES, LOSSES, ON_SPHERE, Unit, prototype_logits
-from bench.training.losses.multitask import LogVariances, MultiTask
-from bench.training.losses.own_loss import OwnLoss
-from strategies.base import Stage
-
-NORMALISATIONS = (
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
+from bench.training.programs.config import APART, LOG_VARIANCES, NEW, HeadConfig, State, Trained
+from bench.training.programs.fused import STEPS_A_CALL, fused_steps
+from bench.training.programs.graph import (
+    EVALUATION_BATCH,
+    Body,
+    TrainingForward,
+    body_above,
+    in_batches,
+    one_or_list,
+    parts,
+    trainable_of,
 )
-
-State = dict[str, np.ndarray]
-"""Weights by place: ``"12:0"`` is weight 0 of the backbone's layer 12, ``"head_logits:0"`` one of the head."""
-
-EVALUATION_BATCH = 64
-CLIP_NORM = 1.0
-TYPICAL_RMS = 0.1
-"""Root mean square of a typical kernel; stands in where there is none."""
-SMALLEST_RMS = 1e-3
-STEPS_A_CALL = 16
-"""How many steps of a head alone are done together; their images are drawn together, with any backend."""
-DOMAIN_UNITS = 64
-"""Of the hidden layer of the classifier of domains."""
-NEW = ("head_", "lora_", "domain_", "auxiliary_")
-"""How the names of layers begin that no backbone has."""
-APART = ("domain_", "auxiliary_")
-"""How the names of those begin that are no part of the classifier."""
-LOG_VARIANCES = "auxiliary_log_variances:0"
-
-
-@dataclass(frozen=True)
-class HeadConfig:
-    """The head: pooling ``avg`` or ``max``, hidden units (0: none), dropout rate, classes."""
-
-    pooling: str
-    hidden_units: int
-    dropout: float
-    classes: int
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What of a network above a cut trains: all that changes the graph of a training step; see ``Stage``."""
-
-    batch_norm: bool = False
-    blocks: int = 0
-    only: str = "all"
-    anchored: bool = False
-    """Whether weight decay pulls towards the start of the stage."""
-    rank: int = 0
-    align: str = "none"
-    mixed: bool = False
-    """Whether half of the labelled examples of an aligned batch are of the target."""
-    auxiliary: tuple[int, ...] = ()
-    """The classes of each auxiliary task."""
-    learned: bool = False
-    """Whether the weights of their losses are learned."""
-    embedding_loss: str = ""
-    """The loss of ``losses.metric_losses`` if there is no classifier: outputs are features then, and a
-    batch is one image of each class after the other."""
-
-    @classmethod
-    def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:
-        return cls(
-            stage.batch_norm == "trained",
-            stage.blocks,
-            stage.only,
-            stage.decay_to == "start",
-            stage.rank,
-            stage.align,
-            mixed and stage.align != "none",
-            auxiliary,
-            bool(auxiliary) and stage.auxiliary == "learned",
-        )
-
-
-class _Aligned(OwnLoss):
-    """A classifier that is trained on two domains at once, and is to see no difference between them.
-
-    Outputs are logits (N, classes), and features (N, D) or the logit of being of the target (N, 1). A batch is in
-    two halves, labelled examples and then target images whose labels are zeros; if it is ``mixed``, the labelled
-    half is itself in two, of the source and of the target.
-    """
-
-    def __init__(self, inputs: Any, outputs: Any, trained: Trained, loss: keras.losses.Loss) -> None:
-        super().__init__(inputs, outputs, name="network")
-        self.alignment = Alignment(trained.align)
-        self.mixed = trained.mixed
-        self.classify = loss
-        self.strength = keras.Variable(0.0, trainable=False, name="strength")
-        self.accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-
-    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
-        logits, other = y_pred
-        labelled = keras.ops.shape(logits)[0] // 2
-        of_source = labelled - labelled // 2 if self.mixed else labelled
-        loss = self.classify(y[:labelled], logits[:labelled])
-        return loss + self.alignment(other[:of_source], other[of_source:], self.strength)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        labelled = keras.ops.shape(y)[0] // 2
-        self.accuracy.update_state(y[:labelled], y_pred[0][:labelled])
-        return self.get_metrics_result()
-
-
-class _Embedding(OwnLoss):
-    """A network that is trained to bring images of one class together; its outputs are features (N, D)."""
-
-    def __init__(self, inputs: Any, features: Any, loss: str, classes: int) -> None:
-        super().__init__(
-            inputs,
-            Unit(dtype="float32", name="head_unit")(features) if loss in ON_SPHERE else features,
-            name="network",
-        )
-        self.of_features = LOSSES[loss]
-        self.classes = classes
-        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-
-    def _by_class(self, features: Any) -> Any:
-        return keras.ops.reshape(features, (BATCH_IMAGES, self.classes, features.shape[-1]))
-
-    def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
-        return self.of_features(self._by_class(y_pred))
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        logits = prototype_logits(self._by_class(y_pred))
-        of = keras.ops.arange(logits.shape[0]) % self.classes
-        self.accuracy.update_state(of, logits)
-        return self.get_metrics_result()
-
-
-class AdamW(keras.optimizers.AdamW):
-    """AdamW with learning rates relative to the size of what they change, all of it in variables.
-
-    Adam moves every weight by about the learning rate, whatever its size, so a rate that suits one network
-    wrecks another: ImageNet weights of MobileNet's depthwise kernels are ten times those of EfficientNet's.
-    Here a kernel's rate is the learning rate times the root mean square of its initial values (as in
-    Adafactor, Shazeer & Stern 2018, arXiv:1804.04235, section 8, but of the initial values): one learning
-    rate means one relative change, in any network and layer. Weight decay is decoupled from the scales. It pulls
-    what has an anchor to that, and kernels alone to zero, whatever vectors are called: ConvNeXt's have no name.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(learning_rate=1e-3, weight_decay=0.0, global_clipnorm=CLIP_NORM, name="adamw")
-        self.scales: list[keras.Variable] = []
-        """By index of a variable, what its learning rate is multiplied by."""
-        self.decays: list[keras.Variable] = []
-        """Likewise, its weight decay: one for each, as that falls with the rates from block to block."""
-        self.anchors: dict[int, keras.Variable] = {}
-        """By index of a variable: what weight decay pulls it to."""
-
-    def build(self, variables: Sequence[keras.Variable]) -> None:
-        super().build(variables)
-        self.scales, self.decays = (
-            [
-                self.add_variable(shape=(), name=f"{name}_{i}", initializer=start)
-                for i in range(len(variables))
-            ]
-            for name, start in (("scale", "ones"), ("decay", "zeros"))
-        )
-
-    def anchor(self, indices: Sequence[int]) -> None:
-        """Lets weight decay pull these variables to ``anchors``, which are to be set."""
-        for i in indices:
-            shape = self._momentums[i].shape
-            self.anchors[i] = self.add_variable(shape=shape, name=f"anchor_{i}", initializer="zeros")
-
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        rate = learning_rate * self.scales[index]
-        if keras.backend.backend() != "tensorflow":
-            super().update_step(gradient, variable, rate)
-            return
-        # The same arithmetic in one operation instead of a dozen for each variable: with a small network on
-        # one core these are 7% of a training step.
-        import tensorflow as tf
-
-        step = keras.ops.cast(self.iterations + 1, "float32")
-        tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
-            m=_handle(self._momentums[index]),
-            v=_handle(self._velocities[index]),
-            beta1_power=keras.ops.power(self.beta_1, step),
-            beta2_power=keras.ops.power(self.beta_2, step),
-            lr=rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
-
-    def _backend_update_step(
-        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable], learning_rate: Any
-    ) -> None:
-        if keras.backend.backend() != "torch":
-            super()._backend_update_step(grads, trainable_variables, learning_rate)
-            return
-        # The same arithmetic for all variables together: one by one they are 40% of a training step.
-        import torch
-
-        places = [self._get_variable_index(variable) for variable in trainable_variables]
-        momentums, velocities, scales = (
-            [kept[i].value for i in places] for kept in (self._momentums, self._velocities, self.scales)
-        )
-        torch._foreach_lerp_(momentums, grads, 1 - self.beta_1)
-        torch._foreach_mul_(velocities, self.beta_2)
-        torch._foreach_addcmul_(velocities, grads, grads, 1 - self.beta_2)
-        step = self.iterations.value + 1
-        rate = learning_rate * torch.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        changes = torch._foreach_div(
-            momentums, torch._foreach_add(torch._foreach_sqrt(velocities), self.epsilon)
-        )
-        torch._foreach_mul_(changes, torch._foreach_mul(scales, rate))
-        torch._foreach_sub_([variable.value for variable in trainable_variables], changes)
-
-    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
-        for variable in variables:
-            index = self._get_variable_index(variable)
-            anchor = self.anchors.get(index)
-            if len(variable.shape) > 1 or anchor is not None:
-                factor = keras.ops.cast(self.learning_rate * self.decays[index], variable.dtype)
-                away = variable if anchor is None else variable - anchor
-                variable.assign(variable - away * factor)
-
-
-def _handle(variable: Any) -> Any:
-    """TensorFlow's own variable behind one of Keras."""
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+from bench.training.programs.objectives import network_for, put_head
+from bench.training.programs.optimizer import TYPICAL_RMS, AdamW, root_mean_square
 
 
 class Program:
@@ -269,121 +53,86 @@ class Program:
         trained: Trained,
         label_smoothing: float,
     ) -> None:
-        self.head = head
         self.classes = (head.classes, *trained.auxiliary)
         """Of the target, and of each auxiliary task."""
-        self._adapters: list[Adapter] = []
-        if cut is None:
-            inputs = [keras.Input((backbone.output.shape[-1],))]
-            features, body = inputs[0], []
-        else:
-            _, above = split(backbone, cut)
-            if trained.rank:
-                above, self._adapters = with_adapters(above, trained.rank, backbone.layers)
-            inputs, body = above.inputs, above.layers
-            features = pool(above.output, head.pooling)
-        # The head computes in float32 whatever the precision of the backbone: it costs nothing.
-        # Features of a frozen backbone differ in scale by orders of magnitude; one learning rate for all of
-        # them needs them standardised. Mean and variance are set once, from training images.
-        features = keras.layers.BatchNormalization(
-            center=False, scale=False, epsilon=1e-5, trainable=False, dtype="float32", name="head_standardise"
-        )(features)
-        shared = features
-        if head.hidden_units:
-            features = keras.layers.Dense(
-                head.hidden_units, activation="relu", dtype="float32", name="head_hidden"
-            )(features)
-        aligned = features
-        if head.dropout and not trained.embedding_loss:
-            features = keras.layers.Dropout(head.dropout, dtype="float32", name="head_dropout")(features)
-        if not trained.embedding_loss:
-            logits = keras.layers.Dense(head.classes, dtype="float32", name="head_logits")(features)
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
-        align = trained.align != "none"
-        ends = inputs if len(inputs) > 1 else inputs[0]
-        self._reverse: keras.Variable | None = None
-        if align:
-            if trained.align == "dann":
-                aligned, self._reverse = _domain_classifier(aligned)
-            self.model = _Aligned(ends, [logits, aligned], trained, loss)
-        elif trained.embedding_loss:
-            self.model = _Embedding(ends, features, trained.embedding_loss, head.classes)
-        elif trained.auxiliary:
-            outputs = [logits, *_auxiliary_heads(shared, trained)]
-            self.model = MultiTask(ends, outputs, 1 + len(trained.auxiliary), label_smoothing)
-        else:
-            self.model = keras.Model(ends, logits, name="network")
+        body = body_above(backbone, cut, head.pooling, trained.rank)
+        top = put_head(body.features, head, classifies=not trained.embedding_loss)
+        self.model, options = network_for(one_or_list(body.inputs), top, head, trained, label_smoothing)
+        self._strength: keras.Variable | None = getattr(self.model, "strength", None)
+        self._adapters = body.adapters
+        own = self._collect(backbone, body, trained.batch_norm)
+        blocks = block_of(list(cuts))
+        self._depths = {id(v): len(cuts) - 1 - blocks[layer.name] for layer in own for v in layer.weights}
+        """How many blocks lie above a variable's own."""
+        if trained.blocks or trained.only != "all" or trained.rank:
+            first = list(cuts).index(cut) if cut is not None else 0
+            self._choose(own, {layer.name: blocks[layer.name] - first for layer in own}, trained)
+        self._compile(options, trained.anchored)
+        self._statistics = TrainingForward(body.network) if self._batch_norms else None
+        fuses = cut is None and keras.backend.backend() == "tensorflow" and not trained.auxiliary
+        self._fused = fused_steps(self.model) if fuses else None
+        self.steps_a_call = STEPS_A_CALL if cut is None else 1
+        """How many steps ``train_steps`` is best given at once."""
+        self._warm: set[int] = set()
 
+    def _collect(
+        self, backbone: keras.Model, body: Body, batch_norm_trains: bool
+    ) -> list[keras.layers.Layer]:
+        """Names all variables and notes batch normalisation; gives the layers of the body that the backbone has."""
         places = {id(layer): str(i) for i, layer in enumerate(backbone.layers)}
-        own = {id(layer) for layer in body} & places.keys()  # but for the inputs of a part
+        own = [layer for layer in body.layers if id(layer) in places]  # but for the inputs of a part
+        of_backbone = {id(layer) for layer in own}
         self.variables: dict[str, keras.Variable] = {}
         self._batch_norms: list[keras.layers.BatchNormalization] = []
         for layer in self.model.layers:
-            place = places[id(layer)] if id(layer) in own else layer.name
+            place = places[id(layer)] if id(layer) in of_backbone else layer.name
             self.variables |= {f"{place}:{k}": variable for k, variable in enumerate(layer.weights)}
-            for part in parts([layer]) if id(layer) in own else []:
+            for part in parts([layer]) if id(layer) in of_backbone else []:
                 if isinstance(part, keras.layers.BatchNormalization):
-                    part.trainable = trained.batch_norm
-                    if trained.batch_norm:
+                    part.trainable = batch_norm_trains
+                    if batch_norm_trains:
                         self._batch_norms.append(part)
         self._head_variables = {
             id(v) for place, v in self.variables.items() if place.startswith(("head_", *APART))
         }
-        blocks = block_of(list(cuts))
-        self._depths = {
-            id(v): len(cuts) - 1 - blocks[layer.name]
-            for layer in body
-            if id(layer) in own
-            for v in layer.weights
-        }
-        """How many blocks lie above a variable's own."""
-        if trained.blocks or trained.only != "all" or trained.rank:
-            chosen = {
-                id(v)
-                for layer in self.model.layers
-                if layer.name.startswith(NEW)
-                for v in layer.trainable_variables
-            }
-            for layer in [] if trained.rank else [layer for layer in body if id(layer) in own]:
-                above_cut = blocks[layer.name] - list(cuts).index(cut) if cut is not None else 0
-                if not trained.blocks or 0 < above_cut <= trained.blocks:
-                    chosen |= {id(v) for v in _trainable(layer, trained.only)}
-            # Of the variables, not of their layers: batch normalisation that is not trainable uses its moving
-            # statistics and leaves them alone, and its scale and offset may train all the same.
-            for variable in self.model.variables:
-                variable.trainable = id(variable) in chosen
+        return own
+
+    def _choose(
+        self, layers: Sequence[keras.layers.Layer], above_cut: dict[str, int], trained: Trained
+    ) -> None:
+        """Lets only some variables of the body train, and all of the head.
+
+        Args:
+            layers: of the body.
+            above_cut: by the name of a layer, which block above the cut it is of, from 1.
+            trained: what trains.
+        """
+        new = [layer for layer in self.model.layers if layer.name.startswith(NEW)]
+        chosen = {id(v) for layer in new for v in layer.trainable_variables}
+        for layer in [] if trained.rank else layers:
+            if not trained.blocks or 0 < above_cut[layer.name] <= trained.blocks:
+                chosen |= {id(v) for v in trainable_of(layer, trained.only)}
+        # Of the variables, not of their layers: batch normalisation that is not trainable uses its moving
+        # statistics and leaves them alone, and its scale and offset may train all the same.
+        for variable in self.model.variables:
+            variable.trainable = id(variable) in chosen
+
+    def _compile(self, options: dict[str, Any], anchored: bool) -> None:
         for layer in self.model._flatten_layers():
             if hasattr(layer, "seed_generator"):
                 # Keras on PyTorch drops by PyTorch's own generator, which ``reset`` cannot set, unless this says
                 # that there was a seed.
                 layer.seed_generator._initial_seed = 0
         self.optimizer = AdamW()
-        self.model.compile(
-            optimizer=self.optimizer,
-            # JAX compiles with XLA or not at all; with TensorFlow, XLA is five times slower on a CPU.
-            jit_compile=keras.backend.backend() == "jax",
-            **(
-                {}
-                if align or trained.auxiliary or trained.embedding_loss
-                else {"loss": loss, "metrics": ["accuracy"]}
-            ),
-        )
+        # JAX compiles with XLA or not at all; with TensorFlow, XLA is five times slower on a CPU.
+        xla = keras.backend.backend() == "jax"
+        self.model.compile(optimizer=self.optimizer, jit_compile=xla, **options)
         # With float16 Keras wraps the optimizer in one that scales the loss (Micikevicius et al. 2018,
         # arXiv:1710.03740), by a factor that it adapts.
-        self.model.optimizer.build(self.model.trainable_variables)
-        if trained.anchored:
-            self.optimizer.anchor(
-                [i for i, v in enumerate(self.model.trainable_variables) if id(v) not in self._head_variables]
-            )
-        self._statistics = TrainingForward(above) if self._batch_norms else None
-        self._fused = (
-            _fused_steps(self.model)
-            if cut is None and keras.backend.backend() == "tensorflow" and not trained.auxiliary
-            else None
-        )
-        self.steps_a_call = STEPS_A_CALL if cut is None else 1
-        """How many steps ``train_steps`` is best given at once."""
-        self._warm: set[int] = set()
+        trained = self.model.trainable_variables
+        self.model.optimizer.build(trained)
+        if anchored:
+            self.optimizer.anchor([i for i, v in enumerate(trained) if id(v) not in self._head_variables])
 
     @property
     def trainable_params(self) -> int:
@@ -400,9 +149,9 @@ class Program:
         self.train_steps(steps, np.zeros((1, batch, len(self.classes)), np.int64), np.zeros(1))
         if not self._warm:
             zeros = [np.zeros((EVALUATION_BATCH, *s), np.float32) for s in shapes]
-            self.model.predict_on_batch(_one_or_list(zeros))
+            self.model.predict_on_batch(one_or_list(zeros))
             if self._statistics is not None:
-                self._statistics.predict_on_batch(_one_or_list(zeros))
+                self._statistics.predict_on_batch(one_or_list(zeros))
         self._warm.add(batch)
 
     def reset(self, state: State, seed: int, weight_decay: float, rate_decay: float = 1.0) -> None:
@@ -440,7 +189,7 @@ class Program:
             return 1.0  # of logarithms: a learning rate is itself a relative change of the weights of losses
         if len(variable.shape) < 2 or id(variable) in self._head_variables:
             return TYPICAL_RMS
-        return max(float(np.sqrt(np.mean(np.square(np.array(variable))))), SMALLEST_RMS)
+        return root_mean_square(variable)
 
     def _initial(self, place: str, variable: keras.Variable, seed: int) -> np.ndarray:
         shape = tuple(variable.shape)
@@ -493,11 +242,10 @@ class Program:
         measured = []
         for i, rate in enumerate(rates):
             self.optimizer.learning_rate.assign(rate)
-            if isinstance(self.model, (_Aligned, MultiTask)):
-                strength = 0.0 if strengths is None else float(strengths[i])
-                (self.model.strength if self._reverse is None else self._reverse).assign(strength)
-            batch = _one_or_list([tensor[i] for tensor in inputs])
-            labelled = _one_or_list([target[i] for target in targets])
+            if self._strength is not None:
+                self._strength.assign(0.0 if strengths is None else float(strengths[i]))
+            batch = one_or_list([tensor[i] for tensor in inputs])
+            labelled = one_or_list([target[i] for target in targets])
             told = self.model.train_on_batch(batch, labelled, return_dict=True)
             measured.append([float(told["loss"]), float(told["accuracy"])])
         losses, accuracies = np.array(measured).T
@@ -537,9 +285,9 @@ class Program:
             for layer in self._batch_norms:
                 _zero(layer.moving_mean)
                 _zero(layer.moving_variance)
-            # The last batch is filled up with the first images: batches of one size weigh the same.
+            # The last batch is filled up with the first examples: batches of one size weigh the same.
             rows = np.arange(first, first + EVALUATION_BATCH) % count
-            self._statistics.predict_on_batch(_one_or_list(batch(rows)))
+            self._statistics.predict_on_batch(one_or_list(batch(rows)))
             for i, layer in enumerate(self._batch_norms):
                 means[i].append(np.array(layer.moving_mean, np.float64) / (1 - layer.momentum))
                 variances[i].append(np.array(layer.moving_variance, np.float64) / (1 - layer.momentum))
@@ -558,7 +306,7 @@ class Program:
 
         Args:
             state: weights, trained on the first domain.
-            domains: of each, what gives its images, and how many there are; see ``reestimate``.
+            domains: of each, what gives its inputs, and how many there are; see ``reestimate``.
         """
         found = []
         for batch, count in domains:
@@ -574,28 +322,8 @@ class Program:
         return self.state()
 
 
-def _domain_classifier(features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Variable]:
-    """The logit of being of the target, with gradients reversed (Ganin et al. 2016), and by how much they are."""
-    reverse = ReverseGradient(dtype="float32", name="domain_reverse")
-    hidden = keras.layers.Dense(DOMAIN_UNITS, activation="relu", dtype="float32", name="domain_hidden")
-    logit = keras.layers.Dense(1, dtype="float32", name="domain_logit")
-    return logit(hidden(reverse(features))), reverse.strength
-
-
 def _zero(variable: keras.Variable) -> None:
     variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
-
-
-def _auxiliary_heads(features: keras.KerasTensor, trained: Trained) -> list[keras.KerasTensor]:
-    """The logits of each auxiliary task, and log variances where the weights of losses are learned."""
-    found = [
-        keras.layers.Dense(classes, dtype="float32", name=f"auxiliary_logits_{i}")(features)
-        for i, classes in enumerate(trained.auxiliary)
-    ]
-    if trained.learned:
-        tasks = 1 + len(trained.auxiliary)
-        found.append(LogVariances(tasks, dtype="float32", name="auxiliary_log_variances")(features))
-    return found
 
 
 def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -603,160 +331,3 @@ def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     targets = np.eye(classes, dtype=np.float32)[labels]
     targets[labels < 0] = 0
     return targets
-
-
-def _trainable(layer: keras.layers.Layer, only: str) -> list[keras.Variable]:
-    """Those variables of a layer that train."""
-    if only == "all":
-        return list(layer.trainable_variables)
-    found = []
-    for part in parts([layer]):
-        normalises = isinstance(part, NORMALISATIONS)
-        found += [part.beta] if normalises else []
-        found += [part.gamma] if normalises and only == "norm" else []
-        found += [getattr(part, "bias", None)] if only == "bias" and not normalises else []
-    return [v for v in found if v is not None]
-
-
-def parts(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """Layers and all that they are made of: ConvNeXt has small models among its layers."""
-    return [part for layer in layers for part in layer._flatten_layers()]
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A low-rank update of a layer: the kernels of its two halves, and the kernel that they update."""
-
-    down: keras.Variable
-    up: keras.Variable
-    kernel: keras.Variable
-
-    def scale(self) -> float:
-        """For ``up``, which starts at zero: such that one learning rate is one relative change of the product."""
-        rank, inputs = self.up.shape[-2], self.kernel.shape[-2]
-        rms = float(np.sqrt(np.mean(np.square(np.array(self.kernel)))))
-        return max(rms, SMALLEST_RMS) * float(np.sqrt(inputs / rank))
-
-
-def with_adapters(
-    network: keras.Model, rank: int, layers: Sequence[keras.layers.Layer]
-) -> tuple[keras.Model, list[Adapter]]:
-    """The same layers with a low-rank update beside every dense layer and 1 x 1 convolution (Hu et al. 2021,
-    arXiv:2106.09685), which begins at zero.
-
-    Args:
-        network: a part of the backbone.
-        rank: of the updates.
-        layers: of the whole backbone. An update is named by its layer's place among them: names that Keras gives
-            depend on what else the process has built.
-    """
-    places = {id(layer): i for i, layer in enumerate(layers)}
-    made: list[tuple[keras.layers.Layer, keras.layers.Layer, keras.layers.Layer]] = []
-
-    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        output = layer(*arguments, **options)
-        if not takes_adapter(layer):
-            return output
-        name = f"lora_{places[id(layer)]}"
-        if isinstance(layer, keras.layers.Dense):
-            down = keras.layers.Dense(rank, use_bias=False, name=f"{name}_down")
-            up = keras.layers.Dense(
-                layer.units, use_bias=False, kernel_initializer="zeros", name=f"{name}_up"
-            )
-        else:
-            down = keras.layers.Conv2D(rank, 1, layer.strides, use_bias=False, name=f"{name}_down")
-            up = keras.layers.Conv2D(
-                layer.filters, 1, use_bias=False, kernel_initializer="zeros", name=f"{name}_up"
-            )
-        made.append((layer, down, up))
-        return keras.layers.Add(name=f"{name}_sum")([output, up(down(arguments[0]))])
-
-    adapted = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
-    return adapted, [Adapter(down.kernel, up.kernel, layer.kernel) for layer, down, up in made]
-
-
-def takes_adapter(layer: Any) -> bool:
-    """Whether a layer is a linear map of channels that a low-rank update fits."""
-    linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
-    if isinstance(layer, keras.layers.Dense):
-        return linear
-    return type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1) and layer.groups == 1 and linear
-
-
-def _fused_steps(model: keras.Model) -> Callable[..., Any]:
-    """Several training steps in one call of TensorFlow: of a step of a head alone, the call is nine tenths."""
-    import tensorflow as tf
-
-    # A free number of steps: only another batch size is another graph.
-    @tf.function(autograph=False, reduce_retracing=True)
-    def steps(inputs: Any, targets: Any, rates: Any) -> Any:
-        def step(i: Any, losses: Any, accuracies: Any) -> Any:
-            model.optimizer.learning_rate.assign(rates[i])
-            with tf.GradientTape() as tape:
-                logits = model(inputs[i], training=True)
-                loss = model.compute_loss(y=targets[i], y_pred=logits)
-                scaled = model.optimizer.scale_loss(loss)
-            variables = model.trainable_variables
-            model.optimizer.apply(tape.gradient(scaled, variables), variables)
-            hits = tf.equal(tf.argmax(logits, axis=1), tf.argmax(targets[i], axis=1))
-            accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
-            return i + 1, losses.write(i, loss), accuracies.write(i, accuracy)
-
-        count = tf.shape(rates)[0]
-        measured = (tf.TensorArray(tf.float32, count), tf.TensorArray(tf.float32, count))
-        _, losses, accuracies = tf.while_loop(lambda i, *rest: i < count, step, (0, *measured))
-        return losses.stack(), accuracies.stack()
-
-    def call(inputs: np.ndarray, targets: np.ndarray, rates: np.ndarray) -> Any:
-        signature = (tf.TensorSpec((None, *inputs.shape[1:])), tf.TensorSpec((None, *targets.shape[1:])))
-        key = inputs.shape[1:]
-        if key not in graphs:
-            graphs[key] = steps.get_concrete_function(*signature, tf.TensorSpec((None,)))
-        return graphs[key](*map(tf.constant, (inputs, targets, rates)))
-
-    graphs: dict[tuple[int, ...], Any] = {}
-    return call
-
-
-class TrainingForward(keras.Model):
-    """Runs a network as in training, without dropout and without training it."""
-
-    def __init__(self, network: keras.Model) -> None:
-        super().__init__()
-        self.network = network
-
-    def call(self, inputs: object, training: bool | None = None) -> object:
-        dropouts = [layer for layer in parts(self.network.layers) if hasattr(layer, "rate")]
-        rates = [layer.rate for layer in dropouts]
-        for layer in dropouts:
-            layer.rate = 0.0  # as this is traced; put back at once, so that no other graph sees it
-        try:
-            outputs = self.network(inputs, training=True)
-        finally:
-            for layer, rate in zip(dropouts, rates, strict=True):
-                layer.rate = rate
-        return keras.ops.mean(outputs, axis=(1, 2))
-
-
-def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras.KerasTensor:
-    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,), in float32."""
-    layer = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
-    return layer(dtype="float32", name=f"{name}_{pooling}_pool")(features)
-
-
-def in_batches(
-    model: keras.Model, batch: Callable[[np.ndarray], list[np.ndarray]], count: int
-) -> list[list[np.ndarray]]:
-    """The model's outputs in batches of one fixed size (the last is padded, and cut), so nothing retraces."""
-    results = []
-    for first in range(0, count, EVALUATION_BATCH):
-        index = np.arange(first, min(first + EVALUATION_BATCH, count))
-        padded = np.resize(index, EVALUATION_BATCH)
-        outputs = model.predict_on_batch(_one_or_list(batch(padded)))
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        results.append([np.asarray(output)[: len(index)] for output in outputs])
-    return results
-
-
-def _one_or_list(tensors: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-    return tensors if len(tensors) > 1 else tensors[0]
