@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import FRACTIONS, Record
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:

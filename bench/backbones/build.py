@@ -19,7 +19,6 @@ from bench.backbones.plugin import MODULE, load_backbone
 from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weights import Weights, verify
 from bench.errors import RequestError
-from bench.modalities.image.input import ImageInput
 from bench.modalities.registry import modality
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -71,7 +70,7 @@ FRONTS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
 """The preprocessing of each submodule of ``keras.applications``."""
 
 
-def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> keras.Model:
+def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Model:
     """Builds a backbone from pixels to feature map.
 
     The layers of the application lie directly in the graph of the returned model, where
@@ -80,7 +79,7 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
 
     Args:
         spec: which network.
-        image_size: side S of the square input in pixels.
+        size: of its inputs, see ``Input.size``; of images the side S of the square, in pixels.
         weights: what :func:`bench.backbones.weights.resolve_weights` found for ``spec``.
 
     Returns:
@@ -90,11 +89,11 @@ def build_backbone(spec: BackboneSpec, image_size: int, weights: Weights) -> ker
     Raises:
         RequestError: the input is too small, or the weights file is not one of this network.
     """
-    check_size(spec, image_size)
+    check_size(spec, size)
     verify(weights)
     # All that we feed is (height, width, channel), whatever the user's keras.json says.
     keras.config.set_image_data_format("channels_last")
-    takes = modality(spec.info.modality).inputs(ImageInput(image_size))
+    takes = modality(spec.info.modality).inputs(size)
     (image,) = (keras.Input(shape, dtype=dtype, name=name) for name, (shape, dtype) in takes.items())
     build = _BUILDERS.get(spec.info.module, _application)
     model = build(spec, image, FRONTS.get(spec.info.module, _inside)(image), weights)

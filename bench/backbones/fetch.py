@@ -1,4 +1,4 @@
-"""``python -m bench.backbones.fetch SPEC IMAGE_SIZE``: lets Keras find or download ImageNet weights.
+"""``python -m bench.backbones.fetch SPEC SIZE``: lets Keras find or download ImageNet weights.
 
 For :func:`bench.backbones.weights.resolve_weights`, in a child or a worker: the parent needs no Keras. The
 application is built exactly as a user would build it, and Keras's own ``get_file`` is watched: nothing here
@@ -23,12 +23,12 @@ from typing import Any
 STALLED_SECONDS = 20
 
 
-def fetch(text: str, image_size: int, download: bool = True) -> dict[str, str]:
+def fetch(text: str, size: int, download: bool = True) -> dict[str, str]:
     """Builds the application with ``weights="imagenet"`` and tells which file Keras used.
 
     Args:
         text: the backbone, an application of Keras.
-        image_size: side of the square input in pixels.
+        size: side of the square input, in pixels.
         download: False: a file that is not there stays away, which is an ``error``.
     """
     import keras
@@ -45,7 +45,7 @@ def fetch(text: str, image_size: int, download: bool = True) -> dict[str, str]:
                 getattr(keras.applications, spec.name)(
                     include_top=False,
                     weights="imagenet",
-                    input_shape=(image_size, image_size, 3),
+                    input_shape=(size, size, 3),
                     **dict(spec.options),
                 )
         except Exception as error:
@@ -55,9 +55,9 @@ def fetch(text: str, image_size: int, download: bool = True) -> dict[str, str]:
     return seen
 
 
-def asked(place: object, backbone: str, image_size: int, download: bool) -> dict[str, str]:
+def asked(place: object, backbone: str, size: int, download: bool) -> dict[str, str]:
     """The same in a worker, see ``bench.execution.jobs.Fetch``."""
-    return fetch(backbone, image_size, download)
+    return fetch(backbone, size, download)
 
 
 @contextmanager

@@ -13,7 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.backbones.plugin import backbone_info
 from bench.errors import RequestError
+from bench.modalities.base import Input
+from bench.modalities.registry import DEFAULT, modality
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
@@ -104,6 +107,17 @@ class WeightSource:
         return self.directory.name
 
     @property
+    def modality(self) -> str:
+        """Of its examples."""
+        info = backbone_info(self.backbone.partition(":")[0])
+        return DEFAULT if info is None else info.modality
+
+    @property
+    def input(self) -> Input:
+        """How the examples that it was trained on became rows."""
+        return modality(self.modality).input(vars(self))
+
+    @property
     def weights_path(self) -> Path:
         return self.directory / WEIGHTS
 
@@ -147,11 +161,11 @@ class WeightSource:
             "learned": self.learned,
         }
 
-    def image_hashes(self) -> dict[str, np.ndarray]:
-        """Of the images that it was trained on: uint8 (N, 16), see ``duplicates.square_hashes``.
+    def hashes(self) -> dict[str, np.ndarray]:
+        """Of the examples that it was trained on: uint8 (N, 16), see ``Modality.hashes``.
 
         Returns:
-            By the size and resizing they were decoded to (``64-crop``): its own, and where it began with another
+            By the name of the input as which they were read (``64-crop``): its own, and where it began with another
             source, that one's.
 
         Raises:

@@ -10,6 +10,7 @@ from bench.backbones.own import read_source
 from bench.backbones.plugin import backbone_info
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
+from bench.modalities.registry import modality
 from bench.system.names import OPTION, PREFIX, with_weights
 from bench.system.plugins import plugins
 
@@ -113,18 +114,19 @@ def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, objec
     return options, weights
 
 
-def check_size(spec: BackboneSpec, image_size: int) -> None:
+def check_size(spec: BackboneSpec, size: int) -> None:
     """Refuses an input that is too small for the architecture.
 
     Args:
         spec: the backbone.
-        image_size: side of the square input in pixels.
+        size: of its inputs, see ``Input.size``.
 
     Raises:
-        RequestError: of field ``image_size``.
+        RequestError: of the plan's key for it.
     """
-    if image_size < spec.info.minimum_size:
-        raise RequestError("image_size", image_size, f"at least {spec.info.minimum_size} for {spec.name}")
+    if size < spec.info.minimum_size:
+        key = modality(spec.info.modality).size_key
+        raise RequestError(key, size, f"at least {spec.info.minimum_size} for {spec.name}")
 
 
 def _show(value: object) -> str:

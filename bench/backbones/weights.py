@@ -52,15 +52,15 @@ class Weights:
 
 
 Ask = Callable[[BackboneSpec, int], dict[str, Any]]
-"""What ``bench.backbones.fetch.fetch`` says of a backbone and image size, in a process that has Keras."""
+"""What ``bench.backbones.fetch.fetch`` says of a backbone and a size, in a process that has Keras."""
 
 
-def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None) -> Weights:
+def resolve_weights(spec: BackboneSpec, size: int, ask: Ask | None = None) -> Weights:
     """Finds, and if need be downloads, the weights of a backbone. Imports no Keras.
 
     Args:
         spec: the backbone.
-        image_size: side of the square input in pixels; some applications have a file for each size.
+        size: of its inputs; some applications have a file for each.
         ask: asks Keras; default: a child process of its own.
 
     Raises:
@@ -68,7 +68,7 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
             its source speaks of; the message says what was looked for, where, and how to get it.
         BenchError: the child that asks Keras failed for another reason.
     """
-    check_size(spec, image_size)
+    check_size(spec, size)
     if spec.weights == "none":
         return Weights("none", "", None)
     if spec.weights.startswith(PREFIX):
@@ -82,7 +82,7 @@ def resolve_weights(spec: BackboneSpec, image_size: int, ask: Ask | None = None)
         return Weights("file", sha256_file(path), str(path))
     if spec.info.module == "efficientnet_lite":
         return _lite0()
-    return _keras_imagenet(spec, image_size, ask or _ask_child)
+    return _keras_imagenet(spec, size, ask or _ask_child)
 
 
 def present(classifier: bool = False) -> list[BackboneSpec]:
@@ -199,17 +199,17 @@ def _lite0() -> Weights:
     return Weights("imagenet", actual, str(path))
 
 
-def _keras_imagenet(spec: BackboneSpec, image_size: int, ask: Ask) -> Weights:
+def _keras_imagenet(spec: BackboneSpec, size: int, ask: Ask) -> Weights:
     """The file that Keras loads for ``weights="imagenet"``, from the kept answer or from a process with Keras."""
     key = {
         "architecture": spec.architecture,
-        "image_size": image_size,
+        "size": size,
         "keras": importlib.metadata.version("keras"),
     }
     kept = cache_dir() / "weights" / f"{digest(key)}.json"
     answer = _read(kept)
     if answer is None or answer["stamp"] != _stamp(Path(answer["path"])):
-        path = Path(_fetch(spec, image_size, ask))
+        path = Path(_fetch(spec, size, ask))
         answer = {**key, "path": str(path), "sha256": sha256_file(path), "stamp": _stamp(path)}
         write_atomic(kept, json.dumps(answer, indent=1))
     return Weights("imagenet", answer["sha256"], answer["path"])
@@ -233,9 +233,9 @@ def _stamp(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _fetch(spec: BackboneSpec, image_size: int, ask: Ask) -> str:
+def _fetch(spec: BackboneSpec, size: int, ask: Ask) -> str:
     """The path of the file that Keras uses; it is downloaded if it is not there."""
-    answer = ask(spec, image_size)
+    answer = ask(spec, size)
     if "error" not in answer:
         return str(answer["path"])
     if "path" in answer:
@@ -250,9 +250,9 @@ def _fetch(spec: BackboneSpec, image_size: int, ask: Ask) -> str:
     )
 
 
-def _ask_child(spec: BackboneSpec, image_size: int) -> dict[str, Any]:
+def _ask_child(spec: BackboneSpec, size: int) -> dict[str, Any]:
     """What ``bench.backbones.fetch`` says, in a child."""
-    command = [sys.executable, "-m", "bench.backbones.fetch", spec.text, str(image_size)]
+    command = [sys.executable, "-m", "bench.backbones.fetch", spec.text, str(size)]
     # The child finds this very package, wherever the parent was started.
     source = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))

@@ -12,7 +12,6 @@ from bench.datasets import Dataset, open_dataset
 from bench.datasets.entry import full_findings
 from bench.datasets.findings import fractions_too_small
 from bench.modalities.findings import by_importance
-from bench.modalities.registry import input_of
 from bench.plans.plan import Plan
 
 
@@ -20,7 +19,7 @@ def check(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[st
     """Audits the first dataset of a plan.
 
     Args:
-        plan: names the dataset, the image size, the resizing and the fractions.
+        plan: names the dataset, how its examples become inputs, and the fractions.
         say: called with what is being done, when that takes long.
 
     Returns:
@@ -30,7 +29,7 @@ def check(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[st
         RequestError: no benchmark can be made of the dataset.
         BenchError: the cache cannot be used, or a download failed.
     """
-    dataset = open_dataset(plan.datasets[0], input_of(vars(plan)), progress=say)
+    dataset = open_dataset(plan.datasets[0], vars(plan), progress=say)
     found, summary = full_findings(dataset)
     pool = dataset.pool
     found += fractions_too_small(
@@ -46,8 +45,7 @@ def check(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[st
         "dataset": dataset.spec,
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
-        "image_size": plan.image_size,
-        "resizing": plan.resizing,
+        **asdict(dataset.input),
         "fractions": plan.fractions,
         "images": summary,
         "classes": _classes(dataset),

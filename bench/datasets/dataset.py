@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.modalities.base import Modality
+from bench.modalities.base import Input, Modality
 from bench.modalities.findings import Finding
 from bench.modalities.registry import modality
 
@@ -55,6 +55,7 @@ class Dataset:
             items are in the cache entry (``entry.full_findings``).
         left_out: (id, reason) of every example that could not be used.
         entry: the cache entry.
+        input: how its examples became rows.
     """
 
     spec: str
@@ -68,6 +69,7 @@ class Dataset:
     findings: tuple[Finding, ...]
     left_out: tuple[tuple[str, str], ...]
     entry: Path
+    input: Input
 
     @property
     def kind(self) -> Modality:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.datasets import splits
 from bench.errors import RequestError
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from bench.system.files import digest
 
 

@@ -48,6 +48,7 @@ def load(entry: Path, input: Input) -> Dataset | None:
             findings=tuple(Finding(**finding) for finding in index["findings"]),
             left_out=tuple((id, reason) for id, reason in index["left_out"]),
             entry=entry,
+            input=input,
             **parts,
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):

@@ -12,7 +12,8 @@ import numpy as np
 from bench.datasets.source import Contents
 from bench.errors import RequestError
 from bench.modalities.ahead import ahead
-from bench.modalities.base import Input, Item, Modality, Noun, Unreadable
+from bench.modalities.base import Input, Item, Modality, Unreadable
+from bench.modalities.nouns import Noun
 from bench.system.names import shown
 
 Read = tuple[np.ndarray, Any, str]

@@ -13,8 +13,10 @@ import numpy as np
 
 from bench.datasets import splits
 from bench.errors import RequestError
-from bench.modalities.base import Evidence, Limit, Modality, Noun
+from bench.modalities.base import Limit, Modality
+from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Case, Finding, count
+from bench.modalities.nouns import Noun
 
 IMBALANCE = 3
 """How many times as large as the smallest the largest class may be before it is worth a note."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from bench.datasets.findings import findings
 from bench.datasets.source import Source
 from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
-from bench.modalities.base import Evidence, Input, Modality
+from bench.modalities.base import Input, Modality
+from bench.modalities.evidence import Evidence
 from bench.modalities.findings import by_importance
 from bench.modalities.registry import DEFAULT, modality
 from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked
@@ -27,12 +28,14 @@ from bench.system.names import printable
 Progress = Callable[[str], None]
 
 
-def open_dataset(spec: str, input: Input, progress: Progress = lambda line: None) -> Dataset:
+def open_dataset(
+    spec: str, input: Input | Mapping[str, Any], progress: Progress = lambda line: None
+) -> Dataset:
     """Opens a dataset; reads and caches it on first use.
 
     Args:
         spec: as the user wrote it, or canonical.
-        input: how its examples become rows.
+        input: how its examples become rows, or the keys of a plan that say so for its modality.
         progress: called with a line of text about once a second while examples are read.
 
     Returns:
@@ -44,6 +47,8 @@ def open_dataset(spec: str, input: Input, progress: Progress = lambda line: None
     """
     spec = canonical_spec(spec)
     source = open_source(spec)
+    if not isinstance(input, Input):
+        input = modality(source.modality).input(input)
     noun = modality(input.modality).noun
     if source.modality != input.modality:
         raise RequestError("dataset", spec, f"a dataset of {noun.many}; its examples are of another kind")
@@ -72,14 +77,17 @@ def open_dataset(spec: str, input: Input, progress: Progress = lambda line: None
     return dataset
 
 
-def cached_dataset(spec: str, input: Input) -> Dataset | None:
+def cached_dataset(spec: str, input: Input | Mapping[str, Any]) -> Dataset | None:
     """The dataset if it has been read before and is in the cache, else None; see ``open_dataset``.
 
     Raises:
         RequestError: the dataset does not exist.
     """
     spec = canonical_spec(spec)
-    return load(_entry(spec, open_source(spec), input)[1], input)
+    source = open_source(spec)
+    if not isinstance(input, Input):
+        input = modality(source.modality).input(input)
+    return load(_entry(spec, source, input)[1], input)
 
 
 def _entry(spec: str, source: Source, input: Input) -> tuple[str, Path]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.datasets.orders import drawn, members_of, order_alone, order_groups, split_alone, split_groups
 from bench.errors import RequestError
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 
 EXAMPLE = Noun("example", "examples")
 """What messages call examples, unless told."""

@@ -36,7 +36,7 @@ class Executor(Protocol):
     def rank(self, jobs: Sequence[Rank]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Scores backbones: the place of a job and what came of it, as it ends."""
 
-    def fetch(self, spec: BackboneSpec, image_size: int, download: bool = True) -> dict[str, Any]:
+    def fetch(self, spec: BackboneSpec, size: int, download: bool = True) -> dict[str, Any]:
         """Finds or downloads ImageNet weights."""
 
     def close(self) -> None:

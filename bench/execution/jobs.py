@@ -59,8 +59,7 @@ class MeasureLatency(Job):
 
     Attributes:
         backbone, weights, precision: of the network.
-        modality: of its examples.
-        input: ``Cell.input``, as far as it decides what the network is.
+        modality, size: of its inputs.
         head: fields of ``HeadConfig``.
     """
 
@@ -68,7 +67,8 @@ class MeasureLatency(Job):
 
     backbone: str
     weights: str
-    image_size: int
+    modality: str
+    size: int
     precision: str
     head: dict[str, Any]
 
@@ -80,7 +80,8 @@ class Rank(Job):
     Attributes:
         dataset: its spec, with the ``fingerprint`` that it had.
         backbone: its architecture, with its ``weights`` and their ``weights_sha256``.
-        image_size, resizing: how examples are decoded.
+        modality: of its examples.
+        input: how they become rows, by the plan's keys.
         pooling: of its features.
         images: labelled examples to look at, at most.
     """
@@ -92,8 +93,8 @@ class Rank(Job):
     backbone: str
     weights: str
     weights_sha256: str
-    image_size: int
-    resizing: str
+    modality: str
+    input: dict[str, Any]
     pooling: str
     images: int
 
@@ -105,7 +106,7 @@ class Fetch(Job):
     handler = "bench.backbones.fetch:asked"
 
     backbone: str
-    image_size: int
+    size: int
     download: bool
 
 

@@ -176,7 +176,7 @@ class LocalExecutor:
                 reason = _reason(message)
                 yield place, {"failed": reason} if reason else message.content
 
-    def fetch(self, spec: BackboneSpec, image_size: int, download: bool = True) -> dict[str, Any]:
+    def fetch(self, spec: BackboneSpec, size: int, download: bool = True) -> dict[str, Any]:
         """See ``bench.backbones.weights.Ask``; without ``download`` a file that is not there is an ``error``.
 
         Raises:
@@ -184,7 +184,7 @@ class LocalExecutor:
         """
         if not self.pool:
             self.start()
-        message = self._ask({0}, Fetch(spec.text, image_size, download))
+        message = self._ask({0}, Fetch(spec.text, size, download))
         if reason := _reason(message):
             raise BenchError(f"weights: asking Keras for the weights of {spec.text} failed: {reason}")
         return message.content

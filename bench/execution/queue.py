@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.modalities.registry import input_of
 from bench.records import Cell
 
 
@@ -37,4 +38,4 @@ class Queue:
 
     @staticmethod
     def _kind(cell: Cell) -> tuple[object, ...]:
-        return (cell.backbone, cell.weights, cell.input.get("image_size"), cell.strategy)
+        return (cell.backbone, cell.weights, input_of(cell.input, cell.modality), cell.strategy)

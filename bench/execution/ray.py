@@ -162,10 +162,10 @@ class RayExecutor:
         answer: float | None = ray.get(self._task(_measure_latency).remote(job, self._options()))
         return answer
 
-    def fetch(self, spec: BackboneSpec, image_size: int, download: bool = True) -> dict[str, Any]:
+    def fetch(self, spec: BackboneSpec, size: int, download: bool = True) -> dict[str, Any]:
         """See ``bench.backbones.weights.Ask``; asked on this machine."""
         with _local(Path(tempfile.gettempdir()), self._options()) as executor:
-            return executor.fetch(spec, image_size, download)
+            return executor.fetch(spec, size, download)
 
     def rank(self, jobs: Sequence[Rank]) -> Iterator[tuple[int, dict[str, Any]]]:
         """See ``LocalExecutor.rank``; on this machine, whose cache keeps what comes of it."""

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple, dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
+from bench.modalities.findings import Finding
+from bench.modalities.nouns import Noun
 
-from bench.modalities.findings import Case, Finding
+if TYPE_CHECKING:
+    import numpy as np
 
-
-@dataclass(frozen=True)
-class Noun:
-    """What sentences call examples.
-
-    Attributes:
-        one: ``image``.
-        many: ``images``.
-        content: what two identical ones have in common: their ``pixels``.
-        original: the one thing that identical ones are copies of: a ``picture``.
-    """
-
-    one: str
-    many: str
-    content: str = "content"
-    original: str = "content"
-
-    @property
-    def any(self) -> str:
-        """``an image``."""
-        return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
+    from bench.modalities.evidence import Evidence
 
 
 class Unreadable(Exception):
@@ -59,6 +40,16 @@ class Input:
         """JSON-able: the fields, in their order."""
         return list(astuple(self))
 
+    @property
+    def name(self) -> str:
+        """The same as a text: ``64-crop``."""
+        return "-".join(map(str, self.key))
+
+    @property
+    def size(self) -> int:
+        """How large an input is, as its modality counts; all that a network's graph depends on."""
+        raise NotImplementedError
+
 
 class Tensor(NamedTuple):
     """An array without its values."""
@@ -79,63 +70,6 @@ class Limit(NamedTuple):
     """Follows ``2 of 100 images`` in the finding."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What reading has brought to light of N examples.
-
-    Attributes:
-        ids: of the examples that are used.
-        labels: indices into ``class_names``, (N,).
-        class_names: in a fixed order.
-        in_test: whether an example is a test example, (N,).
-        same: equal where the examples are identical, (N,).
-        kept_together: whether splits keep identical examples on one side.
-        facts: of each example.
-        left_out: (id, reason) of the examples that are not used.
-        input: how examples became rows.
-        noun: what to call them.
-    """
-
-    ids: Sequence[str]
-    labels: np.ndarray
-    class_names: Sequence[str]
-    in_test: np.ndarray
-    same: np.ndarray
-    kept_together: bool
-    facts: Sequence[Any] = field(repr=False)
-    left_out: Sequence[tuple[str, str]]
-    input: Any
-    noun: Noun
-
-    @cached_property
-    def sets(self) -> list[list[int]]:
-        """Identical examples, two or more each."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for i in np.flatnonzero(np.bincount(self.same)[self.same] > 1).tolist():
-            found[int(self.same[i])].append(i)
-        return list(found.values())
-
-    def across(self, values: np.ndarray) -> list[list[int]]:
-        """The sets of identical examples that differ in ``values``, (N,)."""
-        return [rows for rows in self.sets if len(set(values[rows])) > 1]
-
-    def copies_of(self, rows: Sequence[int]) -> np.ndarray:
-        """Which examples are identical to one of these, itself included, (N,)."""
-        return np.isin(self.same, self.same[list(rows)])
-
-    def case(self, rows: Sequence[int]) -> Case:
-        """The case of examples that belong together."""
-        return {
-            "ids": [self.ids[i] for i in rows],
-            "labels": [self.class_names[self.labels[i]] for i in rows],
-        }
-
-    def of_test(self, count: int) -> str:
-        """``12 of 372 test images (3.2%)``."""
-        total = int(self.in_test.sum())
-        return f"{count:,} of {total:,} test {self.noun.many} ({count / total:.1%})"
-
-
 Again = Callable[[set[int]], Iterator[tuple[int, Item]]]
 """Gives some items once more, with their numbers among those that could be read."""
 
@@ -149,6 +83,8 @@ class Modality(ABC):
     """Part of the cache key: raise it whenever the same item would become another row."""
     keys: ClassVar[tuple[str, ...]]
     """The keys of a plan that are its own."""
+    size_key: ClassVar[str]
+    """That of them which says how large an input is."""
     limits: ClassVar[tuple[Limit, ...]] = ()
 
     # ------------------------------------------------------------------------------------------- settings
@@ -161,6 +97,26 @@ class Modality(ABC):
             RequestError: they cannot in this way.
         """
 
+    def sized(self, settings: Mapping[str, Any]) -> str:
+        """How large inputs are, in a few words."""
+        return f"size {self.input(settings).size}"
+
+    def takes(self, least: int) -> str:
+        """Why a network whose inputs are at least this large cannot be used, as the end of a sentence."""
+        return f"its inputs are {least} or larger"
+
+    @abstractmethod
+    def input_named(self, name: str) -> Input:
+        """The input whose ``name`` is this text.
+
+        Raises:
+            ValueError: there is none.
+        """
+
+    def mismatch(self, then: Any, now: Any) -> str:
+        """How examples were read for weights to begin with, and how they are here, as the end of a sentence."""
+        return f"{self.noun.many} as {then.name}; here they are {now.name}"
+
     def settings(self, plan: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
         """What ``Cell.input`` keeps of the plan's ``keys``, for a dataset of these ``traits``."""
         return {key: plan[key] for key in self.keys}
@@ -168,6 +124,14 @@ class Modality(ABC):
     def traits(self, name: str) -> dict[str, Any]:
         """What the name of a dataset says of its examples; JSON-able."""
         return {}
+
+    @abstractmethod
+    def augmentation(self, settings: Mapping[str, Any]) -> Any:
+        """The policy of augmentation: called with rows and a random generator; false if it changes nothing.
+
+        Args:
+            settings: ``Cell.input``.
+        """
 
     @abstractmethod
     def described(self, settings: Mapping[str, Any]) -> str:
@@ -217,6 +181,8 @@ class Modality(ABC):
         Returns:
             int64, (N,): equal where examples are identical; numbered in the order of the first of each.
         """
+        from bench.modalities.evidence import numbered
+
         return numbered(sha256)
 
     # ------------------------------------------------------------------------------------------- auditing
@@ -235,16 +201,17 @@ class Modality(ABC):
 
     # ------------------------------------------------------------------------------------------- learning
 
+    def hashes(self, rows: np.ndarray) -> np.ndarray:
+        """A hash of each row, by which examples of two datasets are known to be the same: uint8 (N, 16)."""
+        import numpy as np
+
+        each = [hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest() for row in rows]
+        return np.frombuffer(b"".join(each), np.uint8).reshape(-1, 16)
+
     @abstractmethod
-    def inputs(self, input: Any) -> dict[str, Tensor]:
-        """What a network takes, by name."""
+    def inputs(self, size: int) -> dict[str, Tensor]:
+        """What a network takes, by name, for inputs of this ``Input.size``."""
 
     @abstractmethod
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
         """The input tensors of a network for rows, in the order of ``inputs``."""
-
-
-def numbered(keys: Sequence[Any]) -> np.ndarray:
-    """Numbers the distinct keys in the order of their first: int64, (N,)."""
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

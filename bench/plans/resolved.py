@@ -9,6 +9,7 @@ from functools import partial
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.datasets.specs import canonical_spec
 from bench.errors import RequestError, told_of
+from bench.modalities.registry import input_of
 from bench.plans.given import Declared, declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.protocol import Protocol, protocol
@@ -92,7 +93,7 @@ def _strategies(plan: Plan) -> dict[str, Strategy]:
 def _backbones(plan: Plan) -> tuple[BackboneSpec, ...]:
     specs = tuple(parse_backbone(text) for text in plan.named)
     for spec in specs:
-        check_size(spec, plan.image_size)
+        check_size(spec, input_of(vars(plan), spec.info.modality).size)
         if specs.count(spec) > 1:
             raise RequestError("backbones", spec.text, "every backbone once, however it is written")
         title = titled(spec.architecture, spec.weights)

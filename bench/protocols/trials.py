@@ -14,7 +14,7 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 from bench.datasets import Dataset
 from bench.datasets.companions.source import SourceDomain
 from bench.errors import BenchError
-from bench.modalities.image.augment import Augmentation
+from bench.modalities.registry import input_of, modality
 from bench.records import Cell
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples, content_key
@@ -37,7 +37,7 @@ def info_of(cell: Cell, dataset: Dataset, n: int, **more: bool) -> Info:
         class_names=dataset.class_names,
         n=n,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.input["image_size"],
+        image_size=input_of(cell.input, cell.modality).size,
         batch_size=cell.batch_size,
         **more,
     )
@@ -54,7 +54,9 @@ def network_of(
     reason = strategy.skip(info)
     if reason is not None or not strategy.uses_backbone:
         return None, info, reason
-    network = engine.network(cell.backbone, cell.weights, cell.input["image_size"], cell.precision)
+    network = engine.network(
+        cell.backbone, cell.weights, input_of(cell.input, cell.modality).size, cell.precision
+    )
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
     info = replace(info, **network.traits)
@@ -217,7 +219,7 @@ class Search(ABC):
             network=self.network,
             info=self.info,
             head=self.head(None),
-            augmentation=Augmentation(cell.input["augmentation"], cell.input["flip"]),
+            augmentation=modality(cell.modality).augmentation(cell.input),
             seed=cell.seed,
             epochs=cell.epochs,
             batch_size=cell.batch_size,
@@ -230,12 +232,11 @@ class Search(ABC):
         self, part: str, rows: np.ndarray, labelled: bool = True, of: Dataset | None = None
     ) -> PartExamples:
         """Some rows of the ``pool`` or ``test`` part of the cell's dataset, or of another one."""
-        size, resizing = self.cell.input["image_size"], self.cell.input["resizing"]
-        return PartExamples.in_dataset(of or self.dataset, part, size, resizing, rows, labelled)
+        return PartExamples.in_dataset(of or self.dataset, part, rows, labelled)
 
     def source_examples(self, domain: SourceDomain, rows: np.ndarray) -> PartExamples:
         """Some rows of a source, with labels as the dataset has them."""
-        key = content_key(domain.dataset, "pool", self.cell.input["image_size"], self.cell.input["resizing"])
+        key = content_key(domain.dataset, "pool")
         return PartExamples.of(domain.part, key, rows, labelled=True)
 
     def fields_of(self, final: Fitted | Embedding) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.execution.executor import Executor, executor
 from bench.execution.jobs import Rank
-from bench.modalities.registry import input_of
+from bench.modalities.registry import input_of, modality
 from bench.plans.loading import load_plan
 from bench.plans.plan import AUTO, Plan
 from bench.plans.resolved import Resolved
@@ -112,7 +112,9 @@ class Ranking:
         pool: how many there are.
         classes: number of classes.
         majority: the share of the commonest class among all of them: what no features are needed for.
-        image_size, resizing, pooling: how the features were made.
+        modality: of the examples.
+        input: how they became rows, by the plan's keys.
+        pooling: of the features.
         backbones: in order.
         left_out: (backbone, why) of those that could not be ranked.
     """
@@ -124,8 +126,8 @@ class Ranking:
     pool: int
     classes: int
     majority: float
-    image_size: int
-    resizing: str
+    modality: str
+    input: dict[str, Any]
     pooling: str
     backbones: tuple[Ranked, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -136,7 +138,8 @@ class Ranking:
 
     def to_json(self) -> dict[str, Any]:
         """With what decides, why, and what the columns mean."""
-        return {**asdict(self), "decides": DECIDES, "why": WHY, "columns": COLUMNS}
+        content = asdict(self)
+        return {**content, **content.pop("input"), "decides": DECIDES, "why": WHY, "columns": COLUMNS}
 
 
 def rank(
@@ -156,7 +159,7 @@ def rank(
         only: rank these alone.
         workers: backbones at a time; default: one a core.
         say: called with what is being done.
-        settings: keys of a plan: ``image_size``, ``resizing``, ``head``, ``ranking``, ...
+        settings: keys of a plan: ``head``, ``ranking``, ...
 
     Raises:
         RequestError: the dataset, a backbone or a setting cannot be used, or there is nothing to rank.
@@ -182,7 +185,7 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     """Orders backbones for each dataset of a plan: those that it names and, unless ``only``, all others there are.
 
     Args:
-        plan: its datasets, named backbones, size, resizing, pooling, threads and section ``ranking``.
+        plan: its datasets, named backbones, the keys of its modality, pooling, threads and section ``ranking``.
         runs: gives worker processes, if any are needed.
         say: called with what is being done.
         only: no others than those named.
@@ -193,9 +196,9 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     """
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
-        check_size(spec, plan.image_size)
-    datasets = [open_dataset(spec, input_of(vars(plan)), progress=say) for spec in plan.datasets]
-    weights = {spec: resolve_weights(spec, plan.image_size, runs.fetch) for spec in named}
+        check_size(spec, size_of(plan, spec))
+    datasets = [open_dataset(spec, vars(plan), progress=say) for spec in plan.datasets]
+    weights = {spec: resolve_weights(spec, size_of(plan, spec), runs.fetch) for spec in named}
     left_out: dict[str, str] = {}
     if not only:
         left_out = _find_others(plan, weights, runs, say)
@@ -290,8 +293,8 @@ def _find_others(
 
     def add(spec: BackboneSpec, download: bool) -> None:
         try:
-            check_size(spec, plan.image_size)
-            weights[spec] = resolve_weights(spec, plan.image_size, partial(runs.fetch, download=download))
+            check_size(spec, size_of(plan, spec))
+            weights[spec] = resolve_weights(spec, size_of(plan, spec), partial(runs.fetch, download=download))
             reasons.pop(spec, None)
         except BenchError as error:
             reasons[spec] = str(error)
@@ -313,8 +316,8 @@ def _find_others(
     for spec in everything:
         if spec in weights or spec in ours:
             continue
-        if plan.image_size < spec.info.minimum_size:
-            reasons[spec] = f"it takes images of {spec.info.minimum_size} px or more"
+        if size_of(plan, spec) < spec.info.minimum_size:
+            reasons[spec] = modality(spec.info.modality).takes(spec.info.minimum_size)
         elif (spec.info.params_millions or math.inf) <= plan.ranking.download:
             missing.append(spec)
         else:
@@ -391,8 +394,8 @@ def _rank_dataset(
         pool=len(pool.ids),
         classes=len(dataset.class_names),
         majority=float(np.bincount(pool.labels).max() / len(pool.ids)),
-        image_size=plan.image_size,
-        resizing=plan.resizing,
+        modality=dataset.modality,
+        input=asdict(dataset.input),
         pooling=plan.head.pooling,
         backbones=tuple(
             order([Ranked(spec.text, imagenet_top1=spec.imagenet_top1, **found[spec]) for spec in found])
@@ -408,11 +411,16 @@ def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, images
         backbone=spec.architecture,
         weights=spec.weights,
         weights_sha256=file.sha256,
-        image_size=plan.image_size,
-        resizing=plan.resizing,
+        modality=dataset.modality,
+        input=asdict(dataset.input),
         pooling=plan.head.pooling,
         images=images,
     )
+
+
+def size_of(plan: Plan, spec: BackboneSpec) -> int:
+    """How large the inputs of a backbone are in a plan."""
+    return input_of(vars(plan), spec.info.modality).size
 
 
 def _shown(accuracy: float | None) -> str:
@@ -424,7 +432,7 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
     versions = [importlib.metadata.version(name) for name in ("keras", runs.backend)]
     identity = asdict(job)
     del identity["dataset"]
-    identity |= {
+    identity |= identity.pop("input") | {
         # One file is one source, wherever it lies.
         "weights": job.weights if job.weights in ("imagenet", "none") else "",
         "classified": classified,

@@ -29,7 +29,7 @@ from bench.training.workplace import workplace
 def run(place: Place, dataset: str, fingerprint: str, **job: Any) -> dict[str, Any]:
     """See ``bench.execution.jobs.Rank``."""
     here = workplace(place)
-    opened = here.dataset(dataset, input_of(job), fingerprint)
+    opened = here.dataset(dataset, input_of(job["input"], job["modality"]), fingerprint)
     return rank(job, opened, here.engine, place.tick)
 
 
@@ -39,7 +39,7 @@ def rank(
     """Scores of one backbone on images of the pool. Features are stored, and shared with the cells of a run.
 
     Args:
-        job: ``backbone`` (architecture), ``weights``, ``weights_sha256``, ``image_size``, ``resizing``,
+        job: ``backbone`` (architecture), ``weights``, ``weights_sha256``, ``modality``, ``input``,
             ``pooling``, and ``images``: how many to take at most, by class.
         dataset: opened at this size.
         engine: the worker's networks.
@@ -51,7 +51,7 @@ def rank(
     """
     pool = dataset.pool
     rows = nested_order(pool.labels, pool.groups, 0, dataset.fingerprint)[: job["images"]]
-    examples = PartExamples.in_dataset(dataset, "pool", job["image_size"], job["resizing"], rows)
+    examples = PartExamples.in_dataset(dataset, "pool", rows)
     network = _network(job, engine)
     tick("features")
     features, seconds = _features(network, examples, job["pooling"])
@@ -63,7 +63,7 @@ def rank(
         scores[name] = value if math.isfinite(value) else None
     missing = {name: "its features are not finite" for name, value in scores.items() if value is None}
     try:
-        classifier = imagenet_classifier(network.spec, network.image_size, network.weights, network.model)
+        classifier = imagenet_classifier(network.spec, network.size, network.weights, network.model)
         average = features if job["pooling"] == "avg" else _features(network, examples, "avg")[0]
         probabilities = classifier(average)
         scores["leep"] = transferability.leep(probabilities, examples.labels)
@@ -100,12 +100,13 @@ def _features(network: Network, examples: PartExamples, pooling: str) -> tuple[n
 
 
 def _network(job: dict[str, Any], engine: Engine) -> Network:
-    backbone, weights, image_size = job["backbone"], job["weights"], job["image_size"]
+    backbone, weights = job["backbone"], job["weights"]
+    size = input_of(job["input"], job["modality"]).size
     if weights == "none":  # one of its own: the same random weights, whatever this worker did before
         keras.utils.set_random_seed(0)
         spec = spec_of(backbone, weights)
-        return Network(spec, image_size, resolve_weights(spec, image_size), engine.threads)
-    network = engine.network(backbone, weights, image_size)
+        return Network(spec, size, resolve_weights(spec, size), engine.threads)
+    network = engine.network(backbone, weights, size)
     if network.weights.sha256 != job["weights_sha256"]:
         raise BenchError(f"the weights of {backbone} have changed since they were found")
     return network

@@ -182,8 +182,7 @@ def _remarks(ranking: Ranking, run: Run) -> list[str]:
     cells = [r.cell for r in run.records if r.cell["fingerprint"] == ranking.fingerprint]
     remarks = []
     for key, mine in (
-        ("image_size", ranking.image_size),
-        ("resizing", ranking.resizing),
+        *ranking.input.items(),
         ("pooling", ranking.pooling),
     ):
         theirs = {cell["head" if key == "pooling" else "input"][key] for cell in cells}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.modalities.registry import input_of
 from bench.records import FRACTIONS, Cell
 from bench.system.files import cache_dir, digest, write_atomic
 
@@ -82,7 +83,7 @@ class Forecast:
             cell.strategy,
             cell.strategy_version,
             cell.backbone,
-            cell.input["image_size"],
+            input_of(cell.input, cell.modality).size,
             cell.head,
             cell.batch_size,
             cell.protocol != FRACTIONS,

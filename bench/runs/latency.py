@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.execution.executor import Executor
 from bench.execution.jobs import MeasureLatency
+from bench.modalities.registry import input_of
 from bench.plans.protocol import protocol
 from bench.records import Cell
 from bench.runs.prepare import Prepared
@@ -28,7 +29,14 @@ def latencies(
         head = {key: value[0] if isinstance(value, list) else value for key, value in cell.head.items()} | {
             "classes": classes[cell.fingerprint]
         }
-        job = MeasureLatency(cell.backbone, "none", cell.input["image_size"], cell.precision, head)
+        job = MeasureLatency(
+            cell.backbone,
+            "none",
+            cell.modality,
+            input_of(cell.input, cell.modality).size,
+            cell.precision,
+            head,
+        )
         what = [asdict(job), info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
         key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key

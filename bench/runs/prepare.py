@@ -14,7 +14,7 @@ from bench.datasets.companions import auxiliary, source
 from bench.datasets.companions.base import Companion, Open
 from bench.datasets.companions.leakage import with_leakage
 from bench.errors import RequestError
-from bench.modalities.registry import input_of
+from bench.modalities.registry import input_of, modality
 from bench.plans.plan import Plan
 from bench.plans.resolved import Resolved, resolve
 from bench.plans.strategies import get_strategy
@@ -85,14 +85,14 @@ def prepare(
     _check_auxiliary(resolved)
     _check_given(resolved)
     cache.limit()  # refuses a wrong setting here and not in each worker
-    resolving = _Resolving(resolved.backbones if resolved.uses_weights else (), plan.image_size, ask)
+    resolving = _Resolving(resolved.backbones if resolved.uses_weights else (), plan, ask)
 
     def open_(spec: str) -> Dataset:
         def progress(text: str) -> None:
             say(text)
             resolving.check()
 
-        return open_dataset(spec, input_of(vars(plan)), progress=progress)
+        return open_dataset(spec, vars(plan), progress=progress)
 
     datasets = [open_(spec) for spec in plan.datasets]
     for dataset in datasets:
@@ -100,7 +100,7 @@ def prepare(
     companions = {companion.kind: companion for companion in _companions(resolved, datasets, open_)}
     weights = {spec: Weights("none", "", None) for spec in resolved.backbones} | resolving.result()
     sources = _own_weights(resolved)
-    datasets = [with_leakage(dataset, sources, plan.image_size, plan.resizing, say) for dataset in datasets]
+    datasets = [with_leakage(dataset, sources, say) for dataset in datasets]
     datasets = [resolved.protocol.audited(dataset) for dataset in datasets]
     cells: dict[str, Cell] = {}
     for cell in _cells(resolved, datasets, weights, companions):
@@ -223,12 +223,12 @@ def _notes(
     notes += _without_counterpart(resolved)
     if plan.tuning.algorithm == "hyperband":
         notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
-    return notes + [
-        f"The source {source.name} was trained on images of {source.image_size} pixels ({source.resizing}); here "
-        f"they have {plan.image_size} ({plan.resizing})."
-        for source in sources
-        if (source.image_size, source.resizing) != (plan.image_size, plan.resizing)
-    ]
+    for own in sources:
+        kind = modality(own.modality)
+        here = kind.input(vars(plan))
+        if own.input != here:
+            notes.append(f"The source {own.name} was trained on {kind.mismatch(own.input, here)}.")
+    return notes
 
 
 def _without_counterpart(resolved: Resolved) -> list[str]:
@@ -257,9 +257,9 @@ def _without_counterpart(resolved: Resolved) -> list[str]:
 class _Resolving(threading.Thread):
     """Resolves weights, which may take a process that loads Keras, while datasets are decoded."""
 
-    def __init__(self, specs: Sequence[BackboneSpec], image_size: int, ask: Ask | None) -> None:
+    def __init__(self, specs: Sequence[BackboneSpec], plan: Plan, ask: Ask | None) -> None:
         super().__init__(daemon=True)  # a mistake in the data is told at once
-        self.specs, self.image_size, self.ask = specs, image_size, ask
+        self.specs, self.plan, self.ask = specs, plan, ask
         self._found: dict[BackboneSpec, Weights] = {}
         self._error: Exception | None = None
         self.start()
@@ -267,7 +267,8 @@ class _Resolving(threading.Thread):
     def run(self) -> None:
         try:
             for spec in self.specs:
-                self._found[spec] = resolve_weights(spec, self.image_size, self.ask)
+                size = input_of(vars(self.plan), spec.info.modality).size
+                self._found[spec] = resolve_weights(spec, size, self.ask)
         except Exception as error:
             self._error = error
 

@@ -15,7 +15,6 @@ from bench.datasets.companions.base import reopened
 from bench.errors import RequestError, did_you_mean
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
-from bench.modalities.registry import input_of
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
@@ -100,7 +99,7 @@ def _check_data(cell: Cell) -> None:
     """
 
     def open_(spec: str) -> Dataset:
-        return open_dataset(spec, input_of(cell.input, cell.modality))
+        return open_dataset(spec, cell.input)
 
     dataset = open_(cell.dataset)
     if dataset.fingerprint != cell.fingerprint:

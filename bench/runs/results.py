@@ -12,7 +12,6 @@ import numpy as np
 
 from bench.datasets import cached_dataset
 from bench.errors import BenchError, RequestError
-from bench.modalities.registry import input_of
 from bench.plans.loading import load_plan
 from bench.plans.plan import Report as ReportSettings
 from bench.plans.protocol import protocol
@@ -156,7 +155,7 @@ class Run:
         """Those of these test images that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
-            dataset = cached_dataset(cell["dataset"], input_of(cell["input"], cell["modality"]))
+            dataset = cached_dataset(cell["dataset"], cell["input"])
         except BenchError:
             return {}
         if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":

@@ -38,16 +38,16 @@ PROGRAMS_KEPT = 8
 
 @dataclass(frozen=True)
 class NetworkKey:
-    """A backbone with its weights at one image size and precision."""
+    """A backbone with its weights at one size of input and precision."""
 
     backbone: str
     weights: str
-    image_size: int
+    size: int
     precision: str
 
 
 class Network:
-    """A backbone as the cells of one (backbone, weights, image size) use it.
+    """A backbone as the cells of one (backbone, weights, size) use it.
 
     The model held here is never trained: prefixes are computed with it. Programs get models of their own.
     """
@@ -55,14 +55,14 @@ class Network:
     def __init__(
         self,
         spec: BackboneSpec,
-        image_size: int,
+        size: int,
         weights: Weights,
         threads: int,
         build: Callable[[BackboneSpec, int, Weights], keras.Model] = build_backbone,
     ) -> None:
-        self.spec, self.image_size, self.weights, self.threads = spec, image_size, weights, threads
+        self.spec, self.size, self.weights, self.threads = spec, size, weights, threads
         self.build = build
-        self.model = build(spec, image_size, weights)
+        self.model = build(spec, size, weights)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
@@ -99,7 +99,7 @@ class Network:
         """Random initial weights for a seed: the same for every fraction and trial."""
         if seed not in self._random:
             keras.utils.set_random_seed(seed)
-            self._random[seed] = _state(self.build(self.spec, self.image_size, Weights("none", "", None)))
+            self._random[seed] = _state(self.build(self.spec, self.size, Weights("none", "", None)))
         return self._random[seed]
 
     def program(self, cut: Cut | None, head: HeadConfig, trained: Trained, smoothing: float) -> Program:
@@ -108,7 +108,7 @@ class Network:
         if key not in self._programs:
             if len(self._programs) >= PROGRAMS_KEPT:
                 self._programs.popitem(last=False)
-            backbone = self.build(self.spec, self.image_size, Weights("none", "", None))
+            backbone = self.build(self.spec, self.size, Weights("none", "", None))
             cuts = find_cuts(backbone)
             own = next(c for c in cuts if c.name == cut.name) if cut else None
             self._programs[key] = Program(backbone, cuts, own, head, trained, smoothing)
@@ -179,7 +179,7 @@ class Network:
             identity: dict[str, object] = {
                 "layers": _without_names([[type(op).__name__, op.get_config()] for op in below.operations]),
                 "weights": _values_sha256(below),
-                "image_size": self.image_size,
+                "size": self.size,
                 "backend": keras.backend.backend(),
                 "threads": self.threads,
                 "precision": keras.config.dtype_policy().name,
@@ -209,22 +209,22 @@ class Engine:
         self._key: NetworkKey | None = None
         self._network: Network | None = None
 
-    def network(self, backbone: str, weights: str, image_size: int, precision: str = "float32") -> Network:
+    def network(self, backbone: str, weights: str, size: int, precision: str = "float32") -> Network:
         """The network of a cell.
 
         Args:
             backbone: architecture with options (``MobileNet:alpha=0.25``).
             weights: ``imagenet``, ``none``, a path or ``source:`` and a path; empty (no weights used) is ``none``.
-            image_size: side of the square input, in pixels.
+            size: of its inputs, see ``Input.size``.
             precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``: Keras's policy for all layers.
         """
-        key = NetworkKey(backbone, weights or "none", image_size, precision)
+        key = NetworkKey(backbone, weights or "none", size, precision)
         keras.config.set_dtype_policy(precision)
         if self._network is None or key != self._key:
             self._network = None
             keras.backend.clear_session()
             spec = spec_of(backbone, key.weights)
-            self._network = Network(spec, image_size, resolve_weights(spec, image_size), self.threads)
+            self._network = Network(spec, size, resolve_weights(spec, size), self.threads)
             self._key = key
         return self._network
 

@@ -42,7 +42,7 @@ class PartExamples:
     Args:
         data: (M, ...), the decoded examples of the whole part.
         names: M ids.
-        key: names the part's content: dataset fingerprint, part, image size and resizing.
+        key: names the part's content: dataset fingerprint, part, and how its examples became rows.
         index: int64 (N,), sorted rows of the part.
         known: their labels, int64 (N,); None if they are withheld.
         modality: what kind of example they are.
@@ -63,12 +63,10 @@ class PartExamples:
         return PartExamples(part.data, part.ids, key, index, labels, modality)
 
     @staticmethod
-    def in_dataset(
-        dataset: Dataset, name: str, image_size: int, resizing: str, index: np.ndarray, labelled: bool = True
-    ) -> PartExamples:
-        """Some rows of the ``pool`` or ``test`` part (``name``) of a dataset that is decoded to this size."""
+    def in_dataset(dataset: Dataset, name: str, index: np.ndarray, labelled: bool = True) -> PartExamples:
+        """Some rows of the ``pool`` or ``test`` part (``name``) of a dataset."""
         part = {"pool": dataset.pool, "test": dataset.test}[name]
-        key = content_key(dataset, name, image_size, resizing)
+        key = content_key(dataset, name)
         return PartExamples.of(part, key, index, labelled, dataset.modality)
 
     def __len__(self) -> int:
@@ -121,6 +119,7 @@ class PartExamples:
         return decoded
 
 
-def content_key(dataset: Dataset, name: str, image_size: int, resizing: str) -> str:
+def content_key(dataset: Dataset, name: str) -> str:
     """Names the decoded examples of a part of a dataset."""
-    return digest([dataset.fingerprint, name, image_size, resizing, PROTOCOL_VERSION, *decoding_versions()])
+    versions = PROTOCOL_VERSION, *decoding_versions(dataset.modality)
+    return digest([dataset.fingerprint, name, *dataset.input.key, *versions])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table

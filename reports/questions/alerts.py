@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words

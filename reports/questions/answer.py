@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.claims import claimed, sure
 from reports.phrases import absence, has_several, interval_of, who

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.drawing import (
     MUTED,

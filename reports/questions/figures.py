@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.drawing import Plan
 from reports.questions.accuracy import accuracy_plan

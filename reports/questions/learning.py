@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
 from reports.statistics.decisions import CONFIGURATION

@@ -180,7 +180,7 @@ class Subject:
 
     @property
     def size(self) -> int:
-        return self.network.image_size
+        return self.network.size
 
     @property
     def model(self) -> keras.Model:

@@ -18,9 +18,11 @@ from bench.datasets.entry import full_findings
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities import registry
-from bench.modalities.base import Evidence, Input, Modality, Noun, Tensor, Unreadable
+from bench.modalities.base import Input, Modality, Tensor, Unreadable
+from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding
 from bench.modalities.image.input import ImageInput
+from bench.modalities.nouns import Noun
 from bench.modalities.registry import MODALITIES, input_of, modality
 
 WIDTH = 4
@@ -31,6 +33,10 @@ class NumbersInput(Input):
     modality: ClassVar[str] = "numbers"
 
     scale: float = 1.0
+
+    @property
+    def size(self) -> int:
+        return WIDTH
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,12 @@ class Numbers(Modality):
 
     def input(self, settings: Mapping[str, Any]) -> NumbersInput:
         return NumbersInput(settings["scale"])
+
+    def augmentation(self, settings: Mapping[str, Any]) -> Any:
+        return None
+
+    def input_named(self, name: str) -> NumbersInput:
+        return NumbersInput(float(name))
 
     def described(self, settings: Mapping[str, Any]) -> str:
         return f"rows of {WIDTH} numbers, times {settings['scale']:g}"
@@ -73,7 +85,7 @@ class Numbers(Modality):
     def summary(self, facts: Sequence[float]) -> dict[str, Any]:
         return {"largest": max(facts)}
 
-    def inputs(self, input: NumbersInput) -> dict[str, Tensor]:
+    def inputs(self, size: int) -> dict[str, Tensor]:
         return {"numbers": Tensor((WIDTH,), "float32")}
 
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -225,5 +237,5 @@ def test_rows_become_what_a_network_takes(tmp_path: Path) -> None:
     for opened, input in ((dataset, NumbersInput()), (images, ImageInput(8))):
         kind = modality(opened.modality)
         given = kind.tensors(opened.pool.data[:5])
-        for tensor, (shape, dtype) in zip(given, kind.inputs(input).values(), strict=True):
+        for tensor, (shape, dtype) in zip(given, kind.inputs(input.size).values(), strict=True):
             assert (tensor.shape, tensor.dtype) == ((5, *shape), dtype)

@@ -85,7 +85,7 @@ def test_a_source_holds_all_that_is_known_of_it(training: Training, tmp_path: Pa
     assert source.accuracy == pytest.approx(323 / 359)
     assert source.low < 0.88 < 0.92 < source.high
     assert (source.data.n, source.data.n_test) == (1438, 359)
-    assert list(source.image_hashes()) == ["32-crop"]
+    assert list(source.hashes()) == ["32-crop"]
     (cell,) = training.cells
     assert (cell.strategy, cell.fraction, cell.epochs, cell.tuning["trials"]) == ("scratch", 1.0, 2, 1)
     card = (folder / "card.md").read_text()
@@ -217,7 +217,7 @@ def test_a_source_of_a_source_knows_the_images_of_both(
     second = _pretrain(tmp_path / "second", weights=f"source:{first.directory}")
     assert training.cells[1].strategy == "full_finetune"
     assert training.cells[1].weights_sha256 == first.weights_sha256 == second.start_sha256
-    hashes = second.image_hashes()
+    hashes = second.hashes()
     assert set(hashes) == {"40-crop", "32-crop"}
     assert len(hashes["32-crop"]) == len(np.unique(read_hashes())) + 1
     assert "source: first" in (tmp_path / "second" / "card.md").read_text()

@@ -44,7 +44,8 @@ def ranking_of(*backbones: str, **changes: Any) -> Ranking:
     ranked = tuple(made(name, 0.9 - 0.1 * i) for i, name in enumerate(backbones))
     fields: dict[str, Any] = {
         "dataset": "digits", "name": "digits", "fingerprint": "f" * 16, "images": 100, "pool": 1438, "classes": 10,
-        "majority": 0.1, "image_size": 32, "resizing": "crop", "pooling": "avg", "backbones": ranked,
+        "majority": 0.1, "modality": "image", "input": {"image_size": 32, "resizing": "crop"},
+        "pooling": "avg", "backbones": ranked,
         "left_out": (("VGG16", "its weights are not on this machine"),),
     }  # fmt: skip
     return Ranking(**{**fields, **changes})

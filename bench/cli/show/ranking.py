@@ -28,11 +28,15 @@ _HEADINGS = {
 
 def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     """Relevance, accuracy and size side by side; what decides, what the columns mean, who was left out and why."""
+    from bench.modalities.registry import modality
     from bench.ranking.rank import COLUMNS, DECIDES, WHY
 
+    kind = modality(ranking.modality)
+
     print(
-        f"{shown(ranking.name)}: {ranking.images:,} of {ranking.pool:,} labelled images, {ranking.image_size} px, "
-        f"{ranking.classes} classes of which the commonest makes up {ranking.majority:.1%}; no test image was seen"
+        f"{shown(ranking.name)}: {ranking.images:,} of {ranking.pool:,} labelled {kind.noun.many}, "
+        f"{kind.sized(ranking.input)}, {ranking.classes} classes of which the commonest makes up "
+        f"{ranking.majority:.1%}; no test {kind.noun.one} was seen"
     )
     rows = [
         [

@@ -12,8 +12,8 @@ from bench.commands.export.processes import load_keras
 from bench.commands.export.spelled import fields_of, method_of
 from bench.datasets import Dataset, open_dataset
 from bench.errors import RequestError
-from bench.modalities.base import Noun
-from bench.modalities.registry import input_of, modality
+from bench.modalities.nouns import Noun
+from bench.modalities.registry import modality
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
@@ -137,7 +137,7 @@ def _check_backend(cell: Cell) -> None:
 
 
 def _dataset(cell: Cell) -> Dataset:
-    dataset = open_dataset(cell.dataset, input_of(cell.input, cell.modality))
+    dataset = open_dataset(cell.dataset, cell.input)
     if dataset.fingerprint != cell.fingerprint:
         expected = "the data of the run; images or labels have changed"
         raise RequestError("dataset", cell.dataset, expected)

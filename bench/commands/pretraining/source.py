@@ -25,7 +25,6 @@ from bench.backbones.own import (
 from bench.commands.pretraining.card import card
 from bench.commands.pretraining.folder import writing
 from bench.datasets import Dataset
-from bench.modalities.image.looks import square_hashes
 from bench.records import Cell, Record
 from bench.system.files import sha256_file, write_atomic
 from bench.system.names import PREFIX
@@ -117,8 +116,8 @@ def _baselines(training: Training, made: Path) -> tuple[Baseline, ...]:
 def _hashes(training: Training) -> dict[str, np.ndarray]:
     """The hashes of the images that a source was trained on, and of those of a source that it began with."""
     start = training.start
-    found = dict(read_source(start).image_hashes()) if start.startswith(PREFIX) else {}
-    key = "{image_size}-{resizing}".format(**training.cell.input)
-    own = square_hashes(training.dataset.pool.data)
+    found = dict(read_source(start).hashes()) if start.startswith(PREFIX) else {}
+    key = training.dataset.input.name
+    own = training.dataset.kind.hashes(training.dataset.pool.data)
     found[key] = np.unique(np.concatenate([own, found[key]]) if key in found else own, axis=0)
     return found

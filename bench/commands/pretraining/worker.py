@@ -62,7 +62,7 @@ def save_backbone(network: Network, state: State, path: Path) -> None:
         path: ends in ``.weights.h5``.
     """
     weights = {**network.pretrained, **state}
-    model = build_backbone(network.spec, network.image_size, Weights("none", "", None))
+    model = build_backbone(network.spec, network.size, Weights("none", "", None))
     for i, layer in enumerate(model.layers):
         for k, variable in enumerate(layer.weights):
             variable.assign(weights[f"{i}:{k}"])

@@ -44,7 +44,7 @@ def _run(strategy: Strategy, dataset: Dataset, engine: TinyEngine, found: Findin
     from bench.commands.strategy_check.tiny import negatives, parity, tiny_cell
     from bench.protocols.fractions.cell import run_cell
 
-    cell, watched = tiny_cell(strategy, dataset, engine.tiny.image_size), Watched(strategy, found)
+    cell, watched = tiny_cell(strategy, dataset, engine.tiny.size), Watched(strategy, found)
     try:
         domain = negatives(dataset) if strategy.needs_source else None
         tasks = (parity(dataset),) if strategy.needs_auxiliary else ()

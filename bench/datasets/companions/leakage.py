@@ -13,30 +13,26 @@ import numpy as np
 from bench.backbones.own import WeightSource
 from bench.datasets import Dataset, Part, open_dataset
 from bench.modalities.findings import NEGLIGIBLE, Finding, by_importance
-from bench.modalities.image.input import ImageInput
-from bench.modalities.image.looks import square_hashes
 from bench.system.files import write_atomic
 
 
 def with_leakage(
     dataset: Dataset,
     sources: Sequence[WeightSource],
-    image_size: int,
-    resizing: str,
     say: Callable[[str], None] = lambda text: None,
 ) -> Dataset:
     """A dataset with what speaks against transferring from these sources to it among its findings.
 
-    Images are compared decoded, at the size at which each source has seen its own: the same file is found under any
-    name, a re-encoded or resized copy is not.
+    Examples are compared as rows, read as each source has read its own: the same file is found under any name, a
+    re-encoded or resized copy is not.
 
     Args:
-        dataset: opened at ``image_size`` and ``resizing``.
+        dataset: which.
         sources: those that are transferred from.
-        say: called with what is being done, where the dataset has to be decoded once more.
+        say: called with what is being done, where the dataset has to be read once more.
 
     Raises:
-        RequestError: the hashes of a source's images are missing or damaged.
+        RequestError: the hashes of a source's examples are missing or damaged.
     """
     found: list[Finding] = []
     for source in sources:
@@ -44,24 +40,24 @@ def with_leakage(
             "test": np.zeros(len(dataset.test.ids), bool),
             "pool": np.zeros(len(dataset.pool.ids), bool),
         }
-        for key, seen in source.image_hashes().items():
-            size, _, way = key.partition("-")
-            same = (int(size), way) == (image_size, resizing)
-            decoded = dataset if same else open_dataset(dataset.spec, ImageInput(int(size), way), say)
+        for name, seen in source.hashes().items():
+            input = dataset.kind.input_named(name)
+            read = dataset if input == dataset.input else open_dataset(dataset.spec, input, say)
             of_source = set(map(bytes, seen))
-            for part, hashes in image_hashes(decoded).items():
+            for part, hashes in example_hashes(read).items():
                 shared[part] |= np.array([bytes(row) in of_source for row in hashes], bool)
         found += _findings(dataset, source, shared)
     return replace(dataset, findings=tuple(by_importance([*found, *dataset.findings])))
 
 
 def _findings(dataset: Dataset, source: WeightSource, shared: dict[str, np.ndarray]) -> list[Finding]:
+    noun = dataset.kind.noun
     texts = {
-        "test": "test images",
-        "pool": "images to learn from",
+        "test": f"test {noun.many}",
+        "pool": f"{noun.many} to learn from",
     }
     consequences = {
-        "test": "what begins with it looks better than it is on new images.",
+        "test": f"what begins with it looks better than it is on new {noun.many}.",
         "pool": "it knows labels that are not counted as used.",
     }
     found = []
@@ -70,8 +66,8 @@ def _findings(dataset: Dataset, source: WeightSource, shared: dict[str, np.ndarr
         if mask.any():
             share = float(mask.mean())
             text = (
-                f"{mask.sum():,} of {len(mask):,} {texts[name]} ({share:.1%}) with the very pixels of an image "
-                f"that the source {source.name} was trained on: {consequences[name]}"
+                f"{mask.sum():,} of {len(mask):,} {texts[name]} ({share:.1%}) with the very {noun.content} of "
+                f"{noun.any} that the source {source.name} was trained on: {consequences[name]}"
             )
             grave = name == "test" or share >= NEGLIGIBLE
             level = "validity" if grave else "note"
@@ -84,15 +80,15 @@ def _item(dataset: Dataset, part: Part, row: int) -> dict[str, list[str]]:
     return {"ids": [part.ids[row]], "labels": [dataset.class_names[part.labels[row]]]}
 
 
-def image_hashes(dataset: Dataset) -> dict[str, np.ndarray]:
-    """``square_hashes`` of ``pool`` and ``test``; worked out once and kept beside the decoded images."""
+def example_hashes(dataset: Dataset) -> dict[str, np.ndarray]:
+    """``Modality.hashes`` of ``pool`` and ``test``; worked out once and kept beside the rows."""
     path = dataset.entry / "hashes.npz"
     with (
         contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
         np.load(path, allow_pickle=False) as file,
     ):
         return {name: file[name] for name in ("pool", "test")}
-    found = {name: square_hashes(getattr(dataset, name).data) for name in ("pool", "test")}
+    found = {name: dataset.kind.hashes(getattr(dataset, name).data) for name in ("pool", "test")}
     buffer = io.BytesIO()
     np.savez(buffer, **found)  # type: ignore[arg-type]
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run

@@ -20,7 +20,7 @@ import numpy as np
 from bench.datasets import Dataset, Part
 from bench.datasets.adapters.folder import SPLITS
 from bench.datasets.companions.base import Companion, Open, Relation, findings_of
-from bench.datasets.companions.leakage import image_hashes
+from bench.datasets.companions.leakage import example_hashes
 from bench.datasets.division import united
 from bench.datasets.splits import split_validation
 from bench.errors import RequestError, told_of
@@ -338,7 +338,7 @@ def _groups(source: Dataset, target: Dataset, grouping: str) -> np.ndarray:
     own: list[object] = []
     for part, kind in zip(parts, ("source", "target", "target"), strict=True):
         own += [None] * len(part.ids) if part.groups is None else [(kind, g) for g in part.groups.tolist()]
-    hashes = image_hashes(source)["pool"], *map(image_hashes(target).__getitem__, ("pool", "test"))
+    hashes = example_hashes(source)["pool"], *map(example_hashes(target).__getitem__, ("pool", "test"))
     groups = united(_codes(own), _codes([bytes(row) for part in hashes for row in part]))
     named = [part.group_names for part in parts]
     if grouping != "none" and all(names is not None for names in named):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.modalities.base import Evidence
+from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding, count, level_of
 from bench.modalities.image.facts import Facts
 from bench.modalities.image.looks import lookalikes

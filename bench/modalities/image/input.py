@@ -25,6 +25,10 @@ class ImageInput(Input):
     image_size: int
     resizing: str = "crop"
 
+    @property
+    def size(self) -> int:
+        return self.image_size
+
     def __post_init__(self) -> None:
         if self.resizing not in RESIZINGS:
             raise RequestError("resizing", self.resizing, "one of " + ", ".join(RESIZINGS))

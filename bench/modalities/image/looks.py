@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.modalities.base import numbered
+from bench.modalities.evidence import numbered
 from bench.system.files import rows_of
 
 if TYPE_CHECKING:

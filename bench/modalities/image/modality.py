@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from bench.modalities.base import Again, Evidence, Limit, Modality, Noun, Tensor
+from bench.modalities.base import Again, Limit, Modality, Tensor
+from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding
 from bench.modalities.image import audit, decode
+from bench.modalities.image.augment import Augmentation
 from bench.modalities.image.facts import TOO_LARGE, Album, Facts
 from bench.modalities.image.input import ImageInput
-from bench.modalities.image.looks import identical
+from bench.modalities.image.looks import identical, square_hashes
 from bench.modalities.image.pictures import Picture, full_digests, keeps_label_mirrored
+from bench.modalities.nouns import Noun
 
 
 class Image(Modality):
@@ -22,6 +25,7 @@ class Image(Modality):
     noun = Noun("image", "images", "pixels", "picture")
     version = decode.VERSION
     keys = ("image_size", "resizing", "augmentation", "flip")
+    size_key = "image_size"
     limits = (
         Limit(
             "too_many_pixels",
@@ -33,6 +37,20 @@ class Image(Modality):
     def input(self, settings: Mapping[str, Any]) -> ImageInput:
         return ImageInput(settings["image_size"], settings["resizing"])
 
+    def sized(self, settings: Mapping[str, Any]) -> str:
+        return f"{settings['image_size']} px"
+
+    def takes(self, least: int) -> str:
+        return f"it takes images of {least} px or more"
+
+    def input_named(self, name: str) -> ImageInput:
+        size, _, resizing = name.partition("-")
+        return ImageInput(int(size), resizing)
+
+    def mismatch(self, then: ImageInput, now: ImageInput) -> str:
+        was, now_is = (f"{input.image_size} pixels ({input.resizing})" for input in (then, now))
+        return f"images of {was}; here they have {now_is.replace(' pixels', '')}"
+
     def settings(self, plan: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
         kept = super().settings(plan, traits)
         return kept | {"flip": traits["flip"]} if kept["flip"] == "auto" else kept
@@ -40,6 +58,9 @@ class Image(Modality):
     def traits(self, name: str) -> dict[str, Any]:
         """``flip``: whether a mirrored image keeps its label."""
         return {"flip": keeps_label_mirrored(name)}
+
+    def augmentation(self, settings: Mapping[str, Any]) -> Augmentation:
+        return Augmentation(settings["augmentation"], settings["flip"])
 
     def described(self, settings: Mapping[str, Any]) -> str:
         mirrored = "with" if settings["flip"] else "without"
@@ -75,9 +96,12 @@ class Image(Modality):
     def summary(self, facts: Sequence[Facts]) -> dict[str, Any]:
         return audit.summary(facts)
 
-    def inputs(self, input: ImageInput) -> dict[str, Tensor]:
+    def hashes(self, rows: np.ndarray) -> np.ndarray:
+        return square_hashes(rows)
+
+    def inputs(self, size: int) -> dict[str, Tensor]:
         """``image``: RGB, 0..255."""
-        return {"image": Tensor((input.image_size, input.image_size, 3), "float32")}
+        return {"image": Tensor((size, size, 3), "float32")}
 
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows.astype(np.float32)]

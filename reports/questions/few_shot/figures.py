@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.drawing import MUTED, PAPER, Plan, label_ends, limits, mark, set_up, style_of, ticks
 from reports.questions.few_shot.measurements import Measurement, measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.modalities.base import Noun
+from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import Record
 from reports import words
