@@ -109,9 +109,10 @@ def _of_plugin(
     assert found is not None
     features = found.build(front, **spec.values)
     shape = getattr(features, "shape", None)
-    if shape is None or len(shape) != 4 or shape[-1] is None:
+    axes = modality(spec.info.modality).features
+    if shape is None or len(shape) != len(axes) or shape[-1] is None:
         received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
-        expected = f"build() of {spec.name} to give a feature map, (batch, h, w, c)"
+        expected = f"build() of {spec.name} to give a feature map, ({', '.join(axes)})"
         raise RequestError("backbone", spec.text, expected, f"It gives {received}.")
     return keras.Model(image, features, name=spec.name.lower())
 

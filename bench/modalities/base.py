@@ -85,6 +85,8 @@ class Modality(ABC):
     """The keys of a plan that are its own."""
     size_key: ClassVar[str]
     """That of them which says how large an input is."""
+    features: ClassVar[tuple[str, ...]]
+    """The axes of what its backbones give, the channels last."""
     limits: ClassVar[tuple[Limit, ...]] = ()
 
     # ------------------------------------------------------------------------------------------- settings

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    field_validator,
+    model_serializer,
+)
 
-from bench.modalities.image.settings import ImageSettings
+from bench.modalities.registry import settings
 from bench.records import FRACTIONS
 from bench.system import backend as backends
 from bench.system.files import digest
@@ -98,7 +105,14 @@ def _checked(backbone: str) -> str:
     return backbone
 
 
-class Plan(ImageSettings):
+if TYPE_CHECKING:  # what is made at run time has no fields for mypy
+    Keys = Section
+else:
+    Keys = create_model("Keys", __base__=settings())
+    """Those of all modalities."""
+
+
+class Plan(Keys):
     """What to run: the product of datasets, backbones, strategies, fractions and seeds.
 
     Files, dictionaries and flags may give ``weights`` as well: every backbone is then run with each of them.

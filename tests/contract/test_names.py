@@ -12,7 +12,6 @@ from bench.commands.pretraining.pretrain import KEEP
 from bench.datasets.companions.base import OPENERS
 from bench.execution.executor import EXECUTORS
 from bench.execution.jobs import Job
-from bench.modalities.registry import MODALITIES
 from bench.plans.protocol import PROTOCOLS, Protocol, protocol
 from strategies import STRATEGIES
 
@@ -26,7 +25,7 @@ def _jobs(kind: type[Job] = Job) -> Iterator[type[Job]]:
 NAMES = [
     *(job.handler for job in _jobs()),
     *(protocol(name).handler for name in PROTOCOLS),
-    *(table[name] for table in (EXECUTORS, MODALITIES, OPENERS, PROTOCOLS, STRATEGIES) for name in table),
+    *(table[name] for table in (EXECUTORS, OPENERS, PROTOCOLS, STRATEGIES) for name in table),
     KEEP,
 ]
 

@@ -3,129 +3,27 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from numbers_modality.adapter import Table
+from numbers_modality.modality import WIDTH, Numbers, NumbersInput
 
 from bench.datasets import cached_dataset, known_datasets, open_dataset, specs
 from bench.datasets.entry import full_findings
-from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities import registry
-from bench.modalities.base import Input, Modality, Tensor, Unreadable
-from bench.modalities.evidence import Evidence
-from bench.modalities.findings import Finding
 from bench.modalities.image.input import ImageInput
-from bench.modalities.nouns import Noun
 from bench.modalities.registry import MODALITIES, input_of, modality
-
-WIDTH = 4
-
-
-@dataclass(frozen=True)
-class NumbersInput(Input):
-    modality: ClassVar[str] = "numbers"
-
-    scale: float = 1.0
-
-    @property
-    def size(self) -> int:
-        return WIDTH
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table."""
-
-    cells: tuple[str, ...]
-
-    def sha256(self) -> str:
-        return hashlib.sha256("\n".join(self.cells).encode()).hexdigest()
-
-
-class Numbers(Modality):
-    name = "numbers"
-    noun = Noun("row", "rows", "numbers", "row")
-    version = 1
-    keys = ("scale",)
-
-    def input(self, settings: Mapping[str, Any]) -> NumbersInput:
-        return NumbersInput(settings["scale"])
-
-    def augmentation(self, settings: Mapping[str, Any]) -> Any:
-        return None
-
-    def input_named(self, name: str) -> NumbersInput:
-        return NumbersInput(float(name))
-
-    def described(self, settings: Mapping[str, Any]) -> str:
-        return f"rows of {WIDTH} numbers, times {settings['scale']:g}"
-
-    def row(self, input: NumbersInput) -> Tensor:
-        return Tensor((WIDTH,), "float32")
-
-    def read(self, item: Row, input: NumbersInput) -> tuple[np.ndarray, float]:
-        try:
-            values = np.array([float(cell) for cell in item.cells], np.float32)
-        except ValueError:
-            raise Unreadable("not a number") from None
-        return values * np.float32(input.scale), float(values.max())
-
-    def findings(self, evidence: Evidence) -> list[Finding]:
-        large = [id for id, top in zip(evidence.ids, evidence.facts, strict=True) if top > 1000]
-        items = [{"id": id, "reason": "above 1,000"} for id in large]
-        return [Finding("large", "note", f"{len(large)} rows with large numbers.", items)] if large else []
-
-    def summary(self, facts: Sequence[float]) -> dict[str, Any]:
-        return {"largest": max(facts)}
-
-    def inputs(self, size: int) -> dict[str, Tensor]:
-        return {"numbers": Tensor((WIDTH,), "float32")}
-
-    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
-        return [rows]
-
-
-class Table(Adapter):
-    """A file of lines with a label and numbers."""
-
-    modality = "numbers"
-    suffixes = (".numbers",)
-    forms: ClassVar[dict[str, str]] = {"FILE.numbers": "lines with a label and four numbers"}
-
-    def __init__(self, spec: str) -> None:
-        super().__init__(spec)
-        self.path = Path(spec)
-        self.name = self.path.stem
-
-    def stamp(self) -> list[Any]:
-        return stamp_of(Path(), self.path.stat())
-
-    def contents(self) -> Contents:
-        with self.path.open(newline="") as file:
-            lines = list(csv.reader(file))
-        labels, class_names = numbered([label for label, *_ in lines])
-        return Contents(
-            ids=[f"line {i}" for i in range(len(lines))],
-            labels=labels,
-            class_names=class_names,
-            in_test=None,
-            groups=None,
-            group_names=(),
-            pictures=[Row(tuple(cells)) for _, *cells in lines],
-        )
 
 
 @pytest.fixture(autouse=True)
 def numbers(monkeypatch: pytest.MonkeyPatch, fresh_cache: Path) -> Iterator[None]:
     """A second modality, and where its examples come from."""
-    monkeypatch.setitem(MODALITIES, "numbers", f"{__name__}:Numbers")
+    monkeypatch.setitem(MODALITIES, "numbers", "numbers_modality")
     monkeypatch.setattr(specs, "ADAPTERS", (*specs.ADAPTERS, Table))
     yield
     registry.modality.cache_clear()

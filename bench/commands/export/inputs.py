@@ -8,6 +8,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 from bench.commands.export.recipe import Recipe
+from bench.errors import RequestError
+from bench.modalities.registry import modality
 
 INPUTS = {"image": "bench.commands.export.images:Images"}
 """Modality to ``module:class``."""
@@ -34,5 +36,9 @@ class Input(ABC):
 
 def input_of(recipe: Recipe) -> Input:
     """What writes the examples of a recipe."""
-    found: Input = resolve_name(INPUTS[recipe.dataset.modality])()
+    kind = recipe.dataset.kind
+    if kind.name not in INPUTS:
+        expected = f"a run on {' or '.join(modality(name).noun.many for name in INPUTS)}"
+        raise RequestError("DIR", kind.noun.many, expected, "There is no export of others yet.")
+    found: Input = resolve_name(INPUTS[kind.name])()
     return found

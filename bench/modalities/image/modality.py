@@ -26,6 +26,7 @@ class Image(Modality):
     version = decode.VERSION
     keys = ("image_size", "resizing", "augmentation", "flip")
     size_key = "image_size"
+    features = ("batch", "h", "w", "c")
     limits = (
         Limit(
             "too_many_pixels",
@@ -105,3 +106,6 @@ class Image(Modality):
 
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows.astype(np.float32)]
+
+
+KIND = Image()

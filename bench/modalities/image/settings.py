@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.system.sections import Section
 
 
-class ImageSettings(Section):
+class Settings(Section):
     image_size: Annotated[int, Field(ge=8, le=2048)] = 96
     # crop: the centre, in its proportions, as pretrained networks expect; on clothing a linear probe on stretched
     # images is 4 points worse.

@@ -138,12 +138,19 @@ class TrainingForward(keras.Model):
         finally:
             for layer, rate in zip(dropouts, rates, strict=True):
                 layer.rate = rate
-        return keras.ops.mean(outputs, axis=(1, 2))
+        axes = tuple(range(1, len(outputs.shape) - 1))
+        return keras.ops.mean(outputs, axis=axes) if axes else outputs
 
 
 def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras.KerasTensor:
-    """Global pooling, ``avg`` or ``max``, of a feature map (h, w, c) to (c,), in float32."""
-    layer = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
+    """Global pooling, ``avg`` or ``max``, of a map (h, w, c) or a sequence (t, c) to (c,), in float32."""
+    layers = keras.layers
+    by_axes: dict[int, dict[str, Any]] = {
+        2: {"avg": layers.Identity, "max": layers.Identity},
+        3: {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D},
+        4: {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D},
+    }
+    layer = by_axes[len(features.shape)][pooling]
     return layer(dtype="float32", name=f"{name}_{pooling}_pool")(features)
 
 
