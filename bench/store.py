@@ -217,7 +217,7 @@ class Store:
     def predictions(self, cell_id: str) -> dict[str, np.ndarray]:
         """``probabilities`` float32 (N, classes), ``labels`` int64 (N,) and ``ids`` (N,) of the test set.
 
-        With ``groups`` int64 (N,) if images belong together. In the few-shot protocol instead, float32 and by
+        With ``groups`` int64 (N,) if examples belong together. In the few-shot protocol instead, float32 and by
         setting, in the order of ``Record.episodes``: ``accuracies`` (settings, episodes), ``class_accuracies`` of
         the queries of each class and ``class_weights`` in the mean (settings, classes).
         """
