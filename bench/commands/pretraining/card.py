@@ -99,14 +99,14 @@ def _compared(source: WeightSource) -> list[tuple[str, str, str]]:
 
 def _training(source: WeightSource) -> list[str]:
     """How it was trained, from its cell's record."""
-    record, cell = source.record, source.record["cell"]
+    record, cell, many = source.record, source.record["cell"], _noun(source).many
     seen, strategy = cell["input"], words.strategy_name(cell["strategy"])
     epochs = max(point["epoch"] for point in record["curves"] if point["run"] == "refit")
     return [
         f"From {_start(source) or 'random weights'}, all of it, by the stages of {strategy} with "
         f"{_hyperparameters(source)}.",
-        f"First on {words.count(record['n_train'])} {_noun(source).many}, to find out with "
-        f"{words.count(record['n_val'])} others how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
+        f"First on {words.count(record['n_train'])} {many}, to find out with {words.count(record['n_val'])} "
+        f"others how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
         f"{words.plural(cell['epochs'], 'epoch')}); then again on all {words.count(record['n'])}, for "
         f"{words.plural(epochs, 'epoch')}, the learning rate falling along a cosine.",
         f"Augmentation {seen['augmentation']}{', mirrored too' if seen['flip'] else ''}, batches of "
@@ -131,8 +131,8 @@ def _start(source: WeightSource) -> str:
 def _limits(source: WeightSource) -> list[str]:
     limits = [
         f"It was trained at {source.image_size} pixels; at other sizes it may be worse.",
-        f"Its accuracy is that on {_noun(source).many} like the held-out ones. What it brings on another dataset is for a run to "
-        "say: transfer may do harm.",
+        f"Its accuracy is that on {_noun(source).many} like the held-out ones. What it brings on another dataset "
+        "is for a run to say: transfer may do harm.",
     ]
     if start := _start(source):
         limits.append(f"It began with {start}, whose licence and biases it inherits.")
