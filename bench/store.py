@@ -206,10 +206,6 @@ class Store:
     def predictions_path(self, cell_id: str) -> Path:
         return self.directory / "predictions" / f"{cell_id}.npz"
 
-    def samples_path(self, cell_id: str) -> Path:
-        """Pictures that a strategy has made, for the report: a PNG file, if there are any."""
-        return self.predictions_path(cell_id).with_suffix(".png")
-
     def temporary_predictions_path(self, cell_id: str) -> Path:
         """Where a worker leaves the predictions of a cell for the parent to publish."""
         return self.directory / "predictions" / f"{TEMPORARY_PREFIX}{cell_id}.npz"

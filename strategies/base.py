@@ -117,8 +117,8 @@ class Stage:
         data: which labelled examples train: those of the ``target``, of the ``source``, or ``both``: then each
             batch has as many of one as of the other, as long as there are labels of the target.
         align: a loss that makes features of source and target alike, on unlabelled target examples beside each
-            batch of labelled ones: ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a classifier of domains whose
-            gradients are reversed), ``coral`` (covariances), ``mmd`` (distributions).
+            batch of labelled ones: ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a classifier of
+            domains whose gradients are reversed), ``coral`` (covariances), ``mmd`` (distributions).
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
         auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the

@@ -16,7 +16,6 @@ from bench.datasets import Dataset
 from bench.datasets.splits import nested_order
 from bench.errors import BenchError
 from bench.execution.jobs import Place
-from bench.modalities.image.augment import Augmentation
 from bench.modalities.registry import input_of
 from bench.ranking import scores as transferability
 from bench.system.files import rows_of
@@ -84,7 +83,7 @@ def _features(network: Network, examples: PartExamples, pooling: str) -> tuple[n
     """float32 (N, D), and the seconds an example."""
     store = network.prefixes(None, pooling)
     if network.weights.kind != "none":
-        prefix = store.get(examples, Augmentation(), 1)
+        prefix = store.get(examples, None, 1)
         return prefix.batch(np.arange(len(examples)), None)[0], prefix.seconds_per_example
     # No cell extracts features with random weights, and stored prefixes are rounded: what comes through a deep
     # network as it is initialised may be 1e-8, which is zero in half precision.
