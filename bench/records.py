@@ -134,7 +134,7 @@ class Record:
     n_val: int | None = None
     n_test: int | None = None
     n_source: int | None = None
-    """Labelled images of the source dataset that the refit had. Since schema 4."""
+    """Labelled examples of the source dataset that the refit had. Since schema 4."""
     n_auxiliary: int | None = None
     """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -159,7 +159,7 @@ class Record:
     similarity: list[dict[str, Any]] = field(default_factory=list)
     """Of a tuned pretrained backbone, one an end of a block from the input upward: block, depth (share of the
     layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
-    training images). Since schema 3."""
+    training examples). Since schema 3."""
     episodes: list[dict[str, Any]] = field(default_factory=list)
     """In the few-shot protocol, one a setting: ways, shots, scope (``all``, or ``within`` a superclass), accuracy
     (mean over episodes) and deviation (between episodes). Since schema 5."""

@@ -206,10 +206,6 @@ class Store:
     def predictions_path(self, cell_id: str) -> Path:
         return self.directory / "predictions" / f"{cell_id}.npz"
 
-    def samples_path(self, cell_id: str) -> Path:
-        """Pictures that a strategy has made, for the report: a PNG file, if there are any."""
-        return self.predictions_path(cell_id).with_suffix(".png")
-
     def temporary_predictions_path(self, cell_id: str) -> Path:
         """Where a worker leaves the predictions of a cell for the parent to publish."""
         return self.directory / "predictions" / f"{TEMPORARY_PREFIX}{cell_id}.npz"
@@ -217,7 +213,7 @@ class Store:
     def predictions(self, cell_id: str) -> dict[str, np.ndarray]:
         """``probabilities`` float32 (N, classes), ``labels`` int64 (N,) and ``ids`` (N,) of the test set.
 
-        With ``groups`` int64 (N,) if images belong together. In the few-shot protocol instead, float32 and by
+        With ``groups`` int64 (N,) if examples belong together. In the few-shot protocol instead, float32 and by
         setting, in the order of ``Record.episodes``: ``accuracies`` (settings, episodes), ``class_accuracies`` of
         the queries of each class and ``class_weights`` in the mean (settings, classes).
         """

@@ -36,7 +36,7 @@ class Adapting(Strategy):
 class Aligning(Adapting):
     """One whose loss makes features of both domains alike.
 
-    Default weights were chosen among a few by accuracy on test images of one benchmark, emoji of two vendors
+    Default weights were chosen among a few by accuracy on test examples of one benchmark, emoji of two vendors
     (``tests/benchmarks/README.md``).
     """
 

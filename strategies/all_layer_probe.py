@@ -1,7 +1,7 @@
 """A linear head on the features of all layers, of which the most useful are kept.
 
-A simplification of Head2Toe: features are pooled over the whole image, and one counts by the length of its weights
-in a logistic regression with an L2 penalty, not with a group lasso, which would take a solver of its own.
+A simplification of Head2Toe: features are pooled over the whole example, and one counts by the length of its
+weights in a logistic regression with an L2 penalty, not with a group lasso, which would take a solver of its own.
 """
 
 from __future__ import annotations

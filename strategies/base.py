@@ -84,7 +84,7 @@ class Limits(dict[str, Limit]):
 class Stage:
     """One stage of training: from which cut of the backbone upward, and how.
 
-    Everything below the cut is frozen. Its output for an image never changes, so it is computed
+    Everything below the cut is frozen. Its output for an example never changes, so it is computed
     once, stored, and shared by all cells that use the same cut.
 
     Args:
@@ -97,12 +97,12 @@ class Stage:
         weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. Of
             kernels only, unless ``decay_to`` says otherwise.
         epochs: the stage's own cap; None: the cap of the plan (for the last stage).
-        early_stopping: whether it ends at its best epoch on validation images; without, it takes all of its epochs,
-            as where it is to converge.
+        early_stopping: whether it ends at its best epoch on validation examples; without, it takes all of its
+            epochs, as where it is to converge.
         patience: the share of its epochs that may go by without a better one before it ends; five epochs at least.
         weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
-            the statistics are re-estimated on training images before every evaluation.
+            the statistics are re-estimated on training examples before every evaluation.
         warmup: the share of the stage's steps over which the learning rate rises.
         blocks: only so many blocks right above the cut train, and the head; 0: all.
         only: which variables of the backbone train: ``all``, ``norm`` (scales and offsets of normalisation
@@ -116,16 +116,16 @@ class Stage:
             0: none.
         data: which labelled examples train: those of the ``target``, of the ``source``, or ``both``: then each
             batch has as many of one as of the other, as long as there are labels of the target.
-        align: a loss that makes features of source and target alike, on unlabelled target images beside each batch
-            of labelled ones: ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a classifier of domains whose
-            gradients are reversed), ``coral`` (covariances), ``mmd`` (distributions).
+        align: a loss that makes features of source and target alike, on unlabelled target examples beside each
+            batch of labelled ones: ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a classifier of
+            domains whose gradients are reversed), ``coral`` (covariances), ``mmd`` (distributions).
         align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
             end of their rise.
         auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
             uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115); 0: they are not learned.
-        auxiliary_images: which images of the target have them: the ``labelled`` ones that train, or all of the
+        auxiliary_images: which examples of the target have them: the ``labelled`` ones that train, or all of the
             ``pool`` but those that validate, as where they cost nothing.
-        statistics: which images the statistics of batch normalisation are those of at the end: the ones that
+        statistics: which examples the statistics of batch normalisation are those of at the end: the ones that
             ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation);
             with ``batch_norm`` frozen the pretrained ones move after the refit, by what the domains differ in.
     """
@@ -226,7 +226,7 @@ class AuxiliaryLabels(Protocol):
 
     @property
     def of_train(self) -> np.ndarray:
-        """Its labels of the images of ``Task.train``, int64 (N,); -1 where there is none."""
+        """Its labels of the examples of ``Task.train``, int64 (N,); -1 where there is none."""
 
     @property
     def pool(self) -> Examples | None:
@@ -234,7 +234,7 @@ class AuxiliaryLabels(Protocol):
 
     @property
     def others(self) -> Examples | None:
-        """Images of another dataset, which this task comes from; None if it is of the target's own images."""
+        """Examples of another dataset, which this task comes from; None if it is of the target's own examples."""
 
 
 Classify = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -244,7 +244,7 @@ probabilities (M, classes) of other features (M, D), the third."""
 
 @dataclass
 class Embedding(Training):
-    """What ``embed`` returns: what images are to a strategy that tells new classes apart."""
+    """What ``embed`` returns: what examples are to a strategy that tells new classes apart."""
 
     embed: Callable[[Examples], np.ndarray]
     """Features of examples, float32 (N, D)."""
@@ -270,18 +270,18 @@ class Task(Protocol):
 
     @property
     def target(self) -> Examples:
-        """All images of the target that may be seen: ``train`` and ``unlabelled``, without labels."""
+        """All examples of the target that may be seen: ``train`` and ``unlabelled``, without labels."""
 
     @property
     def source(self) -> Examples | None:
-        """Labelled images of the source; None without one.
+        """Labelled examples of the source; None without one.
 
-        Without any label of the target ``train`` is empty, and ``val`` holds images of the source.
+        Without any label of the target ``train`` is empty, and ``val`` holds examples of the source.
         """
 
     @property
     def auxiliary(self) -> Sequence[AuxiliaryLabels]:
-        """What may be learned beside the target's labels; nothing of it is known of images that validate."""
+        """What may be learned beside the target's labels; nothing of it is known of examples that validate."""
 
     @property
     def info(self) -> Info: ...
@@ -304,11 +304,11 @@ class Task(Protocol):
     def memory(self) -> dict[str, Any]:
         """What a strategy keeps from one trial to the next, and to the refit.
 
-        The refit has more images, and trials may differ in epochs: what depends on these is to be kept by them.
+        The refit has more examples, and trials may differ in epochs: what depends on these is to be kept by them.
         """
 
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
-        """Trains the backbone so that its features are near each other for images of one class.
+        """Trains the backbone so that its features are near each other for examples of one class.
 
         On ``source``, or on ``train`` where there is none, with early stopping where there is a validation part.
 
@@ -320,7 +320,7 @@ class Task(Protocol):
         """
 
     def fit_translated(self, fit: Callable[[Task], Fitted]) -> Fitted:
-        """Fits on this task with its source's images added once more, in the target's style.
+        """Fits on this task with its source's examples added once more, in the target's style.
 
         What translates them is trained without any label; what that takes counts as training.
 
@@ -329,7 +329,7 @@ class Task(Protocol):
         """
 
     def with_source(self, images: np.ndarray, labels: np.ndarray) -> Task:
-        """The same task with these labelled images added to its source.
+        """The same task with these labelled examples added to its source.
 
         Args:
             images: uint8 (N, S, S, 3).
@@ -421,8 +421,8 @@ class Strategy:
         self.space(hp)
 
     def embed(self, task: Task, hp: Any) -> Embedding:
-        """In the few-shot protocol: what images are to it. ``task.train`` are images of other classes, those of the
-        source, or there are none; of the new classes it sees nothing."""
+        """In the few-shot protocol: what examples are to it. ``task.train`` are examples of other classes, those
+        of the source, or there are none; of the new classes it sees nothing."""
         raise NotImplementedError(f"{type(self).__name__} has no embed()")
 
     def classify(

@@ -56,5 +56,5 @@ class FeatureExtraction(Strategy):
     def classify(
         self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
     ) -> np.ndarray:
-        # The same linear head, solved exactly: of a few images that takes milliseconds.
+        # The same linear head, solved exactly: of a few examples that takes milliseconds.
         return linear(logistic_regression(support, labels, classes, hp.get("penalty")))(queries)

@@ -1,4 +1,4 @@
-"""Majority: the class frequencies of the training labels, whatever the image. The floor of every table."""
+"""Majority: the class frequencies of the training labels, whatever the example. The floor of every table."""
 
 from __future__ import annotations
 

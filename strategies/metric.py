@@ -1,4 +1,4 @@
-"""What all strategies have in common that learn which images are alike, and then look for the nearest class."""
+"""What all strategies have in common that learn which examples are alike, and then look for the nearest class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from strategies.on_features import softmax
 
 
 class MetricLearning(Strategy):
-    """Trains an embedding on the classes of a source dataset; a class is then the mean of its labelled images.
+    """Trains an embedding on the classes of a source dataset; a class is then the mean of its labelled examples.
 
     Without a source the embedding is learned from the labels of the target itself.
     """
@@ -76,7 +76,7 @@ class MetricLearning(Strategy):
 
 
 def kept(strategy: Strategy, embedding: Embedding, task: Task, hp: Any) -> Fitted:
-    """A classifier that keeps the embedded training images, and learns from them anew for each answer."""
+    """A classifier that keeps the embedded training examples, and learns from them anew for each answer."""
     known = embedding.embed(task.train)
     classify = partial(strategy.classify, known, task.train.labels, classes=task.info.classes, hp=hp)
     return embedding.fitted(_Embedded(embedding.embed, classify))
@@ -97,7 +97,7 @@ def nearest_prototype(
     counts = of.sum(axis=0)
     means = of.T @ support / np.maximum(counts, 1)[:, None]
     scores = -sharpness * squared_distances(queries, means)
-    # No image: next to impossible.
+    # No example: next to impossible.
     return softmax(np.where(counts > 0, scores, scores.min(axis=1, keepdims=True) - 20.0))
 
 

@@ -1,4 +1,4 @@
-"""Other labels of the images, or another dataset, learned beside the target's labels with one backbone."""
+"""Other labels of the examples, or another dataset, learned beside the target's labels with one backbone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Classify = Callable[[np.ndarray], np.ndarray]
 
 
 class OnFeatures(Strategy):
-    """A strategy that learns from features, standardised by the mean and deviation of the training images."""
+    """A strategy that learns from features, standardised by the mean and deviation of the training examples."""
 
     layers: ClassVar[Literal["last", "all"]] = "last"
     few_shot = True
@@ -67,8 +67,8 @@ class OnFeatures(Strategy):
 
 
 def frozen_features(task: Task, layers: Literal["last", "all"] = "last") -> Embedding:
-    """The frozen backbone's features in the few-shot protocol: standardised by images of the source, if there are
-    any (Wang et al. 2019, SimpleShot, arXiv:1911.04623), for a few labelled images tell no deviation."""
+    """The frozen backbone's features in the few-shot protocol: standardised by examples of the source, if there are
+    any (Wang et al. 2019, SimpleShot, arXiv:1911.04623), for a few labelled examples tell no deviation."""
     centre, scale = np.float32(0), np.float32(1)
     if len(task.train):
         known = task.features(task.train, layers)

@@ -1,4 +1,4 @@
-"""Siamese networks: the same or not the same? One network looks at both images; distances answer."""
+"""Siamese networks: the same or not the same? One network looks at both examples; distances answer."""
 
 from __future__ import annotations
 

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from bench.datasets import Dataset, open_dataset
+from bench.datasets import Dataset
 from bench.datasets.entry import full_findings
 from bench.datasets.findings import fractions_too_small
 from bench.modalities.findings import by_importance
 from bench.plans.plan import Plan
 
 
-def check(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-    """Audits the first dataset of a plan.
-
-    Args:
-        plan: names the dataset, how its examples become inputs, and the fractions.
-        say: called with what is being done, when that takes long.
-
-    Returns:
-        JSON-able; see README.
-
-    Raises:
-        RequestError: no benchmark can be made of the dataset.
-        BenchError: the cache cannot be used, or a download failed.
-    """
-    dataset = open_dataset(plan.datasets[0], vars(plan), progress=say)
+def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
+    """Audits a dataset of a plan: JSON-able; see README."""
     found, summary = full_findings(dataset)
     pool = dataset.pool
     found += fractions_too_small(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import RequestError
 from bench.modalities.base import Input, Modality
 from bench.modalities.findings import Finding
 from bench.modalities.registry import modality
@@ -75,6 +76,16 @@ class Dataset:
     def kind(self) -> Modality:
         """What knows its examples."""
         return modality(self.modality)
+
+    def check_unchanged(self, fingerprint: str, field: str) -> None:
+        """Refuses data that are no longer those of a run.
+
+        Raises:
+            RequestError: they are not; of this field.
+        """
+        if self.fingerprint != fingerprint:
+            expected = f"the data of the run; {self.kind.noun.many} or labels have changed"
+            raise RequestError(field, self.spec, expected)
 
     @property
     def warnings(self) -> list[Finding]:

@@ -26,6 +26,7 @@ from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError
 from bench.execution.jobs import Event, Fetch, Job, MeasureLatency, Message, Rank, Ready, RunCell
 from bench.execution.queue import Queue
+from bench.modalities.registry import modality
 from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
 from bench.system import machine
@@ -131,9 +132,10 @@ class LocalExecutor:
             fields = {"status": "failed", "error": {"type": "worker", "message": fields["reason"]}}
         record = self._record(cell, self.pool[number], fields)
         if is_small:
+            many = modality(cell.modality).noun.many
             record.batch_size = cell.batch_size // 2
             record.warnings.append(
-                f"Memory was not enough for batches of {cell.batch_size} images: this is a second run, with "
+                f"Memory was not enough for batches of {cell.batch_size} {many}: this is a second run, with "
                 f"batches of {record.batch_size}."
             )
         # What ran out of memory may hold on to what it has got.

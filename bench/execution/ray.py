@@ -155,7 +155,7 @@ class RayExecutor:
                 self.notify(Event("started", slot, "", batch[0]))
 
     def measure_latency(self, job: MeasureLatency) -> float | None:
-        """Latency of a whole network on a node of the cluster, in milliseconds an image; None if it failed."""
+        """Latency of a whole network on a node of the cluster, in milliseconds an example; None if it failed."""
         import ray
 
         self.notify(Event("tick", 0, f"measuring the latency of {job.backbone}"))

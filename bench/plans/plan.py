@@ -65,7 +65,7 @@ class Ranking(Section):
     """How backbones are ranked, for ``rank`` and ``auto:5``. What was chosen stands in ``backbones`` of the run."""
 
     images: Annotated[int, Field(ge=20)] = 5000
-    """Labelled images of the pool that are looked at, at most; drawn by class."""
+    """Labelled examples of the pool that are looked at, at most; drawn by class."""
     download: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     """ImageNet weights that are missing are downloaded for networks of so many million parameters or fewer."""
 
@@ -78,7 +78,7 @@ class Report(Section):
     price_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Of the machine, in any currency: costs are shown in money too. 0: they are not."""
     thumbnails: bool = True
-    """Whether the page shows test images; false for private data."""
+    """Whether the page shows test examples; false for private data."""
 
 
 def section(protocol: str) -> str:
@@ -133,7 +133,7 @@ class Plan(Keys):
     source_dataset: str = ""
     """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
     source_groups: Literal["auto", "names", "none"] = "auto"
-    """Which of its images count as one group with images of the dataset: ``companions.source.pair``."""
+    """Which of its examples count as one group with examples of the dataset: ``companions.source.pair``."""
     protocol: str = FRACTIONS
     """``fractions``: learn from shares of the labels. The others are in ``bench.plans.protocol``."""
     settings: dict[str, Any] = {}

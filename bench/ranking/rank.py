@@ -1,8 +1,8 @@
 """Which backbones are worth a run: ordered from their features, before anything is trained.
 
 Features come from worker processes and lie in the cache of stored prefixes, where the cells of a later run find
-them; scores are kept too, so that ranking again starts no process. Only labelled images of the pool are looked at,
-never a test image.
+them; scores are kept too, so that ranking again starts no process. Only labelled examples of the pool are looked
+at, never a test example.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.execution.executor import Executor, executor
 from bench.execution.jobs import Rank
+from bench.modalities.base import Modality
 from bench.modalities.registry import input_of, modality
 from bench.plans.loading import load_plan
 from bench.plans.plan import AUTO, Plan
@@ -52,8 +53,8 @@ two networks, and four with more and more noise) as feature extraction did, whos
 points. With random weights beside them the H-score fails: it puts those of EfficientNetLite0 (1,280 features, probe
 46%) above ImageNet's of MobileNet:alpha=0.25 (256 features, probe 75%)."""
 WHY = (
-    "the predicted accuracy of a linear probe decides: it has seen these very images, and being an accuracy it "
-    "compares networks of any width, with a margin. No score wins everywhere (Agostinelli et al. 2022, "
+    "the predicted accuracy of a linear probe decides: it has seen these very {noun.many}, and being an accuracy "
+    "it compares networks of any width, with a margin. No score wins everywhere (Agostinelli et al. 2022, "
     "arXiv:2204.01403), and both a probe and the ImageNet accuracy can miss the best network (Renggli et al. 2022, "
     "arXiv:2010.06402): where margins overlap, run several"
 )
@@ -62,11 +63,11 @@ COLUMNS = {
     "many labels",
     "knn": "leave-one-out accuracy of the 5 nearest neighbours",
     "nearest_mean": "leave-one-out accuracy of the nearest class mean",
-    "logme": "log evidence of a Bayesian linear model, in nats an image; higher is better",
+    "logme": "log evidence of a Bayesian linear model, in nats {noun.any}; higher is better",
     "h_score": "variance of the features between classes against all of it, shrunk; higher is better",
     "leep": "log probability of the labels through the network's own ImageNet classes; 0 is best",
     "nce": "the same from the first of these classes alone; 0 is best",
-    "imagenet_top1": "published ImageNet accuracy in percent: says nothing of these images",
+    "imagenet_top1": "published ImageNet accuracy in percent: says nothing of these {noun.many}",
     "params": "parameters of the backbone, without a classifier",
     "ms_per_image": "what its features took when they were stored, on the threads of one worker",
 }
@@ -84,7 +85,7 @@ class Ranked:
         scores: by the names in ``SCORES``.
         missing: why a score is None.
         params: of the backbone, without a classifier.
-        width: features an image.
+        width: features an example.
         imagenet_top1: published, in percent.
         ms_per_image: what its features took.
     """
@@ -108,7 +109,7 @@ class Ranking:
 
     Attributes:
         dataset, name, fingerprint: which data.
-        images: labelled images of the pool that were looked at.
+        images: labelled examples of the pool that were looked at.
         pool: how many there are.
         classes: number of classes.
         majority: the share of the commonest class among all of them: what no features are needed for.
@@ -133,13 +134,34 @@ class Ranking:
     left_out: tuple[tuple[str, str], ...]
 
     def margin(self, accuracy: float) -> float:
-        """Half the width of the 95% interval of an accuracy on so many images."""
+        """Half the width of the 95% interval of an accuracy on so many examples."""
         return 1.96 * math.sqrt(max(accuracy * (1 - accuracy), 0.0) / self.images)
+
+    @property
+    def kind(self) -> Modality:
+        """What knows the examples."""
+        return modality(self.modality)
+
+    @property
+    def why(self) -> str:
+        """Why it goes by ``DECIDES``."""
+        return WHY.format(noun=self.kind.noun)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each column means."""
+        return {column: meaning.format(noun=self.kind.noun) for column, meaning in COLUMNS.items()}
 
     def to_json(self) -> dict[str, Any]:
         """With what decides, why, and what the columns mean."""
         content = asdict(self)
-        return {**content, **content.pop("input"), "decides": DECIDES, "why": WHY, "columns": COLUMNS}
+        return {
+            **content,
+            **content.pop("input"),
+            "decides": DECIDES,
+            "why": self.why,
+            "columns": self.columns,
+        }
 
 
 def rank(
@@ -363,16 +385,16 @@ def _rank_dataset(
     say: Say,
 ) -> Ranking:
     pool = dataset.pool
-    images = min(plan.ranking.images, len(pool.ids))
+    count = min(plan.ranking.images, len(pool.ids))
     classified = {spec.text for spec in present(classifier=True)}
-    jobs = {spec: _job(plan, dataset, spec, file, images) for spec, file in weights.items()}
+    jobs = {spec: _job(plan, dataset, spec, file, count) for spec, file in weights.items()}
     kept = {spec: _kept(job, plan, runs, spec.text in classified) for spec, job in jobs.items()}
     found = {spec: answer for spec, path in kept.items() if (answer := _read(path)) is not None}
     failed: dict[str, str] = {}
     waiting = [spec for spec in jobs if spec not in found]
     if waiting:
-        of = f"{len(waiting)} of {len(weights)} backbones on {images:,} labelled images of {dataset.name}"
-        say(f"Ranking {of}")
+        of = f"{count:,} labelled {dataset.kind.noun.many} of {dataset.name}"
+        say(f"Ranking {len(waiting)} of {len(weights)} backbones on {of}")
     for place, answer in runs.rank([jobs[spec] for spec in waiting]) if waiting else ():
         spec = waiting[place]
         if "failed" in answer:
@@ -390,7 +412,7 @@ def _rank_dataset(
         dataset=dataset.spec,
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        images=images,
+        images=count,
         pool=len(pool.ids),
         classes=len(dataset.class_names),
         majority=float(np.bincount(pool.labels).max() / len(pool.ids)),
@@ -404,7 +426,7 @@ def _rank_dataset(
     )
 
 
-def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, images: int) -> Rank:
+def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, count: int) -> Rank:
     return Rank(
         dataset=dataset.spec,
         fingerprint=dataset.fingerprint,
@@ -414,7 +436,7 @@ def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, images
         modality=dataset.modality,
         input=asdict(dataset.input),
         pooling=plan.head.pooling,
-        images=images,
+        images=count,
     )
 
 

@@ -1,8 +1,9 @@
 """How well features suit labels, without training: scores by which backbones can be ordered.
 
-All are higher for better features. They take features (N, D) of the labelled images and labels (N,), integers; what
-leaves examples out takes their groups (N,), or None, as well: the other images of a group, which may show the same
-thing, are then left out together. ``leep`` and ``nce`` take what the network's own classifier says of the images.
+All are higher for better features. They take features (N, D) of the labelled examples and labels (N,), integers;
+what leaves examples out takes their groups (N,), or None, as well: the other examples of a group, which may show
+the same thing, are then left out together. ``leep`` and ``nce`` take what the network's own classifier says of the
+examples.
 """
 
 from __future__ import annotations

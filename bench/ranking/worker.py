@@ -1,4 +1,4 @@
-"""What a worker finds out of a backbone without training: its features of labelled images, and their scores."""
+"""What a worker finds out of a backbone without training: its features of labelled examples, and their scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from bench.datasets import Dataset
 from bench.datasets.splits import nested_order
 from bench.errors import BenchError
 from bench.execution.jobs import Place
-from bench.modalities.image.augment import Augmentation
 from bench.modalities.registry import input_of
 from bench.ranking import scores as transferability
 from bench.system.files import rows_of
@@ -36,7 +35,7 @@ def run(place: Place, dataset: str, fingerprint: str, **job: Any) -> dict[str, A
 def rank(
     job: dict[str, Any], dataset: Dataset, engine: Engine, tick: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Scores of one backbone on images of the pool. Features are stored, and shared with the cells of a run.
+    """Scores of one backbone on examples of the pool. Features are stored, and shared with the cells of a run.
 
     Args:
         job: ``backbone`` (architecture), ``weights``, ``weights_sha256``, ``modality``, ``input``,
@@ -81,20 +80,20 @@ def rank(
 
 
 def _features(network: Network, examples: PartExamples, pooling: str) -> tuple[np.ndarray, float]:
-    """float32 (N, D), and the seconds an image."""
+    """float32 (N, D), and the seconds an example."""
     store = network.prefixes(None, pooling)
     if network.weights.kind != "none":
-        prefix = store.get(examples, Augmentation(), 1)
-        return prefix.batch(np.arange(len(examples)), None)[0], prefix.seconds_per_image
+        prefix = store.get(examples, None, 1)
+        return prefix.batch(np.arange(len(examples)), None)[0], prefix.seconds_per_example
     # No cell extracts features with random weights, and stored prefixes are rounded: what comes through a deep
     # network as it is initialised may be 1e-8, which is zero in half precision.
     batch = np.zeros((BATCH, *examples.data.shape[1:]), np.float32)
     found, seconds = [], 0.0
     for first in range(0, len(examples), BATCH):
-        images = rows_of(examples.data, examples.index[first : first + BATCH])
-        batch[: len(images)] = images
+        rows = rows_of(examples.data, examples.index[first : first + BATCH])
+        batch[: len(rows)] = rows
         start = time.perf_counter()
-        found.append(store.compute(batch)[0][: len(images)])
+        found.append(store.compute(batch)[0][: len(rows)])
         seconds += time.perf_counter() - start if first else 0.0  # the first one is traced
     return np.concatenate(found), seconds / max(len(examples) - BATCH, 1)
 

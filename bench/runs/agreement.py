@@ -73,7 +73,7 @@ def find_run(ranking: Ranking, directory: Path | None = None, runs: Path = Path(
 
     Args:
         ranking: of a dataset.
-        directory: the run directory; default: the run in ``runs`` on the same images, of the same size, with the
+        directory: the run directory; default: the run in ``runs`` on the same examples, of the same size, with the
             most backbones of the ranking.
         runs: a folder of run directories.
 

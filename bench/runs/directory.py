@@ -45,10 +45,11 @@ def check_same(store: Store, prepared: Prepared) -> None:
         )
     fingerprints = {dataset.fingerprint for dataset in prepared.datasets}
     if info.get("datasets") and set(info["datasets"]) != fingerprints:
+        many = prepared.datasets[0].kind.noun.many
         raise RequestError(
             "out",
             str(store.directory),
-            "a run on the same data, and the images or labels have changed since it began",
+            f"a run on the same data, and the {many} or labels have changed since it began",
             "Choose another --out.",
         )
 

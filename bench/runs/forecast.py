@@ -25,12 +25,12 @@ KEPT = 40
 class Forecast:
     """Seconds by cell, from measurements that are kept in the cache.
 
-    Measurements are kept for each strategy, backbone, image size, backend and thread count. A cell takes some
-    seconds whatever its size (compiling, above all) and some for each training image, of which there are at
+    Measurements are kept for each strategy, backbone, input size, backend and thread count. A cell takes some
+    seconds whatever its size (compiling, above all) and some for each training example, of which there are at
     most n times epochs times (trials + 1, for the refit). Both are fitted to what was measured.
 
     Args:
-        sizes: labelled images of the pool by dataset fingerprint, those of a source dataset too.
+        sizes: labelled examples of the pool by dataset fingerprint, those of a source dataset too.
     """
 
     def __init__(self, sizes: dict[str, int]) -> None:
@@ -44,12 +44,14 @@ class Forecast:
             self._measured = {}  # nothing measured yet, or damaged: it is measured again
 
     def work(self, cell: Cell) -> float:
-        """Training images of a cell, at most; 0 if it trains no network."""
+        """Training examples of a cell, at most; 0 if it trains no network."""
         if not cell.backbone:
             return 0.0
         beside = [stamp.get("fingerprint", "") for stamp in cell.companions.values()]
-        images = cell.fraction * self.sizes[cell.fingerprint] + sum(self.sizes.get(key, 0) for key in beside)
-        return float(images * cell.epochs * (cell.tuning["trials"] + 1))
+        examples = cell.fraction * self.sizes[cell.fingerprint] + sum(
+            self.sizes.get(key, 0) for key in beside
+        )
+        return float(examples * cell.epochs * (cell.tuning["trials"] + 1))
 
     def add(self, cell: Cell, seconds: float) -> None:
         """Learns from a cell that has run."""
@@ -94,16 +96,16 @@ class Forecast:
 
 
 def _line(measured: list[tuple[float, float]]) -> tuple[float, float]:
-    """Seconds a cell and seconds an image, neither below 0, that come nearest to what was measured.
+    """Seconds a cell and seconds an example, neither below 0, that come nearest to what was measured.
 
     In relative terms: a small cell that is off by half counts as much as a large one that is.
     """
     work, seconds = np.array(measured).T
     weights = 1 / np.maximum(seconds, 0.1)
-    target, by_cell, by_image = seconds * weights, weights, work * weights
-    start, each = np.linalg.lstsq(np.stack([by_cell, by_image], axis=1), target)[0].tolist()
+    target, by_cell, by_example = seconds * weights, weights, work * weights
+    start, each = np.linalg.lstsq(np.stack([by_cell, by_example], axis=1), target)[0].tolist()
     if start < 0:
-        start, each = 0.0, float(by_image @ target / max(by_image @ by_image, 1e-30))
+        start, each = 0.0, float(by_example @ target / max(by_example @ by_example, 1e-30))
     elif each < 0:
         start, each = float(by_cell @ target / (by_cell @ by_cell)), 0.0
     return start, each

@@ -19,7 +19,7 @@ from bench.system.files import cache_dir, digest, locked, write_atomic
 def latencies(
     prepared: Prepared, todo: Sequence[Cell], executor: Executor, info: dict[str, Any]
 ) -> dict[str, float | None]:
-    """Milliseconds an image of each cell's network, measured before anything else runs, and remembered."""
+    """Milliseconds an example of each cell's network, measured before anything else runs, and remembered."""
     classes = {d.fingerprint: len(d.class_names) for d in prepared.datasets}
     jobs: dict[str, MeasureLatency] = {}
     of_cell: dict[str, str] = {}

@@ -102,8 +102,7 @@ def _check_data(cell: Cell) -> None:
         return open_dataset(spec, cell.input)
 
     dataset = open_(cell.dataset)
-    if dataset.fingerprint != cell.fingerprint:
-        raise RequestError("dataset", cell.dataset, "the data of the run; images or labels have changed")
+    dataset.check_unchanged(cell.fingerprint, "dataset")
     relation = protocol(cell.protocol).relation({cell.strategy: get_strategy(cell.strategy)})
     reopened(cell.companions, dataset, relation, open_)
 

@@ -77,7 +77,7 @@ class Run:
         """The section ``report`` of its plan; the defaults where there is none.
 
         Raises:
-            RequestError: the plan has a mistake. No guess is made: it may say that images are private.
+            RequestError: the plan has a mistake. No guess is made: it may say that examples are private.
         """
         path = Store(self.directory).plan_path
         return load_plan(path).report if path.exists() else ReportSettings()
@@ -120,9 +120,9 @@ class Run:
         """What to take under constraints, see ``reports.recommend.recommend``.
 
         Args:
-            labels: labelled images that there will be; default: the most that were measured.
+            labels: labelled examples that there will be; default: the most that were measured.
             seconds: at most, to tune and train one seed.
-            latency_ms: at most, of one image.
+            latency_ms: at most, of one example.
             params: at most, of the network.
             dataset: its name, if the run has several.
 

@@ -158,7 +158,7 @@ def _locked(store: Store, part: Shard | None) -> Iterator[None]:
 def _keep_plan(store: Store, plan: Plan) -> bool:
     """Writes the plan where there is none yet, and settings of the report that are new; whether these are.
 
-    Settings that were not given stay: they may say that images are private.
+    Settings that were not given stay: they may say that examples are private.
     """
     if not store.plan_path.exists():
         store.write_plan(plan.to_toml())

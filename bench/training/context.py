@@ -88,7 +88,7 @@ class Context:
         views = VIEWS if augmentation else 1
         store = network.prefixes(network.cut(stage.cut), self.head.pooling)
         prefix = store.get(examples, augmentation, views)
-        return prefix.batch, prefix.seconds_per_image * len(examples)
+        return prefix.batch, prefix.seconds_per_example * len(examples)
 
     def shuffled(self, inputs: Inputs, count: int) -> Callable[[np.ndarray], list[np.ndarray]]:
         """Examples not in their order, which in a folder is by class: the first few are to be like all."""

@@ -17,7 +17,7 @@ from bench.system.seeds import generator
 from bench.training.context import Context
 from bench.training.examples import Augmentation, PartExamples
 from bench.training.loop import (
-    STATISTICS_IMAGES,
+    STATISTICS_EXAMPLES,
     Best,
     Course,
     Judge,
@@ -27,7 +27,7 @@ from bench.training.loop import (
     Training,
     selection_score,
 )
-from bench.training.losses.metric_losses import BATCH_IMAGES, ON_SPHERE
+from bench.training.losses.metric_losses import BATCH_EXAMPLES, ON_SPHERE
 from bench.training.metrics import accuracy, log_loss
 from bench.training.programs.config import Trained
 from bench.training.programs.graph import in_batches
@@ -133,7 +133,7 @@ def _scale(program: Program, statistics: Statistics) -> None:
     Lengths of features differ between networks by orders of magnitude. Where distances are logits, the loss of
     long ones is so steep that the first steps undo the pretrained weights, and no probability can be believed.
     """
-    count = min(statistics.count, STATISTICS_IMAGES)
+    count = min(statistics.count, STATISTICS_EXAMPLES)
     program.reestimate(statistics.batch, count)
     batches = in_batches(program.model, statistics.batch, count)
     features = np.concatenate([batch[0] for batch in batches]).astype(np.float64)
@@ -164,39 +164,40 @@ def _validated(
 
 
 class ClassBatches:
-    """Batches of ``BATCH_IMAGES`` examples of each of some classes, one of each after the other.
+    """Batches of ``BATCH_EXAMPLES`` examples of each of some classes, one of each after the other.
 
     Args:
         examples: those of classes with a single one are left out.
         turns: 4: a class turned by quarters is four classes; 1: it is not turned; 1 to 4.
-        images: of a batch, at most (but two classes at least).
+        size: of a batch, at most (but two classes at least).
 
     Raises:
         ValueError: fewer than two classes have two examples, or there are no such turns.
     """
 
-    def __init__(self, examples: PartExamples, turns: int, images: int) -> None:
+    def __init__(self, examples: PartExamples, turns: int, size: int) -> None:
         found, counts = np.unique(examples.labels, return_counts=True)
         self.classes = [np.flatnonzero(examples.labels == c) for c in found[counts > 1]]
         if not 1 <= turns <= 4:
             raise ValueError(f"turns is {turns}; there are four quarters, so it has to be 1 to 4")
         if len(self.classes) < 2:
-            raise ValueError("an embedding is learned from two images of each of two classes, at least")
+            many = examples.kind.noun.many
+            raise ValueError(f"an embedding is learned from two {many} of each of two classes, at least")
         self.examples, self.turns = examples, turns
-        self.ways = min(len(self.classes) * turns, max(2, images // BATCH_IMAGES))
-        self.size = self.ways * BATCH_IMAGES
-        self.labels = np.tile(np.arange(self.ways), BATCH_IMAGES)
+        self.ways = min(len(self.classes) * turns, max(2, size // BATCH_EXAMPLES))
+        self.size = self.ways * BATCH_EXAMPLES
+        self.labels = np.tile(np.arange(self.ways), BATCH_EXAMPLES)
 
     def next(self, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
         """A batch of a network's inputs, (size, ...), augmented and then turned."""
         drawn = rng.permutation(len(self.classes) * self.turns)[: self.ways]
         classes, turned = drawn // self.turns, drawn % self.turns
         # A class with fewer examples repeats some, in other views.
-        each = [np.resize(rng.permutation(self.classes[c]), BATCH_IMAGES) for c in classes]
+        each = [np.resize(rng.permutation(self.classes[c]), BATCH_EXAMPLES) for c in classes]
         index = self.examples.index[np.stack(each, axis=1).ravel()]
         rows = augmentation(rows_of(self.examples.data, index), rng)
         (inputs,) = self.examples.tensors(rows)
-        inputs = inputs.reshape(BATCH_IMAGES, self.ways, *inputs.shape[1:])
+        inputs = inputs.reshape(BATCH_EXAMPLES, self.ways, *inputs.shape[1:])
         for quarter in range(1, self.turns):  # of images alone: nothing else can be turned
             chosen = turned == quarter
             inputs[:, chosen] = np.rot90(inputs[:, chosen], quarter, axes=(2, 3))

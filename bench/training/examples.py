@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from bench.datasets import Dataset, Part, decoding_versions
-from bench.modalities.registry import modality
+from bench.modalities.base import Modality
+from bench.modalities.registry import DEFAULT, modality
 from bench.records import PROTOCOL_VERSION
 from bench.system.files import digest, rows_of
 from bench.system.seeds import generator
@@ -53,10 +54,10 @@ class PartExamples:
     key: str
     index: np.ndarray
     known: np.ndarray | None
-    modality: str = "image"
+    modality: str = DEFAULT
 
     @staticmethod
-    def of(part: Part, key: str, index: np.ndarray, labelled: bool, modality: str = "image") -> PartExamples:
+    def of(part: Part, key: str, index: np.ndarray, labelled: bool, modality: str = DEFAULT) -> PartExamples:
         """Some examples of ``part``, in the order of the part."""
         index = np.sort(index)
         labels = part.labels[index] if labelled else None
@@ -93,9 +94,14 @@ class PartExamples:
         """The same: the name by which strategies for images alone, and those of plug-ins, ask for them."""
         return self.rows()
 
+    @property
+    def kind(self) -> Modality:
+        """What knows the examples."""
+        return modality(self.modality)
+
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
         """A network's input tensors for some decoded examples of this modality."""
-        return modality(self.modality).tensors(rows)
+        return self.kind.tensors(rows)
 
     def inputs(self, augmentation: Augmentation | None = None) -> Inputs:
         """What gives the network's inputs by their numbers, 0 to N - 1."""

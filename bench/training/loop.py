@@ -16,7 +16,7 @@ from bench.training.programs.config import State
 from bench.training.programs.program import Program
 from strategies.base import Stage
 
-STATISTICS_IMAGES = 256
+STATISTICS_EXAMPLES = 256
 """Training examples on which batch statistics are re-estimated before an evaluation during training."""
 MINIMUM_BATCH = 8
 STEPS_AN_EPOCH = 8
@@ -117,8 +117,8 @@ def _strengths(stage: Stage, over: np.ndarray) -> np.ndarray:
 def selection_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """What the best epoch and the best trial maximise, on validation: the negative log loss, in [-16.2, 0].
 
-    Not accuracy: with 100 labels the validation part has 20 images, and an accuracy on them moves in steps of
-    5 points. The log loss of the same images tells networks apart that agree on every one of them.
+    Not accuracy: with 100 labels the validation part has 20 examples, and an accuracy on them moves in steps of
+    5 points. The log loss of the same examples tells networks apart that agree on every one of them.
     """
     return -log_loss(probabilities, labels)
 
@@ -178,7 +178,7 @@ class Progress:
     state: State
     curve: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
-    images: int = 0
+    examples: int = 0
     seconds: float = 0.0
     reused: float = 0.0
     """Seconds of ``seconds`` that an earlier trial has spent."""
@@ -259,12 +259,12 @@ class Training:
         point: dict[str, Any] = {
             "stage": name,
             "epoch": self.epoch,
-            "images": self.progress.images,
+            "images": self.progress.examples,
             "seconds": self.progress.seconds + sum(self.progress.prefixes.values()),
         }
         if self.judge is not None:
             seen = self.statistics
-            self.program.reestimate(seen.batch, min(seen.count, STATISTICS_IMAGES))
+            self.program.reestimate(seen.batch, min(seen.count, STATISTICS_EXAMPLES))
             score, measured = self.judge.score()
             if not math.isfinite(score):
                 raise NotFinite(
@@ -289,7 +289,7 @@ class Training:
                 raise NotFinite(f"loss is {both[0, bad]} in {place} of stage {self.course.stage.name!r}")
             measured.append(both)
             self.step += count
-            self.progress.images += count * self.batch_size
+            self.progress.examples += count * self.batch_size
         return np.concatenate(measured, axis=1)
 
     def _kept(self) -> tuple[State, int]:

@@ -96,13 +96,13 @@ class Prefix:
     Args:
         views: the example itself, then augmented views.
         rows: which rows of the part are meant, int64 (N,).
-        seconds_per_image: what computing the stored views of one example took when they were stored; views that
+        seconds_per_example: what computing the stored views of one example took when they were stored; views that
             are computed whenever they are read count as training.
     """
 
     views: list[View]
     rows: np.ndarray
-    seconds_per_image: float
+    seconds_per_example: float
 
     def batch(self, index: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
         """float32 tensors of the examples ``index``; of a random view each, or unaugmented without ``rng``."""
@@ -126,7 +126,7 @@ class PrefixStore:
 
     Args:
         identity: everything that the output depends on but the examples: the layers (of which the first are the
-            preprocessing), the hash of their weights' values, image size, backend, threads, precision and
+            preprocessing), the hash of their weights' values, input size, backend, threads, precision and
             library versions.
         shapes: of the crossing tensors, without the batch.
         compute: see ``Compute``.

@@ -32,7 +32,7 @@ from strategies.base import Examples, Fitted, Stage
 from strategies.refuse import stage_problems
 
 LABEL_SMOOTHING = 0.1
-SIMILARITY_IMAGES = 256
+SIMILARITY_EXAMPLES = 256
 SIMILARITY_LEAST = 20
 """Examples that similarity is measured on: so many if there are, none if there are not as many as these."""
 
@@ -227,7 +227,8 @@ def _labelled(context: Context, stage: Stage) -> list[PartExamples]:
         if context.source is None:
             raise ValueError(f"stage {stage.name!r} trains on a source, and there is none")
         if not len(context.source):
-            raise ValueError("every image of the source shares a group with one that validates")
+            one = context.train.kind.noun.one
+            raise ValueError(f"every {one} of the source shares a group with one that validates")
         found.append(context.source)
     if stage.data == "target" or (stage.data == "both" and len(context.train)):
         found.append(context.train)
@@ -252,7 +253,7 @@ def _notes(context: Context, stages: list[Stage]) -> list[str]:
     if not context.augmentation or all(stage.cut == "input" for stage in stages):
         return []
     return [
-        f"Frozen parts of a network saw each training image in {VIEWS} stored views "
+        f"Frozen parts of a network saw each training {context.train.kind.noun.one} in {VIEWS} stored views "
         f"({context.augmentation.kind} augmentation), all other parts in a new view each time."
     ]
 
@@ -263,7 +264,7 @@ def _similarity(context: Context, stages: list[Stage], state: State) -> list[dic
     count = len(context.train)
     if context.searches or not adapts or count < SIMILARITY_LEAST:
         return []
-    rows = np.sort(generator(context.seed, "similarity").permutation(count)[:SIMILARITY_IMAGES])
+    rows = np.sort(generator(context.seed, "similarity").permutation(count)[:SIMILARITY_EXAMPLES])
     inputs = context.train.inputs()
     return context.needed_network().similarity(state, lambda some: inputs(rows[some], None), len(rows))
 

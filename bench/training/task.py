@@ -66,7 +66,7 @@ class CellTask(Context):
         prefix = store.get(examples, None, 1)
         if examples is self.train or examples is self.val:
             cut = "top" if layers == "last" else "every"
-            self._spent[cut, examples is self.val] = prefix.seconds_per_image * len(examples)
+            self._spent[cut, examples is self.val] = prefix.seconds_per_example * len(examples)
         return np.concatenate(prefix.batch(np.arange(len(examples)), None), axis=1)
 
     @property

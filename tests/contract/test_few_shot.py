@@ -21,7 +21,7 @@ from bench.protocols.fractions.cell import run_cell
 from bench.records import Cell
 from bench.training.embedding import ClassBatches
 from bench.training.examples import PartExamples
-from bench.training.losses.metric_losses import BATCH_IMAGES
+from bench.training.losses.metric_losses import BATCH_EXAMPLES
 
 BACKBONE = "Conv4:filters=16"
 SIZE = 16
@@ -334,10 +334,10 @@ def test_a_batch_has_as_many_images_of_each_class_and_turns_whole_classes() -> N
     labels = np.append(np.arange(3).repeat(each), 3)  # the last class has a single image
     names = [str(i) for i in range(len(labels))]
     examples = PartExamples(images, names, "key", np.arange(len(labels)), labels)
-    batches = ClassBatches(examples, turns=4, images=1000)
+    batches = ClassBatches(examples, turns=4, size=1000)
     assert batches.ways == 12
     batch = batches.next(lambda x, rng: x, np.random.default_rng(0))
-    batch = batch.reshape(BATCH_IMAGES, 12, size, size, 3)[..., 0]
+    batch = batch.reshape(BATCH_EXAMPLES, 12, size, size, 3)[..., 0]
     found = set()
     for c in range(12):
         places, values = set(), set()
@@ -347,7 +347,7 @@ def test_a_batch_has_as_many_images_of_each_class_and_turns_whole_classes() -> N
             places.add(where)
             values.add(int(image.max()) - 1)
         assert len(places) == 1
-        assert len(values) == BATCH_IMAGES
+        assert len(values) == BATCH_EXAMPLES
         (of,) = {int(labels[value]) for value in values}
         found.add((of, *places))
     assert len(found) == 12

@@ -60,7 +60,8 @@ def folder(root: Path, classes: str = "ab", count: int = 8, start: int = 0) -> P
 
 def checked(dataset: Path | str, **more: Any) -> Kinds:
     """The findings by kind."""
-    result = check(load_plan({"datasets": [str(dataset)], "image_size": SIZE, "fractions": [1.0], **more}))
+    plan = load_plan({"datasets": [str(dataset)], "image_size": SIZE, "fractions": [1.0], **more})
+    result = check(open_dataset(plan.datasets[0], vars(plan)), plan)
     found = {finding["kind"]: finding for finding in result["findings"]}
     assert len(found) == len(result["findings"]), "the same thing is said twice"
     assert json.loads(json.dumps(result)) == result

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench.errors import RequestError
+from bench.modalities.nouns import Noun
 from bench.protocols.few_shot.episodes import (
     Classes,
     Setting,
@@ -25,6 +26,7 @@ DRAWERS = 6
 NAMES = [f"{alphabet}/{i}" for alphabet, count in ALPHABETS.items() for i in range(count)]
 LABELS = np.arange(len(NAMES)).repeat(DRAWERS)
 OF_ALPHABET = np.array([superclass(name) for name in NAMES])
+NOUN = Noun("image", "images")
 
 
 def drawers() -> np.ndarray:
@@ -37,7 +39,7 @@ def drawers() -> np.ndarray:
 
 @pytest.fixture
 def characters() -> Classes:
-    return Classes(LABELS, drawers(), NAMES)
+    return Classes(LABELS, drawers(), NAMES, NOUN)
 
 
 @pytest.mark.parametrize("shots", [1, 3])
@@ -75,12 +77,12 @@ def test_within_stays_in_one_superclass_that_has_enough(characters: Classes) -> 
 
 
 def test_without_superclasses_nothing_is_within() -> None:
-    plain = Classes(LABELS, None, [name.replace("/", " ") for name in NAMES])
+    plain = Classes(LABELS, None, [name.replace("/", " ") for name in NAMES], NOUN)
     assert {s.scope for s in plain.settings([5], [1])} == {"all"}
 
 
 def test_images_without_groups_stand_alone() -> None:
-    alone = Classes(LABELS, None, NAMES)
+    alone = Classes(LABELS, None, NAMES, NOUN)
     for episode in alone.episodes(Setting(5, 5), 5, 20, "a"):
         assert np.bincount(episode.query_labels).tolist() == [1] * 5  # six images, five of them the support
         assert not set(episode.support) & set(episode.queries)
@@ -96,11 +98,11 @@ def test_too_many_ways_are_refused(characters: Classes) -> None:
 def test_groups_that_leave_no_queries_are_refused() -> None:
     # Two shots of the first class are of both of its groups, which are all that the second has.
     labels, groups = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 1])
-    classes = Classes(labels, groups, ["a", "b"])
+    classes = Classes(labels, groups, ["a", "b"], NOUN)
     assert classes.episodes(Setting(2, 1), 1, 5, "a")
-    more = Classes(np.append(labels, 0), np.append(groups, 2), ["a", "b"])
+    more = Classes(np.append(labels, 0), np.append(groups, 2), ["a", "b"], NOUN)
     labels = np.array([0, 0, 0, 1, 1, 1])
-    nested = Classes(labels, np.array([0, 1, 1, 0, 0, 1]), ["a", "b"])
+    nested = Classes(labels, np.array([0, 1, 1, 0, 0, 1]), ["a", "b"], NOUN)
     assert more.able(2) == nested.able(2) == [0, 1]
     with pytest.raises(RequestError, match="no image in a group without support"):
         nested.episodes(Setting(2, 2), 1, 5, "a")
@@ -112,7 +114,10 @@ def test_all_episodes_are_drawn_before_anything_runs() -> None:
     groups = np.concatenate([rng.choice(8, 2, replace=False).repeat(2) for _ in range(20)])
     part = SimpleNamespace(labels=labels, groups=groups)
     empty = SimpleNamespace(labels=labels[:0], groups=groups[:0])
-    data: Any = SimpleNamespace(pool=part, test=empty, class_names=[*map(str, range(20))], fingerprint="f")
+    names = [*map(str, range(20))]
+    data: Any = SimpleNamespace(
+        pool=part, test=empty, class_names=names, fingerprint="f", kind=SimpleNamespace(noun=NOUN)
+    )
     check_episodes(data, [7], [1], episodes=20, queries=5)
     with pytest.raises(RequestError, match="no image in a group without support"):
         check_episodes(data, [7], [1], episodes=1000, queries=5)

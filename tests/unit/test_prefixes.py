@@ -67,11 +67,11 @@ def entries() -> list[cache.Entry]:
 def test_stored_and_computed_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = store().get(examples(), LIGHT, 3)
     assert [type(view) for view in stored.views] == [Stored] * 3
-    assert stored.seconds_per_image >= 0.002 / BATCH
+    assert stored.seconds_per_example >= 0.002 / BATCH
     monkeypatch.setenv("TRANSFER_BENCH_CACHE_GIB", "0")
     computed = store().get(examples(), LIGHT, 3)
     assert [type(view) for view in computed.views] == [Computed] * 3
-    assert computed.seconds_per_image == 0
+    assert computed.seconds_per_example == 0
     index = np.random.default_rng(1).integers(COUNT, size=100)
     for rng in (None, 5):
         generators = [None if rng is None else np.random.default_rng(rng) for _ in range(2)]

@@ -22,11 +22,13 @@ def check(
     """Audits a dataset: bad files, duplicates, labels that contradict each other, classes.  Runs nothing."""
     from bench.cli.show.checks import print_dataset_check
     from bench.commands.check import check as audit
+    from bench.datasets import open_dataset
     from bench.plans.loading import load_plan
 
     plan = load_plan(overridden({"datasets": [dataset]}, given(options)))
-    result = audit(plan, tell)
+    opened = open_dataset(plan.datasets[0], vars(plan), progress=tell)
+    result = audit(opened, plan)
     if as_json:
         print(json.dumps(result, indent=2))
     else:
-        print_dataset_check(result)
+        print_dataset_check(result, opened.kind.noun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.modalities.findings import Finding, count, short
+from bench.modalities.nouns import Noun
 from bench.system.names import shown
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ _HEADINGS = {
 }
 
 
-def print_dataset_check(result: dict[str, Any]) -> None:
+def print_dataset_check(result: dict[str, Any], noun: Noun) -> None:
     """What a person wants to see of it: findings first, then the classes."""
     classes, images = result["classes"], result["images"]
     pool, test = (sum(entry[part] for entry in classes) for part in ("pool", "test"))
     print(
-        f"{_name(result['name'])}: {count(pool + test, 'image')} in {len(classes):,} classes; pool of {pool:,}, "
+        f"{_name(result['name'])}: {count(pool + test, noun.one)} in {len(classes):,} classes; pool of {pool:,}, "
         f"test set of {test:,}"
     )
     kinds = [

@@ -44,9 +44,9 @@ def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    protocol = prepared.resolved.protocol
+    protocol, many = prepared.resolved.protocol, prepared.datasets[0].kind.noun.many
     table = Table(box=None, pad_edge=False)
-    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", "training images", "time"):
+    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", f"training {many}", "time"):
         table.add_column(
             heading, justify="left" if heading in ("dataset", "backbone", "strategy") else "right"
         )

@@ -22,17 +22,15 @@ _HEADINGS = {
     "nce": "NCE",
     "imagenet_top1": "ImageNet %",
     "params": "params",
-    "ms_per_image": "ms/image",
 }
 
 
 def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     """Relevance, accuracy and size side by side; what decides, what the columns mean, who was left out and why."""
-    from bench.modalities.registry import modality
-    from bench.ranking.rank import COLUMNS, DECIDES, WHY
+    from bench.ranking.rank import COLUMNS, DECIDES
 
-    kind = modality(ranking.modality)
-
+    kind = ranking.kind
+    headings = {**_HEADINGS, "ms_per_image": f"ms/{kind.noun.one}"}
     print(
         f"{shown(ranking.name)}: {ranking.images:,} of {ranking.pool:,} labelled {kind.noun.many}, "
         f"{kind.sized(ranking.input)}, {ranking.classes} classes of which the commonest makes up "
@@ -46,11 +44,11 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
         ]
         for place, ranked in enumerate(ranking.backbones, start=1)
     ]
-    print_table(["", "backbone", *(_HEADINGS[column] for column in COLUMNS)], rows, left=(1,))
-    print(f"\nOrder: {WHY}.\n")
-    for column, meaning in COLUMNS.items():
+    print_table(["", "backbone", *(headings[column] for column in COLUMNS)], rows, left=(1,))
+    print(f"\nOrder: {ranking.why}.\n")
+    for column, meaning in ranking.columns.items():
         more = "; ± half the width of its 95% interval" if column == DECIDES else ""
-        print(f"  {_HEADINGS[column]:10} {meaning}{more}")
+        print(f"  {headings[column]:10} {meaning}{more}")
     _print_missing(ranking)
     if agrees is not None:
         _print_agreement(agrees)

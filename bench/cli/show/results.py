@@ -33,8 +33,8 @@ def print_export(exported: Exported) -> None:
 
     print(f"{shown(who(exported.candidate))}, trained on all labels: {shown(str(exported.folder))}")
     print(
-        f"  accuracy on the test images: {exported.accuracy:.1%} (measured: {exported.measured:.1%} with "
-        f"{exported.labels:,} labels)"
+        f"  accuracy on the test {exported.noun.many}: {exported.accuracy:.1%} "
+        f"(measured: {exported.measured:.1%} with {exported.labels:,} labels)"
     )
     if exported.difference == exported.difference:
         print(

@@ -14,6 +14,7 @@ from bench.backbones.own import read_source
 from bench.commands.export.inputs import input_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
+from bench.modalities.nouns import Noun
 from bench.records import Cell
 from bench.runs.results import Run
 from bench.system.names import PREFIX
@@ -35,15 +36,17 @@ class Exported:
     Attributes:
         folder: holds ``model.keras``, ``train.py``, ``card.md`` and what ``train.py`` reads.
         candidate: the configuration.
-        accuracy: of the model on the test images.
+        noun: what its examples are called.
+        accuracy: of the model on the test examples.
         measured: of the cell whose recipe it is.
-        labels: labelled images of that cell.
+        labels: labelled examples of that cell.
         difference: mean absolute difference of the test probabilities between the two; NaN where the cell was
             trained on fewer labels or its predictions are missing.
     """
 
     folder: Path
     candidate: Candidate
+    noun: Noun
     accuracy: float
     measured: float
     labels: int

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.commands.export.inputs import input_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
+from bench.modalities.registry import modality
 from bench.system import backend
 from bench.system.templates import template
 from reports import words
@@ -71,7 +72,7 @@ def _schedule(recipe: Recipe) -> dict[str, Any]:
         "stages": [_described(place, planned, recipe.network) for place, planned in enumerate(stages)],
         "fields": [field.name for field in dataclasses.fields(Stage) if field.name in set_fields],
         "has_prefix": bool(cuts - {"input"}),
-        "has_image_stage": "input" in cuts,
+        "has_input_stage": "input" in cuts,
         "has_statistics": any(planned.stage.batch_norm == "trained" for planned in stages),
         "label_smoothing": LABEL_SMOOTHING,
         "typical_rms": optimizer.TYPICAL_RMS,
@@ -102,7 +103,8 @@ def _located(stage: Stage, network: Network) -> dict[str, Any]:
 
     cut = network.cut(stage.cut)
     if cut is None:
-        comment = "The head alone, on what the frozen network makes of the images."
+        many = modality(network.spec.info.modality).noun.many
+        comment = f"The head alone, on what the frozen network makes of the {many}."
         return {"comment": comment, "at_once": STEPS_A_CALL}
     end = network.cuts[min(network.cuts.index(cut) + stage.blocks, len(network.cuts) - 1)]
     content = {"at_once": 1, "end": _tensors(network, end), "end_names": _names(network, end)}

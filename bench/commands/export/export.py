@@ -35,7 +35,7 @@ def export(
     dataset: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Exported:
-    """Trains the recommended recipe on the whole pool, never on a test image, and writes it for good.
+    """Trains the recommended recipe on the whole pool, never on a test example, and writes it for good.
 
     The hyperparameters are those of the seed that did best on its validation part.
 
@@ -75,11 +75,12 @@ def export(
 
 
 def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: Path) -> Exported:
-    """An export that is to lie in ``folder``, with its model on the test images."""
+    """An export that is to lie in ``folder``, with its model on the test examples."""
     probabilities = _predictions(recipe, model)
     return Exported(
         folder,
         chosen,
+        recipe.noun,
         accuracy=float((probabilities.argmax(axis=1) == recipe.dataset.test.labels).mean()),
         measured=recipe.record.metrics["accuracy"],
         labels=recipe.record.n or 0,

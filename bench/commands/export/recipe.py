@@ -13,7 +13,6 @@ from bench.commands.export.spelled import fields_of, method_of
 from bench.datasets import Dataset, open_dataset
 from bench.errors import RequestError
 from bench.modalities.nouns import Noun
-from bench.modalities.registry import modality
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
@@ -67,7 +66,7 @@ class Recipe:
     @property
     def noun(self) -> Noun:
         """What its examples are called."""
-        return modality(self.dataset.modality).noun
+        return self.dataset.kind.noun
 
     @property
     def head(self) -> dict[str, Any]:
@@ -138,9 +137,7 @@ def _check_backend(cell: Cell) -> None:
 
 def _dataset(cell: Cell) -> Dataset:
     dataset = open_dataset(cell.dataset, cell.input)
-    if dataset.fingerprint != cell.fingerprint:
-        expected = "the data of the run; images or labels have changed"
-        raise RequestError("dataset", cell.dataset, expected)
+    dataset.check_unchanged(cell.fingerprint, "dataset")
     return dataset
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.backbones.own import PIXELS, WeightSource
+from bench.modalities.nouns import Noun
+from bench.modalities.registry import modality
 from bench.system.names import titled
 from bench.system.templates import markdown, template
 from reports import words
@@ -14,10 +16,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def verdict(source: WeightSource) -> str:
     """What the source has learned, in words."""
-    rival = source.rival
+    rival, many = source.rival, _noun(source).many
     quality = (
-        f"{words.percent(source.accuracy)} of the {words.count(source.data.n_test)} held-out images correctly (95% "
-        f"interval {words.percent(source.low)} to {words.percent(source.high)})"
+        f"{words.percent(source.accuracy)} of the {words.count(source.data.n_test)} held-out {many} correctly "
+        f"(95% interval {words.percent(source.low)} to {words.percent(source.high)})"
     )
     lead = (
         f"{rival.name}, {words.percent(rival.accuracy)} ({words.points(rival.difference, True)} points; "
@@ -28,13 +30,13 @@ def verdict(source: WeightSource) -> str:
         return f"It classifies {quality}, more than {lead}.{easy if source.pixels.low <= 0 else ''}"
     return (
         f"Nothing was learned: it classifies {quality}, which is not beyond noise more than {lead}. Do not "
-        "transfer from it. More images, more epochs or a larger image_size may help."
+        f"transfer from it. More {many}, more epochs or a larger image_size may help."
     )
 
 
 def card(source: WeightSource) -> str:
     """The card of a source in Markdown."""
-    data = source.data
+    data, many = source.data, _noun(source).many
     return template(TEMPLATES, "source.md.j2").render(
         title=f"{_text(source.name)}: a source to transfer from",
         sentence=f"{_text(source.backbone)}, trained on {_text(data.name)}."
@@ -45,8 +47,8 @@ def card(source: WeightSource) -> str:
         baselines=_compared(source),
         training=_training(source),
         data=[
-            f"{_text(data.name)}: {words.count(data.n)} labelled images to train on, {words.count(data.n_test)} "
-            "held out: neither tuning nor training has seen them.",
+            f"{_text(data.name)}: {words.count(data.n)} labelled {many} to train on, "
+            f"{words.count(data.n_test)} held out: neither tuning nor training has seen them.",
             f"Fingerprint {data.fingerprint}.",
         ],
         classes=", ".join(_text(name) for name in data.class_names),
@@ -56,6 +58,10 @@ def card(source: WeightSource) -> str:
     )
 
 
+def _noun(source: WeightSource) -> Noun:
+    return modality(source.modality).noun
+
+
 def _text(text: str) -> str:
     """A user's text in Markdown."""
     return markdown(words.clean(text, 80))
@@ -63,13 +69,13 @@ def _text(text: str) -> str:
 
 def _facts(source: WeightSource) -> list[tuple[str, str]]:
     """What a plan that uses the source has to know."""
-    data, versions = source.data, source.record["provenance"]["versions"]
+    data, many, versions = source.data, _noun(source).many, source.record["provenance"]["versions"]
     packages = ("keras", source.record["cell"]["backend"])
     return [
         ("backbone", _text(source.backbone)),
-        ("images", f"{source.image_size} x {source.image_size} pixels ({source.resizing})"),
-        ("trained on", f"{words.count(data.n)} images of {len(data.class_names)} classes"),
-        ("accuracy", f"{words.percent(source.accuracy)} on {words.count(data.n_test)} held-out images"),
+        (many, f"{source.image_size} x {source.image_size} pixels ({source.resizing})"),
+        ("trained on", f"{words.count(data.n)} {many} of {len(data.class_names)} classes"),
+        ("accuracy", f"{words.percent(source.accuracy)} on {words.count(data.n_test)} held-out {many}"),
         ("sha256 of its weights", source.weights_sha256),
         ("made", source.created),
         ("made with", ", ".join(f"{name} {versions.get(name, '?')}" for name in packages)),
@@ -93,14 +99,14 @@ def _compared(source: WeightSource) -> list[tuple[str, str, str]]:
 
 def _training(source: WeightSource) -> list[str]:
     """How it was trained, from its cell's record."""
-    record, cell = source.record, source.record["cell"]
+    record, cell, many = source.record, source.record["cell"], _noun(source).many
     seen, strategy = cell["input"], words.strategy_name(cell["strategy"])
     epochs = max(point["epoch"] for point in record["curves"] if point["run"] == "refit")
     return [
         f"From {_start(source) or 'random weights'}, all of it, by the stages of {strategy} with "
         f"{_hyperparameters(source)}.",
-        f"First on {words.count(record['n_train'])} images, to find out with {words.count(record['n_val'])} others "
-        f"how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
+        f"First on {words.count(record['n_train'])} {many}, to find out with {words.count(record['n_val'])} "
+        f"others how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
         f"{words.plural(cell['epochs'], 'epoch')}); then again on all {words.count(record['n'])}, for "
         f"{words.plural(epochs, 'epoch')}, the learning rate falling along a cosine.",
         f"Augmentation {seen['augmentation']}{', mirrored too' if seen['flip'] else ''}, batches of "
@@ -125,8 +131,8 @@ def _start(source: WeightSource) -> str:
 def _limits(source: WeightSource) -> list[str]:
     limits = [
         f"It was trained at {source.image_size} pixels; at other sizes it may be worse.",
-        "Its accuracy is that on images like the held-out ones. What it brings on another dataset is for a run to "
-        "say: transfer may do harm.",
+        f"Its accuracy is that on {_noun(source).many} like the held-out ones. What it brings on another dataset "
+        "is for a run to say: transfer may do harm.",
     ]
     if start := _start(source):
         limits.append(f"It began with {start}, whose licence and biases it inherits.")

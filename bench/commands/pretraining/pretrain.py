@@ -2,7 +2,7 @@
 
 The training is one cell, with the protocol of every cell: ``scratch`` (or ``full_finetune``, where it begins with
 other weights) on all labels. So it is tuned inside them, stops early, trains again on all of them, is scored once
-on held-out images, and leaves a record. What is added is that its weights are kept, and what it is compared with.
+on held-out examples, and leaves a record. What is added is that its weights are kept, and what it is compared with.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _train(plan: Plan, start: str, executor: LocalExecutor, say: Callable[[str],
     forecast = Forecast({data.fingerprint: count})
     seconds, known = forecast.seconds([cell])
     expected = f"; forecast: {words.duration(seconds)}" if known and seconds else ""
-    say(f"Training {cell.backbone} on {words.count(count)} images of {data.name}{expected}.")
+    say(f"Training {cell.backbone} on {words.count(count)} {data.kind.noun.many} of {data.name}{expected}.")
     record = _record(cell, executor)
     forecast.add(cell, record.costs.get("wall_seconds") or 0.0)
     forecast.save()

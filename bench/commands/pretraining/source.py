@@ -1,4 +1,4 @@
-"""A source of what a training has left: its weights, how good they are, and the images that it has seen."""
+"""A source of what a training has left: its weights, how good they are, and the examples that it has seen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Training:
 
     Attributes:
         start: the weights that it began with, as a plan names them.
-        predictions: of the held-out images, as the store keeps them.
+        predictions: of the held-out examples, as the store keeps them.
     """
 
     cell: Cell
@@ -94,7 +94,7 @@ def _source(training: Training, baselines: tuple[Baseline, ...], made: Path, fol
 
 
 def _right(training: Training) -> np.ndarray:
-    """1 for each held-out image that is classified correctly, else 0."""
+    """1 for each held-out example that is classified correctly, else 0."""
     predictions = training.predictions
     right: np.ndarray = predictions["probabilities"].argmax(axis=1) == predictions["labels"]
     return right.astype(float)
@@ -114,7 +114,7 @@ def _baselines(training: Training, made: Path) -> tuple[Baseline, ...]:
 
 
 def _hashes(training: Training) -> dict[str, np.ndarray]:
-    """The hashes of the images that a source was trained on, and of those of a source that it began with."""
+    """The hashes of the examples that a source was trained on, and of those of a source that it began with."""
     start = training.start
     found = dict(read_source(start).hashes()) if start.startswith(PREFIX) else {}
     key = training.dataset.input.name

@@ -1,8 +1,8 @@
 """What a pretraining leaves beside the record of its cell: the backbone's weights, and what baselines answer.
 
-The training itself is that of any cell. Whether it has taught the backbone anything is told on the held-out images,
-against what needs no training of the backbone: the most frequent class, and linear models on pixels and on what
-the backbone made of the images before.
+The training itself is that of any cell. Whether it has taught the backbone anything is told on the held-out
+examples, against what needs no training of the backbone: the most frequent class, and linear models on pixels and
+on what the backbone made of the examples before.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from bench.records import Cell
 from bench.system.files import rows_of
 from bench.system.seeds import generator
 from bench.training.engine import Network
-from bench.training.loop import STATISTICS_IMAGES
+from bench.training.loop import STATISTICS_EXAMPLES
 from bench.training.programs.config import HeadConfig, State, Trained
 from bench.training.programs.graph import in_batches
 
-PROBE_IMAGES = 10_000
-"""Labelled images that a linear model learns from at most; more make it little better."""
+PROBE_EXAMPLES = 10_000
+"""Labelled examples that a linear model learns from at most; more make it little better."""
 PROBE_SIDE = 16
 """Side in pixels that images are brought to for the linear model on pixels."""
 PENALTIES = np.geomspace(1e-3, 10, 9)
@@ -72,9 +72,9 @@ def save_backbone(network: Network, state: State, path: Path) -> None:
 
 
 def baselines(cell: Cell, dataset: Dataset, network: Network) -> dict[str, np.ndarray]:
-    """What each baseline answers to the test images, by the name that a reader is given: class indices (N,)."""
+    """What each baseline answers to the test examples, by the name that a reader is given: class indices (N,)."""
     pool, test, classes = dataset.pool, dataset.test, len(dataset.class_names)
-    rows = generator(cell.seed, "probe").permutation(len(pool.ids))[:PROBE_IMAGES]
+    rows = generator(cell.seed, "probe").permutation(len(pool.ids))[:PROBE_EXAMPLES]
     labels = pool.labels[rows]
     everything = np.arange(len(test.ids))
     most = int(np.bincount(pool.labels, minlength=classes).argmax())
@@ -103,11 +103,11 @@ def _untrained(cell: Cell, dataset: Dataset, network: Network) -> keras.Model:
     head = HeadConfig(cell.head["pooling"], 0, 0.0, len(dataset.class_names))
     program = network.program(network.cut("input"), head, Trained(batch_norm=True), 0.0)
     program.reset(start, cell.seed, 0.0)
-    if random:  # without statistics of the images nothing comes through that many layers
-        images = dataset.pool.data
-        count = min(len(images), STATISTICS_IMAGES)
-        shuffled = generator(cell.seed, "statistics").permutation(len(images))
-        program.reestimate(lambda index: [images[np.sort(shuffled[index])].astype(np.float32)], count)
+    if random:  # without statistics of the examples nothing comes through that many layers
+        examples = dataset.pool.data
+        count = min(len(examples), STATISTICS_EXAMPLES)
+        shuffled = generator(cell.seed, "statistics").permutation(len(examples))
+        program.reestimate(lambda index: [examples[np.sort(shuffled[index])].astype(np.float32)], count)
     return keras.Model(program.model.input, program.model.get_layer(f"head_{head.pooling}_pool").output)
 
 

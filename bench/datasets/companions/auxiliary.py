@@ -1,8 +1,8 @@
 """Auxiliary tasks: other labels that a network learns beside the target's, with the same backbone.
 
 They are either a further column of the target's manifest, or another dataset with classes of its own. Of the
-target's test images no auxiliary label is ever kept, and images of another dataset that share a group with one of
-them are left out (see ``bench.datasets.companions.source``).
+target's test examples no auxiliary label is ever kept, and examples of another dataset that share a group with one
+of them are left out (see ``bench.datasets.companions.source``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Auxiliary:
         name: of the column, or of the other dataset.
         class_names: in alphabetical order, or in that of the dataset.
         fingerprint: 16 hexadecimal digits over all that it teaches.
-        labels: of a column: indices into ``class_names`` by image of the target's pool, int64 (M,), -1 where the
+        labels: of a column: indices into ``class_names`` by example of the target's pool, int64 (M,), -1 where the
             column is empty; None of a dataset.
         domain: the other dataset as it stands to the target; None of a column.
     """
@@ -102,8 +102,8 @@ def of_dataset(other: Dataset, target: Dataset, grouping: str = "auto") -> Auxil
     """The labels of another dataset.
 
     Args:
-        other, target: opened at one image size and resizing.
-        grouping: which images of both count as one group, see ``bench.datasets.companions.source.pair``.
+        other, target: opened at one input size and resizing.
+        grouping: which examples of both count as one group, see ``bench.datasets.companions.source.pair``.
 
     Raises:
         RequestError: it is the target itself, or nothing of at least two classes is left to learn from.
@@ -113,11 +113,12 @@ def of_dataset(other: Dataset, target: Dataset, grouping: str = "auto") -> Auxil
         raise RequestError("auxiliary_dataset", other.spec, expected)
     domain = beside(other, target, grouping)
     if len(np.unique(domain.part.labels[domain.rows])) < 2:
+        many = target.kind.noun.many
         raise RequestError(
             "auxiliary_dataset",
             other.spec,
-            f"images of at least two classes that share no group with test images of {shown(target.name)}",
-            f"Of its {len(domain.groups):,} images, {domain.left_out:,} share one.",
+            f"{many} of at least two classes that share no group with test {many} of {shown(target.name)}",
+            f"Of its {len(domain.groups):,} {many}, {domain.left_out:,} share one.",
         )
     return Auxiliary(other.name, other.class_names, other.fingerprint, domain=domain)
 
@@ -151,17 +152,17 @@ class Auxiliaries(Companion):
         return {}
 
     def notes(self, dataset: Dataset) -> list[str]:
-        said = []
+        said, noun = [], dataset.kind.noun
         for task in self.tasks[dataset.fingerprint]:
             if task.domain is not None and task.domain.left_out:
                 said.append(
-                    f"{task.domain.left_out:,} of {len(task.domain.groups):,} images of the auxiliary dataset "
-                    f"{task.name} are in a group with test images of {dataset.name}, or the same image, and are "
-                    "not learned from."
+                    f"{task.domain.left_out:,} of {len(task.domain.groups):,} {noun.many} of the auxiliary dataset "
+                    f"{task.name} are in a group with test {noun.many} of {dataset.name}, or the same {noun.one}, "
+                    "and are not learned from."
                 )
             if task.labels is not None and (unknown := int((task.labels < 0).sum())):
                 said.append(
-                    f"{unknown:,} of {len(task.labels):,} images of the pool of {dataset.name} have no "
+                    f"{unknown:,} of {len(task.labels):,} {noun.many} of the pool of {dataset.name} have no "
                     f"{task.name}: they count for their own label alone."
                 )
         return said
@@ -171,7 +172,7 @@ class Auxiliaries(Companion):
         for task in self.tasks[dataset.fingerprint]:
             about = task.summary()
             said.append(
-                f"auxiliary {task.name}: {about['known']:,} of {about['n']:,} images labelled, "
+                f"auxiliary {task.name}: {about['known']:,} of {about['n']:,} {dataset.kind.noun.many} labelled, "
                 f"{len(task.class_names)} classes"
             )
         return said
@@ -275,8 +276,6 @@ def reopened(
         found.append(task)
     if "fingerprint" in stamp:
         other = open_other(stamp["dataset"])
-        if other.fingerprint != stamp["fingerprint"]:
-            expected = "the data of the run; images or labels have changed"
-            raise RequestError("auxiliary_dataset", stamp["dataset"], expected)
+        other.check_unchanged(stamp["fingerprint"], "auxiliary_dataset")
         found.append(of_dataset(other, dataset, stamp["groups"]))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Whether a source was trained on images of the very dataset that it is transferred to."""
+"""Whether a source was trained on examples of the very dataset that it is transferred to."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Two domains: a source dataset that is labelled, and the target, which has the same classes but looks different.
 
-For strategies that only learn what alike images are, and in the few-shot protocol, the classes are others.
+For strategies that only learn what alike examples are, and in the few-shot protocol, the classes are others.
 
-No group may lie on two sides. Images of both datasets are one group where their pixels are identical, where the
+No group may lie on two sides. Examples of both datasets are one group where their pixels are identical, where the
 user calls their groups the same (a manifest's column ``group``), or where their files have the same name: the same
-object as two cameras, artists or vendors show it. What shares a group with a test image of the target is never
-learned from, and in a search neither is what shares one with an image that validates it.
+object as two cameras, artists or vendors show it. What shares a group with a test example of the target is never
+learned from, and in a search neither is what shares one with an example that validates it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class SourceDomain:
     Attributes:
         dataset: the source; of it the pool is used, its own test part is not.
         part: its pool, with labels that are indices into ``class_names``.
-        grouping: what makes images of both one group, beside identical pixels: ``groups`` (of the user's),
+        grouping: what makes examples of both one group, beside identical pixels: ``groups`` (of the user's),
             ``names`` (of files, and groups where both have them) or ``none``.
-        groups: of the source's images, int64 (N,), in one numbering with ``target_groups``.
+        groups: of the source's examples, int64 (N,), in one numbering with ``target_groups``.
         target_groups: of the target's pool, int64 (M,).
-        rows: the source's images that share no group with a test image of the target, int64, sorted.
+        rows: the source's examples that share no group with a test example of the target, int64, sorted.
         class_names: of its labels.
     """
 
@@ -59,7 +59,7 @@ class SourceDomain:
 
     @property
     def left_out(self) -> int:
-        """How many images share a group with test images of the target."""
+        """How many examples share a group with test examples of the target."""
         return len(self.groups) - len(self.rows)
 
     def stamp(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class SourceDomain:
             raise RequestError(
                 "source_dataset",
                 self.dataset.spec,
-                "images of every class to train on, and in other groups to validate on",
+                f"{self.dataset.kind.noun.many} of every class to train on, and in other groups to validate on",
                 f"{error}",
             ) from None
 
@@ -106,7 +106,7 @@ class Source(Companion):
     Attributes:
         dataset: the source.
         domains: by the fingerprint of the target.
-        whole: whether all images of the target are kept apart, and not only those of its test part.
+        whole: whether all examples of the target are kept apart, and not only those of its test part.
         learns: whether a strategy learns from it.
     """
 
@@ -129,25 +129,27 @@ class Source(Companion):
 
     def notes(self, dataset: Dataset) -> list[str]:
         domain, source, said = self.domains[dataset.fingerprint], self.dataset.name, []
+        noun = dataset.kind.noun
         if domain.grouping == "names":
             share = _shared_names((domain.part, dataset.pool, dataset.test))
             said.append(
-                f"Images of {source} and {dataset.name} whose files have the same name count as one group "
-                f"({share:.0%} of the source's names are names of the target too; the key source_groups decides)."
+                f"{noun.many.capitalize()} of {source} and {dataset.name} whose files have the same name "
+                f"count as one group ({share:.0%} of the source's names are names of the target too; the key "
+                "source_groups decides)."
             )
         if domain.left_out:
             said.append(
-                f"{domain.left_out:,} of {len(domain.groups):,} images of the source {source} are in a group with "
-                f"{'' if self.whole else 'test '}images of {dataset.name}, or the same image, and are not learned "
-                "from."
+                f"{domain.left_out:,} of {len(domain.groups):,} {noun.many} of the source {source} are in a group "
+                f"with {'' if self.whole else 'test '}{noun.many} of {dataset.name}, or the same {noun.one}, "
+                "and are not learned from."
             )
         return said
 
     def introduction(self, dataset: Dataset) -> list[str]:
-        domain = self.domains[dataset.fingerprint]
+        domain, many = self.domains[dataset.fingerprint], dataset.kind.noun.many
         return [
-            f"source {self.dataset.name}: {len(domain.rows):,} labelled images, {domain.left_out:,} more left out "
-            "for images of the dataset that they share a group with"
+            f"source {self.dataset.name}: {len(domain.rows):,} labelled {many}, {domain.left_out:,} more left out "
+            f"for {many} of the dataset that they share a group with"
         ]
 
     def summary(self) -> dict[str, Any]:
@@ -200,9 +202,7 @@ def reopened(
         RequestError: its examples or labels have changed.
     """
     source = open_other(stamp["dataset"])
-    if source.fingerprint != stamp["fingerprint"]:
-        expected = "the data of the run; images or labels have changed"
-        raise RequestError("source_dataset", stamp["dataset"], expected)
+    source.check_unchanged(stamp["fingerprint"], "source_dataset")
     return pair(source, dataset, stamp["groups"], relation)
 
 
@@ -212,12 +212,12 @@ def pair(
     """Matches the classes of two datasets by name, and finds what must not lie on two sides.
 
     Args:
-        source, target: opened at one image size and resizing.
+        source, target: opened at one input size and resizing.
         grouping: ``groups``, ``names`` or ``none`` (see ``SourceDomain``), or ``auto``: names where neither has
             groups of the user's and at least half of the source's file names are names of the target too.
         classes: ``same``: the source has the very classes of the target, and labels are the target's. ``any``: it
-            has classes of its own. ``other``: none of the target's, all of whose images, not only those of its test
-            part, are kept from being learned from.
+            has classes of its own. ``other``: none of the target's, all of whose examples, not only those of its
+            test part, are kept from being learned from.
 
     Raises:
         RequestError: the datasets are the same, their classes are not as they should be, or too little is left to
@@ -231,21 +231,21 @@ def pair(
     elif classes == "other":
         _check_other(source, target)
     found = beside(source, target, grouping, part, class_names, whole=classes == "other")
-    counts = np.bincount(part.labels[found.rows], minlength=len(class_names))
+    counts, many = np.bincount(part.labels[found.rows], minlength=len(class_names)), target.kind.noun.many
     if classes != "same":
         least = LEAST_CLASSES if classes == "other" else 2
         if np.count_nonzero(counts > 1) < least:
             raise RequestError(
                 "source_dataset",
                 source.spec,
-                f"at least {least} classes of two images that share no group with images of {target.name}",
+                f"at least {least} classes of two {many} that share no group with {many} of {target.name}",
             )
     elif counts.min() < 2:
         scarce = [target.class_names[c] for c in np.flatnonzero(counts < 2).tolist()]
         raise RequestError(
             "source_dataset",
             source.spec,
-            f"at least two images of every class that share no group with test images of {target.name}",
+            f"at least two {many} of every class that share no group with test {many} of {target.name}",
             f"There are not in {_listed(scarce)}.",
         )
     return found
@@ -262,11 +262,11 @@ def beside(
     """Finds what must not lie on two sides of another dataset and the target.
 
     Args:
-        other, target: opened at one image size and resizing.
+        other, target: opened at one input size and resizing.
         grouping: see ``pair``.
         part: the pool of ``other`` with other labels; default: its own.
         class_names: of these labels; default: its own.
-        whole: whether all images of the target are kept apart, and not only those of its test part.
+        whole: whether all examples of the target are kept apart, and not only those of its test part.
     """
     parts = (other.pool, target.pool, target.test)
     grouping = _grouping(parts) if grouping == "auto" else grouping
@@ -317,7 +317,7 @@ def _grouping(parts: Sequence[Part]) -> str:
 
 
 def _shared_names(parts: Sequence[Part]) -> float:
-    """The share of the source's images whose file name is one of the target's too."""
+    """The share of the source's examples whose file name is one of the target's too."""
     source, *target = parts
     names = {_file_name(id) for part in target for id in part.ids} - {None}
     return float(np.mean([_file_name(id) in names for id in source.ids]))

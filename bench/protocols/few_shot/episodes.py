@@ -1,10 +1,10 @@
 """Episodes: small classification problems of classes that were never learned (Vinyals et al. 2016,
 arXiv:1606.04080).
 
-An episode draws ``ways`` classes, ``shots`` labelled images of each (the support) and images to be classified (the
-queries). No group gives images to both: with the drawers of an alphabet as groups, whoever drew a support image
-has drawn no query. Groups come in random order, and the support of a class are its first images in that order: so
-it is of as few groups as possible, of one drawer with one shot.
+An episode draws ``ways`` classes, ``shots`` labelled examples of each (the support) and examples to be classified
+(the queries). No group gives examples to both: with the drawers of an alphabet as groups, whoever drew a support
+example has drawn no query. Groups come in random order, and the support of a class are its first examples in that
+order: so it is of as few groups as possible, of one drawer with one shot.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from bench.datasets import Dataset
 from bench.datasets.splits import SHARE
 from bench.errors import RequestError
+from bench.modalities.nouns import Noun
 from bench.system.seeds import generator
 from strategies.base import Classify
 
@@ -31,7 +32,7 @@ JUDGED = 200
 LEAST_SUPERCLASSES = 5
 """Of a source, for whole superclasses to be held out."""
 VERIFIED = 1_000
-"""Images whose pairs are compared in verification, at most."""
+"""Examples whose pairs are compared in verification, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Setting:
 
     Attributes:
         ways: classes.
-        shots: labelled images of each.
+        shots: labelled examples of each.
         scope: ``all``: classes are drawn from all; ``within``: from one superclass, which is drawn first.
     """
 
@@ -65,16 +66,19 @@ class Episode:
 
 
 class Classes:
-    """Labelled images that episodes are drawn from.
+    """Labelled examples that episodes are drawn from.
 
     Args:
         labels: int64 (N,).
-        groups: (N,); images of one group are never support and query of one episode. None: each alone.
+        groups: (N,); examples of one group are never support and query of one episode. None: each alone.
         names: of the classes. What stands before the last ``/`` is the superclass: ``Greek`` of ``Greek/alpha``.
+        noun: what examples are called.
     """
 
-    def __init__(self, labels: np.ndarray, groups: np.ndarray | None, names: Sequence[str]) -> None:
-        self.names = names
+    def __init__(
+        self, labels: np.ndarray, groups: np.ndarray | None, names: Sequence[str], noun: Noun
+    ) -> None:
+        self.names, self.noun = names, noun
         self.labels = labels
         present = np.unique(labels)
         self.rows = {int(c): np.flatnonzero(labels == c) for c in present}
@@ -89,10 +93,14 @@ class Classes:
         return found if len(found) > 1 else {}
 
     def able(self, shots: int) -> list[int]:
-        """The classes with images of at least two groups, and more of them than ``shots``."""
+        """The classes with examples of at least two groups, and more of them than ``shots``."""
         return [
             c for c, rows in self.rows.items() if len(rows) > shots and len(np.unique(self.groups[rows])) > 1
         ]
+
+    def more_than(self, shots: int) -> str:
+        """What the classes in ``able`` have, in words."""
+        return f"more than {shots} {self.noun.one if shots == 1 else self.noun.many}, in two groups or more"
 
     def pools(self, setting: Setting) -> list[list[int]]:
         """The sets of classes of which one gives all classes of an episode; empty if none has enough."""
@@ -117,7 +125,7 @@ class Classes:
             seed: whatever they depend on.
 
         Raises:
-            RequestError: there are too few classes with enough images, or groups leave no queries.
+            RequestError: there are too few classes with enough examples, or groups leave no queries.
         """
         pools = self.pools(setting)
         if not pools:
@@ -125,7 +133,7 @@ class Classes:
             raise RequestError(
                 "few_shot.ways",
                 setting.ways,
-                f"at most the {able} classes that have more than {_images(setting.shots)}, in two groups or more",
+                f"at most the {able} classes that have {self.more_than(setting.shots)}",
             )
         rng = generator("episodes", setting, queries, *seed)
         return [self._episode(setting, pools, queries, rng) for _ in range(count)]
@@ -152,24 +160,25 @@ class Classes:
         raise RequestError(
             "few_shot.shots",
             setting.shots,
-            "groups that leave images of every class beside the support's",
-            f"{setting.text}: whatever is drawn, some class has no image in a group without support.",
+            f"groups that leave {self.noun.many} of every class beside the support's",
+            f"{setting.text}: whatever is drawn, some class has no {self.noun.one} in a group without support.",
         )
 
 
 def new_classes(dataset: Dataset) -> Classes:
-    """All images of a dataset, those of the pool and then those of the test part."""
+    """All examples of a dataset, those of the pool and then those of the test part."""
     parts = dataset.pool, dataset.test
     groups = [part.groups for part in parts if part.groups is not None]
     return Classes(
         np.concatenate([part.labels for part in parts]),
         np.concatenate(groups) if len(groups) == len(parts) else None,
         dataset.class_names,
+        dataset.kind.noun,
     )
 
 
 def findings_of_new(dataset: Dataset) -> Dataset:
-    """The dataset with findings that fit: where all classes are new, no image is learned from or has to test."""
+    """The dataset with findings that fit: where all classes are new, no example is learned from or has to test."""
     meet = "that is learned from", "of the rest: labelled and to be classified, they may meet in one episode"
     findings = [
         replace(finding, text=finding.text.replace(*meet)) if "_across_splits" in finding.kind else finding
@@ -214,7 +223,7 @@ class HeldOut:
 def held_out(domain: SourceDomain, few_shot: dict[str, Any], seed: int) -> HeldOut:
     """Holds out a fifth of the superclasses of a source, or where it has few a fifth of its classes.
 
-    Where the held-out classes are too few, or have too few images, their episodes have fewer ways or shots.
+    Where the held-out classes are too few, or have too few examples, their episodes have fewer ways or shots.
 
     Args:
         domain: the source.
@@ -225,7 +234,9 @@ def held_out(domain: SourceDomain, few_shot: dict[str, Any], seed: int) -> HeldO
         RequestError: no episodes can be drawn of classes that are held out.
     """
     train, val, warnings = _divided(domain, seed)
-    classes = Classes(domain.part.labels[val], domain.groups[val], domain.class_names)
+    classes = Classes(
+        domain.part.labels[val], domain.groups[val], domain.class_names, domain.dataset.kind.noun
+    )
     asked = [Setting(ways, shots) for ways in few_shot["ways"] for shots in few_shot["shots"]]
     found: dict[Setting, list[Episode]] = {}
     for setting in asked:
@@ -233,7 +244,7 @@ def held_out(domain: SourceDomain, few_shot: dict[str, Any], seed: int) -> HeldO
     if missing := set(asked) - set(found):
         warnings.append(
             f"The classes of {domain.dataset.name} that are held out for tuning are too few, or have too few "
-            f"images, for episodes of {_listed(missing)}; tuning used {_listed(found)}."
+            f"{classes.noun.many}, for episodes of {_listed(missing)}; tuning used {_listed(found)}."
         )
     return HeldOut(train, val, found, warnings)
 
@@ -260,7 +271,7 @@ def _divided(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray, l
     """Rows to learn from, those that are held out, and warnings."""
     rows = domain.rows
     labels, groups = domain.part.labels[rows], domain.groups[rows]
-    classes = Classes(labels, groups, domain.class_names)
+    classes = Classes(labels, groups, domain.class_names, domain.dataset.kind.noun)
     superclasses = [*classes.superclasses().values()]
     kinds = [superclasses] if len(superclasses) >= LEAST_SUPERCLASSES else []
     for sets in [*kinds, [[c] for c in classes.able(1)]]:
@@ -277,9 +288,10 @@ def _divided(domain: SourceDomain, seed: int) -> tuple[np.ndarray, np.ndarray, l
     least = np.bincount(domain.part.labels[rest], minlength=len(domain.class_names))
     if least[np.unique(domain.part.labels[train])].min() > 1:
         return rest, val, []
+    many = classes.noun.many
     return train, val, [
-        f"In tuning, images of {domain.dataset.name} that are learned from share groups with images of the classes "
-        "that are held out: else some class would have no two images left."
+        f"In tuning, {many} of {domain.dataset.name} that are learned from share groups with {many} of the classes "
+        f"that are held out: else some class would have no two {many} left."
     ]  # fmt: skip
 
 
@@ -298,7 +310,8 @@ def _untunable(domain: SourceDomain) -> RequestError:
     return RequestError(
         "source_dataset",
         domain.dataset.spec,
-        "classes that can be held out to tune on, with images in two groups or more each, beside two to learn from",
+        f"classes that can be held out to tune on, with {domain.dataset.kind.noun.many} in two groups or more "
+        "each, beside two to learn from",
     )
 
 
@@ -315,8 +328,7 @@ def _check_counts(dataset: Dataset, classes: Classes, ways: Sequence[int], shots
         raise RequestError(
             "few_shot.ways",
             max(ways),
-            f"at most the {able[1]} classes of {dataset.name} that have more than {_images(1)}, in two groups or "
-            "more",
+            f"at most the {able[1]} classes of {dataset.name} that have {classes.more_than(1)}",
             f"Give --ways {fewer}." if able[1] > 1 else "",
         )
     if max(ways) > (enough := able[max(shots)]):
@@ -325,14 +337,10 @@ def _check_counts(dataset: Dataset, classes: Classes, ways: Sequence[int], shots
         raise RequestError(
             "few_shot.shots",
             max(shots),
-            f"at most {most}: {dataset.name} has only {enough} classes with more than {_images(max(shots))}, in "
-            f"two groups or more, and {max(ways)} ways need as many",
+            f"at most {most}: {dataset.name} has only {enough} classes with "
+            f"{classes.more_than(max(shots))}, and {max(ways)} ways need as many",
             f"Give --shots {fewer}, or fewer ways.",
         )
-
-
-def _images(count: int) -> str:
-    return f"{count} image" if count == 1 else f"{count} images"
 
 
 @dataclass(frozen=True)
@@ -357,8 +365,8 @@ def measure(
 
     Args:
         episodes: with ``ways`` classes each.
-        embedded: of all images, (N, D).
-        labels: of all images, int64 (N,).
+        embedded: of all examples, (N, D).
+        labels: of all examples, int64 (N,).
         classify: learns from the support of an episode alone.
     """
     found = []
@@ -377,7 +385,7 @@ def measure(
 def verification_auc(embedded: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
     """Same class or not? The chance that a pair of one class is nearer than a pair of two: .5 knows nothing.
 
-    Over all pairs of images of different groups; NaN without pairs of either kind.
+    Over all pairs of examples of different groups; NaN without pairs of either kind.
 
     Args:
         embedded: (N, D).

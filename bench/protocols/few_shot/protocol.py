@@ -25,7 +25,7 @@ from strategies.base import Strategy
 class Episodic(Section):
     """What is measured: every number of ways with every number of shots.
 
-    An episode has ``ways`` new classes, ``shots`` labelled images of each, and ``queries`` others of each, at most,
+    An episode has ``ways`` new classes, ``shots`` labelled examples of each, and up to ``queries`` others of each,
     to be classified.
     """
 
@@ -102,9 +102,9 @@ class FewShot(Protocol):
         return self.name
 
     def introduction(self, plan: Plan, dataset: Dataset) -> str:
-        few, images = plan.settings, len(dataset.pool.ids) + len(dataset.test.ids)
+        few, count = plan.settings, len(dataset.pool.ids) + len(dataset.test.ids)
         ways, shots = (" and ".join(map(str, few[key])) for key in ("ways", "shots"))
         return (
-            f"{len(dataset.class_names)} new classes, {images:,} images; {few['episodes']:,} episodes of each of "
-            f"{ways} ways with {shots} shots"
+            f"{len(dataset.class_names)} new classes, {count:,} {dataset.kind.noun.many}; {few['episodes']:,} "
+            f"episodes of each of {ways} ways with {shots} shots"
         )

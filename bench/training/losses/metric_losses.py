@@ -14,7 +14,7 @@ from keras import ops
 TRIPLET_MARGIN = 0.2
 CONTRASTIVE_MARGIN = 1.0
 """Of a distance between vectors of length one, which is 2 at most."""
-BATCH_IMAGES = 4
+BATCH_EXAMPLES = 4
 """Of each class in a training batch."""
 SUPPORT = 1
 """Examples of each class in a training batch that make its prototype; the others are classified."""
@@ -29,8 +29,8 @@ def squared_distances(x: Any, y: Any) -> Any:
 def prototypical(features: Any) -> Any:
     """Cross-entropy of the nearest prototype, the mean of a class's support (Snell et al. 2017,
     arXiv:1703.05175, eq. 1 and 2); each example of a class is support in turn: more small problems of one batch."""
-    images = features.shape[0]
-    return sum(_nearest_prototype(ops.roll(features, i, axis=0)) for i in range(images)) / images
+    examples = features.shape[0]
+    return sum(_nearest_prototype(ops.roll(features, i, axis=0)) for i in range(examples)) / examples
 
 
 def _nearest_prototype(features: Any) -> Any:
@@ -66,15 +66,15 @@ def triplet(features: Any) -> Any:
     al. 2015, FaceNet, arXiv:1503.03832, eq. 3), over all triplets that are not yet right (Hermans et al. 2017,
     arXiv:1703.07737, "batch all", mean of those above zero)."""
     squared, _, other = _pairs(features)
-    images, classes = features.shape[:2]
-    count = images * classes
+    examples, classes = features.shape[:2]
+    count = examples * classes
     # Of each anchor the distances to its own class, one an example; the rest of a row is of other classes.
-    of_class = ops.reshape(squared, (count, images, classes)) * ops.tile(
-        ops.expand_dims(ops.eye(classes, dtype=squared.dtype), 1), (images, 1, 1)
+    of_class = ops.reshape(squared, (count, examples, classes)) * ops.tile(
+        ops.expand_dims(ops.eye(classes, dtype=squared.dtype), 1), (examples, 1, 1)
     )
     positive = ops.expand_dims(ops.sum(of_class, axis=2), 2)
-    itself = ops.reshape(ops.tile(ops.expand_dims(ops.eye(images, dtype=squared.dtype), 1), (1, classes, 1)),
-                         (count, images, 1))  # fmt: skip
+    itself = ops.reshape(ops.tile(ops.expand_dims(ops.eye(examples, dtype=squared.dtype), 1), (1, classes, 1)),
+                         (count, examples, 1))  # fmt: skip
     violated = ops.maximum(positive - ops.expand_dims(squared, 1) + TRIPLET_MARGIN, 0.0)
     violated = violated * (1 - itself) * ops.expand_dims(other, 1)
     active = ops.sum(ops.cast(violated > 0, violated.dtype))
@@ -83,12 +83,12 @@ def triplet(features: Any) -> Any:
 
 def _pairs(features: Any) -> tuple[Any, Any, Any]:
     """Squared distances of all examples, and which pairs are of one class and of two, (N, N) each."""
-    images, classes, width = features.shape
-    rows = ops.reshape(features, (images * classes, width))
-    of_class = ops.tile(ops.eye(classes, dtype=features.dtype), (images, images))
+    examples, classes, width = features.shape
+    rows = ops.reshape(features, (examples * classes, width))
+    of_class = ops.tile(ops.eye(classes, dtype=features.dtype), (examples, examples))
     return (
         squared_distances(rows, rows),
-        of_class - ops.eye(images * classes, dtype=features.dtype),
+        of_class - ops.eye(examples * classes, dtype=features.dtype),
         1 - of_class,
     )
 

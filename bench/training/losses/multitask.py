@@ -112,14 +112,14 @@ class AuxiliaryLabels:
     pool: PartExamples | None = None
     others: PartExamples | None = None
 
-    def beside(self, images: str) -> PartExamples | None:
+    def beside(self, rows: str) -> PartExamples | None:
         """The examples that are learned from beside those of ``train``; None if there are none."""
-        more = self.pool if images == "pool" and self.others is None else self.others
+        more = self.pool if rows == "pool" and self.others is None else self.others
         return more if more is not None and len(more) else None
 
-    def count(self, images: str) -> int:
+    def count(self, rows: str) -> int:
         """How many labels it has, of ``train`` and beside."""
-        more = self.beside(images)
+        more = self.beside(rows)
         return int((self.of_train >= 0).sum()) + (0 if more is None else len(more))
 
 
@@ -144,7 +144,8 @@ def labels_of(
     if task.domain is not None:
         rows = task.domain.rows if val is None else task.domain.without(val)
         if not len(rows):
-            raise ValueError(f"every image of {task.name} shares a group with one that validates")
+            one = task.domain.dataset.kind.noun.one
+            raise ValueError(f"every {one} of {task.name} shares a group with one that validates")
         nothing = np.full(len(train), -1, np.int64)
         return AuxiliaryLabels(task.name, len(task.class_names), nothing, others=others(rows))
     assert task.labels is not None

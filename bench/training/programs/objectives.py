@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from bench.training.losses.alignment.base import Alignment, alignment
-from bench.training.losses.metric_losses import BATCH_IMAGES, LOSSES, ON_SPHERE, Unit, prototype_logits
+from bench.training.losses.metric_losses import BATCH_EXAMPLES, LOSSES, ON_SPHERE, Unit, prototype_logits
 from bench.training.losses.multitask import LogVariances, MultiTask
 from bench.training.losses.own_loss import OwnLoss
 from bench.training.programs.config import HeadConfig, Trained
@@ -105,7 +105,7 @@ class Embedded(OwnLoss):
         self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
 
     def _by_class(self, features: Any) -> Any:
-        return keras.ops.reshape(features, (BATCH_IMAGES, self.classes, features.shape[-1]))
+        return keras.ops.reshape(features, (BATCH_EXAMPLES, self.classes, features.shape[-1]))
 
     def own_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
         return self.of_features(self._by_class(y_pred))
