@@ -84,7 +84,7 @@ def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name
                 name(b),
                 *map(_estimate, (training.start, training.first, training.area, training.plateau)),
                 _times(training.speed.seconds, training.speed),
-                _times(training.speed.images, training.speed),
+                _times(training.speed.examples, training.speed),
             ]
             for b, training in trained
         ],
@@ -153,7 +153,7 @@ def _over_training(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     sooner = [
         f"{name} {_times(speed.seconds, speed, ' times')}" for speed, name in speeds if speed.seconds > 1
     ]
-    never = [name for speed, name in speeds if speed.images == 0]
+    never = [name for speed, name in speeds if speed.examples == 0]
     later = [name for speed, name in speeds if 0 < speed.seconds <= 1]
     if sooner:
         yield f"Faster than from scratch to where that levels off, in seconds: {words.some(sooner)}."
