@@ -101,7 +101,7 @@ class Answers:
         return unseen_of(float(self.right.mean()))
 
     def covariance(self, by_example: Floats) -> Floats:
-        """The covariance that the choice of test examples gives to the means of several ``by_example``, (k, examples)."""
+        """The covariance that the choice of test examples gives to the means ``by_example``, (k, examples)."""
         groups = np.arange(by_example.shape[1]) if self.groups is None else self.groups
         centred = by_example - by_example.mean(axis=1, keepdims=True)
         _, index = np.unique(groups, return_inverse=True)
@@ -115,7 +115,11 @@ class Answers:
         Examples of one group are one draw, not several (Liang & Zeger 1986, Biometrika 73:13).
         """
         if self.groups is None:
-            return float(by_example.std(ddof=1)) / math.sqrt(len(by_example)) if len(by_example) > 1 else math.inf
+            return (
+                float(by_example.std(ddof=1)) / math.sqrt(len(by_example))
+                if len(by_example) > 1
+                else math.inf
+            )
         sums = np.bincount(np.unique(self.groups, return_inverse=True)[1], by_example - by_example.mean())
         if len(sums) < 2:
             return math.inf
@@ -126,7 +130,7 @@ _IDS: dict[bytes, npt.NDArray[np.str_]] = {}
 
 
 def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
-    """One array for all cells that predicted the same examples: of thousands of cells they would fill the memory."""
+    """One array for all cells that predicted the same examples: those of thousands would fill the memory."""
     return _IDS.setdefault(hashlib.sha256(ids.tobytes()).digest(), ids)
 
 

@@ -81,9 +81,9 @@ class Speed:
     """How much sooner than scratch a strategy reached the accuracy at which scratch levelled off.
 
     Attributes:
-        seconds, examples: what scratch took, divided by what the strategy took: the median over seeds (of two middle
-            ones the lower). Infinite: the strategy was there before its first step; 0: it did not get there; NaN:
-            not known, or scratch did not rise.
+        seconds, examples: what scratch took, divided by what the strategy took: the median over seeds (of two
+            middle ones the lower). Infinite: the strategy was there before its first step; 0: it did not get there;
+            NaN: not known, or scratch did not rise.
         seeds: in how many seeds scratch rose at all.
         never: in how many of them the strategy did not get there.
     """

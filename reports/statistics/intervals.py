@@ -100,14 +100,16 @@ class Spread:
 
         Args:
             by_seed: the values, (seeds,).
-            over_examples: upper bound of the variance that the choice of ``examples`` test examples adds to their mean.
+            over_examples: upper bound of the variance that the choice of ``examples`` examples adds to their mean.
             examples: how many.
         """
         return cls(len(by_seed), examples, float(by_seed.var(ddof=1)), over_examples * examples, 0.0)
 
     def half_width(self, level: float, seeds: int | None = None, examples: float | None = None) -> float:
         """Half an interval's width; as it would be with other numbers of seeds or examples, if given."""
-        of_seeds, of_examples, known, all_degrees = self._errors(seeds or self.seeds, examples or self.examples)
+        of_seeds, of_examples, known, all_degrees = self._errors(
+            seeds or self.seeds, examples or self.examples
+        )
         total = of_seeds + of_examples
         if total == 0 or math.isinf(total):
             return total

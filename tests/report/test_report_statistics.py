@@ -273,7 +273,11 @@ def test_what_would_settle_it() -> None:
     seeds, images = few_images.needed(0.03, 0.01, lambda degrees: 0.95)
     assert seeds is None
     assert images is not None
-    assert few_images.half_width(0.95, examples=images) < 0.03 <= few_images.half_width(0.95, examples=images - 1)
+    assert (
+        few_images.half_width(0.95, examples=images)
+        < 0.03
+        <= few_images.half_width(0.95, examples=images - 1)
+    )
     on_the_edge = intervals.Spread(5, 200, 0.02**2, 0.1, 0.05)
     assert on_the_edge.needed(0.01, 0.01, lambda degrees: 0.95)[1] is None
     # With more seeds there are more degrees of freedom, and more comparisons of a large family count.
