@@ -221,7 +221,7 @@ def _data_changed(
     for dataset in datasets:
         then, now = (known.get(dataset, {}) for known in tested)
         (fingerprint, before), (other, after) = (_by_name(info).get(dataset, ("", {})) for info in run_infos)
-        noun, said = _noun(after), []
+        noun, said = _noun(after or before), []
         if then and now:
             gone, new = len(then.keys() - now.keys()), len(now.keys() - then.keys())
             if gone or new:

@@ -19,7 +19,7 @@ from bench.plans.plan import Report
 from bench.records import Record
 from bench.store import Store
 from reports.html import render
-from reports.results import Images
+from reports.results import Previews
 
 
 def _stored(directory: Path, found: list[Record], plan: str = "") -> bench.Run:
@@ -84,7 +84,7 @@ def test_settings_come_from_the_plan_and_can_be_overridden(tmp_path: Path, monke
     )
     run = _stored(tmp_path / "run", fake.records(), plan)
     assert run.settings == Report(region=0.03, price_per_hour=2.0, thumbnails=False)
-    seen: list[tuple[float, float, Images | None]] = []
+    seen: list[tuple[float, float, Previews | None]] = []
 
     def noted(*arguments: Any) -> Path:
         seen.append(arguments[4:7])
