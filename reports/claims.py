@@ -11,7 +11,7 @@ from reports import words
 from reports.phrases import absence, has_several, interval_of, which_weights, who
 from reports.sections import Answer
 from reports.statistics.decisions import Decision
-from reports.statistics.intervals import MINIMUM_SEEDS, MOST_IMAGES, MOST_SEEDS
+from reports.statistics.intervals import MINIMUM_SEEDS, MOST_EXAMPLES, MOST_SEEDS
 from reports.statistics.pairs import Candidate, Comparison
 
 
@@ -329,5 +329,5 @@ def _what_would_settle(doubtful: Comparison, noun: Noun) -> str:
         return f"If the difference is what it looks like, {' or '.join(ways)} would settle it."
     return (
         f"If the difference is what it looks like, neither {MOST_SEEDS} seeds nor a test set of "
-        f"{words.count(MOST_IMAGES)} {many} alone would settle it."
+        f"{words.count(MOST_EXAMPLES)} {many} alone would settle it."
     )

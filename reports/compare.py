@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.modalities.nouns import Noun
+from bench.modalities.registry import modality
 from reports import words
 from reports.phrases import who
 from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, succeeded
 from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import backbone_title
+from reports.words import IMAGES
 
 KEYS = [*CONFIGURATION, "fraction"]
 
@@ -58,7 +61,7 @@ class Changes:
         changes: of what both have, in the order of the results.
         only_first, only_second: what one run has and the other has not, in words.
         plan: plan key -> (first, second), where they differ.
-        data: by dataset, in words, what makes its images or labels others than before.
+        data: by dataset, in words, what makes its examples or labels others than before.
         made_with: version, code, hardware or protocol -> (first, second), where they differ.
     """
 
@@ -93,8 +96,8 @@ def compare(
     region: float = EQUIVALENCE,
     run_infos: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
 ) -> Changes:
-    """Compares two runs, paired by seed and, where both predicted the same test images with the same labels, by
-    image.
+    """Compares two runs, paired by seed and, where both predicted the same test examples with the same labels, by
+    example.
 
     Args:
         results: frames of ``tables.results_frame``, of the first and of the second run.
@@ -111,7 +114,7 @@ def compare(
     ]
     runs = []
     for key in common:
-        # Right answers to other questions are not paired by image.
+        # Right answers to other questions are not paired by example.
         unlike = _relabelled(*(known.get(key[0], {}) for known in tested))
         before, after = (None, None) if unlike else directories
         runs.append((Measured(second[key], after), Measured(first[key], before)))
@@ -164,13 +167,13 @@ def _differing(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
 
 
 Labels = dict[str, str]
-"""Of test images by id: the names of their classes, or their numbers where names are not known."""
+"""Of test examples by id: the names of their classes, or their numbers where names are not known."""
 
 
 def _tested(
     groups: Mapping[tuple[Any, ...], pd.DataFrame], directory: Path | None, run_info: dict[str, Any]
 ) -> dict[str, Labels]:
-    """By dataset, the test images of the first cell whose predictions can be read."""
+    """By dataset, the test examples of the first cell whose predictions can be read."""
     found: dict[str, Labels] = {}
     about = _by_name(run_info)
     for key, cells in groups.items():
@@ -201,8 +204,12 @@ def _by_name(run_info: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
+def _noun(about: Mapping[str, Any]) -> Noun:
+    return modality(about["modality"]).noun if "modality" in about else IMAGES
+
+
 def _relabelled(first: Labels, second: Labels) -> int:
-    """How many images have another label than before."""
+    """How many examples have another label than before."""
     return sum(second[i] != label for i, label in first.items() if i in second)
 
 
@@ -214,13 +221,15 @@ def _data_changed(
     for dataset in datasets:
         then, now = (known.get(dataset, {}) for known in tested)
         (fingerprint, before), (other, after) = (_by_name(info).get(dataset, ("", {})) for info in run_infos)
-        said = []
+        noun, said = _noun(after or before), []
         if then and now:
             gone, new = len(then.keys() - now.keys()), len(now.keys() - then.keys())
             if gone or new:
-                said.append(f"{words.count(gone)} test images are gone and {words.count(new)} are new")
+                said.append(f"{words.count(gone)} test {noun.many} are gone and {words.count(new)} are new")
             if others := _relabelled(then, now):
-                said.append(f"{words.plural(others, 'test image has', 'test images have')} another label")
+                said.append(
+                    f"{words.plural(others, f'test {noun.one} has', f'test {noun.many} have')} another label"
+                )
         if fingerprint and other and fingerprint != other:
             sizes = [about.get("n_pool", math.nan) for about in (before, after)]
             pool = (
@@ -228,9 +237,11 @@ def _data_changed(
                 if sizes[0] == sizes[1]
                 else f", {words.count(sizes[0])} in the pool, now {words.count(sizes[1])}"
             )
-            said.insert(0, f"other images or labels (fingerprint {fingerprint[:12]}, now {other[:12]}{pool})")
+            said.insert(
+                0, f"other {noun.many} or labels (fingerprint {fingerprint[:12]}, now {other[:12]}{pool})"
+            )
             if then and then == now:
-                said.append("the test images and their labels have the same names")
+                said.append(f"the test {noun.many} and their labels have the same names")
         if said:
             found[dataset] = "; ".join(said)
     return found

@@ -21,7 +21,7 @@ from bench.system.files import write_atomic
 from reports import words
 from reports.figure_files import Drawing, collecting_rarely
 from reports.pages import ask, page_of
-from reports.results import Images, Results
+from reports.results import Previews, Results
 from reports.statistics.decisions import EQUIVALENCE
 from reports.tables import write_csv
 
@@ -37,7 +37,7 @@ def render(
     directory: Path,
     region: float = EQUIVALENCE,
     price_per_hour: float = 0.0,
-    images: Images | None = None,
+    images: Previews | None = None,
     ranking: dict[str, Any] | None = None,
 ) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
@@ -49,7 +49,7 @@ def render(
         directory: the run directory; predictions/ in it is read where it exists.
         region: a difference in accuracy within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
-        images: gives test images to be shown; None: none is.
+        images: gives previews of test examples to be shown; None: none is.
         ranking: the content of ranking.json, if backbones were chosen by it.
 
     Returns:

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RequestError, did_you_mean
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.phrases import absence, which_weights, who
 from reports.statistics.answers import Answers
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among
 from reports.statistics.missing import Missing
 from reports.statistics.pairs import Candidate, Measured
+from reports.words import IMAGES
 
 BEYOND = 1.1
 """How far outside of the measured label counts, as a factor, the nearest of them still answers."""
@@ -32,9 +34,9 @@ class Constraints:
     """What a recommendation has to keep to; None: no limit.
 
     Attributes:
-        labels: labelled images, training and validation together; default: the most that were measured.
+        labels: labelled examples, training and validation together; default: the most that were measured.
         seconds: of tuning and training one seed.
-        latency_ms: of one image.
+        latency_ms: of one example.
         params: of the whole network.
         strategies: only among these; empty: any.
     """
@@ -45,11 +47,11 @@ class Constraints:
     params: float | None = None
     strategies: tuple[str, ...] = ()
 
-    def refusal(self, candidate: Candidate) -> str:
+    def refusal(self, candidate: Candidate, noun: Noun = IMAGES) -> str:
         """Why a candidate does not keep to them, or an empty string."""
         for name, limit, unit in (
             ("seconds", self.seconds, "s to tune and train"),
-            ("latency_ms", self.latency_ms, "ms an image"),
+            ("latency_ms", self.latency_ms, f"ms {noun.any}"),
             ("params", self.params, "parameters"),
         ):
             value = getattr(candidate, name)
@@ -72,11 +74,12 @@ class Recommendation:
 
     Attributes:
         dataset: its name.
-        labels: for how many labelled images this holds.
+        labels: for how many labelled examples this holds.
         measured: the label counts that it rests on: one, or the two on either side.
         decision: what may be said of those that keep to the constraints.
         excluded: (candidate, reason) of the others.
         limited: whether constraints left something out.
+        noun: what examples are called.
     """
 
     dataset: str
@@ -85,6 +88,7 @@ class Recommendation:
     decision: Decision
     excluded: tuple[tuple[Candidate, str], ...]
     limited: bool = False
+    noun: Noun = IMAGES
 
     def to_json(self) -> dict[str, Any]:
         decision = self.decision
@@ -115,11 +119,12 @@ def recommend(
     constraints: Constraints,
     dataset: str | None = None,
     region: float = EQUIVALENCE,
+    noun: Noun = IMAGES,
 ) -> Recommendation:
     """Decides among the configurations that keep to the constraints.
 
     Between two measured label counts, a configuration's answers are those of the two, weighed linearly in the
-    logarithm of the count, seed by seed and image by image; costs are weighed linearly in the count.
+    logarithm of the count, seed by seed and example by example; costs are weighed linearly in the count.
 
     Args:
         results: the frame of ``tables.results_frame``.
@@ -127,6 +132,7 @@ def recommend(
         constraints: what to keep to.
         dataset: which, if the run has several.
         region: differences within plus or minus this are equivalent.
+        noun: what examples are called.
 
     Raises:
         RequestError: no such dataset, a label count far outside of what was measured, or nothing keeps to the
@@ -135,7 +141,7 @@ def recommend(
     name, everything = of_dataset(results, directory, dataset)
     ok = asked_for(everything, constraints)
     place = _place(ok, constraints.labels)
-    runs, excluded = _kept(ok, place, directory, constraints)
+    runs, excluded = _kept(ok, place, directory, constraints, noun)
     if not runs:
         reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
         raise RequestError(
@@ -150,7 +156,7 @@ def recommend(
     decision = replace(decide_among(runs, region, name, math.nan, majority, place.labels), absent=absent)
     limited = bool(excluded) or len(ok) < len(everything)
     measured = tuple(sorted({place.low, place.high}))
-    return Recommendation(name, place.labels, measured, decision, tuple(excluded), limited)
+    return Recommendation(name, place.labels, measured, decision, tuple(excluded), limited, noun)
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,7 @@ class _Place:
 
 def _place(ok: pd.DataFrame, wanted: float | None) -> _Place:
     """The place of the label count that is wanted; None: the most that were measured."""
-    # With groups of images n differs from seed to seed: the fraction says what belongs together.
+    # With groups of examples n differs from seed to seed: the fraction says what belongs together.
     sizes = ok.groupby("fraction")["n"].median().sort_values()
     counts = sizes.to_numpy()
     labels = float(counts[-1]) if wanted is None else wanted
@@ -195,7 +201,7 @@ def _place(ok: pd.DataFrame, wanted: float | None) -> _Place:
 
 
 def _kept(
-    ok: pd.DataFrame, place: _Place, directory: Path | None, constraints: Constraints
+    ok: pd.DataFrame, place: _Place, directory: Path | None, constraints: Constraints, noun: Noun
 ) -> tuple[list[Measured], list[tuple[Candidate, str]]]:
     """The configurations that keep to the constraints, and (candidate, reason) of the others."""
     runs: list[Measured] = []
@@ -208,7 +214,7 @@ def _kept(
             excluded.append((some.candidate, "not measured at these label counts"))
             continue
         run = Between(low, high, directory, place.share, place.of_costs)
-        if reason := constraints.refusal(run.candidate):
+        if reason := constraints.refusal(run.candidate, noun):
             excluded.append((run.candidate, reason))
         else:
             runs.append(run)
@@ -302,7 +308,7 @@ def text(recommendation: Recommendation) -> str:
     """The answer in a few lines."""
     decision = recommendation.decision
     chosen, leader = decision.recommended, decision.leader
-    n = words.count(recommendation.labels)
+    n, noun = words.count(recommendation.labels), recommendation.noun
     between = (
         f" (between the measured {words.count(recommendation.measured[0])} and "
         f"{words.count(recommendation.measured[1])})"
@@ -328,9 +334,9 @@ def text(recommendation: Recommendation) -> str:
     )
     lines = [
         first,
-        f"With {n} labelled images{between} {who(chosen)} classifies {words.percent(chosen.accuracy)} of new "
-        f"images correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
-        + (f"{chosen.latency_ms:.3g} ms an image and " if math.isfinite(chosen.latency_ms) else "")
+        f"With {n} labelled {noun.many}{between} {who(chosen)} classifies {words.percent(chosen.accuracy)} of new "
+        f"{noun.many} correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
+        + (f"{chosen.latency_ms:.3g} ms {noun.any} and " if math.isfinite(chosen.latency_ms) else "")
         + f"{words.magnitude(chosen.params)} parameters.",
     ]
     for comparison in decision.comparisons[:8]:

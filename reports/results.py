@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bench.modalities.nouns import Noun
@@ -19,8 +17,8 @@ from reports.statistics.decisions import EQUIVALENCE, Decision, decide
 from reports.tables import curves_frame, results_frame
 from reports.words import IMAGES
 
-Images = Callable[[str, Sequence[str]], Mapping[str, npt.NDArray[np.uint8]]]
-"""From a dataset's fingerprint and ids of test images to those of them that are at hand, (H, W, 3)."""
+Previews = Callable[[str, Sequence[str]], Mapping[str, str]]
+"""From a dataset's fingerprint and ids of test examples to previews, data URIs, of those that are at hand."""
 
 Found = TypeVar("Found")
 
@@ -36,7 +34,7 @@ class Results:
         directory: the run directory; predictions/ in it is read where it exists.
         region: a difference in accuracy within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
-        images: gives test images to be shown; None: none is.
+        previews: of test examples to be shown; None: none is.
         ranking: the content of ranking.json; empty if backbones were not chosen by it.
     """
 
@@ -46,7 +44,7 @@ class Results:
     directory: Path
     region: float = EQUIVALENCE
     price_per_hour: float = 0.0
-    images: Images | None = None
+    previews: Previews | None = None
     ranking: dict[str, Any] = field(default_factory=dict)
     _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -72,7 +70,7 @@ class Results:
 
     @cached_property
     def decisions(self) -> list[Decision]:
-        """What may be said at each label count of each dataset; nothing where accuracies are not of test images."""
+        """What may be said at each label count of each dataset; nothing unless accuracies are of test examples."""
         return decide(self.frame, self.directory, self.region)
 
     @property

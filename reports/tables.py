@@ -87,7 +87,7 @@ def curves_frame(records: Sequence[Record]) -> pd.DataFrame:
 def summary_frame(results: pd.DataFrame) -> pd.DataFrame:
     """One row a (dataset, backbone, weights, strategy, fraction): what its seeds have in common.
 
-    Columns: ``n`` (labelled images), ``cells`` (records of any status), ``seeds`` (those that are ok),
+    Columns: ``n`` (labelled examples), ``cells`` (records of any status), ``seeds`` (those that are ok),
     ``accuracy`` and the other metrics (means), ``spread`` (standard deviation of accuracy over seeds; NaN for
     one), ``min``, ``max``, ``half_width`` (of the 95% t interval of the mean over seeds; NaN below three),
     ``seconds`` (median of ``total_seconds``), and medians of latency, parameters and memory.

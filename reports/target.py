@@ -10,16 +10,18 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import RequestError
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.recommend import Constraints, asked_for, described, finite, of_dataset
 from reports.statistics.label_curves import FARTHEST, Prediction, label_curves
 from reports.statistics.pairs import Measured
 from reports.tables import configuration_name, several_backbones
+from reports.words import IMAGES
 
 
 @dataclass(frozen=True)
 class LabelsNeeded:
-    """How many labelled images reach a target accuracy, for one dataset.
+    """How many labelled examples reach a target accuracy, for one dataset.
 
     Attributes:
         dataset: its name.
@@ -34,6 +36,7 @@ class LabelsNeeded:
     fewest: float
     most: float
     needed: tuple[tuple[tuple[str, str, str], Prediction], ...]
+    noun: Noun = IMAGES
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +64,7 @@ def labels_needed(
     target: float,
     constraints: Constraints,
     dataset: str | None = None,
+    noun: Noun = IMAGES,
 ) -> LabelsNeeded:
     """Labels for a target accuracy, by the learning curves of ``label_curves``.
 
@@ -70,6 +74,7 @@ def labels_needed(
         target: an accuracy, above 0 and below 1.
         constraints: of latency and parameters; the number of labels is what is asked for.
         dataset: which, if the run has several.
+        noun: what examples are called.
 
     Raises:
         RequestError: no such dataset, no accuracy, constraints on labels or time beside a target, or no learning
@@ -102,7 +107,7 @@ def labels_needed(
         )
     found.sort(key=lambda item: (item[1].value, item[1].high))
     fewest, most = min(curve.n[0] for curve in curves), max(curve.n[-1] for curve in curves)
-    return LabelsNeeded(name, target, fewest, most, tuple(found))
+    return LabelsNeeded(name, target, fewest, most, tuple(found), noun)
 
 
 def needed_text(found: LabelsNeeded) -> str:
@@ -120,20 +125,20 @@ def needed_text(found: LabelsNeeded) -> str:
         return words.count(n) if math.isfinite(n) else far
 
     (key, best), *_ = found.needed
-    target = words.percent(found.target)
+    target, many = words.percent(found.target), found.noun.many
     if math.isfinite(best.value):
         first = (
-            f"For {target} about {labels(best.value)} labelled images are needed (95% interval "
+            f"For {target} about {labels(best.value)} labelled {many} are needed (95% interval "
             f"{labels(best.low)} to {labels(best.high)}), with {name(key)}."
             if best.value > found.fewest
-            else f"For {target}, {labels(found.fewest)} labelled images or fewer are needed, with {name(key)}: "
+            else f"For {target}, {labels(found.fewest)} labelled {many} or fewer are needed, with {name(key)}: "
             "that is the fewest that were measured."
         )
         if best.value > found.most:
             first += f" That is beyond the {words.count(found.most)} that were measured: an extrapolation."
     else:
         first = (
-            f"{target} is not in sight: {words.count(found.most * FARTHEST)} labelled images, {FARTHEST:g} times "
+            f"{target} is not in sight: {words.count(found.most * FARTHEST)} labelled {many}, {FARTHEST:g} times "
             "the most that were measured, would probably not suffice for anything tried."
         )
     lines = [first]

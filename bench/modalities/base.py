@@ -201,6 +201,12 @@ class Modality(ABC):
         """The examples in a few numbers, JSON-able."""
         return {}
 
+    # -------------------------------------------------------------------------------------------- showing
+
+    def preview(self, row: np.ndarray) -> str:
+        """A row as a small picture, a data URI; empty: it cannot be shown."""
+        return ""
+
     # ------------------------------------------------------------------------------------------- learning
 
     def hashes(self, rows: np.ndarray) -> np.ndarray:

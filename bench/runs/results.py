@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.datasets import cached_dataset
 from bench.errors import BenchError, RequestError
 from bench.plans.loading import load_plan
@@ -96,7 +94,7 @@ class Run:
         settings = settings or self.settings
         store = Store(self.directory)
         info, plan_toml = self._provenance()
-        images = self._images if settings.thumbnails else None
+        previews = self._previews if settings.thumbnails else None
         with store.writing():
             return render(
                 self.records,
@@ -105,7 +103,7 @@ class Run:
                 self.directory,
                 settings.region,
                 settings.price_per_hour,
-                images,
+                previews,
                 store.read_ranking(),
             )
 
@@ -130,10 +128,12 @@ class Run:
             RequestError: no configuration keeps to them, or they cannot be answered.
         """
         from reports.recommend import Constraints, recommend
+        from reports.results import noun_of
 
         self.check_fractions("recommend")
         constraints = Constraints(labels, seconds, latency_ms, params)
-        return recommend(self.results, self.directory, constraints, dataset, self.settings.region)
+        noun = noun_of(self.records)
+        return recommend(self.results, self.directory, constraints, dataset, self.settings.region, noun)
 
     def check_fractions(self, command: str) -> None:
         """Refuses what only the protocol of fractions can answer.
@@ -151,17 +151,17 @@ class Run:
                     "measured.",
                 )
 
-    def _images(self, fingerprint: str, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """Those of these test images that are in the cache; nothing is decoded for a report."""
+    def _previews(self, fingerprint: str, ids: Sequence[str]) -> dict[str, str]:
+        """Of those of these test examples that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
             dataset = cached_dataset(cell["dataset"], cell["input"])
         except BenchError:
             return {}
-        if dataset is None or dataset.fingerprint != fingerprint or dataset.modality != "image":
+        if dataset is None or dataset.fingerprint != fingerprint:
             return {}
         rows = {name: row for row, name in enumerate(dataset.test.ids)}
-        return {name: np.array(dataset.test.data[rows[name]]) for name in ids if name in rows}
+        return {name: dataset.kind.preview(dataset.test.data[rows[name]]) for name in ids if name in rows}
 
     @property
     def exit_code(self) -> int:

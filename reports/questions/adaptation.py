@@ -1,10 +1,10 @@
 """Did adapting to the target help? Every strategy that adapts, against the same training with nothing adapted.
 
-On the same seeds, test images and labels of the target. Without any of these that is the source alone. Where there
-are some, strategies that align domains learn from them too, and the source alone does not: what they are compared
-with is then the labels of both together, or what the labels bring would count as what aligning brings. Transfer
-between domains can do harm (Pan & Yang 2010, A survey on transfer learning, doi:10.1109/TKDE.2009.191), so that is
-named.
+On the same seeds, test examples and labels of the target. Without any of these that is the source alone. Where
+there are some, strategies that align domains learn from them too, and the source alone does not: what they are
+compared with is then the labels of both together, or what the labels bring would count as what aligning brings.
+Transfer between domains can do harm (Pan & Yang 2010, A survey on transfer learning, doi:10.1109/TKDE.2009.191), so
+that is named.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reports.sections import Section, Table
 from reports.statistics.decisions import succeeded
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import backbone_title, configuration_name, several_backbones
+from reports.words import IMAGES
 
 SOURCE_ONLY, BOTH = "source_only", "source_and_target"
 """Nothing adapted: with the labels of the source, and of both."""
@@ -40,7 +41,7 @@ _VERDICTS = {
 def section(run: Results) -> Section | None:
     """What adaptation brought, at each number of labels of the target."""
     found = adaptations(run.frame, run.counterparts, run.directory, run.region)
-    table = adaptation_table(found, run.frame, run.several)
+    table = adaptation_table(found, run.frame, run.several, run.noun)
     return None if table is None else Section("adaptation", "Did adapting to the target help?", [table])
 
 
@@ -127,7 +128,9 @@ def _against(wanted: str, labelled: bool, runs: Mapping[str, Measured]) -> str:
     return ""
 
 
-def adaptation_table(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> Table | None:
+def adaptation_table(
+    found: Sequence[Adaptation], results: pd.DataFrame, several: bool, noun: Noun = IMAGES
+) -> Table | None:
     """What adaptation brought, as a table with conclusions; None where there is nothing to compare.
 
     Args:
@@ -162,7 +165,7 @@ def adaptation_table(found: Sequence[Adaptation], results: pd.DataFrame, several
         ],
         f"Test accuracy on the target of what also learns from {words.clean(found[0].source, 40)} and adapts, and "
         "points against the same with nothing adapted: fine-tuning on the labels of the source, or where it learns "
-        "from labels of the target too, on those of both. Paired on seeds and test images, with intervals "
+        f"from labels of the target too, on those of both. Paired on seeds and test {noun.many}, with intervals "
         "corrected for the number of strategies. The source alone uses labels of the target to tune with, where "
         "there are any.",
         [a.strategy for a in found],
@@ -254,10 +257,10 @@ def source_lines(run_info: Mapping[str, Any], noun: Noun) -> list[str]:
     source = run_info.get("source_dataset") or {}
     if not source:
         return []
-    kinds = {"groups": "a group of the user's", "names": "a file name", "none": "nothing but pixels"}
+    kinds = {"groups": "a group of the user's", "names": "a file name", "none": f"nothing but {noun.content}"}
     left_out = [
         f"{words.count(t['left_out'])} of its {words.count(source['n'])} {many} were left out for test {many} "
-        f"({many} are one group that share {kinds.get(t['grouping'], t['grouping'])}, or their pixels)"
+        f"({many} are one group that share {kinds.get(t['grouping'], t['grouping'])}, or their {noun.content})"
         for t in source.get("targets", {}).values()
     ]
     return [

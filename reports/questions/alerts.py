@@ -108,7 +108,7 @@ def _scratch(results: pd.DataFrame, of: str) -> Iterator[Alert]:
 
 
 def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
-    """Too few seeds, or test images, to tell."""
+    """Too few seeds, or test examples, to tell."""
     many = noun.many
     if decision.leader.seeds < MINIMUM_SEEDS:
         seeds = words.plural(decision.leader.seeds, "seed")

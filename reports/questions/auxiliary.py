@@ -1,8 +1,8 @@
 """What did auxiliary labels bring? Every strategy that learns some, against the same strategy without them.
 
-The two have the same stages, budget, seeds, labels and test images of the target, and see its images in the same
-order and views. Learning another task beside one's own can do harm, negative transfer (Pan & Yang 2010, A survey on
-transfer learning, doi:10.1109/TKDE.2009.191), so that is named.
+The two have the same stages, budget, seeds, labels and test examples of the target, and see its examples in
+the same order and views. Learning another task beside one's own can do harm, negative transfer (Pan & Yang 2010, A
+survey on transfer learning, doi:10.1109/TKDE.2009.191), so that is named.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SENTENCES = {
 def section(run: Results) -> Section | None:
     """What auxiliary labels brought, at each number of labels of the target."""
     found = brought(run.frame, run.curves, run.counterparts, run.directory, run.region)
-    table = auxiliary_table(found, run.several)
+    table = auxiliary_table(found, run.several, run.noun)
     return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table])
 
 
@@ -139,15 +139,17 @@ def _learned(cells: pd.Series[Any], curves: pd.DataFrame) -> dict[str, float]:
     return {str(metric).removeprefix(WEIGHT): float(value) for metric, value in means.items()}
 
 
-def auxiliary_table(found: Sequence[Brought], several: bool) -> Table | None:
+def auxiliary_table(found: Sequence[Brought], several: bool, noun: Noun = IMAGES) -> Table | None:
     """What auxiliary labels brought, as a table with conclusions; None where nothing can be compared.
 
     Args:
         found: of ``brought``.
         several: whether there is more than one dataset.
+        noun: what examples are called.
     """
     if not found:
         return None
+    many = noun.many
     backbones = several_backbones((b.backbone, b.source) for b in found)
 
     def name(b: Brought) -> str:
@@ -178,10 +180,10 @@ def auxiliary_table(found: Sequence[Brought], several: bool) -> Table | None:
             ]
             for b in found
         ],
-        "Test accuracy with auxiliary labels and, of the same strategy, without: the same stages, images, order of "
-        "images, seeds and number of trials. Points between the two, paired on seeds and test images, with "
+        f"Test accuracy with auxiliary labels and, of the same strategy, without: the same stages, {many}, order "
+        f"of {many}, seeds and number of trials. Points between the two, paired on seeds and test {many}, with "
         "intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
-        "the search has chosen it by the target's validation images alone, with the number of seeds.",
+        f"the search has chosen it by the target's validation {many} alone, with the number of seeds.",
         [b.strategy for b in found],
         "What auxiliary labels brought",
     )

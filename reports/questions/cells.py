@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section
@@ -24,7 +25,7 @@ class Value:
 
 def section(run: Results) -> Section:
     """All cells, to be sorted."""
-    content = full_table(run.frame)
+    content = full_table(run.frame, run.noun)
     return Section("cells", "All cells", link="All cells", template="cells.html.j2", content=content)
 
 
@@ -44,14 +45,14 @@ _FULL = (
     ("epochs", "epochs", words.count),
     ("tuning", "tune_seconds", words.duration),
     ("refit", "fit_seconds", words.duration),
-    ("ms/image", "inference_ms_per_image", lambda value: f"{value:.3g}"),
+    ("ms/{one}", "inference_ms_per_image", lambda value: f"{value:.3g}"),
     ("parameters", "params", words.magnitude),
     ("trainable", "trainable_params", words.magnitude),
     ("memory MB", "peak_memory_mb", words.count),
 )
 
 
-def full_table(results: pd.DataFrame) -> dict[str, Any]:
+def full_table(results: pd.DataFrame, noun: Noun) -> dict[str, Any]:
     """Every cell: a heading and, row by row, what to show and what to sort by."""
     several = results["dataset"].nunique() > 1
     columns = [column for column in _FULL if several or column[1] != "dataset"]
@@ -68,4 +69,7 @@ def full_table(results: pd.DataFrame) -> dict[str, Any]:
             else:
                 line.append(Value("–", math.nan))
         rows.append((row["strategy"], line))
-    return {"columns": [(title, text is not None) for title, _, text in columns], "rows": rows}
+    return {
+        "columns": [(title.format(one=noun.one), text is not None) for title, _, text in columns],
+        "rows": rows,
+    }

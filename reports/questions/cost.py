@@ -37,17 +37,18 @@ from reports.tables import (
     several_backbones,
     summary_frame,
 )
+from reports.words import IMAGES
 
 
 def section(run: Results) -> Section:
     """What each configuration costs with the most labels."""
-    table = cost_table(run.frame, run.several, run.price_per_hour)
+    table = cost_table(run.frame, run.several, run.price_per_hour, run.noun)
     return Section("costs", "What does it cost?", [table], "What it costs")
 
 
 COSTS = {
     "seconds": "tuning and training time for one seed",
-    "inference_ms_per_image": "milliseconds for one image",
+    "inference_ms_per_image": "milliseconds for one {one}",
     "params": "parameters",
 }
 """What accuracy is weighed against: columns of the summary, and how they are called."""
@@ -108,7 +109,7 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
         ms = numbers["inference_ms_per_image"].median()
         conclusion += (
             f" In use all cost the same: {words.magnitude(numbers['params'].max())} parameters"
-            + (f" and {ms:.3g} ms an {one}" if np.isfinite(ms) else "")
+            + (f" and {ms:.3g} ms {noun.any}" if np.isfinite(ms) else "")
             + f", one {one} at a time on one thread."
         )
     for cost in costs[1:]:
@@ -118,15 +119,16 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
         what = "latency" if cost == "inference_ms_per_image" else "size"
         conclusion += f" Worth their {what}: {words.listed(leaders)}."
     everyone = ordered(results["strategy"])
+    against = words.listed([COSTS[c] for c in costs]).format(one=one)
 
     def panel_of(cost: str) -> Callable[[Axes], None]:
-        return lambda axes: _draw_cost(axes, numbers, cost, everyone)
+        return lambda axes: _draw_cost(axes, numbers, cost, everyone, noun)
 
     return Plan(
         "cost",
         f"Cost against accuracy with {n} labelled {many}",
-        f"Scatter chart of test accuracy on {dataset} against {words.listed([COSTS[c] for c in costs])} with {n} "
-        f"labelled {many}, one point a configuration; a stepped line joins the Pareto front of each: in training "
+        f"Scatter chart of test accuracy on {dataset} against {against} with {n} labelled {many}, one point "
+        "a configuration; a stepped line joins the Pareto front of each: in training "
         f"time {words.listed(steps)}.",
         conclusion,
         [panel_of(cost) for cost in costs],
@@ -134,12 +136,12 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
     )
 
 
-def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[str]) -> None:
+def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[str], noun: Noun) -> None:
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     low, high = limits(numbers["accuracy"])
     numbers = numbers[numbers[cost].notna() & (numbers[cost] > 0)].sort_values(cost, kind="stable")
     title = "all backbones" if several else backbone_title(numbers["backbone"].iloc[0], "")
-    set_up(axes, title, COSTS[cost], "test accuracy", low, high)
+    set_up(axes, title, COSTS[cost].format(one=noun.one), "test accuracy", low, high)
     axes.set_xscale("log")
     left, right = numbers[cost].min() / 1.6, numbers[cost].max() * 1.6
     axes.set_xlim(left, right)
@@ -171,19 +173,20 @@ def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[
         label_ends(axes, ends, everyone, texts=texts, leaders=True)
 
 
-def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> Table:
+def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun: Noun = IMAGES) -> Table:
     """What each configuration costs with the most labels, and on which Pareto fronts it lies.
 
     Args:
         results: the frame of ``tables.results_frame``.
         several: whether there is more than one dataset.
         price_per_hour: of the machine; 0: no column of money.
+        noun: what examples are called.
     """
     columns = [
         "configuration",
         "accuracy",
         "time to tune and train",
-        "ms an image",
+        f"ms {noun.any}",
         "parameters",
         "peak memory",
     ]
@@ -202,7 +205,7 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float) -> T
         columns,
         rows,
         "With the most labels, the cheapest to train first. A star: nothing else is as cheap in this and at least "
-        "as accurate (the Pareto front). Latency is that of one image at a time on one thread.",
+        f"as accurate (the Pareto front). Latency is that of one {noun.one} at a time on one thread.",
         strategies,
         "What each configuration costs",
     )

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench.modalities.nouns import Noun
 from bench.records import Record
 from reports import words
 from reports.drawing import (
@@ -34,6 +35,7 @@ from reports.statistics.decisions import CONFIGURATION, succeeded
 from reports.statistics.intervals import rank_correlation, t_half_width
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import backbone_title, dataset_names, ordered, places
+from reports.words import IMAGES
 
 BY_SHARE, BY_BLOCK = "partial_finetune", "surgical"
 _GIVEN = {BY_SHARE: "unfreeze", BY_BLOCK: "depth"}
@@ -49,7 +51,7 @@ SETTINGS = 6
 def section(run: Results) -> Section:
     """Accuracy by what of the network trains, and how far it moves."""
     found = settings(run.frame, similarity_frame(run.records), run.directory, run.region)
-    table = depth_table(found)
+    table = depth_table(found, run.noun)
     parts: list[Part] = [*depth_plans(found, run.frame), table]
     return Section("depth", "How deep to tune?", parts, "How deep?", run.several, shown=bool(table.rows))
 
@@ -175,7 +177,7 @@ def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
 # --- in words ---------------------------------------------------------------------------------------------
 
 
-def depth_table(found: Sequence[Setting]) -> Table:
+def depth_table(found: Sequence[Setting], noun: Noun = IMAGES) -> Table:
     """What to conclude, and accuracy by cut as a table."""
     if not found:
         return Table([])
@@ -217,9 +219,9 @@ def depth_table(found: Sequence[Setting]) -> Table:
         ["what trains", "test accuracy", "95% interval", "change of the backbone"],
         rows,
         "With the most labels. Change: the mean over all blocks of 1 - CKA between what they give before and after "
-        "tuning, for the cell's own training images; 0: the same up to rotation and scale, 1: unrelated. Below "
-        f"{LITTLE:g} is called little here and above {MUCH:g} much, which is a convention. A larger learning rate "
-        "and more steps lead further away as well.",
+        f"tuning, for the cell's own training {noun.many}; 0: the same up to rotation and scale, 1: unrelated. "
+        f"Below {LITTLE:g} is called little here and above {MUCH:g} much, which is a convention. A larger learning "
+        "rate and more steps lead further away as well.",
         strategies,
         "Accuracy by what of the network trains",
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
 from reports.results import Results
@@ -31,21 +32,22 @@ def section(run: Results) -> Section:
     """The fitted curves, and what more labels would bring."""
     fitted, why_none = label_curves(run.frame, run.directory)
     table = labels_table(fitted, why_none, run.several, run.region)
-    parts: list[Part] = [*label_plans(run.frame, fitted), table]
+    parts: list[Part] = [*label_plans(run.frame, fitted, run.noun), table]
     return Section("labels", "Would more labels help?", parts, "More labels?", run.several)
 
 
-def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Iterator[Plan]:
+def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Iterator[Plan]:
     """The fitted learning curves of each dataset that has some.
 
     Args:
         results: the frame of ``tables.results_frame``.
         fitted: of ``label_curves``.
+        noun: what examples are called.
     """
     for dataset, place in places(results).items():
         mine = [curve for curve in fitted if curve.key[0] == dataset]
         if mine:
-            yield _labels_figure(results[results["dataset"] == dataset], mine).of(dataset, place)
+            yield _labels_figure(results[results["dataset"] == dataset], mine, noun).of(dataset, place)
 
 
 def label_numbers(fitted: Sequence[LabelCurve]) -> pd.DataFrame:
@@ -61,20 +63,22 @@ def label_numbers(fitted: Sequence[LabelCurve]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*CONFIGURATION, "n", "accuracy", "low", "high", "measured"])
 
 
-def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Plan:
-    numbers = label_numbers(fitted)
+def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Plan:
+    numbers, labelled = label_numbers(fitted), f"labelled {noun.many}"
     low, high = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
-        return lambda axes: _draw_labels(axes, panel.title, panel.select(numbers), everyone, low, high)
+        return lambda axes: _draw_labels(
+            axes, panel.title, labelled, panel.select(numbers), everyone, low, high
+        )
 
     some = [panel for panel in panels(results) if len(panel.select(numbers))]
     dataset = words.clean(results["dataset"].iloc[0], 60)
     return Plan(
         "labels",
         "Learning curves over labels, fitted",
-        f"Line chart of test accuracy on {dataset} against the number of labelled images: measured means as dots, "
+        f"Line chart of test accuracy on {dataset} against the number of {labelled}: measured means as dots, "
         f"fitted curves with 95% bands up to {FARTHEST:g} times the most labels, dashed beyond what was measured.",
         f"Dots were measured; what lies to the right of them is an extrapolation, up to {FARTHEST:g} times the "
         "most labels, with its 95% interval.",
@@ -84,9 +88,15 @@ def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve]) -> Plan:
 
 
 def _draw_labels(
-    axes: Axes, title: str, numbers: pd.DataFrame, everyone: Sequence[str], low: float, high: float
+    axes: Axes,
+    title: str,
+    labelled: str,
+    numbers: pd.DataFrame,
+    everyone: Sequence[str],
+    low: float,
+    high: float,
 ) -> None:
-    set_up(axes, title, "labelled images (training and validation)", "test accuracy", low, high)
+    set_up(axes, title, f"{labelled} (training and validation)", "test accuracy", low, high)
     axes.set_xscale("log")
     left, right = numbers["n"].min(), numbers["n"].max()
     axes.set_xlim(left, right)

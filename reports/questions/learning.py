@@ -1,4 +1,4 @@
-"""How did it learn? Accuracy in training and on validation images, by images seen."""
+"""How did it learn? Accuracy in training and on validation examples, by examples seen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.tables import Panel, ordered, panels
 
 
 def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """The winning trials' curves at the largest label count: train and validation accuracy by images seen."""
+    """The winning trials' curves at the largest label count: train and validation accuracy by examples seen."""
     ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
     ok = ok[ok["fraction"] == ok["fraction"].max()]
     mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
@@ -75,10 +75,10 @@ def _draw_curves(
 ) -> None:
     many = noun.many
     set_up(axes, title, f"{many} seen (solid: validation, dashed: training)", "accuracy", low, high)
-    # The first pass has as much room as a few times more images: some stages, as a probe's on stored features, are
-    # many times as long as others, and the start is where curves differ most.
-    seen = numbers.loc[numbers["images"] > 0, "images"]
-    first, most = (float(seen.min()), float(seen.max())) if len(seen) else (1.0, 1.0)
+    # The first pass has as much room as a few times more examples: some stages, as a probe's on stored features,
+    # are many times as long as others, and the start is where curves differ most.
+    after = numbers.loc[numbers["images"] > 0, "images"]
+    first, most = (float(after.min()), float(after.max())) if len(after) else (1.0, 1.0)
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
     axes.set_xlim(0, most * 1.1)
     ticks(axes, [0.0, *round_ticks(first, most)], words.magnitude)
@@ -86,22 +86,22 @@ def _draw_curves(
     for strategy in ordered(numbers["strategy"]):
         colour, marker = style_of(strategy, everyone)
         mine = numbers[numbers["strategy"] == strategy]
-        images, validation, training = (
+        seen, validation, training = (
             mine[name].to_numpy() for name in ("images", "val_accuracy", "train_accuracy")
         )
         cells = pd.factorize(mine["cell_id"])[0]
         for cell in range(cells.max(initial=-1) + 1):
             first = cell == 0
             known = (cells == cell) & np.isfinite(validation)
-            line = axes.plot(images[known], validation[known], color=colour,
+            line = axes.plot(seen[known], validation[known], color=colour,
                              alpha=1 if first else 0.35, linewidth=1.8 if first else 0.8)  # fmt: skip
             mark(strategy, *line)
             if not first or not known.any():
                 continue
             trained = (cells == cell) & np.isfinite(training)
-            dashed = axes.plot(images[trained], training[trained], color=colour, linewidth=1,
+            dashed = axes.plot(seen[trained], training[trained], color=colour, linewidth=1,
                                linestyle=(0, (4, 2)), alpha=0.8)  # fmt: skip
-            x, y = images[known][-1], validation[known][-1]
+            x, y = seen[known][-1], validation[known][-1]
             end = axes.plot(
                 x, y, marker=marker, color=colour, markersize=5, markeredgecolor=PAPER, linestyle="none"
             )

@@ -1,25 +1,23 @@
-"""Where the recommended configuration fails: which classes, how sure it was, and on which images."""
+"""Where the recommended configuration fails: which classes, how sure it was, and on which examples."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan
 from reports.phrases import has_several, who
-from reports.results import Images, Results
+from reports.results import Previews, Results
 from reports.sections import Section
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import rank_correlation
@@ -32,8 +30,9 @@ from reports.statistics.predictions import (
     predictions_of,
 )
 from reports.tables import dataset_names, places
+from reports.words import IMAGES
 
-SHOWN_IMAGES = 18
+SHOWN_MISTAKES = 18
 
 SHOWN_CLASSES = 16
 """Of the confusion matrix: those with the most mistakes; all are in its CSV file."""
@@ -44,21 +43,17 @@ SIZES_DIFFER = 1.25
 FEWEST_RELATED = 6
 """Of fewer classes no rank correlation with their size is given."""
 
-
-THUMBNAIL = 96
-"""Pixels of the longer side."""
-
 _BLUE = "#0072B2"
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Where the recommended configuration fails on one dataset: figures, and images that it surely got wrong."""
+    """Where the recommended configuration fails on one dataset: figures, and examples that it surely got wrong."""
 
     dataset: str
     who: str
     plans: list[Plan]
-    images: list[Mistake]
+    surest: list[Mistake]
 
 
 def section(run: Results) -> Section:
@@ -89,69 +84,59 @@ def _mistakes(decision: Decision, run: Results) -> Mistakes | None:
     predictions = predictions_of(decision, mine, run.run_info, run.directory, name)
     if predictions is None:
         return None
-    plans = mistake_plans(predictions, places(run.frame)[decision.dataset])
-    wrong = most_confident(predictions, run.images)
+    plans = mistake_plans(predictions, places(run.frame)[decision.dataset], run.noun)
+    wrong = most_confident(predictions, run.previews)
     return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong)
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that was surely taken for another class."""
+    """A test example that was surely taken for another class."""
 
     id: str
     true: str
     predicted: str
     confidence: float
     """Mean over seeds."""
-    thumbnail: str = ""
-    """A data URI; empty where images are not to be shown or not at hand."""
+    preview: str = ""
+    """A data URI; empty where examples are not to be shown or not at hand."""
 
 
 # --- numbers ----------------------------------------------------------------------------------------------
 
 
 def most_confident(
-    predictions: Predictions, images: Images | None, count: int = SHOWN_IMAGES
+    predictions: Predictions, previews: Previews | None, count: int = SHOWN_MISTAKES
 ) -> list[Mistake]:
-    """The test images that were taken for a wrong class with most confidence: mean probability over seeds."""
+    """The test examples that were taken for a wrong class with most confidence: mean probability over seeds."""
     mean = predictions.probabilities.mean(axis=0)
     predicted, confidence = mean.argmax(axis=1), mean.max(axis=1)
     wrong = np.flatnonzero(predicted != predictions.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     ids = [predictions.ids[i] for i in chosen]
-    pictures = images(predictions.fingerprint, ids) if images is not None and ids else {}
+    found = previews(predictions.fingerprint, ids) if previews is not None and ids else {}
     return [
         Mistake(
             predictions.ids[i],
             predictions.class_names[predictions.labels[i]],
             predictions.class_names[predicted[i]],
             float(confidence[i]),
-            _thumbnail(pictures[predictions.ids[i]]) if predictions.ids[i] in pictures else "",
+            found.get(predictions.ids[i], ""),
         )
         for i in chosen
     ]
 
 
-def _thumbnail(image: npt.NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    picture = Image.fromarray(image)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def mistake_plans(predictions: Predictions, place: int) -> list[Plan]:
+def mistake_plans(predictions: Predictions, place: int, noun: Noun = IMAGES) -> list[Plan]:
     """Confusion, accuracy by class and calibration; ``place`` of the dataset, see ``Plan.of``."""
-    plans = (_confusion_plan(predictions), _class_plan(predictions), _calibration_plan(predictions))
+    plans = (make(predictions, noun) for make in (_confusion_plan, _class_plan, _calibration_plan))
     return [plan.of(predictions.dataset, place) for plan in plans if plan is not None]
 
 
-def _confusion_plan(predictions: Predictions) -> Plan:
+def _confusion_plan(predictions: Predictions, noun: Noun) -> Plan:
     numbers = confusion_numbers(predictions)
     wrong = numbers[(numbers["true"] != numbers["predicted"]) & (numbers["images"] > 0)]
     # Where classes have the same name in the file of numbers they would add up; names are unique in a dataset.
@@ -164,7 +149,7 @@ def _confusion_plan(predictions: Predictions) -> Plan:
     worst = wrong.sort_values("images", ascending=False, kind="stable").head(3)
     pairs = [
         f"{words.clean(row['true'], 30)} for {words.clean(row['predicted'], 30)} "
-        f"({words.percent(row['share'], 0)} of its test images)"
+        f"({words.percent(row['share'], 0)} of its test {noun.many})"
         for row in worst.to_dict("records")
     ]
     conclusion = f"Most often it takes {words.listed(pairs)}." if pairs else "It made no mistake."
@@ -177,13 +162,13 @@ def _confusion_plan(predictions: Predictions) -> Plan:
         "Which classes are taken for which",
         f"Confusion matrix of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
         conclusion,
-        [lambda axes: _draw_confusion(axes, shown, shares)],
+        [lambda axes: _draw_confusion(axes, shown, shares, noun)],
         numbers,
         Frame(width=5.6, height=5.0, left=1.4, right=0.2, bottom=1.35, top=0.42),
     )
 
 
-def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any]) -> None:
+def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any], noun: Noun) -> None:
     for row, true in enumerate(shown):
         for column, predicted in enumerate(shown):
             share = float(shares[true, predicted])
@@ -211,11 +196,11 @@ def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any]) ->
     axes.tick_params(labelcolor=INK, length=0)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title("percent of the test images of each class", pad=10)
+    axes.set_title(f"percent of the test {noun.many} of each class", pad=10)
     axes.grid(visible=False)
 
 
-def _class_plan(predictions: Predictions) -> Plan | None:
+def _class_plan(predictions: Predictions, noun: Noun) -> Plan | None:
     numbers = class_numbers(predictions)
     known = numbers.dropna(subset="accuracy").sort_values("accuracy", ascending=False, kind="stable")
     if known.empty:
@@ -229,7 +214,7 @@ def _class_plan(predictions: Predictions) -> Plan | None:
 
     conclusion = f"Best at {with_size(best)}, worst at {with_size(worst)}."
     conclusion += _by_size(known)
-    conclusion += " Lines are 95% intervals over test images."
+    conclusion += f" Lines are 95% intervals over test {noun.many}."
     if len(shown) < len(known):
         conclusion += f" Shown are the {len(shown)} worst of {len(known)}."
 
@@ -248,7 +233,7 @@ def _class_plan(predictions: Predictions) -> Plan | None:
         axes.set_xlim(max(-0.02, min(shown["low"]) - 0.03), 1.02)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value, 0)))
         axes.set_xlabel("test accuracy of the class")
-        axes.set_title("class (labelled images)", pad=10)
+        axes.set_title(f"class (labelled {noun.many})", pad=10)
         axes.grid(visible=False, axis="y")
 
     return Plan(
@@ -269,7 +254,7 @@ def _by_size(known: pd.DataFrame) -> str:
     """How accuracy goes with the size of a class: the smaller half of the classes against the larger.
 
     Args:
-        known: of ``class_numbers``, the classes that have test images.
+        known: of ``class_numbers``, the classes that have test examples.
     """
     sized = known.dropna(subset="labelled").sort_values("labelled", kind="stable")
     if len(sized) < 2:
@@ -298,14 +283,15 @@ def _by_size(known: pd.DataFrame) -> str:
     return f"{text}: {told} (rank correlation {related:.2f}, p = {p:.2g})."
 
 
-def _calibration_plan(predictions: Predictions) -> Plan:
+def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
     numbers = calibration_numbers(predictions)
     confidence = float((numbers["confidence"] * numbers["share"]).sum())
     accuracy = float((numbers["accuracy"] * numbers["share"]).sum())
     gap = confidence - accuracy
     ece, chance = calibration_error(predictions)
     verdict = (
-        "no more than chance would give with so few test images, so its probabilities can be taken at their word"
+        f"no more than chance would give with so few test {noun.many}, so its probabilities can be taken at "
+        "their word"
         if ece <= chance
         else f"it is {'over' if gap > 0 else 'under'}confident: calibrate it (by a temperature, say) before you "
         "act on its probabilities"

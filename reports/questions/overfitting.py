@@ -1,4 +1,4 @@
-"""Does it overfit? Accuracy in training, on validation and on test images."""
+"""Does it overfit? Accuracy in training, on validation and on test examples."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import math
 
 import pandas as pd
 
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
 from reports.statistics.decisions import CONFIGURATION
 from reports.tables import configuration_name, several_backbones
+from reports.words import IMAGES
 
 
 def section(run: Results) -> Section:
-    """Accuracy in training, on validation and on test images."""
-    return Section("overfitting", "Does it overfit?", [gaps_table(run.frame, run.curves, run.several)])
+    """Accuracy in training, on validation and on test examples."""
+    table = gaps_table(run.frame, run.curves, run.several, run.noun)
+    return Section("overfitting", "Does it overfit?", [table])
 
 
 OVERFITS = 0.1
-"""A training accuracy so far above that on new images is called overfitting."""
+"""A training accuracy so far above that on new examples is called overfitting."""
 
 
-def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Table:
-    """Accuracy in training, on validation and on test images, with the most labels: who overfits.
+def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool, noun: Noun = IMAGES) -> Table:
+    """Accuracy in training, on validation and on test examples, with the most labels: who overfits.
 
     Args:
         results, curves: the frames of ``tables``.
         several: whether there is more than one dataset.
+        noun: what examples are called.
     """
     numbers = gap_numbers(results, curves).dropna(subset=["train"])
     if numbers.empty:
@@ -51,21 +55,21 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool) -> Ta
             [name, *(words.percent(row[key]) for key in ("train", "val", "test")), words.points(gap), rise]
         )
     return Table(
-        _conclusions(overfit, caught, kept),
+        _conclusions(overfit, caught, kept, noun),
         ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
         rows,
         "Means over seeds, with the most labels. Training and validation: the winning trial at the epoch that it "
         "kept, training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
         "minus test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
         numbers["strategy"].tolist(),
-        "Accuracy in training, on validation and on test images",
+        f"Accuracy in training, on validation and on test {noun.many}",
     )
 
 
-def _conclusions(overfit: list[str], caught: list[str], kept: list[str]) -> list[str]:
+def _conclusions(overfit: list[str], caught: list[str], kept: list[str], noun: Noun) -> list[str]:
     """Who overfits, whom early stopping has caught, and who was kept although the loss had risen."""
     conclusions = [
-        f"Overfitting, more than {words.points(OVERFITS)} points from training to test images: "
+        f"Overfitting, more than {words.points(OVERFITS)} points from training to test {noun.many}: "
         f"{words.some(overfit)}. More labels, stronger augmentation or fewer trained layers help there."
         if overfit
         else f"No sign of overfitting: training accuracy is nowhere more than {words.points(OVERFITS)} points "
@@ -86,7 +90,7 @@ def _conclusions(overfit: list[str], caught: list[str], kept: list[str]) -> list
 
 def gap_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds at the most labels of each configuration: accuracy in training (``train``), on validation
-    (``val``) and on test images (``test``); by which share above its lowest the validation loss of the last stage
+    (``val``) and on test examples (``test``); by which share above its lowest the validation loss of the last stage
     ended (``rise``), and was at the epoch that was kept (``kept``). These two are not given without labels of the
     target: there the source validates, whose loss says nothing of it."""
     ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]

@@ -1,4 +1,4 @@
-"""What did strategies make of images of the source? The pictures that some of them leave."""
+"""What did strategies make of examples of the source? The pictures that some of them leave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.records import Record
 from reports import words
-from reports.results import Results
+from reports.results import Results, noun_of
 from reports.sections import Picture, Section
 from reports.tables import dataset_names
 
@@ -18,8 +18,8 @@ MOST_PICTURES = 4
 
 
 def section(run: Results) -> Section | None:
-    """The pictures, where images may be shown."""
-    found = [] if run.images is None else pictures(run.records, run.directory)
+    """The pictures, where examples may be shown."""
+    found = [] if run.previews is None else pictures(run.records, run.directory)
     return Section("pictures", "", found) if found else None
 
 
@@ -35,8 +35,9 @@ def pictures(records: Sequence[Record], directory: Path) -> list[Picture]:
             continue
         source = words.clean(record.cell["companions"].get("source", {}).get("name", ""), 40)
         title = (
-            f"{words.strategy_name(key[1])}: images of {source} (above) and what was made of them for "
-            f"{words.clean(key[0], 40)} (below); {words.count(record.n or 0)} labels, seed {record.cell['seed']}"
+            f"{words.strategy_name(key[1])}: {noun_of(records).many} of {source} (above) and what was made of them "
+            f"for {words.clean(key[0], 40)} (below); {words.count(record.n or 0)} labels, "
+            f"seed {record.cell['seed']}"
         )
         uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
         found[key] = Picture(title, uri)

@@ -6,10 +6,12 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
+from bench.modalities.nouns import Noun
 from bench.system.names import short_backbone
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
+from reports.words import IMAGES
 
 _COLUMNS = (
     ("probe", "predicted probe", words.percent),
@@ -24,21 +26,22 @@ _COLUMNS = (
 
 def section(run: Results) -> Section | None:
     """The ranking by which backbones were chosen."""
-    tables = ranking_tables(run.ranking)
+    tables = ranking_tables(run.ranking, run.noun)
     return Section("backbones", "Why these backbones?", tables, "Why these backbones?") if tables else None
 
 
-def ranking_tables(content: dict[str, Any]) -> list[Table]:
+def ranking_tables(content: dict[str, Any], noun: Noun = IMAGES) -> list[Table]:
     """One a dataset: relevance, accuracy and size of the candidates side by side, and why some were left out.
 
     Args:
         content: of ``ranking.json``; empty if the plan named its backbones.
+        noun: what examples are called.
     """
     try:
         rankings = content.get("rankings", [])
         return [
             replace(
-                _table(ranking, content, len(rankings) > 1),
+                _table(ranking, content, len(rankings) > 1, noun),
                 label="Ranking of the backbones" + (f" {place}" if len(rankings) > 1 else ""),
             )
             for place, ranking in enumerate(rankings, 1)
@@ -53,7 +56,7 @@ def ranking_tables(content: dict[str, Any]) -> list[Table]:
         return []
 
 
-def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool) -> Table:
+def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool, noun: Noun) -> Table:
     chosen = content["chosen"]
     ranked = ranking["backbones"]
     asked = words.listed([_name(name) for name in content["asked"]["backbones"]])
@@ -62,8 +65,8 @@ def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool) -> T
     conclusions = [
         f"{name}: {asked} was asked for; {taken} {'were' if len(chosen) > 1 else 'was'} taken"
         f"{', by the mean place over all datasets' if several else ''}. Nothing was trained for that, and no test "
-        f"image was seen: features of {words.count(ranking['images'])} of {words.count(ranking['pool'])} labelled "
-        f"images decided.",
+        f"{noun.one} was seen: features of {words.count(ranking['images'])} of {words.count(ranking['pool'])} "
+        f"labelled {noun.many} decided.",
         f"Why in this order: {words.clean(ranking['why'])}.",
     ]
     wanted = int(next(text for text in content["asked"]["backbones"] if text.startswith("auto:"))[5:])

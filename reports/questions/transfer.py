@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
 from reports.statistics.benefits import Benefit, Estimate, Speed, benefits
 from reports.tables import configuration_name, several_backbones
+from reports.words import IMAGES
 
 
 def section(run: Results) -> Section:
@@ -18,18 +20,19 @@ def section(run: Results) -> Section:
     return Section(
         "transfer",
         "What did the transfer bring?",
-        transfer_tables(found, run.several),
+        transfer_tables(found, run.several, run.noun),
         "What transfer brought",
     )
 
 
-def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Table]:
+def transfer_tables(found: Sequence[Benefit], several: bool, noun: Noun = IMAGES) -> list[Table]:
     """What each pretrained strategy brought, against training the same backbone from scratch: over labels, and
     over training.
 
     Args:
         found: of ``benefits``.
         several: whether there is more than one dataset.
+        noun: what examples are called.
     """
     if not found:
         return [Table(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
@@ -44,9 +47,9 @@ def transfer_tables(found: Sequence[Benefit], several: bool) -> list[Table]:
         prefix = f"{words.clean(dataset, 40)}: " if several else ""
         names = [configuration_name(b.strategy, b.backbone, b.weights, backbones) for b in found]
         mine = [(b, named) for b, named in zip(found, names, strict=True) if b.dataset == dataset]
-        over_labels += [prefix + text for text in _over_labels(mine)]
+        over_labels += [prefix + text for text in _over_labels(mine, noun)]
         over_training += [prefix + text for text in _over_training(mine)]
-    return [_labels_table(found, over_labels, name), _training_table(found, over_training, name)]
+    return [_labels_table(found, over_labels, name), _training_table(found, over_training, name, noun)]
 
 
 Name = Callable[[Benefit], str]
@@ -71,20 +74,20 @@ def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name) 
     )
 
 
-def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name) -> Table:
+def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name, noun: Noun) -> Table:
     trained = [(b, b.over_training) for b in found if b.over_training is not None]
     return Table(
         conclusions,
         [
             "over training", "start", "after one pass", "area gained", "plateau", "times faster",
-            "times fewer images",
+            f"times fewer {noun.many}",
         ],
         [
             [
                 name(b),
                 *map(_estimate, (training.start, training.first, training.area, training.plateau)),
                 _times(training.speed.seconds, training.speed),
-                _times(training.speed.images, training.speed),
+                _times(training.speed.examples, training.speed),
             ]
             for b, training in trained
         ],
@@ -92,7 +95,7 @@ def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name
         "head knows nothing yet), after one pass over the data, on average until scratch has reached its "
         "plateau, and between the two plateaus (a plateau is the mean of the last third of the evaluations). "
         "Then what scratch took to get to its plateau, divided by what the strategy took to get as high, in "
-        "seconds and in images: medians over seeds.",
+        f"seconds and in {noun.many}: medians over seeds.",
         [b.strategy for b, _ in trained],
         "What the transfer brought over training",
     )  # fmt: skip
@@ -102,16 +105,16 @@ _SAID = {
     "harm": "Negative transfer, worse than from scratch beyond noise at some number of labels: {}.",
     "help": "Better than from scratch beyond noise, with the fewest labels or with the most: {}.",
     "equal": "Tied with training from scratch: {}.",
-    "unclear": "Not told from scratch with these seeds and test images: {}.",
+    "unclear": "Not told from scratch with these seeds and test {many}: {}.",
     "unknown": "Nothing is claimed below three seeds: {}.",
 }
 
 
-def _over_labels(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
+def _over_labels(named: Sequence[tuple[Benefit, str]], noun: Noun) -> Iterator[str]:
     """What to conclude about one dataset."""
     for verdict, said in _SAID.items():
         if names := [name for b, name in named if b.verdict == verdict]:
-            yield said.format(words.some(names))
+            yield said.format(words.some(names), many=noun.many)
     harm = [
         f"{name} with {words.count(n)} labels ({words.points(c.difference, True)} points, "
         f"{words.points(c.low, True)} to {words.points(c.high, True)})"
@@ -153,7 +156,7 @@ def _over_training(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     sooner = [
         f"{name} {_times(speed.seconds, speed, ' times')}" for speed, name in speeds if speed.seconds > 1
     ]
-    never = [name for speed, name in speeds if speed.images == 0]
+    never = [name for speed, name in speeds if speed.examples == 0]
     later = [name for speed, name in speeds if 0 < speed.seconds <= 1]
     if sooner:
         yield f"Faster than from scratch to where that levels off, in seconds: {words.some(sooner)}."

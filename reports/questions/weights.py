@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.modalities.nouns import Noun
 from reports import words
 from reports.phrases import which_weights
 from reports.results import Results
 from reports.sections import Section, Table
 from reports.statistics.decisions import Decision
 from reports.statistics.pairs import Candidate
+from reports.words import IMAGES
 
 
 def section(run: Results) -> Section | None:
     """Which weights are best, and what is known of each source."""
-    tables = weights_tables(run.decisions, run.run_info.get("sources", {}), run.several)
+    tables = weights_tables(run.decisions, run.run_info.get("sources", {}), run.several, run.noun)
     if not tables:
         return None
     return Section("weights", "Which weights to begin with?", tables, "Which weights")
 
 
 def weights_tables(
-    decisions: Sequence[Decision], sources: dict[str, dict[str, Any]], several: bool
+    decisions: Sequence[Decision],
+    sources: dict[str, dict[str, Any]],
+    several: bool,
+    noun: Noun = IMAGES,
 ) -> list[Table]:
     """Which weights are best to begin with, wherever a backbone was run with more than one set of them.
 
@@ -30,6 +35,7 @@ def weights_tables(
         decisions: of ``decide``.
         sources: of run.json: what is known of each source, by its weights in the records.
         several: whether there is more than one dataset.
+        noun: what examples are called.
     """
     conclusions: list[str] = []
     rows: list[list[str]] = []
@@ -61,7 +67,7 @@ def weights_tables(
     label = "Accuracy by what was begun with"
     tables = [Table(conclusions, columns, rows, note, label=label)]
     if sources:
-        tables.append(_sources_table(sources))
+        tables.append(_sources_table(sources, noun))
     return tables
 
 
@@ -69,7 +75,7 @@ def _best(candidate: Candidate) -> str:
     return f"{words.percent(candidate.accuracy)} ({words.strategy_name(candidate.strategy)})"
 
 
-def _sources_table(sources: dict[str, dict[str, Any]]) -> Table:
+def _sources_table(sources: dict[str, dict[str, Any]], noun: Noun) -> Table:
     rows = []
     for source in sources.values():
         held_out = f"{words.percent(source['accuracy'])} ({words.percent(source['low'])} to "
@@ -102,7 +108,7 @@ def _sources_table(sources: dict[str, dict[str, Any]]) -> Table:
         [
             "source",
             "trained on",
-            "images",
+            noun.many,
             "classes",
             "size",
             "begun with",
@@ -110,7 +116,7 @@ def _sources_table(sources: dict[str, dict[str, Any]]) -> Table:
             "baseline there",
         ],
         rows,
-        "Accuracy of each source on held-out images of its own dataset, with its 95% interval, and of the "
+        f"Accuracy of each source on held-out {noun.many} of its own dataset, with its 95% interval, and of the "
         "strongest baseline there.",
         label="The sources",
     )

@@ -1,4 +1,4 @@
-"""Which test images were classified correctly, by seed and image."""
+"""Which test examples were classified correctly, by seed and example."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE, Floats, Sprea
 
 
 def interval_of_one(right: Floats, groups: npt.NDArray[np.int64] | None) -> tuple[float, float]:
-    """The interval of the accuracy of one trained model: Wilson's, with as many images as their groups are worth.
+    """The interval of the accuracy of one trained model: Wilson's, with as many examples as their groups are worth.
 
     Args:
-        right: 1 or 0 by test image.
+        right: 1 or 0 by test example.
         groups: see ``Answers``.
     """
-    share, images = float(right.mean()), float(len(right))
+    share, examples = float(right.mean()), float(len(right))
     if groups is not None:
         error = Answers(np.arange(len(right)).astype(str), right[None], groups).error(right)
-        images = min(images, share * (1 - share) / error**2 if error else float(len(np.unique(groups))))
-    return wilson(share, max(images, 1.0))
+        examples = min(examples, share * (1 - share) / error**2 if error else float(len(np.unique(groups))))
+    return wilson(share, max(examples, 1.0))
 
 
 def difference_of_two(
     first: Floats, second: Floats, groups: npt.NDArray[np.int64] | None
 ) -> tuple[float, float, float]:
-    """The difference in accuracy of two trained models on the same test images, with its 95% interval.
+    """The difference in accuracy of two trained models on the same test examples, with its 95% interval.
 
     Args:
-        first, second: 1 or 0 by test image.
+        first, second: 1 or 0 by test example.
         groups: see ``Answers``.
     """
     difference = first - second
@@ -49,12 +49,12 @@ def difference_of_two(
 
 @dataclass(frozen=True)
 class Answers:
-    """Which test images were classified correctly.
+    """Which test examples were classified correctly.
 
     Attributes:
-        ids: of the images, sorted.
-        right: 1 or 0, seeds x images.
-        groups: a number by image, the same for images that belong together (of one patient, say); or None.
+        ids: of the examples, sorted.
+        right: 1 or 0, seeds x examples.
+        groups: a number by example, the same for examples that belong together (of one patient, say); or None.
     """
 
     ids: npt.NDArray[np.str_]
@@ -62,33 +62,33 @@ class Answers:
     groups: npt.NDArray[np.int64] | None
 
     def spread(self, values: Floats, unseen: float = 0.0) -> Spread:
-        """The variance components of ``values``, seeds x images, by an analysis of variance.
+        """The variance components of ``values``, seeds x examples, by an analysis of variance.
 
         Args:
-            values: by seed and image.
-            unseen: the sum of squares that a few made-up images would add, of which a small test set happens to
+            values: by seed and example.
+            unseen: the sum of squares that a few made-up examples would add, of which a small test set happens to
                 have none: without them, twenty right answers of twenty are an interval of no width.
         """
-        seeds, images = values.shape
-        by_seed, by_image = values.mean(axis=1), values.mean(axis=0)
-        rest = values - by_seed[:, None] - by_image + values.mean()
-        # What the choice of images adds to the mean of one seed, beyond what it adds to the mean of all.
+        seeds, examples = values.shape
+        by_seed, by_example = values.mean(axis=1), values.mean(axis=0)
+        rest = values - by_seed[:, None] - by_example + values.mean()
+        # What the choice of examples adds to the mean of one seed, beyond what it adds to the mean of all.
         alone = float(np.mean([self.error(row) ** 2 for row in rest])) * seeds / (seeds - 1)
-        of_images = self.error(by_image) ** 2
-        if math.isinf(of_images):  # a single group of images tells nothing of others
-            return Spread(seeds, images, float(by_seed.var(ddof=1)), math.inf, 0.0)
+        of_examples = self.error(by_example) ** 2
+        if math.isinf(of_examples):  # a single group of examples tells nothing of others
+            return Spread(seeds, examples, float(by_seed.var(ddof=1)), math.inf, 0.0)
         return Spread(
             seeds,
-            images,
+            examples,
             over_seeds=float(by_seed.var(ddof=1)) - alone,
-            over_images=max(0.0, of_images - alone / seeds) * images + unseen * images / self.size**2,
-            rest=alone * images,
+            over_examples=max(0.0, of_examples - alone / seeds) * examples + unseen * examples / self.size**2,
+            rest=alone * examples,
             degrees=self.degrees,
         )
 
     @property
     def size(self) -> int:
-        """Test images, or groups of them."""
+        """Test examples, or groups of them."""
         return len(self.ids) if self.groups is None else len(np.unique(self.groups))
 
     @property
@@ -100,33 +100,37 @@ class Answers:
         """The ``unseen`` of an accuracy."""
         return unseen_of(float(self.right.mean()))
 
-    def covariance(self, by_image: Floats) -> Floats:
-        """The covariance that the choice of test images gives to the means of several ``by_image``, (k, images)."""
-        groups = np.arange(by_image.shape[1]) if self.groups is None else self.groups
-        centred = by_image - by_image.mean(axis=1, keepdims=True)
+    def covariance(self, by_example: Floats) -> Floats:
+        """The covariance that the choice of test examples gives to the means ``by_example``, (k, examples)."""
+        groups = np.arange(by_example.shape[1]) if self.groups is None else self.groups
+        centred = by_example - by_example.mean(axis=1, keepdims=True)
         _, index = np.unique(groups, return_inverse=True)
         sums = np.stack([np.bincount(index, row) for row in centred])
         size = sums.shape[1]
-        return np.asarray(sums @ sums.T * (size / max(size - 1, 1)) / by_image.shape[1] ** 2)
+        return np.asarray(sums @ sums.T * (size / max(size - 1, 1)) / by_example.shape[1] ** 2)
 
-    def error(self, by_image: Floats) -> float:
-        """The standard error that the choice of test images gives to the mean of ``by_image``, (images,).
+    def error(self, by_example: Floats) -> float:
+        """The standard error that the choice of test examples gives to the mean of ``by_example``, (examples,).
 
-        Images of one group are one draw, not several (Liang & Zeger 1986, Biometrika 73:13).
+        Examples of one group are one draw, not several (Liang & Zeger 1986, Biometrika 73:13).
         """
         if self.groups is None:
-            return float(by_image.std(ddof=1)) / math.sqrt(len(by_image)) if len(by_image) > 1 else math.inf
-        sums = np.bincount(np.unique(self.groups, return_inverse=True)[1], by_image - by_image.mean())
+            return (
+                float(by_example.std(ddof=1)) / math.sqrt(len(by_example))
+                if len(by_example) > 1
+                else math.inf
+            )
+        sums = np.bincount(np.unique(self.groups, return_inverse=True)[1], by_example - by_example.mean())
         if len(sums) < 2:
             return math.inf
-        return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(by_image))
+        return float(np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / len(by_example))
 
 
 _IDS: dict[bytes, npt.NDArray[np.str_]] = {}
 
 
 def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
-    """One array for all cells that predicted the same images: of thousands of cells they would fill the memory."""
+    """One array for all cells that predicted the same examples: those of thousands would fill the memory."""
     return _IDS.setdefault(hashlib.sha256(ids.tobytes()).digest(), ids)
 
 
@@ -145,7 +149,7 @@ def _load_answers(path: Path, modified: int) -> Answers | None:
 
 
 def answers_in(path: Path) -> Answers | None:
-    """What a cell's predictions file says, images in the order of their ids; None if there is none to read."""
+    """What a cell's predictions file says, examples in the order of their ids; None if there is none to read."""
     try:
         return _load_answers(path, path.stat().st_mtime_ns)
     except OSError:

@@ -1,7 +1,7 @@
 """What the transfer brought: a higher start, a higher slope, a higher asymptote, or nothing, or harm.
 
 The three benefits to look for (Torrey & Shavlik 2009, "Transfer Learning", in Handbook of Research on Machine
-Learning Applications), each against training the same backbone from scratch, on the same seeds and test images:
+Learning Applications), each against training the same backbone from scratch, on the same seeds and test examples:
 once over labels (test accuracy), once over training (validation accuracy of the winning trial).
 """
 
@@ -81,26 +81,26 @@ class Speed:
     """How much sooner than scratch a strategy reached the accuracy at which scratch levelled off.
 
     Attributes:
-        seconds, images: what scratch took, divided by what the strategy took: the median over seeds (of two middle
-            ones the lower). Infinite: the strategy was there before its first step; 0: it did not get there; NaN:
-            not known, or scratch did not rise.
+        seconds, examples: what scratch took, divided by what the strategy took: the median over seeds (of two
+            middle ones the lower). Infinite: the strategy was there before its first step; 0: it did not get there;
+            NaN: not known, or scratch did not rise.
         seeds: in how many seeds scratch rose at all.
         never: in how many of them the strategy did not get there.
     """
 
     seconds: float
-    images: float
+    examples: float
     seeds: int
     never: int
 
     @classmethod
     def over_seeds(cls, ratios: Floats) -> Speed:
-        """``ratios`` of seconds and of images, (seeds, 2); NaN where scratch did not rise."""
+        """``ratios`` of seconds and of examples, (seeds, 2); NaN where scratch did not rise."""
         rose = ratios[~np.isnan(ratios[:, 1])]
         if not len(rose):
             return cls(math.nan, math.nan, 0, 0)
-        seconds, images = np.quantile(rose, 0.5, axis=0, method="lower").tolist()
-        return cls(seconds, images, len(rose), int((rose[:, 1] == 0).sum()))
+        seconds, examples = np.quantile(rose, 0.5, axis=0, method="lower").tolist()
+        return cls(seconds, examples, len(rose), int((rose[:, 1] == 0).sum()))
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class OverTraining:
     Attributes:
         start: difference before the first step.
         first: difference after the first pass over the data.
-        area: mean difference over the images that scratch saw until it got to where it levels off.
+        area: mean difference over the examples that scratch saw until it got to where it levels off.
         plateau: difference between where both level off.
         speed: how much sooner it got to where scratch levels off.
     """
@@ -263,9 +263,9 @@ def _labels_needed(n: list[float], accuracy: Floats, target: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Curve:
-    """Of one cell's winning trial, all its stages in order: images seen, seconds, validation accuracy."""
+    """Of one cell's winning trial, all its stages in order: examples seen, seconds, validation accuracy."""
 
-    images: Floats
+    examples: Floats
     seconds: Floats
     value: Floats
 
@@ -290,9 +290,9 @@ def _over_training(
             continue
         target = second.plateau
         until = max(1, second.reaches(target) or 0)
-        grid = np.linspace(0, second.images[until], 200)
-        gained = np.interp(grid, first.images, first.value) - np.interp(grid, second.images, second.value)
-        at_first, at_second = (np.interp(second.images[1], c.images, c.value) for c in (first, second))
+        grid = np.linspace(0, second.examples[until], 200)
+        gained = np.interp(grid, first.examples, first.value) - np.interp(grid, second.examples, second.value)
+        at_first, at_second = (np.interp(second.examples[1], c.examples, c.value) for c in (first, second))
         start = first.value[0] - second.value[0]
         rows.append((start, at_first - at_second, gained.mean(), first.plateau - target))
         ratios.append(_times_sooner(first, second, until, region))
@@ -303,7 +303,7 @@ def _over_training(
 
 
 def _times_sooner(mine: _Curve, scratch: _Curve, until: int, region: float) -> tuple[float, float]:
-    """See ``Speed``: ratios of seconds and of images for one seed; ``until`` is when scratch got there."""
+    """See ``Speed``: ratios of seconds and of examples for one seed; ``until`` is when scratch got there."""
     if scratch.plateau - scratch.value[0] < region:
         return math.nan, math.nan
     when = mine.reaches(scratch.plateau)
@@ -311,7 +311,7 @@ def _times_sooner(mine: _Curve, scratch: _Curve, until: int, region: float) -> t
         return 0.0, 0.0
     if when == 0:
         return math.inf, math.inf
-    return scratch.seconds[until] / mine.seconds[when], scratch.images[until] / mine.images[when]
+    return scratch.seconds[until] / mine.seconds[when], scratch.examples[until] / mine.examples[when]
 
 
 def _curves(curves: pd.DataFrame) -> dict[str, _Curve]:

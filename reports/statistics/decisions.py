@@ -1,7 +1,7 @@
 """What may be concluded from a few seeds and a finite test set.
 
-The quantity is expected accuracy over new labelled subsets, new initialisations *and* new test images. Two
-configurations are compared on the same seeds and the same test images, so what is hard for both cancels out.
+The quantity is expected accuracy over new labelled subsets, new initialisations *and* new test examples. Two
+configurations are compared on the same seeds and the same test examples, so what is hard for both cancels out.
 
 With all labels in use (fraction 1) seeds differ in the validation part and in initialisation only.
 """
@@ -130,8 +130,8 @@ def decide(
 
     Args:
         results: the frame of ``tables.results_frame``.
-        directory: the run directory, for per-image predictions; without them the paired variance over test
-            images is replaced by its upper bound.
+        directory: the run directory, for per-example predictions; without them the paired variance over test
+            examples is replaced by its upper bound.
         region: differences within plus or minus this are equivalent.
     """
     decisions = []

@@ -1,11 +1,11 @@
-"""Intervals of a mean over few seeds and many test images, and the quantiles that they need.
+"""Intervals of a mean over few seeds and many test examples, and the quantiles that they need.
 
-Seeds and test images are crossed random effects. An interval has two sources of error: few seeds (t, seeds - 1
-degrees of freedom) and many test images (normal). Two half-widths are known for such a sum: each source with its
+Seeds and test examples are crossed random effects. An interval has two sources of error: few seeds (t, seeds - 1
+degrees of freedom) and many test examples (normal). Two half-widths are known for such a sum: each source with its
 own quantile, added in quadrature (Zou & Donner 2008, Stat. Med. 27:1693), and one t quantile with Satterthwaite's
 degrees of freedom (1946, Biometrics 2:110). With three seeds the former covers up to .977 at 95%, the latter
 down to .921; their weighted quadratic mean, taken here, .940 to .965 whatever the shares. The noise of a seed on an
-image is part of what is seen of either; an analysis of variance finds it, so that it counts once. Simulated
+example is part of what is seen of either; an analysis of variance finds it, so that it counts once. Simulated
 coverage: ``tests/benchmarks/truth.py``.
 """
 
@@ -28,12 +28,12 @@ LEVEL = 0.95
 
 
 UNSEEN_DIFFERENCE = 2.0
-"""The ``unseen`` of a paired difference: one image that only the first gets right, and one that only the second
+"""The ``unseen`` of a paired difference: one example that only the first gets right, and one that only the second
 does (Bonett & Price 2012, J. Educ. Behav. Stat. 37:479)."""
 
 
-MOST_SEEDS, MOST_IMAGES = 50, 1_000_000
-"""Nobody runs more seeds or labels more test images to settle a question."""
+MOST_SEEDS, MOST_EXAMPLES = 50, 1_000_000
+"""Nobody runs more seeds or labels more test examples to settle a question."""
 
 
 SATTERTHWAITE = 0.6
@@ -53,7 +53,7 @@ def t_half_width(spread: float, seeds: int, level: float = LEVEL) -> float:
 
 
 def wilson(accuracy: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of an accuracy measured on ``n`` test images, for one trained model.
+    """The interval of an accuracy measured on ``n`` test examples, for one trained model.
 
     Holds near 0 and 1 and at small n, where p ± 2 sqrt(pq/n) does not (Wilson 1927, JASA 22:209-212).
     """
@@ -74,65 +74,67 @@ def verdict_on(mean: float, half: float, region: float) -> str:
 
 @dataclass(frozen=True)
 class Spread:
-    """Where the error of a mean over seeds and test images comes from: variance components of one entry.
+    """Where the error of a mean over seeds and test examples comes from: variance components of one entry.
 
     Attributes:
-        seeds, images: how many there were.
-        over_seeds: variance between seeds, beyond what the choice of test images adds to it; by chance negative.
-        over_images: variance between images (times the size of their groups, where they come in groups).
-        rest: variance of one seed on one image, beyond both.
+        seeds, examples: how many there were.
+        over_seeds: variance between seeds, beyond what the choice of test examples adds to it; by chance negative.
+        over_examples: variance between examples (times the size of their groups, where they come in groups).
+        rest: variance of one seed on one example, beyond both.
         shared, borrowed: variance between seeds that is typical of others, and its degrees of freedom.
-        degrees: of freedom of ``over_images``; of many images it counts as known.
+        degrees: of freedom of ``over_examples``; of many examples it counts as known.
     """
 
     seeds: int
-    images: float
+    examples: float
     over_seeds: float
-    over_images: float
+    over_examples: float
     rest: float
     shared: float = 0.0
     borrowed: float = 0.0
     degrees: float = math.inf
 
     @classmethod
-    def bound(cls, by_seed: Floats, over_images: float, images: float) -> Spread:
-        """Without predictions by image: an upper bound.
+    def bound(cls, by_seed: Floats, over_examples: float, examples: float) -> Spread:
+        """Without predictions by example: an upper bound.
 
         Args:
             by_seed: the values, (seeds,).
-            over_images: upper bound of the variance that the choice of ``images`` test images adds to their mean.
-            images: how many.
+            over_examples: upper bound of the variance that the choice of ``examples`` examples adds to their mean.
+            examples: how many.
         """
-        return cls(len(by_seed), images, float(by_seed.var(ddof=1)), over_images * images, 0.0)
+        return cls(len(by_seed), examples, float(by_seed.var(ddof=1)), over_examples * examples, 0.0)
 
-    def half_width(self, level: float, seeds: int | None = None, images: float | None = None) -> float:
-        """Half an interval's width; as it would be with other numbers of seeds or images, if given."""
-        of_seeds, of_images, known, all_degrees = self._errors(seeds or self.seeds, images or self.images)
-        total = of_seeds + of_images
+    def half_width(self, level: float, seeds: int | None = None, examples: float | None = None) -> float:
+        """Half an interval's width; as it would be with other numbers of seeds or examples, if given."""
+        of_seeds, of_examples, known, all_degrees = self._errors(
+            seeds or self.seeds, examples or self.examples
+        )
+        total = of_seeds + of_examples
         if total == 0 or math.isinf(total):
             return total
-        t, t_images = _t_quantile(level, known), _t_quantile(level, self.degrees)
-        each = t**2 * of_seeds + t_images**2 * of_images
+        t, t_examples = _t_quantile(level, known), _t_quantile(level, self.degrees)
+        each = t**2 * of_seeds + t_examples**2 * of_examples
         both = _t_quantile(level, all_degrees) ** 2 * total
         return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
 
     @property
     def degrees_of_all(self) -> float:
         """Satterthwaite's degrees of freedom of both sources together."""
-        return self._errors(self.seeds, self.images)[-1]
+        return self._errors(self.seeds, self.examples)[-1]
 
-    def _errors(self, seeds: int, images: float) -> tuple[float, float, float, float]:
-        """The variance of the mean by seeds and by images, the degrees of freedom of the former, and of both."""
+    def _errors(self, seeds: int, examples: float) -> tuple[float, float, float, float]:
+        """The variance of the mean by seeds and by examples, the degrees of freedom of the former, and of both."""
         # The rest goes with the seeds: with it the spread between seeds is what t is made for.
-        own = max(0.0, self.over_seeds + self.rest / images)
+        own = max(0.0, self.over_seeds + self.rest / examples)
         known = seeds - 1 + self.borrowed
         of_seeds = ((seeds - 1) * own + self.borrowed * self.shared) / known / seeds
-        of_images = self.over_images / images
-        total = of_seeds + of_images
+        of_examples = self.over_examples / examples
+        total = of_seeds + of_examples
         if total == 0 or math.isinf(total):
-            return of_seeds, of_images, known, known
-        certainty = (of_seeds / total) ** 2 / known + (of_images / total) ** 2 / self.degrees
-        return of_seeds, of_images, known, 1 / max(certainty, 1 / MOST_DEGREES)
+            return of_seeds, of_examples, known, known
+        certainty = (of_seeds / total) ** 2 / known + (of_examples / total) ** 2 / self.degrees
+        return of_seeds, of_examples, known, 1 / max(certainty, 1 / MOST_DEGREES)
 
     def p_value(self, mean: float) -> float:
         """Two-sided: one minus the level at which the interval just reaches zero."""
@@ -145,7 +147,7 @@ class Spread:
     def needed(
         self, mean: float, region: float, level: Callable[[float], float]
     ) -> tuple[int | None, int | None]:
-        """How many seeds, and how many test images, would settle it, if the difference stays as it is.
+        """How many seeds, and how many test examples, would settle it, if the difference stays as it is.
 
         Args:
             mean: the difference.
@@ -153,18 +155,18 @@ class Spread:
             level: of the interval, by the degrees of freedom that there would be.
 
         Returns:
-            Each with the other number as it is; None where no number up to ``MOST_SEEDS`` or ``MOST_IMAGES``
-            would, or nothing is known of the images.
+            Each with the other number as it is; None where no number up to ``MOST_SEEDS`` or ``MOST_EXAMPLES``
+            would, or nothing is known of the examples.
         """
-        if math.isnan(self.images):
+        if math.isnan(self.examples):
             return None, None
 
-        def settles(seeds: int, images: float) -> bool:
-            half = self.half_width(level(self._errors(seeds, images)[-1]), seeds, images)
+        def settles(seeds: int, examples: float) -> bool:
+            half = self.half_width(level(self._errors(seeds, examples)[-1]), seeds, examples)
             return verdict_on(abs(mean), half, region) != "undecided"
 
-        seeds = next((n for n in range(self.seeds + 1, MOST_SEEDS + 1) if settles(n, self.images)), None)
-        few, many = int(self.images), MOST_IMAGES
+        seeds = next((n for n in range(self.seeds + 1, MOST_SEEDS + 1) if settles(n, self.examples)), None)
+        few, many = int(self.examples), MOST_EXAMPLES
         if many <= few or not settles(self.seeds, many):
             return seeds, None
         while many - few > 1:

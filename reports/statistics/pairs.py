@@ -41,7 +41,7 @@ class Candidate:
     seconds: float
     """Median of tuning plus refit."""
     latency_ms: float = math.nan
-    """Of one image at a time."""
+    """Of one example at a time."""
     params: float = math.nan
     best: float = math.nan
     """The probability that it is the best of all in truth; NaN below three seeds and without predictions."""
@@ -55,7 +55,7 @@ class Comparison:
     seeds: int
     """Seeds that both have."""
     paired: bool
-    """Whether the test images could be paired too; otherwise their variance is an upper bound."""
+    """Whether the test examples could be paired too; otherwise their variance is an upper bound."""
     difference: float
     low: float
     high: float
@@ -67,7 +67,7 @@ class Comparison:
     more_seeds: int | None = None
     """Of what is undecided: with how many seeds it would be settled, if the difference stays as it is."""
     more_images: int | None = None
-    """The same of test images."""
+    """The same of test examples."""
 
 
 class Measured:
@@ -103,7 +103,7 @@ class Measured:
                          low, high, seconds, latency, params)  # fmt: skip
 
     def answers(self, seeds: Iterable[int]) -> Answers | None:
-        """Which test images were classified correctly, seeds x images."""
+        """Which test examples were classified correctly, seeds x examples."""
         known = self._by_seed
         chosen = [known[seed] for seed in seeds if seed in known]
         if not chosen or any(not np.array_equal(answer.ids, chosen[0].ids) for answer in chosen):
@@ -154,7 +154,7 @@ def compare_pairs(
     strategies: int = 0,
     typical: Sequence[tuple[float, float]] = (),
 ) -> list[Comparison]:
-    """The paired differences, first minus second, over the seeds and test images that both have, in order.
+    """The paired differences, first minus second, over the seeds and test examples that both have, in order.
 
     Holm's step-down over the family: from the smallest p on, until the first that is not significant. Each
     interval has the level at which its hypothesis was tested (the last one reached, for the rest). Of all pairs of
@@ -208,12 +208,12 @@ def _unknown(first: Measured, second: Measured, lead: dict[int, float]) -> Compa
 
 
 def _spread(first: Measured, second: Measured, lead: dict[int, float]) -> tuple[Spread, bool]:
-    """The variance components of a difference, and whether the test images could be paired."""
+    """The variance components of a difference, and whether the test examples could be paired."""
     mine, theirs = first.answers(lead), second.answers(lead)
     if mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids):
         return mine.spread(mine.right - theirs.right, unseen=UNSEEN_DIFFERENCE), True
-    over_images = _binomial(first.cells) + _binomial(second.cells)
-    return Spread.bound(np.array([*lead.values()]), over_images, min(first.n_test, second.n_test)), False
+    over_examples = _binomial(first.cells) + _binomial(second.cells)
+    return Spread.bound(np.array([*lead.values()]), over_examples, min(first.n_test, second.n_test)), False
 
 
 def _step_down(tested: Sequence[_Tested], region: float, strategies: int) -> dict[int, Comparison]:
@@ -292,11 +292,11 @@ def _range_comparisons(strategies: int) -> Floats:
 
 def draws(runs: Sequence[Measured], count: int) -> Floats | None:
     """Expected accuracies that the results allow: the two sources of error of the intervals, with their
-    correlations between configurations; by seed a multivariate t, by test image a multivariate normal.
+    correlations between configurations; by seed a multivariate t, by test example a multivariate normal.
 
     Returns:
         (count, runs), the same for the same results; None without ``MINIMUM_SEEDS`` common seeds or without
-        predictions for the same test images.
+        predictions for the same test examples.
     """
     seeds = runs[0].cells.index
     for run in runs[1:]:
@@ -308,15 +308,15 @@ def draws(runs: Sequence[Measured], count: int) -> Floats | None:
     if len(answers) < len(runs) or any(not np.array_equal(a.ids, answers[0].ids) for a in answers):
         return None
     by_seed = np.stack([answer.right.mean(axis=1) for answer in answers])
-    of_images = answers[0].covariance(np.stack([answer.right.mean(axis=0) for answer in answers]))
-    # What a seed adds to an image is independent between configurations, and part of the seeds' share already.
+    of_examples = answers[0].covariance(np.stack([answer.right.mean(axis=0) for answer in answers]))
+    # What a seed adds to an example is independent between configurations, and part of the seeds' share already.
     spreads = [answer.spread(answer.right) for answer in answers]
-    of_images[np.diag_indices(len(runs))] -= [s.rest / s.images / s.seeds for s in spreads]
-    of_images[np.diag_indices(len(runs))] += [a.unseen_accuracy() / a.size**2 for a in answers]
+    of_examples[np.diag_indices(len(runs))] -= [s.rest / s.examples / s.seeds for s in spreads]
+    of_examples[np.diag_indices(len(runs))] += [a.unseen_accuracy() / a.size**2 for a in answers]
     rng = np.random.default_rng(0)
     chi = rng.chisquare(len(seeds) - 1, (count, 1)) / (len(seeds) - 1)
     of_seeds = _normal(rng, np.cov(by_seed) / len(seeds), count) / np.sqrt(chi)
-    return np.asarray(by_seed.mean(axis=1) + of_seeds + _normal(rng, of_images, count))
+    return np.asarray(by_seed.mean(axis=1) + of_seeds + _normal(rng, of_examples, count))
 
 
 def _normal(rng: np.random.Generator, covariance: Floats, count: int) -> Floats:
@@ -327,6 +327,6 @@ def _normal(rng: np.random.Generator, covariance: Floats, count: int) -> Floats:
 
 
 def _binomial(cells: pd.DataFrame) -> float:
-    """The variance that the test images contribute to an accuracy; an upper bound for several seeds' mean."""
-    share, images = float(cells["accuracy"].mean()), float(cells["n_test"].median())
-    return share * (1 - share) / images + unseen_of(share) / images**2
+    """The variance that the test examples contribute to an accuracy; an upper bound for several seeds' mean."""
+    share, examples = float(cells["accuracy"].mean()), float(cells["n_test"].median())
+    return share * (1 - share) / examples + unseen_of(share) / examples**2

@@ -1,4 +1,4 @@
-"""The answers of one configuration on the test images: confusion, classes, calibration, mistakes."""
+"""The answers of one configuration on the test examples: confusion, classes, calibration, mistakes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Predictions:
         dataset: its name in the tables.
         fingerprint: the dataset's.
         who: the configuration, in words.
-        n: labelled images.
+        n: labelled examples.
         class_names: (C,).
-        class_sizes: labelled images by class, about; NaN where not known.
-        ids: (N,) of the test images.
+        class_sizes: labelled examples by class, about; NaN where not known.
+        ids: (N,) of the test examples.
         labels: (N,) true classes.
         probabilities: (seeds, N, C).
     """
@@ -104,8 +104,8 @@ def _load(directory: Path, cell_id: str) -> dict[str, npt.NDArray[Any]] | None:
 
 
 def confusion_numbers(predictions: Predictions) -> pd.DataFrame:
-    """One row a pair of classes: test images of ``true`` taken for ``predicted`` (mean over seeds), and which
-    share of ``true`` that is (NaN for a class without test images)."""
+    """One row a pair of classes: test examples of ``true`` taken for ``predicted`` (mean over seeds), and which
+    share of ``true`` that is (NaN for a class without test examples)."""
     classes = len(predictions.class_names)
     predicted = predictions.probabilities.argmax(axis=2)
     pairs = predictions.labels * classes + predicted
@@ -124,8 +124,8 @@ def confusion_numbers(predictions: Predictions) -> pd.DataFrame:
 
 
 def class_numbers(predictions: Predictions) -> pd.DataFrame:
-    """One row a class: labelled and test images, accuracy (mean over seeds), and its 95% interval over test
-    images (Wilson's)."""
+    """One row a class: labelled and test examples, accuracy (mean over seeds), and its 95% interval over test
+    examples (Wilson's)."""
     right = predictions.probabilities.argmax(axis=2) == predictions.labels
     rows = []
     for place, name in enumerate(predictions.class_names):
@@ -152,7 +152,7 @@ def calibration_numbers(predictions: Predictions) -> pd.DataFrame:
 
 def calibration_error(predictions: Predictions) -> tuple[float, float]:
     """The expected calibration error, mean over seeds, and the 95% quantile of what it would be for a perfectly
-    calibrated model on as many images: with a few hundred images it is far from zero even then."""
+    calibrated model on as many examples: with a few hundred examples it is far from zero even then."""
     confidence = predictions.probabilities.max(axis=2)
     right = predictions.probabilities.argmax(axis=2) == predictions.labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -16,6 +16,7 @@ import pytest
 from browser import CHROMIUM, Browser
 
 import reports.html
+from bench.modalities.image.preview import thumbnail
 
 AXE = "axe-core@4.11.0"
 
@@ -44,7 +45,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         about["class_names"] = [f"{name} {i}" for i in range(10)]
     return reports.html.render(
         records, info, fake.plan_toml(records), directory, price_per_hour=1.2,
-        images=lambda fingerprint, ids: {i: np.full((96, 96, 3), 90, np.uint8) for i in ids},
+        images=lambda fingerprint, ids: {i: thumbnail(np.full((96, 96, 3), 90, np.uint8)) for i in ids},
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.modalities.image.preview import thumbnail
 from bench.training.metrics import expected_calibration_error
 from reports.figure_files import Drawing
 from reports.html import render
@@ -127,20 +128,20 @@ def test_the_surest_mistake_comes_first_and_right_answers_are_none() -> None:
     # Image 1 is right on average over the seeds.
     assert [(m.id, m.true, m.predicted) for m in found] == [("image 3", "a", "c"), ("image 2", "b", "a")]
     assert [m.confidence for m in found] == pytest.approx([0.9, 0.7])
-    assert not any(m.thumbnail for m in found)
+    assert not any(m.preview for m in found)
 
 
-def test_thumbnails_are_small_and_only_of_what_is_at_hand() -> None:
+def test_previews_are_small_and_only_of_what_is_at_hand() -> None:
     asked: list[tuple[str, list[str]]] = []
 
-    def images(fingerprint: str, ids: object) -> dict[str, np.ndarray]:
+    def previews(fingerprint: str, ids: object) -> dict[str, str]:
         asked.append((fingerprint, list(ids)))  # type: ignore[call-overload]
-        return {"image 3": np.full((400, 200, 3), 200, np.uint8)}
+        return {"image 3": thumbnail(np.full((400, 200, 3), 200, np.uint8))}
 
-    found = mistakes.most_confident(_answers(TWO_SEEDS, LABELS), images)
+    found = mistakes.most_confident(_answers(TWO_SEEDS, LABELS), previews)
     assert asked == [("f", ["image 3", "image 2"])]
-    assert [bool(m.thumbnail) for m in found] == [True, False]
-    with Image.open(io.BytesIO(base64.b64decode(found[0].thumbnail.partition(",")[2]))) as picture:
+    assert [bool(m.preview) for m in found] == [True, False]
+    with Image.open(io.BytesIO(base64.b64decode(found[0].preview.partition(",")[2]))) as picture:
         assert picture.size == (48, 96)
 
 
@@ -185,6 +186,6 @@ def test_private_images_stay_out_of_the_page(tmp_path: Path) -> None:
         fake.run_info(records),
         "",
         tmp_path,
-        images=lambda f, ids: {i: np.zeros((8, 8, 3), np.uint8) for i in ids},
+        images=lambda f, ids: {i: thumbnail(np.zeros((8, 8, 3), np.uint8)) for i in ids},
     ).read_text()
-    assert page.count('<img src="data:image/jpeg;base64,') == mistakes.SHOWN_IMAGES
+    assert page.count('<img src="data:image/jpeg;base64,') == mistakes.SHOWN_MISTAKES

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import fake
-import numpy as np
 import pytest
 from test_report_html import Page
 
@@ -20,7 +19,7 @@ from bench.plans.plan import Report
 from bench.records import Record
 from bench.store import Store
 from reports.html import render
-from reports.results import Images
+from reports.results import Previews
 
 
 def _stored(directory: Path, found: list[Record], plan: str = "") -> bench.Run:
@@ -85,7 +84,7 @@ def test_settings_come_from_the_plan_and_can_be_overridden(tmp_path: Path, monke
     )
     run = _stored(tmp_path / "run", fake.records(), plan)
     assert run.settings == Report(region=0.03, price_per_hour=2.0, thumbnails=False)
-    seen: list[tuple[float, float, Images | None]] = []
+    seen: list[tuple[float, float, Previews | None]] = []
 
     def noted(*arguments: Any) -> Path:
         seen.append(arguments[4:7])
@@ -130,16 +129,16 @@ def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_
         record.cell["input"] |= {"image_size": 32, "resizing": "crop"}
     run = bench.Run(tmp_path, records)
     ids = [dataset.test.ids[3], "no such image"]
-    found = run._images(dataset.fingerprint, ids)
+    found = run._previews(dataset.fingerprint, ids)
     assert list(found) == ids[:1]
-    assert np.array_equal(found[ids[0]], dataset.test.data[3])
+    assert found[ids[0]] == dataset.kind.preview(dataset.test.data[3])
     for record in records:
         record.cell["input"]["image_size"] = 48  # not in the cache
-    assert run._images(dataset.fingerprint, ids) == {}
+    assert run._previews(dataset.fingerprint, ids) == {}
     assert len(list((fresh_cache / "datasets").glob("*/index.json"))) == 1
     for record in records:
         record.cell["dataset"] = str(tmp_path / "gone")
-    assert run._images(dataset.fingerprint, ids) == {}
+    assert run._previews(dataset.fingerprint, ids) == {}
 
 
 def test_label_curves_are_drawn_where_there_are_enough_counts(tmp_path: Path) -> None:

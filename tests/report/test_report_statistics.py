@@ -251,7 +251,7 @@ def test_the_parts_of_the_spread_are_found_again() -> None:
     values = rng.normal(0, 2, (seeds, 1)) + rng.normal(0, 3, images) + rng.normal(0, 5, (seeds, images))
     spread = answers.Answers(np.arange(images).astype(str), values, None).spread(values)
     assert math.sqrt(spread.over_seeds) == pytest.approx(2, rel=0.25)
-    assert math.sqrt(spread.over_images) == pytest.approx(3, rel=0.05)
+    assert math.sqrt(spread.over_examples) == pytest.approx(3, rel=0.05)
     assert math.sqrt(spread.rest) == pytest.approx(5, rel=0.01)
     error = math.sqrt(4 / seeds + 9 / images + 25 / seeds / images)
     assert spread.half_width(0.95) == pytest.approx(2.02 * error, rel=0.25)
@@ -273,7 +273,11 @@ def test_what_would_settle_it() -> None:
     seeds, images = few_images.needed(0.03, 0.01, lambda degrees: 0.95)
     assert seeds is None
     assert images is not None
-    assert few_images.half_width(0.95, images=images) < 0.03 <= few_images.half_width(0.95, images=images - 1)
+    assert (
+        few_images.half_width(0.95, examples=images)
+        < 0.03
+        <= few_images.half_width(0.95, examples=images - 1)
+    )
     on_the_edge = intervals.Spread(5, 200, 0.02**2, 0.1, 0.05)
     assert on_the_edge.needed(0.01, 0.01, lambda degrees: 0.95)[1] is None
     # With more seeds there are more degrees of freedom, and more comparisons of a large family count.

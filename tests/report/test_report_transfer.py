@@ -133,7 +133,7 @@ def test_over_training() -> None:
     assert training.area.value == pytest.approx(0.2)
     assert training.plateau.value == training.plateau.low == pytest.approx(0.2)
     # .7 is reached after 4 of the 6 twelfths that scratch took.
-    assert (training.speed.seconds, training.speed.images) == pytest.approx((1.5, 1.5))
+    assert (training.speed.seconds, training.speed.examples) == pytest.approx((1.5, 1.5))
     assert words_of(training) == (
         ["Faster than from scratch to where that levels off, in seconds: full fine-tuning 1.5 times."],
         ["1.5", "1.5"],
@@ -142,7 +142,7 @@ def test_over_training() -> None:
 
 def test_faster_is_in_seconds_and_not_in_images() -> None:
     training = trained(rising, lambda share, seed: rising(share, seed) + 0.2, dearer=3)
-    assert (training.speed.seconds, training.speed.images) == pytest.approx((0.5, 1.5))
+    assert (training.speed.seconds, training.speed.examples) == pytest.approx((0.5, 1.5))
     assert words_of(training)[0] == ["No faster than from scratch, in seconds: full fine-tuning."]
 
 

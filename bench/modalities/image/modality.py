@@ -17,6 +17,7 @@ from bench.modalities.image.facts import TOO_LARGE, Album, Facts
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.looks import identical, square_hashes
 from bench.modalities.image.pictures import Picture, full_digests, keeps_label_mirrored
+from bench.modalities.image.preview import thumbnail
 from bench.modalities.nouns import Noun
 
 
@@ -96,6 +97,9 @@ class Image(Modality):
 
     def summary(self, facts: Sequence[Facts]) -> dict[str, Any]:
         return audit.summary(facts)
+
+    def preview(self, row: np.ndarray) -> str:
+        return thumbnail(row)
 
     def hashes(self, rows: np.ndarray) -> np.ndarray:
         return square_hashes(rows)

@@ -40,20 +40,21 @@ def few_shot_plans(
     for dataset, place in places(results).items():
         mine = [m for m in found if m.dataset == dataset]
         if mine:
-            yield _shots_figure(mine).of(dataset, place)
+            yield _shots_figure(mine, noun).of(dataset, place)
         learned = curves_plan(results[results["dataset"] == dataset], curves, noun)
         if learned is not None:
             yield replace(
                 learned,
                 title="Learning curves of embeddings",
-                alt=f"Line chart of accuracy on {words.clean(dataset, 60)} against images seen in training: in "
-                "episodes of held-out classes of the source (solid) and in training batches (dashed).",
+                alt=f"Line chart of accuracy on {words.clean(dataset, 60)} against {noun.many} seen in training: "
+                "in episodes of held-out classes of the source (solid) and in training batches (dashed).",
                 conclusion="Solid: accuracy in episodes of classes of the source that were held out, by which the "
                 "number of epochs was chosen. Dashed: in training batches, which have other numbers of classes.",
             ).of(dataset, place)
 
 
-def _shots_figure(found: Sequence[Measurement]) -> Plan:
+def _shots_figure(found: Sequence[Measurement], noun: Noun) -> Plan:
+    labelled = f"labelled {noun.many} of each class"
     chances = [1 / m.ways for m in found]
     known = pd.Series([value for m in found for value in (m.low, m.high, m.accuracy)]).dropna()
     low, high = limits([*known, *chances])
@@ -70,15 +71,15 @@ def _shots_figure(found: Sequence[Measurement]) -> Plan:
             title = f"{ways}-way{', within' if scope == 'within' else ''}"
             title += f", {backbone_title(*backbone)}" if len(backbones) > 1 else ""
             if mine:
-                panels.append(_panel(mine, title, everyone, low, high))
+                panels.append(_panel(mine, title, labelled, everyone, low, high))
     names = [
         "strategy", "backbone", "weights", "scope", "ways", "shots", "accuracy", "low", "high", "by_episodes",
     ]  # fmt: skip
     return Plan(
         "shots",
-        "Accuracy by labelled images of each class",
+        f"Accuracy by {labelled}",
         f"Line charts of accuracy in episodes on {words.clean(found[0].dataset, 60)} against the number of "
-        "labelled images of each class, one for each number of classes, with 95% intervals; dotted: chance.",
+        f"{labelled}, one for each number of classes, with 95% intervals; dotted: chance.",
         _conclusion(found),
         panels,
         pd.DataFrame([{name: getattr(m, name) for name in names} for m in found]),
@@ -86,14 +87,14 @@ def _shots_figure(found: Sequence[Measurement]) -> Plan:
 
 
 def _panel(
-    found: Sequence[Measurement], title: str, everyone: Sequence[str], low: float, high: float
+    found: Sequence[Measurement], title: str, labelled: str, everyone: Sequence[str], low: float, high: float
 ) -> Callable[[Axes], None]:
     names = ["strategy", "shots", "accuracy", "low", "high"]
     numbers = pd.DataFrame([{name: getattr(m, name) for name in names} for m in found]).sort_values("shots")
     chance = 1 / found[0].ways
 
     def draw(axes: Axes) -> None:
-        set_up(axes, title, "labelled images of each class", "accuracy in episodes", low, high)
+        set_up(axes, title, labelled, "accuracy in episodes", low, high)
         axes.set_xscale("log")
         axes.set_xlim(numbers["shots"].min() / 1.25, numbers["shots"].max() * 1.25)
         ticks(axes, sorted(set(numbers["shots"])), words.count)

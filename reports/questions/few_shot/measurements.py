@@ -1,8 +1,8 @@
 """How well are new classes told apart by a few labels each? The numbers of the few-shot protocol.
 
-An accuracy is a mean over episodes and seeds. Episodes use the same images again and again; what is a sample is the
-new classes. Intervals cover other classes like these and, where a network was trained or tuned with three seeds or
-more, new trainings: seeds and classes are crossed random effects, as seeds and test images are elsewhere
+An accuracy is a mean over episodes and seeds. Episodes use the same examples again and again; what is a sample is
+the new classes. Intervals cover other classes like these and, where a network was trained or tuned with three seeds
+or more, new trainings: seeds and classes are crossed random effects, as seeds and test examples are elsewhere
 (``reports.statistics``), and of few classes t has few degrees of freedom. The episodes are the same for all, so
 differences are paired on classes and seeds.
 """
@@ -39,17 +39,17 @@ CSV_COLUMNS = (
 
 @dataclass(frozen=True)
 class Shares(Answers):
-    """The share of right answers by class, in place of answers by image: ``ids`` are classes.
+    """The share of right answers by class, in place of answers by example: ``ids`` are classes.
 
     Attributes:
-        images: how many the classes have.
+        examples: how many the classes have.
     """
 
-    images: int = 1
+    examples: int = 1
 
     @property
     def size(self) -> int:
-        return self.images
+        return self.examples
 
     @property
     def degrees(self) -> float:
@@ -131,8 +131,8 @@ class Measurement:
 
 
 def by_episodes(deviation: float, episodes: int) -> float:
-    """Half the 95% interval that papers give: that of the drawing of episodes alone, of these classes, their images
-    and one training; it says nothing of other classes."""
+    """Half the 95% interval that papers give: that of the drawing of episodes alone, of these classes, their
+    examples and one training; it says nothing of other classes."""
     return 1.96 * deviation / math.sqrt(episodes)
 
 
