@@ -60,7 +60,7 @@ class Cell:
     weights_sha256: str
     fraction: float
     seed: int
-    input: dict[str, Any]
+    examples: dict[str, Any]
     """How an example becomes an input and is augmented, by the plan's keys of its modality."""
     epochs: int
     batch_size: int
@@ -73,7 +73,7 @@ class Cell:
     plugins: dict[str, str] = field(default_factory=dict)
     """What of it other packages give, see ``protocols.cells.used``: other code is another cell."""
     protocol: str = FRACTIONS
-    settings: dict[str, Any] = field(default_factory=dict)
+    protocol_settings: dict[str, Any] = field(default_factory=dict)
     """Those of a protocol other than ``fractions``: the section of the plan that has its name."""
     companions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
@@ -95,10 +95,10 @@ class Cell:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("dataset", "dataset_name"):
             del content[name]
-        content |= content.pop("input")
+        content |= content.pop("examples")
         for kind, stamp in content.pop("companions").items():
             content |= {f"{kind}_{key}": stamp[key] for key in stamp if key not in WHERE}
-        protocol, settings = content.pop("protocol"), content.pop("settings")
+        protocol, settings = content.pop("protocol"), content.pop("protocol_settings")
         if protocol != FRACTIONS:
             content[protocol.replace("-", "_")] = settings
         if not self.plugins:
@@ -207,17 +207,17 @@ class Record:
 
 def _nested(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a cell as they are since schema 6."""
-    if "input" in fields:
+    if "examples" in fields:
         return fields
     cell = dict(fields)
-    cell["input"] = {key: cell.pop(key) for key in _FLAT_INPUT if key in cell}
+    cell["examples"] = {key: cell.pop(key) for key in _FLAT_INPUT if key in cell}
     found = {
         kind: {key: value for key in keys if (value := cell.pop(f"{kind}_{key}", None))}
         for kind, keys in _FLAT_COMPANIONS.items()
     }
     cell["companions"] = {kind: stamp for kind, stamp in found.items() if stamp.keys() - WHERE}
     if settings := cell.pop("few_shot", None):
-        cell |= {"protocol": "few-shot", "settings": settings}
+        cell |= {"protocol": "few-shot", "protocol_settings": settings}
     return cell
 
 

@@ -420,6 +420,10 @@ class Strategy:
         """Declares what is searched in the few-shot protocol, on held-out classes of the source."""
         self.space(hp)
 
+    def spaces(self) -> list[Callable[[Any], None]]:
+        """What declares the hyperparameters of each protocol that it can run in."""
+        return [self.space, self.few_shot_space] if self.few_shot else [self.space]
+
     def embed(self, task: Task, hp: Any) -> Embedding:
         """In the few-shot protocol: what examples are to it. ``task.train`` are examples of other classes, those
         of the source, or there are none; of the new classes it sees nothing."""

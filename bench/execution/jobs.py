@@ -1,6 +1,6 @@
 """What a parent asks of a worker, and what it hears back.
 
-A job names its handler, a function that a worker imports when it is asked for: this room knows none of them. A
+A job names its handler, a function that a worker imports when it is asked for: this room imports none of them. A
 handler is called with the worker's ``Place`` and the job's fields by name; what it returns is the answer.
 """
 

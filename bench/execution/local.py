@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class LocalExecutor:
         busy: dict[int, Cell] = {}
         self._start_some(len(cells))
         while queue or busy:
-            for number in self._free(busy):
+            for number in [number for number in self.pool if number not in busy]:
                 cell = queue.take(number)
                 if cell is None:
                     break
@@ -100,7 +100,7 @@ class LocalExecutor:
                 attempts[cell.id] += 1
                 self.notify(Event("started", number, "", cell))
                 small = cell if cell.id not in halved else replace(cell, batch_size=cell.batch_size // 2)
-                self.pool[number].begin(self._job(small, cell.id, latencies))
+                self._begin(number, self._job(small, cell.id, latencies))
             for number, message in self._wait(busy):
                 if not message.ends:
                     self.notify(Event("tick", number, message.content["text"], busy.get(number)))
@@ -161,12 +161,12 @@ class LocalExecutor:
         busy: dict[int, int] = {}
         self._start_some(len(jobs))
         while waiting or busy:
-            for number in self._free(busy):
+            for number in [number for number in self.pool if number not in busy]:
                 if not waiting:
                     break
                 busy[number], job = waiting.popleft()
                 self.notify(Event("tick", number, f"ranking: {job.backbone}"))
-                self.pool[number].begin(job)
+                self._begin(number, job)
             for number, message in self._wait(busy):
                 if not message.ends:
                     text = f"ranking: {jobs[busy[number]].backbone}, {message.content['text']}"
@@ -202,13 +202,11 @@ class LocalExecutor:
             if number not in self.pool:
                 self.pool[number] = self._start(number)
 
-    def _free(self, busy: Container[int]) -> Iterator[int]:
-        """The workers with nothing to do; one that has died meanwhile is replaced."""
-        for number in self.pool:
-            if number not in busy:
-                if self.pool[number].process.poll() is not None:
-                    self._replace(number)
-                yield number
+    def _begin(self, number: int, job: Job) -> None:
+        """Hands a job to a worker; one that has died meanwhile is replaced first."""
+        if self.pool[number].process.poll() is not None:
+            self._replace(number)
+        self.pool[number].begin(job)
 
     def _ask(self, numbers: set[int], job: Job) -> Message:
         """Has workers do a job that is no cell; returns the last answer. Who does not survive it is replaced."""

@@ -38,4 +38,4 @@ class Queue:
 
     @staticmethod
     def _kind(cell: Cell) -> tuple[object, ...]:
-        return (cell.backbone, cell.weights, input_of(cell.input, cell.modality), cell.strategy)
+        return (cell.backbone, cell.weights, input_of(cell.examples, cell.modality), cell.strategy)

@@ -120,7 +120,7 @@ class Modality(ABC):
         return f"{self.noun.many} as {then.name}; here they are {now.name}"
 
     def settings(self, plan: Mapping[str, Any], traits: Mapping[str, Any]) -> dict[str, Any]:
-        """What ``Cell.input`` keeps of the plan's ``keys``, for a dataset of these ``traits``."""
+        """What ``Cell.examples`` keeps of the plan's ``keys``, for a dataset of these ``traits``."""
         return {key: plan[key] for key in self.keys}
 
     def traits(self, name: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Modality(ABC):
         """The policy of augmentation: called with rows and a random generator; false if it changes nothing.
 
         Args:
-            settings: ``Cell.input``.
+            settings: ``Cell.examples``.
         """
 
     @abstractmethod
@@ -140,7 +140,7 @@ class Modality(ABC):
         """How examples became inputs and were augmented, as part of a sentence.
 
         Args:
-            settings: ``Cell.input``.
+            settings: ``Cell.examples``.
         """
 
     # -------------------------------------------------------------------------------------------- reading

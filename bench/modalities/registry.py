@@ -24,11 +24,16 @@ def modality(name: str) -> Modality:
     return found
 
 
-def settings() -> tuple[type[Section], ...]:
-    """The keys of a plan that are of one modality alone, of each."""
-    return tuple(import_module(f"{package}.settings").Settings for package in MODALITIES.values())
+def plan_keys() -> dict[str, type[Section]]:
+    """The keys of a plan that are of one modality alone, by modality."""
+    return {name: import_module(f"{package}.settings").Settings for name, package in MODALITIES.items()}
+
+
+def size_of(settings: Mapping[str, Any], name: str) -> int:
+    """How large a network's inputs are."""
+    return input_of(settings, name).size
 
 
 def input_of(settings: Mapping[str, Any], name: str = DEFAULT) -> Input:
-    """How examples of a modality become rows, by a plan's or ``Cell.input``'s settings."""
+    """How examples of a modality become rows, by a plan's or ``Cell.examples``'s settings."""
     return modality(name).input(settings)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.errors import RequestError, did_you_mean
-from bench.plans.protocol import PROTOCOLS, protocol
 from strategies.base import Info, Limit, Strategy
 from strategies.refuse import stage_problems
 
@@ -85,8 +84,8 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
     if not options:
         return fixed
     declared = Declared()
-    for name in PROTOCOLS:
-        protocol(name).declare(strategy, declared)
+    for space in strategy.spaces():
+        space(declared)
     if strategy.needs_auxiliary:
         declared.Fixed("auxiliary", "all")  # which of the plan's; what learns them is not told
     for option in options.split(","):

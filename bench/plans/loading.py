@@ -132,8 +132,8 @@ _SHARE = "a share of the labelled images, above 0 and at most 1"
 
 def _take_protocol(content: dict[str, Any]) -> None:
     """Checks which protocol a plan has, and brings its section to where the plan keeps it."""
-    if "settings" in content:
-        raise _unknown("settings", content["settings"], Plan)
+    if "protocol_settings" in content:
+        raise _unknown("protocol_settings", content["protocol_settings"], Plan)
     name = content.get("protocol", FRACTIONS)
     if name not in PROTOCOLS:
         remedy = did_you_mean(str(name), PROTOCOLS)
@@ -157,7 +157,7 @@ def _take_protocol(content: dict[str, Any]) -> None:
         found = chosen.settings.model_validate(content.pop(section(name), {}))
     except ValidationError as error:
         raise _request_error(error, chosen.settings, section(name)) from None
-    content["settings"] = found.model_dump()
+    content["protocol_settings"] = found.model_dump()
 
 
 def _crossed(backbones: Any, weights: Any) -> Any:
@@ -201,7 +201,7 @@ def _request_error(error: ValidationError, model: type[BaseModel], inside: str =
 
 def _unknown(field: str, received: Any, model: type[BaseModel]) -> RequestError:
     """A key that there is not."""
-    valid = [name for name in model.model_fields if name != "settings"]
+    valid = [name for name in model.model_fields if name != "protocol_settings"]
     if model is Plan:
         valid += [section(name) for name in PROTOCOLS if name != FRACTIONS] + ["weights"]
     remedy = did_you_mean(field.rpartition(".")[2], valid)

@@ -14,7 +14,7 @@ from pydantic import (
     model_serializer,
 )
 
-from bench.modalities.registry import settings
+from bench.modalities.registry import DEFAULT, plan_keys
 from bench.records import FRACTIONS
 from bench.system import backend as backends
 from bench.system.files import digest
@@ -108,8 +108,15 @@ def _checked(backbone: str) -> str:
 if TYPE_CHECKING:  # what is made at run time has no fields for mypy
     Keys = Section
 else:
-    Keys = create_model("Keys", __base__=settings())
-    """Those of all modalities."""
+    Keys = create_model("Keys", __base__=tuple(plan_keys().values()))
+
+NEWER = {
+    key: field.default
+    for name, keys in plan_keys().items()
+    if name != DEFAULT
+    for key, field in keys.model_fields.items()
+}
+"""Keys of modalities that came later, with their defaults: a plan without them is what it was."""
 
 
 class Plan(Keys):
@@ -136,7 +143,7 @@ class Plan(Keys):
     """Which of its examples count as one group with examples of the dataset: ``companions.source.pair``."""
     protocol: str = FRACTIONS
     """``fractions``: learn from shares of the labels. The others are in ``bench.plans.protocol``."""
-    settings: dict[str, Any] = {}
+    protocol_settings: dict[str, Any] = {}
     """Those of a protocol other than ``fractions``; written as the section that has its name."""
     auxiliary: list[Annotated[str, Field(min_length=1)]] = []
     """Further columns of the manifest, for strategies that learn their labels beside the dataset's own."""
@@ -172,11 +179,12 @@ class Plan(Keys):
         # What a plan does not use is not written and not hashed: it is the plan that it was before there was such a
         # thing.
         content: dict[str, Any] = handler(self)
-        settings = content.pop("settings", None)
+        settings = content.pop("protocol_settings", None)
         unused = [] if self.source_dataset else ["source_dataset", "source_groups"]
         unused += [] if self.auxiliary else ["auxiliary"]
         unused += [] if self.auxiliary_dataset else ["auxiliary_dataset", "auxiliary_groups"]
         unused += [] if self.fractions else ["fractions"]
+        unused += [key for key, default in NEWER.items() if content.get(key) == default]
         unused += ["protocol"] if self.protocol == FRACTIONS else []
         for key in unused:
             content.pop(key, None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.datasets.companions.base import Relation
 from bench.errors import RequestError
+from bench.plans.strategies import get_strategy
 from bench.records import Cell
 from bench.system.sections import Section
 
@@ -81,6 +82,10 @@ class Protocol(ABC):
     def relation(self, strategies: Mapping[str, Strategy]) -> Relation:
         """What the classes of a source have to be to those of the dataset for these strategies."""
         return "same" if any(strategy.needs_source for strategy in strategies.values()) else "any"
+
+    def relation_of(self, cell: Cell) -> Relation:
+        """The same for the strategy of a cell."""
+        return self.relation({cell.strategy: get_strategy(cell.strategy)})
 
     def learns_from_source(self, strategy: Strategy) -> bool:
         """Whether a strategy learns from the source dataset, if there is one."""

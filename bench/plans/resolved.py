@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.datasets.specs import canonical_spec
 from bench.errors import RequestError, told_of
-from bench.modalities.registry import input_of
+from bench.modalities.registry import size_of
 from bench.plans.given import Declared, declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.protocol import Protocol, protocol
@@ -56,7 +56,9 @@ class Resolved:
 
     def with_backbones(self, texts: Sequence[str]) -> Resolved:
         """The same with other backbones, all of them named."""
-        return resolve(self.plan.model_copy(update={"backbones": list(texts)}))
+        specs = _backbones(self.plan.model_copy(update={"backbones": list(texts)}))
+        plan = self.plan.model_copy(update={"backbones": [spec.text for spec in specs]})
+        return replace(self, plan=plan, backbones=specs)
 
 
 def resolve(plan: Plan) -> Resolved:
@@ -93,7 +95,7 @@ def _strategies(plan: Plan) -> dict[str, Strategy]:
 def _backbones(plan: Plan) -> tuple[BackboneSpec, ...]:
     specs = tuple(parse_backbone(text) for text in plan.named)
     for spec in specs:
-        check_size(spec, input_of(vars(plan), spec.info.modality).size)
+        check_size(spec, size_of(vars(plan), spec.info.modality))
         if specs.count(spec) > 1:
             raise RequestError("backbones", spec.text, "every backbone once, however it is written")
         title = titled(spec.architecture, spec.weights)

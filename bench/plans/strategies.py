@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.errors import RequestError, did_you_mean
+from bench.plans.given import parse_fixed
+from bench.system.plugins import Unusable, find, load, origin, plugins
 from strategies import STRATEGIES
-
-if TYPE_CHECKING:
-    from strategies.base import Strategy
+from strategies.base import Strategy
 
 
 def get_strategy(text: str) -> Strategy:
@@ -19,8 +20,6 @@ def get_strategy(text: str) -> Strategy:
     Raises:
         RequestError: there is none of this name, it cannot be used, or it has no such hyperparameter or value.
     """
-    from bench.plans.given import parse_fixed
-
     name, options = divided(text)
     strategy, _ = _made(name)
     strategy.fixed = parse_fixed(text, strategy, options)
@@ -51,8 +50,6 @@ def strategy_origin(text: str) -> str:
     name, _ = divided(text)
     if name in STRATEGIES or name.startswith("strategies."):
         return ""
-    from bench.system.plugins import origin
-
     strategy, package = _made(name)
     return origin(type(strategy), package)
 
@@ -64,10 +61,6 @@ def load_strategy(name: str) -> tuple[type[Strategy], str]:
         RequestError: there is none of this name.
         bench.system.plugins.Unusable: it cannot be used.
     """
-    from bench.errors import RequestError, did_you_mean
-    from bench.system.plugins import find, load, plugins
-    from strategies.base import Strategy
-
     target = STRATEGIES.get(name, name)
     if ":" in target:
         return load(target, Strategy), ""
@@ -80,9 +73,6 @@ def load_strategy(name: str) -> tuple[type[Strategy], str]:
 
 
 def _made(name: str) -> tuple[Strategy, str]:
-    from bench.errors import RequestError
-    from bench.system.plugins import Unusable
-
     try:
         kind, package = load_strategy(name)
     except Unusable as error:

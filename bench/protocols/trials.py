@@ -14,7 +14,7 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 from bench.datasets import Dataset
 from bench.datasets.companions.source import SourceDomain
 from bench.errors import BenchError
-from bench.modalities.registry import input_of, modality
+from bench.modalities.registry import modality, size_of
 from bench.records import Cell
 from bench.training.engine import Engine, Network
 from bench.training.examples import PartExamples, content_key
@@ -37,7 +37,7 @@ def info_of(cell: Cell, dataset: Dataset, n: int, **more: bool) -> Info:
         class_names=dataset.class_names,
         n=n,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=input_of(cell.input, cell.modality).size,
+        image_size=size_of(cell.examples, cell.modality),
         batch_size=cell.batch_size,
         **more,
     )
@@ -55,7 +55,7 @@ def network_of(
     if reason is not None or not strategy.uses_backbone:
         return None, info, reason
     network = engine.network(
-        cell.backbone, cell.weights, input_of(cell.input, cell.modality).size, cell.precision
+        cell.backbone, cell.weights, size_of(cell.examples, cell.modality), cell.precision
     )
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         raise BenchError(f"the weights of {cell.backbone} have changed since this run was planned")
@@ -219,7 +219,7 @@ class Search(ABC):
             network=self.network,
             info=self.info,
             head=self.head(None),
-            augmentation=modality(cell.modality).augmentation(cell.input),
+            augmentation=modality(cell.modality).augmentation(cell.examples),
             seed=cell.seed,
             epochs=cell.epochs,
             batch_size=cell.batch_size,
@@ -237,7 +237,7 @@ class Search(ABC):
     def source_examples(self, domain: SourceDomain, rows: np.ndarray) -> PartExamples:
         """Some rows of a source, with labels as the dataset has them."""
         key = content_key(domain.dataset, "pool")
-        return PartExamples.of(domain.part, key, rows, labelled=True)
+        return PartExamples.of(domain.part, key, rows, True, domain.dataset.modality)
 
     def fields_of(self, final: Fitted | Embedding) -> dict[str, Any]:
         """The record's fields that search and refit know."""

@@ -17,7 +17,6 @@ from bench.datasets.companions.base import reopened
 from bench.execution.jobs import Place, Unstored
 from bench.modalities.registry import input_of
 from bench.plans.protocol import protocol
-from bench.plans.strategies import get_strategy
 from bench.protocols.outcome import Outcome
 from bench.records import Cell
 from bench.system.files import digest
@@ -59,13 +58,13 @@ def run_cell(
 
 def _opened(here: Workplace, cell: Cell, spec: str, fingerprint: str | None = None) -> Dataset:
     """A dataset, decoded as the cell says."""
-    return here.dataset(spec, input_of(cell.input, cell.modality), fingerprint)
+    return here.dataset(spec, input_of(cell.examples, cell.modality), fingerprint)
 
 
 def _companions(place: Place, cell: Cell, dataset: Dataset) -> dict[str, Any]:
     """What a cell learns beside its dataset, by kind; kept for the next cell with the same."""
-    relation = protocol(cell.protocol).relation({cell.strategy: get_strategy(cell.strategy)})
-    key = f"companions {digest([cell.fingerprint, cell.input, relation, cell.companions])}"
+    relation = protocol(cell.protocol).relation_of(cell)
+    key = f"companions {digest([cell.fingerprint, cell.examples, relation, cell.companions])}"
     if key not in place.kept:
         here = workplace(place)
         place.kept[key] = reopened(cell.companions, dataset, relation, lambda spec: _opened(here, cell, spec))

@@ -10,158 +10,32 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-import math
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.backbones.plugin import MODULE, backbone_origin
-from bench.backbones.registry import BACKBONES
+from bench.backbones.plugin import backbone_origin
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.execution.executor import Executor, executor
 from bench.execution.jobs import Rank
-from bench.modalities.base import Modality
-from bench.modalities.registry import input_of, modality
+from bench.modalities.registry import size_of
 from bench.plans.loading import load_plan
 from bench.plans.plan import AUTO, Plan
 from bench.plans.resolved import Resolved
+from bench.ranking.candidates import Say, find_others
+from bench.ranking.ranking import DECIDES, SCORES, Ranked, Ranking, choose, order
 from bench.ranking.scores import VERSION
 from bench.records import PROTOCOL_VERSION
 from bench.store import Store
 from bench.system.files import cache_dir, digest, write_atomic
 from bench.system.names import short_backbone
-from bench.system.plugins import plugins
-
-Say = Callable[[str], None]
-
-ORIGIN = "https://storage.googleapis.com/tensorflow/keras-applications/"
-"""Where Keras Applications have their weights."""
-ONLINE_SECONDS = 5
-NOT_HERE = "its weights are not on this machine"
-
-DECIDES = "probe"
-"""What a ranking goes by. On clothing at 96 px all scores of features ordered six sets of weights (ImageNet's, of
-two networks, and four with more and more noise) as feature extraction did, whose accuracy this one missed by 3.6
-points. With random weights beside them the H-score fails: it puts those of EfficientNetLite0 (1,280 features, probe
-46%) above ImageNet's of MobileNet:alpha=0.25 (256 features, probe 75%)."""
-WHY = (
-    "the predicted accuracy of a linear probe decides: it has seen these very {noun.many}, and being an accuracy "
-    "it compares networks of any width, with a margin. No score wins everywhere (Agostinelli et al. 2022, "
-    "arXiv:2204.01403), and both a probe and the ImageNet accuracy can miss the best network (Renggli et al. 2022, "
-    "arXiv:2010.06402): where margins overlap, run several"
-)
-COLUMNS = {
-    "probe": "leave-one-out accuracy of a ridge classifier on the features: predicts that of a linear probe on as "
-    "many labels",
-    "knn": "leave-one-out accuracy of the 5 nearest neighbours",
-    "nearest_mean": "leave-one-out accuracy of the nearest class mean",
-    "logme": "log evidence of a Bayesian linear model, in nats {noun.any}; higher is better",
-    "h_score": "variance of the features between classes against all of it, shrunk; higher is better",
-    "leep": "log probability of the labels through the network's own ImageNet classes; 0 is best",
-    "nce": "the same from the first of these classes alone; 0 is best",
-    "imagenet_top1": "published ImageNet accuracy in percent: says nothing of these {noun.many}",
-    "params": "parameters of the backbone, without a classifier",
-    "ms_per_image": "what its features took when they were stored, on the threads of one worker",
-}
-"""What is said of each backbone: scores, then what one would go by without any, and the cost."""
-SCORES = ("probe", "knn", "nearest_mean", "logme", "h_score", "leep", "nce")
-BASELINES = ("imagenet_top1", "params")
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """One backbone in a ranking; None stands for what is not known or does not exist.
-
-    Attributes:
-        backbone: as plans name it, weights included.
-        scores: by the names in ``SCORES``.
-        missing: why a score is None.
-        params: of the backbone, without a classifier.
-        width: features an example.
-        imagenet_top1: published, in percent.
-        ms_per_image: what its features took.
-    """
-
-    backbone: str
-    scores: dict[str, float | None]
-    missing: dict[str, str]
-    params: int
-    width: int
-    imagenet_top1: float | None
-    ms_per_image: float | None
-
-    def value(self, column: str) -> float | None:
-        """What stands in a column of ``COLUMNS``."""
-        return self.scores[column] if column in SCORES else getattr(self, column)
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The backbones in order for one dataset, the best first.
-
-    Attributes:
-        dataset, name, fingerprint: which data.
-        images: labelled examples of the pool that were looked at.
-        pool: how many there are.
-        classes: number of classes.
-        majority: the share of the commonest class among all of them: what no features are needed for.
-        modality: of the examples.
-        input: how they became rows, by the plan's keys.
-        pooling: of the features.
-        backbones: in order.
-        left_out: (backbone, why) of those that could not be ranked.
-    """
-
-    dataset: str
-    name: str
-    fingerprint: str
-    images: int
-    pool: int
-    classes: int
-    majority: float
-    modality: str
-    input: dict[str, Any]
-    pooling: str
-    backbones: tuple[Ranked, ...]
-    left_out: tuple[tuple[str, str], ...]
-
-    def margin(self, accuracy: float) -> float:
-        """Half the width of the 95% interval of an accuracy on so many examples."""
-        return 1.96 * math.sqrt(max(accuracy * (1 - accuracy), 0.0) / self.images)
-
-    @property
-    def kind(self) -> Modality:
-        """What knows the examples."""
-        return modality(self.modality)
-
-    @property
-    def why(self) -> str:
-        """Why it goes by ``DECIDES``."""
-        return WHY.format(noun=self.kind.noun)
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """What each column means."""
-        return {column: meaning.format(noun=self.kind.noun) for column, meaning in COLUMNS.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """With what decides, why, and what the columns mean."""
-        content = asdict(self)
-        return {
-            **content,
-            **content.pop("input"),
-            "decides": DECIDES,
-            "why": self.why,
-            "columns": self.columns,
-        }
 
 
 def rank(
@@ -218,12 +92,14 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     """
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
-        check_size(spec, size_of(plan, spec))
+        check_size(spec, size_of(vars(plan), spec.info.modality))
     datasets = [open_dataset(spec, vars(plan), progress=say) for spec in plan.datasets]
-    weights = {spec: resolve_weights(spec, size_of(plan, spec), runs.fetch) for spec in named}
+    weights = {
+        spec: resolve_weights(spec, size_of(vars(plan), spec.info.modality), runs.fetch) for spec in named
+    }
     left_out: dict[str, str] = {}
     if not only:
-        left_out = _find_others(plan, weights, runs, say)
+        left_out = find_others(plan, {dataset.modality for dataset in datasets}, weights, runs, say)
     if not weights:
         raise RequestError(
             "backbones",
@@ -232,32 +108,6 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
             "Name one with --backbone NAME:weights=FILE.weights.h5, or connect to the network.",
         )
     return [_rank_dataset(plan, dataset, weights, left_out, runs, say) for dataset in datasets]
-
-
-def order(backbones: Sequence[Ranked]) -> list[Ranked]:
-    """The best first: by the predicted accuracy of a probe, at equal ones by LogME, then the smaller."""
-
-    def key(ranked: Ranked) -> tuple[float, float, int, str]:
-        probe, logme = (ranked.scores.get(name) for name in (DECIDES, "logme"))
-        return (
-            math.inf if probe is None else -probe,
-            math.inf if logme is None else -logme,
-            ranked.params,
-            ranked.backbone,
-        )
-
-    return sorted(backbones, key=key)
-
-
-def choose(rankings: Sequence[Ranking], count: int, named: Sequence[str]) -> list[str]:
-    """The first ``count`` by their mean place over the datasets, then what else was named."""
-    places: dict[str, list[int]] = {}
-    for ranking in rankings:
-        for place, ranked in enumerate(ranking.backbones):
-            places.setdefault(ranked.backbone, []).append(place)
-    everywhere = [backbone for backbone, found in places.items() if len(found) == len(rankings)]
-    best = sorted(everywhere, key=lambda backbone: sum(places[backbone]))[:count]
-    return [*best, *(backbone for backbone in named if backbone not in best)]
 
 
 def choose_backbones(
@@ -303,77 +153,6 @@ def _everywhere(rankings: Sequence[dict[str, Any]]) -> list[str]:
     each = [[entry["backbone"] for entry in ranking["backbones"]] for ranking in rankings]
     first = each[0] if each else []
     return [backbone for backbone in first if all(backbone in others for others in each)]
-
-
-def _find_others(
-    plan: Plan, weights: dict[BackboneSpec, Weights], runs: Executor, say: Say
-) -> dict[str, str]:
-    """Adds to ``weights`` all backbones whose ImageNet weights are there or can be had, and those of other packages
-    that bring weights; says why not the rest."""
-    reasons: dict[BackboneSpec, str] = {}
-    broken: dict[str, str] = {}
-
-    def add(spec: BackboneSpec, download: bool) -> None:
-        try:
-            check_size(spec, size_of(plan, spec))
-            weights[spec] = resolve_weights(spec, size_of(plan, spec), partial(runs.fetch, download=download))
-            reasons.pop(spec, None)
-        except BenchError as error:
-            reasons[spec] = str(error)
-
-    everything = [parse_backbone(name) for name, info in BACKBONES.items() if info.own_weights != "none"]
-    ours = [spec for spec in everything if spec.info.module == "efficientnet_lite"]
-    for spec in [*ours, *present()]:
-        if spec not in weights:
-            add(spec, download=False)
-    for plugin in plugins("backbones", BACKBONES):
-        try:
-            spec = parse_backbone(plugin.name)
-        except RequestError as error:
-            broken[plugin.name] = str(error)
-            continue
-        if spec.info.module == MODULE and spec.weights == "pretrained" and spec not in weights:
-            add(spec, download=False)
-    missing = []
-    for spec in everything:
-        if spec in weights or spec in ours:
-            continue
-        if size_of(plan, spec) < spec.info.minimum_size:
-            reasons[spec] = modality(spec.info.modality).takes(spec.info.minimum_size)
-        elif (spec.info.params_millions or math.inf) <= plan.ranking.download:
-            missing.append(spec)
-        else:
-            limit = f", and it has more than {plan.ranking.download:g} million parameters (ranking.download)"
-            reasons.setdefault(spec, NOT_HERE + (limit if plan.ranking.download else ""))
-    missing.sort(key=lambda spec: spec.info.params_millions or 0.0)
-    connected = bool(missing) and _online()
-    if connected:
-        size = sum(spec.info.params_millions or 0.0 for spec in missing) * 4e6 / 2**30
-        say(
-            f"Downloading the weights of {len(missing)} networks, about {size:.1f} GiB, to rank them too; with "
-            "ranking.download = 0 only those on this machine are ranked."
-        )
-    for spec in missing:
-        if not connected:
-            reasons.setdefault(spec, f"{NOT_HERE}, which has no connection to where they are")
-            continue
-        add(spec, download=True)
-        connected = spec in weights or _online()
-    return {spec.text: reason for spec, reason in reasons.items()} | broken
-
-
-def _online() -> bool:
-    """Whether the server of the weights answers, whatever it says."""
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    try:
-        urlopen(Request(ORIGIN, method="HEAD"), timeout=ONLINE_SECONDS).close()
-    except HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _rank_dataset(
@@ -440,11 +219,6 @@ def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, count:
     )
 
 
-def size_of(plan: Plan, spec: BackboneSpec) -> int:
-    """How large the inputs of a backbone are in a plan."""
-    return input_of(vars(plan), spec.info.modality).size
-
-
 def _shown(accuracy: float | None) -> str:
     return "no probe" if accuracy is None else f"{accuracy:.1%} predicted for a linear probe"
 
@@ -453,7 +227,7 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
     """Where the scores of a job are kept: named by everything that they depend on."""
     versions = [importlib.metadata.version(name) for name in ("keras", runs.backend)]
     identity = asdict(job)
-    del identity["dataset"]
+    del identity["dataset"], identity["modality"]  # both are in the fingerprint
     identity |= identity.pop("input") | {
         # One file is one source, wherever it lies.
         "weights": job.weights if job.weights in ("imagenet", "none") else "",
@@ -461,7 +235,7 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
         **({"plugin": code} if (code := backbone_origin(job.backbone.partition(":")[0])) else {}),
         "threads": plan.threads,
         "backend": runs.backend,
-        "versions": [VERSION, PROTOCOL_VERSION, *versions, *decoding_versions()],
+        "versions": [VERSION, PROTOCOL_VERSION, *versions, *decoding_versions(job.modality)],
     }
     return cache_dir() / "ranking" / f"{digest(identity)}.json"
 

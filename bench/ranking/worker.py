@@ -16,7 +16,7 @@ from bench.datasets import Dataset
 from bench.datasets.splits import nested_order
 from bench.errors import BenchError
 from bench.execution.jobs import Place
-from bench.modalities.registry import input_of
+from bench.modalities.registry import input_of, size_of
 from bench.ranking import scores as transferability
 from bench.system.files import rows_of
 from bench.training.engine import Engine, Network, spec_of
@@ -100,7 +100,7 @@ def _features(network: Network, examples: PartExamples, pooling: str) -> tuple[n
 
 def _network(job: dict[str, Any], engine: Engine) -> Network:
     backbone, weights = job["backbone"], job["weights"]
-    size = input_of(job["input"], job["modality"]).size
+    size = size_of(job["input"], job["modality"])
     if weights == "none":  # one of its own: the same random weights, whatever this worker did before
         keras.utils.set_random_seed(0)
         spec = spec_of(backbone, weights)

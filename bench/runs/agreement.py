@@ -13,7 +13,8 @@ import numpy as np
 
 from bench.backbones.spec import parse_backbone
 from bench.errors import BenchError, RequestError
-from bench.ranking.rank import BASELINES, DECIDES, SCORES, Ranking
+from bench.plans.protocol import protocol
+from bench.ranking.ranking import BASELINES, DECIDES, SCORES, Ranking
 from bench.records import FRACTIONS, Record
 from bench.runs.results import Run, load
 from bench.store import Store
@@ -32,7 +33,7 @@ class Correlation:
 
     Attributes:
         strategy: whose accuracy; ``best``: that of the best strategy of each backbone.
-        column: of ``bench.ranking.rank.COLUMNS``.
+        column: of ``bench.ranking.ranking.COLUMNS``.
         backbones: how many were compared.
         weighted_tau: Kendall's, in which the top counts most (Vigna 2015, arXiv:1404.3325).
         spearman: Spearman's. Both in [-1, 1]; None: too few backbones, or all equal.
@@ -83,7 +84,8 @@ def find_run(ranking: Ranking, directory: Path | None = None, runs: Path = Path(
     if directory is not None:
         run = load(directory)
         if not any(
-            record.cell["fingerprint"] == ranking.fingerprint and record.cell["protocol"] == FRACTIONS
+            record.cell["fingerprint"] == ranking.fingerprint
+            and protocol(record.cell["protocol"]).shares_labels
             for record in run.records
         ):
             expected = f"a run on the dataset {ranking.name}, of the protocol {FRACTIONS}"
@@ -155,7 +157,7 @@ def _measured(ranking: Ranking, run: Run) -> dict[str, dict[str, float]]:
         if r.status == "ok"
         and r.cell["fingerprint"] == ranking.fingerprint
         and r.cell["weights"]
-        and r.cell["protocol"] == FRACTIONS  # its episodes say nothing of all classes at once
+        and protocol(r.cell["protocol"]).shares_labels  # its episodes say nothing of all classes at once
     ]
     largest = max((record.cell["fraction"] for record in records), default=0.0)
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -185,7 +187,7 @@ def _remarks(ranking: Ranking, run: Run) -> list[str]:
         *ranking.input.items(),
         ("pooling", ranking.pooling),
     ):
-        theirs = {cell["head" if key == "pooling" else "input"][key] for cell in cells}
+        theirs = {cell["head" if key == "pooling" else "examples"][key] for cell in cells}
         if theirs - {mine}:
             remarks.append(
                 f"The run has {key.replace('_', ' ')} {', '.join(map(str, sorted(theirs)))}, the ranking {mine}."

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.modalities.registry import input_of
-from bench.records import FRACTIONS, Cell
+from bench.modalities.registry import size_of
+from bench.plans.protocol import protocol
+from bench.records import Cell
 from bench.system.files import cache_dir, digest, write_atomic
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ class Forecast:
             cell.strategy,
             cell.strategy_version,
             cell.backbone,
-            input_of(cell.input, cell.modality).size,
+            size_of(cell.examples, cell.modality),
             cell.head,
             cell.batch_size,
-            cell.protocol != FRACTIONS,
+            not protocol(cell.protocol).shares_labels,
         ]
         return digest(
             [*kind, cell.backend, cell.precision, cell.threads, platform.node(), platform.machine()]

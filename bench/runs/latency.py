@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.execution.executor import Executor
 from bench.execution.jobs import MeasureLatency
-from bench.modalities.registry import input_of
+from bench.modalities.registry import modality, size_of
 from bench.plans.protocol import protocol
 from bench.records import Cell
 from bench.runs.prepare import Prepared
@@ -33,11 +33,14 @@ def latencies(
             cell.backbone,
             "none",
             cell.modality,
-            input_of(cell.input, cell.modality).size,
+            size_of(cell.examples, cell.modality),
             cell.precision,
             head,
         )
-        what = [asdict(job), info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
+        network = asdict(job)
+        del network["modality"]
+        network[modality(cell.modality).size_key] = network.pop("size")
+        what = [network, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
         key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])
         jobs[key], of_cell[cell.id] = job, key
     known: dict[str, float | None] = {}

@@ -12,9 +12,9 @@ from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.companions import auxiliary, source
 from bench.datasets.companions.base import Companion, Open
-from bench.datasets.companions.leakage import with_leakage
+from bench.datasets.leakage import with_leakage
 from bench.errors import RequestError
-from bench.modalities.registry import input_of, modality
+from bench.modalities.registry import modality, size_of
 from bench.plans.plan import Plan
 from bench.plans.resolved import Resolved, resolve
 from bench.plans.strategies import get_strategy
@@ -96,6 +96,7 @@ def prepare(
 
     datasets = [open_(spec) for spec in plan.datasets]
     for dataset in datasets:
+        _check_kind(resolved, dataset)
         resolved.protocol.check_data(plan, dataset)
     companions = {companion.kind: companion for companion in _companions(resolved, datasets, open_)}
     weights = {spec: Weights("none", "", None) for spec in resolved.backbones} | resolving.result()
@@ -109,6 +110,15 @@ def prepare(
     return Prepared(
         resolved, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), companions
     )
+
+
+def _check_kind(resolved: Resolved, dataset: Dataset) -> None:
+    """Refuses backbones that take other examples than those of a dataset."""
+    for spec in resolved.backbones:
+        if spec.info.modality != dataset.modality:
+            takes = modality(spec.info.modality).noun.many
+            expected = f"backbones that take {dataset.kind.noun.many}, which {dataset.name} holds"
+            raise RequestError("backbones", spec.text, expected, f"It takes {takes}.")
 
 
 def _check_auxiliary(resolved: Resolved) -> None:
@@ -165,10 +175,13 @@ def _cells(
             for strategy in resolved.strategies.values():
                 stamps = {kind: found.stamp(dataset, strategy) for kind, found in companions.items()}
                 beside = {kind: stamp for kind, stamp in stamps.items() if stamp}
+                plugins = used(strategy.text, spec.architecture if strategy.uses_backbone else "")
                 seeds = protocol.repetitions(plan, strategy, "source" in companions)
                 for fraction in protocol.shares(plan):
                     for seed in range(seeds):
-                        yield _cell(resolved, dataset, spec, weights[spec], strategy, fraction, seed, beside)
+                        yield _cell(
+                            resolved, dataset, spec, weights[spec], strategy, fraction, seed, beside, plugins
+                        )
 
 
 def _cell(
@@ -180,6 +193,7 @@ def _cell(
     fraction: float,
     seed: int,
     beside: dict[str, dict[str, object]],
+    plugins: dict[str, str],
 ) -> Cell:
     plan = resolved.plan
     backbone = spec.architecture if strategy.uses_backbone else ""
@@ -196,7 +210,7 @@ def _cell(
         weights_sha256=weights.sha256 if uses_weights else "",
         fraction=fraction,
         seed=seed,
-        input=dataset.kind.settings(vars(plan), dataset.traits),
+        examples=dataset.kind.settings(vars(plan), dataset.traits),
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         threads=plan.threads,
@@ -204,9 +218,9 @@ def _cell(
         tuning=plan.tuning.model_dump(),
         backend=plan.backend,
         precision=plan.precision,
-        plugins=used(strategy.text, backbone),
+        plugins=plugins,
         protocol=plan.protocol,
-        settings=plan.settings,
+        protocol_settings=plan.protocol_settings,
         companions=beside,
     )
 
@@ -267,7 +281,7 @@ class _Resolving(threading.Thread):
     def run(self) -> None:
         try:
             for spec in self.specs:
-                size = input_of(vars(self.plan), spec.info.modality).size
+                size = size_of(vars(self.plan), spec.info.modality)
                 self._found[spec] = resolve_weights(spec, size, self.ask)
         except Exception as error:
             self._error = error

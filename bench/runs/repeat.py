@@ -17,7 +17,6 @@ from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
-from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
 from bench.runs.results import load
@@ -99,11 +98,11 @@ def _check_data(cell: Cell) -> None:
     """
 
     def open_(spec: str) -> Dataset:
-        return open_dataset(spec, cell.input)
+        return open_dataset(spec, cell.examples)
 
     dataset = open_(cell.dataset)
     dataset.check_unchanged(cell.fingerprint, "dataset")
-    relation = protocol(cell.protocol).relation({cell.strategy: get_strategy(cell.strategy)})
+    relation = protocol(cell.protocol).relation_of(cell)
     reopened(cell.companions, dataset, relation, open_)
 
 

@@ -136,7 +136,7 @@ class Run:
         return recommend(self.results, self.directory, constraints, dataset, self.settings.region, noun)
 
     def check_fractions(self, command: str) -> None:
-        """Refuses what only the protocol of fractions can answer.
+        """Refuses what only a protocol that shares labels out can answer.
 
         Raises:
             RequestError: this is a run of another one.
@@ -155,7 +155,7 @@ class Run:
         """Of those of these test examples that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
-            dataset = cached_dataset(cell["dataset"], cell["input"])
+            dataset = cached_dataset(cell["dataset"], cell["examples"])
         except BenchError:
             return {}
         if dataset is None or dataset.fingerprint != fingerprint:

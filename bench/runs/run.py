@@ -75,7 +75,7 @@ def run(
     directory = Path(out) if out is not None else default_out(resolved.plan)
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
-    with _executor(executor, ray_address, workers, store, resolved.plan, reporter) as runs:
+    with _opened(executor, ray_address, workers, store, resolved.plan, reporter) as runs:
         resolved, chosen = _backbones_chosen(resolved, store, runs, part, reporter.say)
         prepared = prepare(resolved, reporter.say, runs.fetch)
         check_same(store, prepared)
@@ -120,7 +120,7 @@ def _again(retry: tuple[str, ...]) -> frozenset[str]:
     return AGAIN | set(retry)
 
 
-def _executor(
+def _opened(
     kind: str, address: str | None, workers: int | None, store: Store, plan: Plan, reporter: Reporter
 ) -> Executor:
     seconds = plan.limits.cell_seconds

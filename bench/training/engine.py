@@ -18,6 +18,7 @@ from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.spec import BackboneSpec, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
+from bench.modalities.registry import modality
 from bench.system.names import with_weights
 from bench.training.prefixes import PrefixStore
 from bench.training.programs.config import HeadConfig, State, Trained
@@ -179,7 +180,7 @@ class Network:
             identity: dict[str, object] = {
                 "layers": _without_names([[type(op).__name__, op.get_config()] for op in below.operations]),
                 "weights": _values_sha256(below),
-                "size": self.size,
+                modality(self.spec.info.modality).size_key: self.size,
                 "backend": keras.backend.backend(),
                 "threads": self.threads,
                 "precision": keras.config.dtype_policy().name,

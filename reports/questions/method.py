@@ -72,7 +72,7 @@ def _settings(run: Results) -> str:
     tuning = cell.get("tuning", {})
     head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())
     return words.clean(
-        f"This run: {modality(cell['modality']).described(cell['input'])}, "
+        f"This run: {modality(cell['modality']).described(cell['examples'])}, "
         f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, at most "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['threads']} training "
         f"thread{'s' if cell['threads'] != 1 else ''}, {cell['precision']} on {cell['backend']}, "

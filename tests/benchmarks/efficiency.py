@@ -138,7 +138,7 @@ def cell(options: argparse.Namespace, strategy: str, seed: int) -> dict[str, flo
     chosen = next(c for c in prepared.cells if c.seed == seed)
     dataset = open_dataset(options.data, ImageInput(options.image_size))
     engine = Engine()
-    engine.network(chosen.backbone, chosen.weights, chosen.input["image_size"])
+    engine.network(chosen.backbone, chosen.weights, chosen.examples["image_size"])
     start = time.perf_counter()
     run_cell(chosen, dataset, engine, None, lambda text: None)
     total = time.perf_counter() - start

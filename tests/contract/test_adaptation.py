@@ -78,7 +78,7 @@ def tasks(
 @pytest.fixture(scope="module")
 def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
     cell = make_cell()
-    return engine.network(cell.backbone, cell.weights, cell.input["image_size"])
+    return engine.network(cell.backbone, cell.weights, cell.examples["image_size"])
 
 
 HEAD_OF = HeadConfig("avg", 0, 0.0, 10)

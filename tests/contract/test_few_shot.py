@@ -34,7 +34,7 @@ EPISODES = {"ways": [2, 4], "shots": [1, 5], "episodes": 40, "queries": 5}
 def fewer_episodes() -> Iterator[None]:
     """Of held-out classes: each fits a classifier."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.protocols.few_shot.episodes.JUDGED", 20)
+        patch.setattr("bench.protocols.few_shot.held_out.JUDGED", 20)
         yield
 
 

@@ -272,7 +272,7 @@ HEAD_OF = HeadConfig("avg", 0, 0.0, 10)
 @pytest.fixture(scope="module")
 def network(engine: Any, make_cell: Callable[..., Any]) -> Any:
     cell = make_cell()
-    return engine.network(cell.backbone, cell.weights, cell.input["image_size"])
+    return engine.network(cell.backbone, cell.weights, cell.examples["image_size"])
 
 
 def test_what_learns_auxiliary_labels_is_no_part_of_the_classifier(network: Any) -> None:

@@ -73,7 +73,7 @@ def test_from_a_file_to_a_page(data: Path, weights: Path, tmp_path: Path) -> Non
     )  # fmt: skip
     prepared = prepare(plan)
     assert {cell.modality for cell in prepared.cells} == {"numbers"}
-    assert {str(cell.input) for cell in prepared.cells} == {"{'scale': 1.0}"}
+    assert {str(cell.examples) for cell in prepared.cells} == {"{'scale': 1.0}"}
     assert not [key for cell in prepared.cells for key in cell.identity if "image" in key or key == "flip"]
 
     place = Place(1, lambda text: None)

@@ -158,7 +158,7 @@ def _record(
         fingerprint=fingerprint, modality="image", backbone=backbone,
         weights="" if strategy in ("scratch", "majority") else "imagenet", weights_sha256="",
         fraction=fraction, seed=seed,
-        input={"image_size": 96, "resizing": "stretch", "augmentation": "light", "flip": True},
+        examples={"image_size": 96, "resizing": "stretch", "augmentation": "light", "flip": True},
         epochs=12, batch_size=32, threads=1, head={"pooling": "avg"},
         tuning={"algorithm": "random", "trials": 3},
     )  # fmt: skip

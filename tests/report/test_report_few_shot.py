@@ -56,10 +56,11 @@ def made(
                 strategy=strategy, strategy_version=1, dataset="/data/characters.csv", dataset_name="characters",
                 fingerprint="ab" * 8, modality="image", backbone="Conv4" if trains else "", weights="",
                 weights_sha256="", fraction=0.0, seed=seed,
-                input={"image_size": 32, "resizing": "crop", "augmentation": "light", "flip": False},
+                examples={"image_size": 32, "resizing": "crop", "augmentation": "light", "flip": False},
                 epochs=12, batch_size=256, threads=1, head={"pooling": "avg"},
                 tuning={"algorithm": "random", "trials": 1},
-                protocol="few-shot", settings={"ways": [5, 20], "shots": [1, 5], "episodes": COUNT, "queries": 5},
+                protocol="few-shot",
+                protocol_settings={"ways": [5, 20], "shots": [1, 5], "episodes": COUNT, "queries": 5},
             )  # fmt: skip
             own = np.random.default_rng([seed, len(strategy)]).normal(0, 0.02, hard.shape)
             own -= own.mean(axis=1, keepdims=True)

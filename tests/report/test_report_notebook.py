@@ -126,14 +126,14 @@ def test_images_come_from_the_cache_and_from_nowhere_else(tmp_path: Path, fresh_
     records = fake.records()
     for record in records:
         record.cell |= {"dataset": "digits", "fingerprint": dataset.fingerprint}
-        record.cell["input"] |= {"image_size": 32, "resizing": "crop"}
+        record.cell["examples"] |= {"image_size": 32, "resizing": "crop"}
     run = bench.Run(tmp_path, records)
     ids = [dataset.test.ids[3], "no such image"]
     found = run._previews(dataset.fingerprint, ids)
     assert list(found) == ids[:1]
     assert found[ids[0]] == dataset.kind.preview(dataset.test.data[3])
     for record in records:
-        record.cell["input"]["image_size"] = 48  # not in the cache
+        record.cell["examples"]["image_size"] = 48  # not in the cache
     assert run._previews(dataset.fingerprint, ids) == {}
     assert len(list((fresh_cache / "datasets").glob("*/index.json"))) == 1
     for record in records:

@@ -250,7 +250,7 @@ def a_cell(**changes: Any) -> Cell:
         "weights_sha256": "",
         "fraction": 1.0,
         "seed": 0,
-        "input": {"image_size": 8},
+        "examples": {"image_size": 8},
         "epochs": 1,
         "batch_size": 8,
         "threads": 1,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.datasets.companions.source import Source, SourceDomain, pair
+from bench.datasets.companions.source import SourceCompanion, SourceDomain, pair
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
@@ -81,7 +81,7 @@ def test_files_of_one_name_are_one_group(folder: Make) -> None:
     assert not used(domain) & names(target.test.ids)
     assert used(domain) == names(source.pool.ids) - names(target.test.ids)
     assert domain.left_out == len(names(source.pool.ids) & names(target.test.ids)) > 0
-    said = " ".join(Source(source, {target.fingerprint: domain}, False, bool).notes(target))
+    said = " ".join(SourceCompanion(source, {target.fingerprint: domain}, False, bool).notes(target))
     assert "source_groups" in said
     assert f"{domain.left_out} of {len(source.pool.ids)} images of the source source" in said
 

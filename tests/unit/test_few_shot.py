@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 from bench.datasets import open_dataset
-from bench.datasets.companions.source import Source, SourceDomain, pair
+from bench.datasets.companions.source import SourceCompanion, SourceDomain, pair
 from bench.errors import RequestError
 from bench.modalities.findings import Finding
 from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
-from bench.protocols.few_shot.episodes import findings_of_new, held_out, superclass
+from bench.protocols.few_shot.episodes import findings_of_new, superclass
+from bench.protocols.few_shot.held_out import held_out
 from bench.records import Cell
 from bench.runs.prepare import prepare
 from strategies import STRATEGIES
@@ -78,7 +79,7 @@ def test_a_plan_without_it_is_what_it_was() -> None:
 def test_a_plan_is_read_back_equal(tmp_path: Path) -> None:
     plan = load_plan({"datasets": ["digits"], "protocol": "few-shot", "few_shot": {"ways": [20, 5]}})
     assert plan.strategies == list(protocol("few-shot").strategies)
-    assert plan.settings["ways"] == [5, 20]
+    assert plan.protocol_settings["ways"] == [5, 20]
     (tmp_path / "plan.toml").write_text(plan.to_toml())
     assert "fractions" not in plan.to_toml()
     again = load_plan(tmp_path / "plan.toml")
@@ -145,7 +146,7 @@ def test_cells_hold_the_protocol(new: str, source: str) -> None:
     pixel = next(c for c in cells if c.strategy == "nearest_pixel")
     assert not pixel.companions  # it would be the same with any
     assert all(c.companions["source"] for c in cells if c is not pixel)
-    assert pixel.settings == {**EPISODES, "queries": 5}
+    assert pixel.protocol_settings == {**EPISODES, "queries": 5}
     assert "few_shot" in pixel.identity
     other = prepare(load_plan({**plan, "few_shot": {**EPISODES, "episodes": 11}})).cells
     assert not {c.id for c in cells} & {c.id for c in other}
@@ -302,7 +303,7 @@ def test_what_is_left_out_of_a_source_is_said_of_all_new_images(manifest: Make) 
         manifest("source", ("d", "e", "f", "g"), lambda i: f"drawer {i + 4}"), ImageInput(16)
     )
     domains = {target.fingerprint: pair(source, target, classes="other")}
-    (text,) = Source(source, domains, True, bool).notes(target)
+    (text,) = SourceCompanion(source, domains, True, bool).notes(target)
     assert "in a group with images of" in text
 
 

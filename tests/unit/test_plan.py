@@ -223,7 +223,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
         "tuning": {"trials": 5}, "auxiliary": ["body"], "auxiliary_dataset": "other",
     }  # fmt: skip
-    beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "settings"}
+    beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "protocol_settings"}
     assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}
     hashes = {load_plan({**DIGITS, key: value}).hash() for key, value in others.items()}
     assert len(hashes | {plan.hash()}) == len(others) + 1

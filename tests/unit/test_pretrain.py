@@ -249,7 +249,7 @@ def test_the_command_line_says_it_and_how_it_ended(
     assert code == 0
     assert f"--weights source:{tmp_path / 'good'}" in said.out
     assert training.cells[0].tuning["trials"] == 2
-    assert training.cells[0].input["augmentation"] == "none"
+    assert training.cells[0].examples["augmentation"] == "none"
     assert training.cells[0].epochs == 60
     training.right["source"] = 0.1
     code, said = command("dull")

@@ -14,7 +14,7 @@ from bench.records import Cell
 CELL = Cell(
     strategy="scratch", strategy_version=1, dataset="d", dataset_name="d", fingerprint="0", modality="image",
     backbone="MobileNet", weights="none", weights_sha256="", fraction=1.0, seed=0,
-    input={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
+    examples={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
     epochs=1, batch_size=1, threads=1, head={}, tuning={},
 )  # fmt: skip
 
@@ -24,7 +24,11 @@ KINDS = st.tuples(st.sampled_from("ABC"), st.sampled_from(["scratch", "majority"
 def cells(kinds: list[tuple[str, str, int]]) -> list[Cell]:
     return [
         replace(
-            CELL, backbone=backbone, strategy=strategy, input={**CELL.input, "image_size": size}, seed=seed
+            CELL,
+            backbone=backbone,
+            strategy=strategy,
+            examples={**CELL.examples, "image_size": size},
+            seed=seed,
         )
         for seed, (backbone, strategy, size) in enumerate(kinds)
     ]

@@ -18,8 +18,10 @@ from bench.errors import BenchError, RequestError
 from bench.execution.local import LocalExecutor
 from bench.plans.loading import load_plan
 from bench.plans.resolved import resolve
+from bench.ranking import candidates
 from bench.ranking import rank as ranking_module
-from bench.ranking.rank import COLUMNS, SCORES, Ranked, Ranking, choose, order, rank
+from bench.ranking.rank import rank
+from bench.ranking.ranking import COLUMNS, SCORES, Ranked, Ranking, choose, order
 from bench.ranking.scores import SCORES as OF_FEATURES
 from bench.records import Record
 from bench.runs.agreement import agreement, find_run, rank_correlations
@@ -221,9 +223,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.setattr(LocalExecutor, "rank", rank_jobs)
     monkeypatch.setattr(LocalExecutor, "run", run)
     monkeypatch.setattr(LocalExecutor, "measure_latency", lambda self, job: 1.5)
-    monkeypatch.setattr(ranking_module, "_online", lambda: state["online"])
+    monkeypatch.setattr("bench.ranking.candidates.online", lambda: state["online"])
     monkeypatch.setattr(
-        ranking_module, "present",
+        candidates, "present",
         lambda classifier=False: [] if classifier else [parse_backbone(text) for text in state["here"]],
     )  # fmt: skip
     return state
@@ -271,7 +273,7 @@ def test_a_connection_that_breaks_is_not_tried_for_ever(
     machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([True, False])
-    monkeypatch.setattr(ranking_module, "_online", lambda: next(answers))
+    monkeypatch.setattr("bench.ranking.candidates.online", lambda: next(answers))
     left_out = dict(rank("digits", image_size=32).left_out)
     assert len([text for text, download in machine["asked"] if download]) == 1
     assert "no connection" in left_out["ResNet50"]

@@ -18,7 +18,7 @@ CELL = Cell(
     strategy="scratch", strategy_version=1, dataset="/data/photos", dataset_name="photos",
     fingerprint="0123456789abcdef", modality="image", backbone="MobileNet:alpha=0.25", weights="/w/a.weights.h5",
     weights_sha256="ab" * 32, fraction=0.1, seed=0,
-    input={"image_size": 32, "resizing": "stretch", "augmentation": "light", "flip": True},
+    examples={"image_size": 32, "resizing": "stretch", "augmentation": "light", "flip": True},
     epochs=2, batch_size=32, threads=1, head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0},
     tuning={"algorithm": "random", "trials": 2},
 )  # fmt: skip
@@ -27,20 +27,22 @@ OTHERS: dict[str, Any] = {
     "strategy": "majority", "strategy_version": 2, "dataset": "/elsewhere", "dataset_name": "other",
     "fingerprint": "f123456789abcdef", "modality": "text", "backbone": "MobileNet", "weights": "/w/b.weights.h5",
     "weights_sha256": "cd" * 32, "fraction": 0.10000000000000002, "seed": 1,
-    "input": {"image_size": 33, "resizing": "stretch", "augmentation": "light", "flip": True},
+    "examples": {"image_size": 33, "resizing": "stretch", "augmentation": "light", "flip": True},
     "epochs": 3, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
     "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},
-    "protocol": "few-shot", "settings": {"ways": [5]},
+    "protocol": "few-shot", "protocol_settings": {"ways": [5]},
     "companions": {"source": {"fingerprint": "e123456789abcdef"}},
 }  # fmt: skip
 
 NAMES_ONLY = {"dataset", "dataset_name"}
 """Where data lie and what they are called: the fingerprint is what counts."""
 
+NESTED = ("examples", "protocol", "protocol_settings", "companions")
+
 FLAT: dict[str, Any] = {
-    **{key: value for key, value in OTHERS.items() if key not in ("input", "protocol", "settings", "companions")},
+    **{key: value for key, value in OTHERS.items() if key not in NESTED},
     "image_size": 33, "resizing": "pad", "augmentation": "none", "flip": False,
     "source_dataset": "/data/drawings", "source_name": "drawings",
     "source_fingerprint": "e123456789abcdef", "source_groups": "names",
@@ -59,7 +61,7 @@ def test_every_field_is_tested() -> None:
 def test_the_id_changes_with_every_field_that_matters(name: str) -> None:
     changed = replace(CELL, **{name: OTHERS[name]})
     # One weights file is one source, wherever it lies; and the protocol of fractions has no settings.
-    matters = name not in NAMES_ONLY | {"weights", "settings"}
+    matters = name not in NAMES_ONLY | {"weights", "protocol_settings"}
     assert (changed.id != CELL.id) == matters
 
 
@@ -69,7 +71,7 @@ def test_without_a_hash_the_weights_are_told_apart_by_name() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["head", "tuning", "input"])
+@pytest.mark.parametrize("name", ["head", "tuning", "examples"])
 @given(data=st.data())
 def test_the_id_changes_with_every_key_of_a_section_but_not_with_their_order(
     name: str, data: st.DataObject
@@ -100,8 +102,8 @@ def test_a_cell_of_an_older_record_keeps_its_id() -> None:
     identity = {key: value for key, value in FLAT.items() if not key.endswith(("dataset", "_name"))}
     del identity["weights"]
     assert cell.id == digest(identity)
-    assert cell.input == {"image_size": 33, "resizing": "pad", "augmentation": "none", "flip": False}
-    assert (cell.protocol, cell.settings) == ("few-shot", FLAT["few_shot"])
+    assert cell.examples == {"image_size": 33, "resizing": "pad", "augmentation": "none", "flip": False}
+    assert (cell.protocol, cell.protocol_settings) == ("few-shot", FLAT["few_shot"])
     assert cell.companions == {
         "source": {
             "dataset": "/data/drawings", "name": "drawings", "fingerprint": "e123456789abcdef", "groups": "names",
@@ -117,7 +119,7 @@ def test_a_cell_of_an_older_record_keeps_its_id() -> None:
 def test_a_cell_of_an_older_record_without_companions_has_none() -> None:
     beside = {key: type(FLAT[key])() for key in FLAT if key.startswith(("source_", "auxiliary_", "few_shot"))}
     cell = Cell.of(FLAT | beside)
-    assert (cell.companions, cell.protocol, cell.settings) == ({}, "fractions", {})
+    assert (cell.companions, cell.protocol, cell.protocol_settings) == ({}, "fractions", {})
     with pytest.raises(TypeError):
         Cell.of(FLAT | {"unheard_of": 1})
 

@@ -101,7 +101,7 @@ def run_directory(tmp_path: Path) -> Path:
             strategy="majority", strategy_version=1, dataset="digits", dataset_name="digits",
             fingerprint="0" * 16, modality="image", backbone="", weights="", weights_sha256="", fraction=0.1,
             seed=seed,
-            input={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
+            examples={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
             epochs=1,
             batch_size=32, threads=1, head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0},
             tuning={"algorithm": "random", "trials": 1},

@@ -27,7 +27,7 @@ def record(seed: int = 0, status: str = "ok") -> Record:
     cell = Cell(
         strategy="majority", strategy_version=1, dataset="digits", dataset_name="digits", fingerprint="0" * 16,
         modality="image", backbone="", weights="", weights_sha256="", fraction=0.1, seed=seed,
-        input={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
+        examples={"image_size": 32, "resizing": "stretch", "augmentation": "none", "flip": False},
         epochs=1, batch_size=1, threads=1, head={}, tuning={},
     )  # fmt: skip
     content = {field.name: getattr(cell, field.name) for field in fields(Cell)}

@@ -9,7 +9,7 @@ from bench.cli.terminal import print_table
 from bench.system.names import short_backbone, shown
 
 if TYPE_CHECKING:
-    from bench.ranking.rank import Ranking
+    from bench.ranking.ranking import Ranking
     from bench.runs.agreement import Agreement, Correlation
 
 _HEADINGS = {
@@ -27,7 +27,7 @@ _HEADINGS = {
 
 def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     """Relevance, accuracy and size side by side; what decides, what the columns mean, who was left out and why."""
-    from bench.ranking.rank import COLUMNS, DECIDES
+    from bench.ranking.ranking import COLUMNS, DECIDES
 
     kind = ranking.kind
     headings = {**_HEADINGS, "ms_per_image": f"ms/{kind.noun.one}"}
@@ -56,7 +56,7 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
 
 def _print_missing(ranking: Ranking) -> None:
     """Scores that some backbones lack, and backbones that were left out, by reason."""
-    from bench.ranking.rank import SCORES
+    from bench.ranking.ranking import SCORES
 
     reasons: dict[str, list[str]] = defaultdict(list)
     for ranked in ranking.backbones:

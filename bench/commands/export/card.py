@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.backbones.own import read_source
-from bench.commands.export.inputs import input_of
+from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.nouns import Noun
@@ -74,7 +74,7 @@ def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, fi
         ],
         limits=_limits(recipe, counts),
         noun=recipe.noun,
-        **input_of(recipe).describe_input(recipe, files),
+        **writer_of(recipe).describe_input(recipe, files),
     )
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.export.inputs import input_of
+from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.registry import modality
@@ -28,7 +28,7 @@ def train_py(recipe: Recipe, folder: Path, files: Path | None) -> str:
     return template(TEMPLATES, f"train_{recipe.dataset.modality}.py.j2").render(
         **_settings(recipe),
         **_schedule(recipe),
-        **input_of(recipe).describe_input(recipe, files),
+        **writer_of(recipe).describe_input(recipe, files),
         **_network(recipe),
         **_backbone(recipe, folder),
     )
@@ -154,7 +154,7 @@ def _backbone(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "random_weights": random,
     }
     if _is_application(recipe, random):
-        return content | {"backbone_file": ""} | input_of(recipe).describe_backbone(recipe)
+        return content | {"backbone_file": ""} | writer_of(recipe).describe_backbone(recipe)
     _start(recipe, random).save(folder / "backbone.keras")
     return content | {"backbone_file": "backbone.keras"}
 
@@ -180,7 +180,7 @@ def _start(recipe: Recipe, random: bool) -> Any:
         return recipe.network.model
     keras.backend.clear_session()
     keras.utils.set_random_seed(recipe.cell.seed)
-    return build_backbone(recipe.network.spec, recipe.cell.input["image_size"], Weights("none", "", None))
+    return build_backbone(recipe.network.spec, recipe.cell.examples["image_size"], Weights("none", "", None))
 
 
 def _operations(network: Network, cut: Cut) -> list[int]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.commands.export.card import Exported, card
 from bench.commands.export.code import train_py
-from bench.commands.export.inputs import input_of
+from bench.commands.export.inputs import writer_of
 from bench.commands.export.processes import load_keras, run_script
 from bench.commands.export.recipe import Recipe, recipe_of
 from bench.errors import RequestError
@@ -64,7 +64,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as temporary:
         made = Path(temporary) / "export"
         made.mkdir()
-        files = input_of(recipe).write_examples(recipe, made)
+        files = writer_of(recipe).write_examples(recipe, made)
         (made / "train.py").write_text(train_py(recipe, made, files), encoding="utf-8")
         say("Training on all labels with the exported train.py.")
         run_script(made / "train.py", recipe.cell, say)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.commands.export.inputs import Input
+from bench.commands.export.inputs import ExampleWriter
 from bench.commands.export.recipe import Recipe
 from bench.datasets.specs import open_source
 from bench.modalities.image import augment
@@ -26,7 +26,7 @@ RESIZINGS = {
 }
 
 
-class Images(Input):
+class Images(ExampleWriter):
     """Files that are listed where train.py reads them as the harness does, else their pixels."""
 
     def write_examples(self, recipe: Recipe, folder: Path) -> Path | None:
@@ -41,7 +41,7 @@ class Images(Input):
         return base
 
     def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
-        given = recipe.cell.input
+        given = recipe.cell.examples
         augmentation = "none" if recipe.method else given["augmentation"]
         smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
         return {

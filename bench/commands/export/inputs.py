@@ -11,11 +11,11 @@ from bench.commands.export.recipe import Recipe
 from bench.errors import RequestError
 from bench.modalities.registry import modality
 
-INPUTS = {"image": "bench.commands.export.images:Images"}
+WRITERS = {"image": "bench.commands.export.images:Images"}
 """Modality to ``module:class``."""
 
 
-class Input(ABC):
+class ExampleWriter(ABC):
     """What an export writes and says of one kind of example; ``train_...`` and ``card_...`` are its templates.
 
     ``files`` is the folder where the examples lie as files, None where the export holds them itself.
@@ -34,11 +34,11 @@ class Input(ABC):
         """What train.py says of a backbone that Keras builds in one call."""
 
 
-def input_of(recipe: Recipe) -> Input:
+def writer_of(recipe: Recipe) -> ExampleWriter:
     """What writes the examples of a recipe."""
     kind = recipe.dataset.kind
-    if kind.name not in INPUTS:
-        expected = f"a run on {' or '.join(modality(name).noun.many for name in INPUTS)}"
+    if kind.name not in WRITERS:
+        expected = f"a run on {' or '.join(modality(name).noun.many for name in WRITERS)}"
         raise RequestError("DIR", kind.noun.many, expected, "There is no export of others yet.")
-    found: Input = resolve_name(INPUTS[kind.name])()
+    found: ExampleWriter = resolve_name(WRITERS[kind.name])()
     return found

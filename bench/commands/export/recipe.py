@@ -136,7 +136,7 @@ def _check_backend(cell: Cell) -> None:
 
 
 def _dataset(cell: Cell) -> Dataset:
-    dataset = open_dataset(cell.dataset, cell.input)
+    dataset = open_dataset(cell.dataset, cell.examples)
     dataset.check_unchanged(cell.fingerprint, "dataset")
     return dataset
 
@@ -145,7 +145,7 @@ def _network(cell: Cell) -> Network:
     load_keras(cell)
     from bench.training.engine import Engine
 
-    network = Engine().network(cell.backbone, cell.weights, cell.input["image_size"])
+    network = Engine().network(cell.backbone, cell.weights, cell.examples["image_size"])
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         expected = f"the file with sha256 {cell.weights_sha256}"
         raise RequestError("weights", cell.weights, expected, "It has changed.")
@@ -176,7 +176,7 @@ def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
         class_names=dataset.class_names,
         n=recipe.labels,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.input["image_size"],
+        image_size=cell.examples["image_size"],
         batch_size=batch_size,
         **recipe.network.traits,
     )

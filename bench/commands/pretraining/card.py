@@ -100,7 +100,7 @@ def _compared(source: WeightSource) -> list[tuple[str, str, str]]:
 def _training(source: WeightSource) -> list[str]:
     """How it was trained, from its cell's record."""
     record, cell, many = source.record, source.record["cell"], _noun(source).many
-    seen, strategy = cell["input"], words.strategy_name(cell["strategy"])
+    seen, strategy = cell["examples"], words.strategy_name(cell["strategy"])
     epochs = max(point["epoch"] for point in record["curves"] if point["run"] == "refit")
     return [
         f"From {_start(source) or 'random weights'}, all of it, by the stages of {strategy} with "

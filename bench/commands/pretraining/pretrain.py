@@ -21,6 +21,7 @@ from bench.commands.pretraining.source import Training, write_source
 from bench.errors import BenchError, RequestError
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
+from bench.modalities.registry import DEFAULT, modality
 from bench.plans.loading import load_plan
 from bench.plans.plan import Plan
 from bench.records import Cell, Record
@@ -146,6 +147,9 @@ def _train(plan: Plan, start: str, executor: LocalExecutor, say: Callable[[str],
     for warning in prepared.warnings:
         say(f"Warning: {warning}")
     (cell,), (data,) = prepared.cells, prepared.datasets
+    if data.modality != DEFAULT:
+        expected = f"a dataset of {modality(DEFAULT).noun.many}"
+        raise RequestError("dataset", data.spec, expected, "No other kind of source can be written yet.")
     count = len(data.pool.ids)
     forecast = Forecast({data.fingerprint: count})
     seconds, known = forecast.seconds([cell])

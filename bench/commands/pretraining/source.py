@@ -70,8 +70,8 @@ def _source(training: Training, baselines: tuple[Baseline, ...], made: Path, fol
     return WeightSource(
         backbone=cell.backbone,
         weights_sha256=sha256_file(made / WEIGHTS),
-        image_size=cell.input["image_size"],
-        resizing=cell.input["resizing"],
+        image_size=cell.examples["image_size"],
+        resizing=cell.examples["resizing"],
         start=training.start,
         start_sha256=cell.weights_sha256,
         data=SourceData(

@@ -74,7 +74,7 @@ def tiny_cell(strategy: Strategy, dataset: Dataset, image_size: int) -> Cell:
         weights_sha256=SHA256 if uses_weights else "",
         fraction=0.05,
         seed=0,
-        input={"image_size": image_size, "resizing": "crop", "augmentation": "light", "flip": False},
+        examples={"image_size": image_size, "resizing": "crop", "augmentation": "light", "flip": False},
         epochs=3,
         batch_size=32,
         threads=1,

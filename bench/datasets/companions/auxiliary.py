@@ -102,7 +102,7 @@ def of_dataset(other: Dataset, target: Dataset, grouping: str = "auto") -> Auxil
     """The labels of another dataset.
 
     Args:
-        other, target: opened at one input size and resizing.
+        other, target: opened alike.
         grouping: which examples of both count as one group, see ``bench.datasets.companions.source.pair``.
 
     Raises:

@@ -20,8 +20,8 @@ import numpy as np
 from bench.datasets import Dataset, Part
 from bench.datasets.adapters.folder import SPLITS
 from bench.datasets.companions.base import Companion, Open, Relation, findings_of
-from bench.datasets.companions.leakage import example_hashes
 from bench.datasets.division import united
+from bench.datasets.leakage import example_hashes
 from bench.datasets.splits import split_validation
 from bench.errors import RequestError, told_of
 from bench.system.names import shown
@@ -100,7 +100,7 @@ class SourceDomain:
 
 
 @dataclass(frozen=True, eq=False)
-class Source(Companion):
+class SourceCompanion(Companion):
     """A source dataset as it stands to each dataset of a plan.
 
     Attributes:
@@ -173,7 +173,7 @@ def opened(
     relation: Relation,
     learns: Callable[[Strategy], bool],
     open_other: Open,
-) -> Source:
+) -> SourceCompanion:
     """Opens a source dataset beside the datasets of a plan.
 
     Args:
@@ -190,7 +190,7 @@ def opened(
     with told_of("source_dataset"):
         source = open_other(spec)
     domains = {dataset.fingerprint: pair(source, dataset, grouping, relation) for dataset in datasets}
-    return Source(source, domains, relation == "other", learns)
+    return SourceCompanion(source, domains, relation == "other", learns)
 
 
 def reopened(
@@ -212,7 +212,7 @@ def pair(
     """Matches the classes of two datasets by name, and finds what must not lie on two sides.
 
     Args:
-        source, target: opened at one input size and resizing.
+        source, target: opened alike.
         grouping: ``groups``, ``names`` or ``none`` (see ``SourceDomain``), or ``auto``: names where neither has
             groups of the user's and at least half of the source's file names are names of the target too.
         classes: ``same``: the source has the very classes of the target, and labels are the target's. ``any``: it
@@ -262,7 +262,7 @@ def beside(
     """Finds what must not lie on two sides of another dataset and the target.
 
     Args:
-        other, target: opened at one input size and resizing.
+        other, target: opened alike.
         grouping: see ``pair``.
         part: the pool of ``other`` with other labels; default: its own.
         class_names: of these labels; default: its own.

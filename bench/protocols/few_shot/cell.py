@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 
 from bench.datasets import Dataset
+from bench.datasets.companions.auxiliary import Auxiliary
 from bench.datasets.companions.source import SourceDomain
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
@@ -25,13 +26,12 @@ from bench.protocols.few_shot.episodes import (
     Accuracy,
     Classes,
     Episode,
-    HeldOut,
     Setting,
-    held_out,
     measure,
     new_classes,
     verification_auc,
 )
+from bench.protocols.few_shot.held_out import HeldOut, held_out
 from bench.protocols.outcome import Outcome, not_finite, skipped
 from bench.protocols.trials import Search, info_of, network_of
 from bench.records import Cell
@@ -49,6 +49,7 @@ def run_few_shot(
     inference_ms: float | None,
     tick: Callable[[str], None],
     source: SourceDomain | None = None,
+    auxiliary: Sequence[Auxiliary] = (),
 ) -> Outcome:
     """Runs one cell of the few-shot protocol.
 
@@ -59,6 +60,7 @@ def run_few_shot(
         inference_ms: not used: an episode's classifier is no part of a network.
         tick: called with a short text of what is being done.
         source: with other classes; None if there is none.
+        auxiliary: not used: no label of the new classes' examples is learned from. What needs them says so.
 
     Returns:
         status ``ok`` or ``skipped``, or ``failed`` if no trial or not the refit had a finite loss.
@@ -74,7 +76,7 @@ def run_few_shot(
     rows = nothing = np.empty(0, np.int64)
     apart = HeldOut(nothing, nothing, {}, [])
     if source is not None:
-        rows, apart = source.rows, held_out(source, cell.settings, cell.seed)
+        rows, apart = source.rows, held_out(source, cell.protocol_settings, cell.seed)
         sizes |= {"n_source": len(rows)}
     tuned = EpisodeSearch(cell, dataset, network, strategy, info, tick)
     tuned.source, tuned.apart = source, apart
@@ -105,7 +107,7 @@ def _measured(
     tick: Callable[[str], None],
 ) -> list[tuple[Setting, Accuracy]]:
     """How well new classes are told apart, in every setting."""
-    few, found = cell.settings, []
+    few, found = cell.protocol_settings, []
     for setting in classes.settings(few["ways"], few["shots"]):
         tick(f"{few['episodes']} episodes: {setting.text}")
         episodes = classes.episodes(setting, few["queries"], few["episodes"], dataset.fingerprint)

@@ -15,7 +15,8 @@ from bench.plans.given import declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.protocol import Protocol
 from bench.plans.strategies import get_strategy
-from bench.protocols.few_shot.episodes import check_episodes, findings_of_new, held_out
+from bench.protocols.few_shot.episodes import check_episodes, findings_of_new
+from bench.protocols.few_shot.held_out import held_out
 from bench.records import Cell
 from bench.system.sections import Section, distinct
 from strategies import STRATEGIES
@@ -60,11 +61,11 @@ class FewShot(Protocol):
             raise RequestError("strategies", unable[0], expected)
 
     def check_data(self, plan: Plan, dataset: Dataset) -> None:
-        check_episodes(dataset, **plan.settings)
+        check_episodes(dataset, **plan.protocol_settings)
 
     def check_source(self, plan: Plan, source: SourceDomain) -> None:
         for seed in range(plan.seeds):
-            held_out(source, plan.settings, seed)
+            held_out(source, plan.protocol_settings, seed)
 
     def declare(self, strategy: Strategy, hp: Any) -> None:
         if strategy.few_shot:
@@ -102,7 +103,7 @@ class FewShot(Protocol):
         return self.name
 
     def introduction(self, plan: Plan, dataset: Dataset) -> str:
-        few, count = plan.settings, len(dataset.pool.ids) + len(dataset.test.ids)
+        few, count = plan.protocol_settings, len(dataset.pool.ids) + len(dataset.test.ids)
         ways, shots = (" and ".join(map(str, few[key])) for key in ("ways", "shots"))
         return (
             f"{len(dataset.class_names)} new classes, {count:,} {dataset.kind.noun.many}; {few['episodes']:,} "

@@ -205,7 +205,7 @@ def _measurement(key: Key, by_seed: BySeed, repeated: Iterable[int], directory: 
 
 def settings_of(record: Record) -> dict[str, Any]:
     """What a cell says of its episodes."""
-    found: dict[str, Any] = record.cell["settings"]
+    found: dict[str, Any] = record.cell["protocol_settings"]
     return found
 
 

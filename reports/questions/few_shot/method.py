@@ -78,7 +78,7 @@ def _settings(record: Record, noun: Noun) -> str:
     cell, few = record.cell, settings_of(record)
     return words.clean(
         f"This run: {few['episodes']} episodes of each kind, {few['queries']} {many} of each class at most "
-        f"to be classified; {modality(cell['modality']).described(cell['input'])}, "
+        f"to be classified; {modality(cell['modality']).described(cell['examples'])}, "
         f"{cell['tuning']['trials']} trials by {cell['tuning']['algorithm']} search, at most "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['precision']} on "
         f"{cell['backend']}."
