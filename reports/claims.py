@@ -253,11 +253,10 @@ def _probability(about: _About) -> str:
 
 def _cost(about: _About) -> str:
     """What the recommended one costs to train and in use."""
-    one = about.noun.one
     chosen, price = about.chosen, about.price_per_hour
     money = f"; {words.money(chosen.seconds, price)} at {price:g} an hour" if price else ""
     uses = (
-        (chosen.latency_ms, f"{chosen.latency_ms:.3g} ms an {one}"),
+        (chosen.latency_ms, f"{chosen.latency_ms:.3g} ms {about.noun.any}"),
         (chosen.params, f"{words.magnitude(chosen.params)} parameters"),
     )
     use = [text for value, text in uses if math.isfinite(value) and value > 0]
@@ -295,10 +294,9 @@ TOLD_OPTIMISM = 0.0015
 
 def _costs_beside(candidate: Candidate, chosen: Candidate, noun: Noun) -> str:
     """What another costs where that differs from the chosen one."""
-    one = noun.one
     parts = [f"takes {words.duration(candidate.seconds)} to tune and train once"]
     if abs(candidate.latency_ms - chosen.latency_ms) > 0.1 * chosen.latency_ms:
-        parts.append(f"{candidate.latency_ms:.3g} ms an {one}")
+        parts.append(f"{candidate.latency_ms:.3g} ms {noun.any}")
     if candidate.params != chosen.params and math.isfinite(candidate.params):
         parts.append(f"has {words.magnitude(candidate.params)} parameters")
     return words.listed(parts)

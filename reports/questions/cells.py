@@ -69,7 +69,5 @@ def full_table(results: pd.DataFrame, noun: Noun) -> dict[str, Any]:
             else:
                 line.append(Value("–", math.nan))
         rows.append((row["strategy"], line))
-    return {
-        "columns": [(title.format(one=noun.one), text is not None) for title, _, text in columns],
-        "rows": rows,
-    }
+    titles = [(title.format(one=noun.one), text is not None) for title, _, text in columns]
+    return {"columns": titles, "rows": rows}

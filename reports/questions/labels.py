@@ -65,13 +65,15 @@ def label_numbers(fitted: Sequence[LabelCurve]) -> pd.DataFrame:
 
 def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Plan:
     numbers, labelled = label_numbers(fitted), f"labelled {noun.many}"
-    low, high = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
+    between = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
-        return lambda axes: _draw_labels(
-            axes, panel.title, labelled, panel.select(numbers), everyone, low, high
-        )
+        def draw(axes: Axes) -> None:
+            set_up(axes, panel.title, f"{labelled} (training and validation)", "test accuracy", *between)
+            _draw_labels(axes, panel.select(numbers), everyone)
+
+        return draw
 
     some = [panel for panel in panels(results) if len(panel.select(numbers))]
     dataset = words.clean(results["dataset"].iloc[0], 60)
@@ -87,16 +89,7 @@ def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: No
     )
 
 
-def _draw_labels(
-    axes: Axes,
-    title: str,
-    labelled: str,
-    numbers: pd.DataFrame,
-    everyone: Sequence[str],
-    low: float,
-    high: float,
-) -> None:
-    set_up(axes, title, f"{labelled} (training and validation)", "test accuracy", low, high)
+def _draw_labels(axes: Axes, numbers: pd.DataFrame, everyone: Sequence[str]) -> None:
     axes.set_xscale("log")
     left, right = numbers["n"].min(), numbers["n"].max()
     axes.set_xlim(left, right)

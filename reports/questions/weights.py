@@ -24,10 +24,7 @@ def section(run: Results) -> Section | None:
 
 
 def weights_tables(
-    decisions: Sequence[Decision],
-    sources: dict[str, dict[str, Any]],
-    several: bool,
-    noun: Noun = IMAGES,
+    decisions: Sequence[Decision], sources: dict[str, dict[str, Any]], several: bool, noun: Noun = IMAGES
 ) -> list[Table]:
     """Which weights are best to begin with, wherever a backbone was run with more than one set of them.
 

@@ -67,7 +67,7 @@ class Comparison:
     more_seeds: int | None = None
     """Of what is undecided: with how many seeds it would be settled, if the difference stays as it is."""
     more_images: int | None = None
-    """The same of test examples."""
+    """The same of test examples; named as in ``--json``."""
 
 
 class Measured:

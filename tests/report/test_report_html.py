@@ -13,6 +13,8 @@ import fake
 import pytest
 
 import reports.html
+from bench.modalities.image.modality import Image
+from bench.modalities.nouns import Noun
 from bench.records import Record
 from reports.html import render
 from reports.questions.cost import cost_table
@@ -372,3 +374,14 @@ def test_who_lost_seeds_does_not_lead_in_a_conclusion() -> None:
         "Highest mean among those with all seeds: partial fine-tuning in 3 of 3"
     )
     assert cost_table(results, False, 0).conclusions[0].startswith("Partial fine-tuning, which has")
+
+
+def test_a_page_calls_examples_by_their_noun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "noun", Noun("clip", "clips"))
+    records = fake.records(backbones=("A", "B"))
+    fake.write_predictions(records, tmp_path)
+    page = render(records, {}, "", tmp_path).read_text()
+    shown = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
+    shown = shown.replace(Image().described(records[0].cell["input"]), "")
+    assert "ms a clip" in shown
+    assert not re.search(r"\bimages?\b|an clip", shown, re.IGNORECASE)
