@@ -237,7 +237,7 @@ class Store:
             write_atomic(self.ranking_path, json.dumps(content, indent=1, allow_nan=False))
 
     def read_ranking(self) -> dict[str, Any]:
-        """How ``auto:K`` was resolved, see ``bench.ranking.rank.choose_backbones``; empty if that is not there or not sound."""
+        """How ``auto:K`` was resolved, see ``bench.ranking.rank``; empty if that is not there or not sound."""
         content = _read(self.ranking_path)
         chosen = content.get("chosen")
         sound = isinstance(chosen, list) and chosen and all(isinstance(name, str) for name in chosen)

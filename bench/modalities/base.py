@@ -201,6 +201,10 @@ class Modality(ABC):
         """The examples in a few numbers, JSON-able."""
         return {}
 
+    def described_summary(self, summary: Mapping[str, Any]) -> str:
+        """The same as a line for a reader."""
+        return ""
+
     # -------------------------------------------------------------------------------------------- showing
 
     def preview(self, row: np.ndarray) -> str:

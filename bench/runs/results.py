@@ -19,6 +19,7 @@ from bench.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.modalities.nouns import Noun
     from reports.recommend import Recommendation
 
 
@@ -128,12 +129,17 @@ class Run:
             RequestError: no configuration keeps to them, or they cannot be answered.
         """
         from reports.recommend import Constraints, recommend
-        from reports.results import noun_of
 
         self.check_fractions("recommend")
         constraints = Constraints(labels, seconds, latency_ms, params)
-        noun = noun_of(self.records)
-        return recommend(self.results, self.directory, constraints, dataset, self.settings.region, noun)
+        return recommend(self.results, self.directory, constraints, dataset, self.settings.region, self.noun)
+
+    @property
+    def noun(self) -> Noun:
+        """What an example of this run is called."""
+        from reports.results import noun_of
+
+        return noun_of(self.records)
 
     def check_fractions(self, command: str) -> None:
         """Refuses what only a protocol that shares labels out can answer.

@@ -46,15 +46,18 @@ def numbers(monkeypatch: pytest.MonkeyPatch, fresh_cache: Path) -> Iterator[None
     registry.modality.cache_clear()
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+def written(path: Path, seed: int) -> Path:
     """Lines of two classes that a straight line tells apart, but for some noise."""
-    rng = np.random.default_rng(0)
-    path = tmp_path / "two.numbers"
+    rng = np.random.default_rng(seed)
     with path.open("w", newline="") as file:
         for i in range(120):
             csv.writer(file).writerow(["ab"[i % 2], *(rng.normal(i % 2 * 2 - 1, 1.0, 4)).round(4)])
     return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return written(tmp_path / "two.numbers", 0)
 
 
 @pytest.fixture
@@ -91,6 +94,22 @@ def test_from_a_file_to_a_page(data: Path, weights: Path, tmp_path: Path) -> Non
     page = render(records, run_info(prepared, {}), plan.to_toml(), tmp_path).read_text()
     assert "test rows" in page
     assert "images" not in page.partition("<style")[0]
+
+
+def test_a_source_domain_helps_it_too(data: Path, weights: Path, tmp_path: Path) -> None:
+    source = written(tmp_path / "others.numbers", 1)
+    plan = load_plan(
+        {
+            "datasets": [str(data)], "source_dataset": str(source), "backbones": [f"NumbersNet:weights={weights}"],
+            "strategies": ["dann", "source_only"], "seeds": 1, "epochs": 1, "tuning": {"trials": 1},
+        }
+    )  # fmt: skip
+    place = Place(1, lambda text: None)
+    place.kept["workplace"] = Workplace(1)
+    for cell in prepare(plan).cells:
+        assert cell.companions["source"]["name"] == "others"
+        fields = run_cell(place, asdict(cell), 1.0, str(tmp_path / f"{cell.id}.npz"), "", "")
+        assert fields["status"] == "ok", fields
 
 
 def test_strategies_of_images_say_that_they_need_them(data: Path, weights: Path, tmp_path: Path) -> None:

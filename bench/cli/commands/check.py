@@ -31,4 +31,4 @@ def check(
     if as_json:
         print(json.dumps(result, indent=2))
     else:
-        print_dataset_check(result, opened.kind.noun)
+        print_dataset_check(result, opened.kind)

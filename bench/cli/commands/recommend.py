@@ -27,8 +27,10 @@ def recommend(
     run.check_fractions("recommend")
     constraints = among.constraints(labels)
     if target is not None:
-        needed = t.labels_needed(run.results, run.directory, target, constraints, among.dataset)
+        needed = t.labels_needed(run.results, run.directory, target, constraints, among.dataset, run.noun)
         print(json_text(needed.to_json()) if as_json else t.needed_text(needed))
     else:
-        answer = r.recommend(run.results, run.directory, constraints, among.dataset, run.settings.region)
+        answer = r.recommend(
+            run.results, run.directory, constraints, among.dataset, run.settings.region, run.noun
+        )
         print(json_text(answer.to_json()) if as_json else r.text(answer))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.modalities.findings import Finding, count, short
-from bench.modalities.nouns import Noun
 from bench.system.names import shown
 
 if TYPE_CHECKING:
     from bench.commands.strategy_check.check import StrategyCheck
+    from bench.modalities.base import Modality
 
 CLASSES = 12
 """Classes that are listed; of more, the largest and the smallest."""
@@ -21,23 +21,16 @@ _HEADINGS = {
 }
 
 
-def print_dataset_check(result: dict[str, Any], noun: Noun) -> None:
+def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
     """What a person wants to see of it: findings first, then the classes."""
-    classes, images = result["classes"], result["images"]
+    classes = result["classes"]
     pool, test = (sum(entry[part] for entry in classes) for part in ("pool", "test"))
-    print(
-        f"{_name(result['name'])}: {count(pool + test, noun.one)} in {len(classes):,} classes; pool of {pool:,}, "
-        f"test set of {test:,}"
-    )
-    kinds = [
-        f"{part} {', '.join(f'{kind} ({number:,})' for kind, number in images[part].items())}"
-        for part in ("formats", "modes")
-    ]
-    sides = [
-        f"{name} {low:,} to {high:,} px (median {median:,})" if low < high else f"{name} {low:,} px"
-        for name, (low, median, high) in ((name, images[name]) for name in ("width", "height"))
-    ]
-    print(f"  {'; '.join([*kinds, *sides])}")
+    total = count(pool + test, kind.noun.one)
+    name = _name(result["name"])
+    print(f"{name}: {total} in {len(classes):,} classes; pool of {pool:,}, test set of {test:,}")
+    described = kind.described_summary(result["images"])
+    if described:
+        print(f"  {described}")
     findings = [Finding(**finding) for finding in result["findings"]]
     for level, heading in _HEADINGS.items():
         _print_findings(heading, [finding for finding in findings if finding.level == level])

@@ -57,7 +57,8 @@ def export(
     if folder.exists():
         expected = "a folder that does not exist yet"
         raise RequestError("out", str(folder), expected, "Delete it, or choose another.")
-    found = recommend(run.results, run.directory, constraints or Constraints(), dataset, run.settings.region)
+    kept = constraints or Constraints()
+    found = recommend(run.results, run.directory, kept, dataset, run.settings.region, run.noun)
     chosen, recipe = found.decision.recommended, recipe_of(run, found)
     say(f"Recipe: {who(chosen)}, hyperparameters of seed {recipe.cell.seed}.")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """What is learned beside the datasets of a plan: a source domain, auxiliary labels.
 
 A cell holds a stamp of each companion that its strategy uses, under the name of its kind; a worker opens it again
-from that. A new kind is one file here, one line in ``OPENERS`` and one in ``bench.runs.prepare``, and the plan's keys that name
-it.
+from that. A new kind is one file here, one line in ``OPENERS``, one in ``bench.runs.prepare``, and the plan's keys
+that name it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -33,6 +33,19 @@ def summary(facts: Sequence[Facts]) -> dict[str, Any]:
         "modes": dict(Counter(f.mode for f in facts).most_common()),
         **{name: [min(values), int(np.median(values)), max(values)] for name, values in sides.items()},
     }
+
+
+def described(summary: Mapping[str, Any]) -> str:
+    """``summary`` as a line: ``formats PNG (1,797); modes L (1,797); width 8 px; height 8 px``."""
+    kinds = [
+        f"{part} {', '.join(f'{kind} ({number:,})' for kind, number in summary[part].items())}"
+        for part in ("formats", "modes")
+    ]
+    sides = [
+        f"{name} {low:,} to {high:,} px (median {median:,})" if low < high else f"{name} {low:,} px"
+        for name, (low, median, high) in ((name, summary[name]) for name in ("width", "height"))
+    ]
+    return "; ".join([*kinds, *sides])
 
 
 def near(evidence: Evidence) -> list[Finding]:

@@ -98,6 +98,9 @@ class Image(Modality):
     def summary(self, facts: Sequence[Facts]) -> dict[str, Any]:
         return audit.summary(facts)
 
+    def described_summary(self, summary: Mapping[str, Any]) -> str:
+        return audit.described(summary)
+
     def preview(self, row: np.ndarray) -> str:
         return thumbnail(row)
 
