@@ -38,7 +38,7 @@ def named(columns: Columns, kind: Literal["text", "whole", "number"]) -> frozens
 
 
 CLASSIFICATION: Columns = {
-    "accuracy": number("Share of test images classified correctly, 0 to 1."),
+    "accuracy": number("Share of test examples classified correctly, 0 to 1."),
     "balanced_accuracy": number("Mean of the classes' recalls on the test set, 0 to 1."),
     "macro_f1": number("Mean of the classes' F1 scores on the test set, 0 to 1."),
     "log_loss": number(
@@ -48,7 +48,7 @@ CLASSIFICATION: Columns = {
 }
 VERIFICATION: Columns = {
     "verification_auc": number(
-        "Few-shot: chance that two images of one class are nearer than two of different classes. 0.5 is chance."
+        "Few-shot: chance that two examples of one class are nearer than two of different classes. 0.5 is chance."
     ),
 }
 METRICS: Columns = {**CLASSIFICATION, **VERIFICATION}
@@ -62,7 +62,7 @@ COSTS_EACH: Columns = {
     "prefix_seconds": number("Stored features of search and refit together, in seconds."),
     "wall_seconds": number("From the start of the cell to its end, in seconds."),
     "inference_ms_per_image": number(
-        "Inference time per image, one at a time on one thread, in milliseconds."
+        "Inference time per example, one at a time on one thread, in milliseconds."
     ),
     "params": whole("Parameters of the network."),
     "trainable_params": whole("Parameters that the refit trained."),
@@ -78,10 +78,10 @@ RESULTS: Columns = {
     "weights": text("imagenet, none, a file or source:DIR. Empty if the strategy uses none."),
     "strategy": text("Name of the strategy, with the hyperparameters that were given."),
     "fraction": number("Share of the labelled pool that was used, 0 to 1."),
-    "n": whole("Labelled images that were used, for training and validation."),
-    "n_train": whole("Labelled images that the search trained on."),
-    "n_val": whole("Labelled images of the validation set."),
-    "n_test": whole("Images of the test set. Few-shot: images of the new classes."),
+    "n": whole("Labelled examples that were used, for training and validation."),
+    "n_train": whole("Labelled examples that the search trained on."),
+    "n_val": whole("Labelled examples of the validation set."),
+    "n_test": whole("Examples of the test set. Few-shot: those of the new classes."),
     "seed": whole("Seed of the repetition, from 0."),
     **CLASSIFICATION,
     "trials": whole("Trials of the hyperparameter search that were run."),
@@ -91,14 +91,14 @@ RESULTS: Columns = {
     "error": text("Why there is no result."),
     **TOTAL,
     "source_dataset": text("Name of the source dataset."),
-    "n_source": whole("Labelled images of the source dataset that the refit used."),
+    "n_source": whole("Labelled examples of the source dataset that the refit used."),
     "auxiliary": text("Auxiliary labels: columns of the manifest, then the auxiliary dataset."),
     "n_auxiliary": whole("Auxiliary labels that the refit used, of all auxiliary tasks together."),
 }
 
 SETTING: Columns = {
     "ways": whole("Classes of an episode."),
-    "shots": whole("Labelled images per class in an episode."),
+    "shots": whole("Labelled examples per class in an episode."),
     "scope": text("Where an episode's classes come from: all, or within one superclass."),
 }
 ACCURACY: Columns = {
@@ -121,7 +121,7 @@ PLACE: Columns = {
     "run": text("search: the winning trial. refit: the final training."),
     "stage": text("Name of the stage of training."),
     "epoch": whole("Epoch of the stage. 0 is before the first step."),
-    "images": whole("Images seen since the start of the run, over all stages."),
+    "images": whole("Examples seen since the start of the run, over all stages."),
     "seconds": number("Seconds since the start of the run, over all stages."),
 }
 CURVES: Columns = {
@@ -175,7 +175,7 @@ SIMILARITY: Columns = {
     "block": text("Name of the block."),
     "depth": number("Share of the layers with weights that lie below its end, 0 to 1."),
     "cka": number(
-        "Linear CKA of its output before and after tuning, on up to 256 training images. 1: unchanged."
+        "Linear CKA of its output before and after tuning, on up to 256 training examples. 1: unchanged."
     ),
 }
 EPISODES: Columns = {**SETTING, **ACCURACY}
