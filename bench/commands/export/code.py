@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
-from bench.modalities.registry import modality
+from bench.modalities.registry import modality, size_of
 from bench.system import backend
 from bench.system.templates import template
 from reports import words
@@ -180,7 +180,8 @@ def _start(recipe: Recipe, random: bool) -> Any:
         return recipe.network.model
     keras.backend.clear_session()
     keras.utils.set_random_seed(recipe.cell.seed)
-    return build_backbone(recipe.network.spec, recipe.cell.examples["image_size"], Weights("none", "", None))
+    size = size_of(recipe.cell.examples, recipe.cell.modality)
+    return build_backbone(recipe.network.spec, size, Weights("none", "", None))
 
 
 def _operations(network: Network, cut: Cut) -> list[int]:

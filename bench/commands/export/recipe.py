@@ -13,6 +13,7 @@ from bench.commands.export.spelled import fields_of, method_of
 from bench.datasets import Dataset, open_dataset
 from bench.errors import RequestError
 from bench.modalities.nouns import Noun
+from bench.modalities.registry import size_of
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.records import Cell, Record
@@ -145,7 +146,7 @@ def _network(cell: Cell) -> Network:
     load_keras(cell)
     from bench.training.engine import Engine
 
-    network = Engine().network(cell.backbone, cell.weights, cell.examples["image_size"])
+    network = Engine().network(cell.backbone, cell.weights, size_of(cell.examples, cell.modality))
     if cell.weights and network.weights.sha256 != cell.weights_sha256:
         expected = f"the file with sha256 {cell.weights_sha256}"
         raise RequestError("weights", cell.weights, expected, "It has changed.")
@@ -176,7 +177,7 @@ def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
         class_names=dataset.class_names,
         n=recipe.labels,
         has_weights=bool(cell.weights) and cell.weights != "none",
-        image_size=cell.examples["image_size"],
+        image_size=size_of(cell.examples, cell.modality),
         batch_size=batch_size,
         **recipe.network.traits,
     )
