@@ -93,7 +93,7 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
     verify(weights)
     # All that we feed is (height, width, channel), whatever the user's keras.json says.
     keras.config.set_image_data_format("channels_last")
-    takes = modality(spec.info.modality).inputs(size)
+    takes = modality(spec.modality).inputs(size)
     (image,) = (keras.Input(shape, dtype=dtype, name=name) for name, (shape, dtype) in takes.items())
     build = _BUILDERS.get(spec.info.module, _application)
     model = build(spec, image, FRONTS.get(spec.info.module, _inside)(image), weights)
@@ -109,7 +109,7 @@ def _of_plugin(
     assert found is not None
     features = found.build(front, **spec.values)
     shape = getattr(features, "shape", None)
-    axes = modality(spec.info.modality).features
+    axes = modality(spec.modality).features
     if shape is None or len(shape) != len(axes) or shape[-1] is None:
         received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
         expected = f"build() of {spec.name} to give a feature map, ({', '.join(axes)})"

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.backbones.plugin import backbone_info
+from bench.backbones.plugin import modality_of
 from bench.errors import RequestError
 from bench.modalities.base import Input
-from bench.modalities.registry import DEFAULT, modality
+from bench.modalities.registry import modality
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ class WeightSource:
     @property
     def modality(self) -> str:
         """Of its examples."""
-        info = backbone_info(self.backbone.partition(":")[0])
-        return DEFAULT if info is None else info.modality
+        return modality_of(self.backbone.partition(":")[0])
 
     @property
     def input(self) -> Input:

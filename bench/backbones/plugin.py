@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.backbones.registry import BACKBONES, BackboneInfo
 from bench.errors import RequestError
+from bench.modalities.registry import DEFAULT
 from bench.system.plugins import Unusable, find, origin
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def backbone_info(name: str) -> BackboneInfo | None:
         return BACKBONES[name]
     found = load_backbone(name)
     return None if found is None else info_of(name, found)
+
+
+def modality_of(name: str) -> str:
+    """What a backbone takes; of a network that no name leads to, the default modality."""
+    info = backbone_info(name)
+    return DEFAULT if info is None else info.modality
 
 
 def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backbones.own import read_source
-from bench.backbones.plugin import backbone_info
+from bench.backbones.plugin import backbone_info, modality_of
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import modality
@@ -40,6 +40,11 @@ class BackboneSpec:
         info = backbone_info(self.name)
         assert info is not None, self.name
         return info
+
+    @property
+    def modality(self) -> str:
+        """Of its examples."""
+        return modality_of(self.name)
 
     @property
     def values(self) -> dict[str, object]:
@@ -125,7 +130,7 @@ def check_size(spec: BackboneSpec, size: int) -> None:
         RequestError: of the plan's key for it.
     """
     if size < spec.info.minimum_size:
-        key = modality(spec.info.modality).size_key
+        key = modality(spec.modality).size_key
         raise RequestError(key, size, f"at least {spec.info.minimum_size} for {spec.name}")
 
 

@@ -95,7 +95,7 @@ def _strategies(plan: Plan) -> dict[str, Strategy]:
 def _backbones(plan: Plan) -> tuple[BackboneSpec, ...]:
     specs = tuple(parse_backbone(text) for text in plan.named)
     for spec in specs:
-        check_size(spec, size_of(vars(plan), spec.info.modality))
+        check_size(spec, size_of(vars(plan), spec.modality))
         if specs.count(spec) > 1:
             raise RequestError("backbones", spec.text, "every backbone once, however it is written")
         title = titled(spec.architecture, spec.weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,31 +63,32 @@ def network_of(
     return network, info, strategy.skip(info)
 
 
+@dataclass(eq=False)
 class Search(ABC):
     """The search of a cell and what came of it.
 
-    Args:
+    Attributes:
         cell, dataset, network, strategy, info: of the cell.
         tick: called with a short text of what is being done.
+        trials: an entry each, as a record keeps it.
+        best: score, entry and what was trained of the best trial; None before one was finite.
+        best_hp: its hyperparameters.
+        prefixes: seconds that outputs of frozen layers took, by cut.
+        memory: what a strategy keeps between trials, ``Task.memory``.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        dataset: Dataset,
-        network: Network | None,
-        strategy: Strategy,
-        info: Info,
-        tick: Callable[[str], None],
-    ) -> None:
-        self.cell, self.dataset, self.network = cell, dataset, network
-        self.strategy, self.info, self.tick = strategy, info, tick
-        self.trials: list[dict[str, Any]] = []
-        self.best: tuple[float, dict[str, Any], Fitted] | None = None
-        self.best_hp = HyperParameters()
-        self.prefixes: dict[str, float] = {}
-        self.memory: dict[str, Any] = {}
-        self._task: CellTask | None = None
+    cell: Cell
+    dataset: Dataset
+    network: Network | None
+    strategy: Strategy
+    info: Info
+    tick: Callable[[str], None]
+    trials: list[dict[str, Any]] = field(init=False, default_factory=list)
+    best: tuple[float, dict[str, Any], Fitted] | None = field(init=False, default=None)
+    best_hp: HyperParameters = field(init=False, default_factory=HyperParameters)
+    prefixes: dict[str, float] = field(init=False, default_factory=dict)
+    memory: dict[str, Any] = field(init=False, default_factory=dict)
+    _task: CellTask | None = field(init=False, default=None)
 
     @abstractmethod
     def searched(self) -> CellTask:

@@ -48,7 +48,7 @@ def find_others(
     ours = [spec for spec in everything if spec.info.module == "efficientnet_lite"]
     of_packages, broken = _of_packages(kinds)
     found = _Found(plan, weights, runs)
-    for spec in [*ours, *(spec for spec in present() if spec.info.modality in kinds), *of_packages]:
+    for spec in [*ours, *(spec for spec in present() if spec.modality in kinds), *of_packages]:
         if spec not in weights:
             found.add(spec, download=False)
     missing = found.missing([spec for spec in everything if spec not in ours])
@@ -64,7 +64,7 @@ class _Found:
         self.reasons: dict[BackboneSpec, str] = {}
 
     def size(self, spec: BackboneSpec) -> int:
-        return size_of(vars(self.plan), spec.info.modality)
+        return size_of(vars(self.plan), spec.modality)
 
     def add(self, spec: BackboneSpec, download: bool) -> None:
         """Looks for the weights of a backbone."""
@@ -83,7 +83,7 @@ class _Found:
             if spec in self.weights:
                 continue
             if self.size(spec) < spec.info.minimum_size:
-                self.reasons[spec] = modality(spec.info.modality).takes(spec.info.minimum_size)
+                self.reasons[spec] = modality(spec.modality).takes(spec.info.minimum_size)
             elif (spec.info.params_millions or math.inf) <= most:
                 found.append(spec)
             else:
@@ -101,7 +101,7 @@ def _of_packages(kinds: Collection[str]) -> tuple[list[BackboneSpec], dict[str, 
         except RequestError as error:
             broken[plugin.name] = str(error)
             continue
-        is_kind = spec.info.module == MODULE and spec.info.modality in kinds
+        is_kind = spec.info.module == MODULE and spec.modality in kinds
         if is_kind and spec.weights == "pretrained":
             found.append(spec)
     return found, broken

@@ -92,11 +92,9 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     """
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
-        check_size(spec, size_of(vars(plan), spec.info.modality))
+        check_size(spec, size_of(vars(plan), spec.modality))
     datasets = [open_dataset(spec, vars(plan), progress=say) for spec in plan.datasets]
-    weights = {
-        spec: resolve_weights(spec, size_of(vars(plan), spec.info.modality), runs.fetch) for spec in named
-    }
+    weights = {spec: resolve_weights(spec, size_of(vars(plan), spec.modality), runs.fetch) for spec in named}
     left_out: dict[str, str] = {}
     if not only:
         left_out = find_others(plan, {dataset.modality for dataset in datasets}, weights, runs, say)

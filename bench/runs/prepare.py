@@ -115,8 +115,8 @@ def prepare(
 def _check_kind(resolved: Resolved, dataset: Dataset) -> None:
     """Refuses backbones that take other examples than those of a dataset."""
     for spec in resolved.backbones:
-        if spec.info.modality != dataset.modality:
-            takes = modality(spec.info.modality).noun.many
+        if spec.modality != dataset.modality:
+            takes = modality(spec.modality).noun.many
             expected = f"backbones that take {dataset.kind.noun.many}, which {dataset.name} holds"
             raise RequestError("backbones", spec.text, expected, f"It takes {takes}.")
 
@@ -281,7 +281,7 @@ class _Resolving(threading.Thread):
     def run(self) -> None:
         try:
             for spec in self.specs:
-                size = size_of(vars(self.plan), spec.info.modality)
+                size = size_of(vars(self.plan), spec.modality)
                 self._found[spec] = resolve_weights(spec, size, self.ask)
         except Exception as error:
             self._error = error

@@ -180,7 +180,7 @@ class Network:
             identity: dict[str, object] = {
                 "layers": _without_names([[type(op).__name__, op.get_config()] for op in below.operations]),
                 "weights": _values_sha256(below),
-                modality(self.spec.info.modality).size_key: self.size,
+                modality(self.spec.modality).size_key: self.size,
                 "backend": keras.backend.backend(),
                 "threads": self.threads,
                 "precision": keras.config.dtype_policy().name,

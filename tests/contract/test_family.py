@@ -43,15 +43,18 @@ def quick(stages: list[Stage], **changes: Any) -> list[Stage]:
 @pytest.fixture(scope="module")
 def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
     """A task of 72 labels without a validation part: the last weights are those that count."""
-    from bench.protocols.trials import Search
+    from bench.protocols.fractions.cell import LabelSearch
 
     cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
     network = engine.network(cell.backbone, cell.weights, 32)
     info = Info("image", digits.class_names, 72, True, 32, 32, **network.traits)
     rows = np.arange(72)
     strategy = get_strategy("feature_extraction")
-    search = Search(cell, digits, network, strategy, info, rows, rows[:0], lambda text: None, None, ())
-    return search.task(rows, None)
+    search = LabelSearch(
+        cell, digits, network, strategy, info, lambda text: None,
+        train=rows, val=rows[:0], source=None, auxiliary=(),
+    )  # fmt: skip
+    return search._of_rows(rows, None)
 
 
 def trained(task: CellTask, *stages: Stage) -> dict[str, np.ndarray]:

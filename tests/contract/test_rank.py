@@ -26,8 +26,8 @@ from bench.training.engine import Engine
 def job(weights_file: Path) -> dict[str, Any]:
     return {
         "backbone": "MobileNet:alpha=0.25", "weights": str(weights_file),
-        "weights_sha256": sha256_file(weights_file), "image_size": 32, "resizing": "stretch", "pooling": "avg",
-        "images": 10_000,
+        "weights_sha256": sha256_file(weights_file), "modality": "image",
+        "input": {"image_size": 32, "resizing": "stretch"}, "pooling": "avg", "images": 10_000,
     }  # fmt: skip
 
 

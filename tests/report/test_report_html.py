@@ -382,6 +382,6 @@ def test_a_page_calls_examples_by_their_noun(tmp_path: Path, monkeypatch: pytest
     fake.write_predictions(records, tmp_path)
     page = render(records, {}, "", tmp_path).read_text()
     shown = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
-    shown = shown.replace(Image().described(records[0].cell["input"]), "")
+    shown = shown.replace(Image().described(records[0].cell["examples"]), "")
     assert "ms a clip" in shown
     assert not re.search(r"\bimages?\b|an clip", shown, re.IGNORECASE)

@@ -103,7 +103,7 @@ def _located(stage: Stage, network: Network) -> dict[str, Any]:
 
     cut = network.cut(stage.cut)
     if cut is None:
-        many = modality(network.spec.info.modality).noun.many
+        many = modality(network.spec.modality).noun.many
         comment = f"The head alone, on what the frozen network makes of the {many}."
         return {"comment": comment, "at_once": STEPS_A_CALL}
     end = network.cuts[min(network.cuts.index(cut) + stage.blocks, len(network.cuts) - 1)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -78,8 +79,7 @@ def run_few_shot(
     if source is not None:
         rows, apart = source.rows, held_out(source, cell.protocol_settings, cell.seed)
         sizes |= {"n_source": len(rows)}
-    tuned = EpisodeSearch(cell, dataset, network, strategy, info, tick)
-    tuned.source, tuned.apart = source, apart
+    tuned = EpisodeSearch(cell, dataset, network, strategy, info, tick, source=source, apart=apart)
     try:
         tuned.run()
         tick("refit on all classes of the source")
@@ -136,6 +136,7 @@ def _arrays(found: list[Accuracy]) -> dict[str, np.ndarray]:
     return {name: np.stack(rows).astype(np.float32) for name, rows in arrays.items()}
 
 
+@dataclass(eq=False, kw_only=True)
 class EpisodeSearch(Search):
     """The search of a few-shot cell: it learns from some classes of the source, and tunes on others.
 

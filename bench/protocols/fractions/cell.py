@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
@@ -64,8 +64,9 @@ def run_cell(
         return skipped(sizes, reason)
     if source is not None:
         sizes["n_source"] = len(source.rows)
-    tuned = LabelSearch(cell, dataset, network, strategy, info, tick)
-    tuned.train, tuned.val, tuned.source, tuned.auxiliary = train, val, source, auxiliary
+    tuned = LabelSearch(
+        cell, dataset, network, strategy, info, tick, train=train, val=val, source=source, auxiliary=auxiliary
+    )
     try:
         tuned.run()
         tick("refit on all labels")
@@ -99,6 +100,7 @@ def _check(probabilities: object, count: int, info: Info) -> None:
         raise ValueError(problem)
 
 
+@dataclass(eq=False, kw_only=True)
 class LabelSearch(Search):
     """The search of a cell that learns from a share of the labels.
 
