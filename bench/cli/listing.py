@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
-from bench.system.plugins import Plugin, Unusable, plugins
-
 if TYPE_CHECKING:
     from bench.backbones.registry import BackboneInfo
+    from bench.system.plugins import Plugin
     from strategies.base import Strategy
 
 
@@ -98,6 +97,8 @@ def _list_plugins(
     kind: str, base: type, describe: Callable[[Plugin, type[Any]], str], taken: Container[str] = ()
 ) -> None:
     """What other packages bring; of what is broken, a line that says why."""
+    from bench.system.plugins import Unusable, plugins
+
     for plugin in plugins(kind, taken):
         try:
             print(describe(plugin, plugin.load(base)))

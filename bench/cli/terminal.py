@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,6 +31,8 @@ def duration(seconds: float) -> str:
 
 def json_text(content: Any) -> str:
     """Returns what ``--json`` asks for."""
+    import json
+
     return json.dumps(content, indent=1, allow_nan=False)
 
 

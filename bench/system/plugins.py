@@ -18,12 +18,9 @@ from collections import defaultdict
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 GROUPS = {
     "strategies": "transfer_bench.strategies",
@@ -90,10 +87,11 @@ def find(kind: str, name: str) -> Plugin | None:
 @cache
 def _declared(path: tuple[str, ...]) -> dict[str, list[Plugin]]:
     """By kind; ``path`` is ``sys.path``, where packages are looked for."""
+    from importlib import metadata  # slow to import; most commands ask for no plug-in
+
     kinds = {group: kind for kind, group in GROUPS.items()}
-    found: dict[tuple[str, str], dict[str, Plugin]] = defaultdict(
-        dict
-    )  # by kind and name, then by distribution
+    # By kind and name, then by distribution.
+    found: dict[tuple[str, str], dict[str, Plugin]] = defaultdict(dict)
     # Not metadata.entry_points(): that one fails for all if one package's file is damaged.
     for distribution in metadata.distributions():
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -29,6 +28,8 @@ def check(
     opened = open_dataset(plan.datasets[0], vars(plan), progress=tell)
     result = audit(opened, plan)
     if as_json:
+        import json
+
         print(json.dumps(result, indent=2))
     else:
         print_dataset_check(result, opened.kind)
