@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
-from functools import cache, wraps
+from functools import wraps
 from typing import Any
 
 
@@ -46,7 +46,6 @@ def plan_keys(group: Any) -> Iterator[tuple[str, Any]]:
                 yield sets.key, sets.read(option.name, value)
 
 
-@cache
 def _parameters(of: Callable[..., Any]) -> Iterable[inspect.Parameter]:
     return inspect.signature(of, eval_str=True).parameters.values()
 
