@@ -11,10 +11,10 @@ from bench.errors import NewerRecord, RecordError
 from bench.system.files import digest
 from bench.system.names import titled
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised whenever the same cell would give other numbers than before."""
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -67,6 +67,8 @@ class Cell:
     threads: int
     head: dict[str, Any]
     tuning: dict[str, Any]
+    length: float = 1.0
+    """The share of each strategy's own length of training. Since schema 7."""
     backend: str = "tensorflow"
     precision: str = "float32"
     protocol_version: int = PROTOCOL_VERSION
@@ -103,6 +105,8 @@ class Cell:
             content[protocol.replace("-", "_")] = settings
         if not self.plugins:
             del content["plugins"]
+        if self.length == 1:
+            del content["length"]
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content
@@ -148,10 +152,14 @@ class Record:
     batch_size: int | None = None
     """Of the second run of a cell that had run out of memory; None: the cell's own. Since schema 2."""
     epochs: int | None = None
-    """The epoch that the last stage of the winning trial kept, its best or its last; the refit trained as long."""
+    """Epochs of the last stage of the chosen trial. Until protocol version 2 the best of them, to which the refit
+    trained."""
+    steps: int | None = None
+    """Optimizer steps of the refit's last stage. Since schema 7."""
     trials: list[dict[str, Any]] = field(default_factory=list)
-    """One a trial: trial, status (ok | diverged), hyperparameters, epoch_limit (of its last stage), score,
-    val_accuracy, val_log_loss, epochs, seconds."""
+    """One a trial: trial, status (ok | diverged), hyperparameters, length (the share of the strategy's own), chosen
+    (whether the refit has its hyperparameters), score, val_accuracy, val_log_loss, epochs, steps, seconds. Until
+    schema 6 epoch_limit in place of length, and the best score was chosen."""
     curves: list[dict[str, Any]] = field(default_factory=list)
     """One a point: run (search: the winning trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy

@@ -85,7 +85,7 @@ RESULTS: Columns = {
     "seed": whole("Seed of the repetition, from 0."),
     **CLASSIFICATION,
     "trials": whole("Trials of the hyperparameter search that were run."),
-    "epochs": whole("Epochs of the last stage that the winning trial kept. The refit trains as long."),
+    "epochs": whole("Epochs of the last stage of the chosen trial."),
     **COSTS_EACH,
     "hyperparameters": text("Hyperparameters of the refit, as JSON."),
     "error": text("Why there is no result."),
@@ -94,6 +94,7 @@ RESULTS: Columns = {
     "n_source": whole("Labelled examples of the source dataset that the refit used."),
     "auxiliary": text("Auxiliary labels: columns of the manifest, then the auxiliary dataset."),
     "n_auxiliary": whole("Auxiliary labels that the refit used, of all auxiliary tasks together."),
+    "steps": whole("Optimizer steps of the refit's last stage."),
 }
 
 SETTING: Columns = {
@@ -143,6 +144,7 @@ RECORD: Columns = {
     "hyperparameters": text("Hyperparameters of the refit."),
     "batch_size": whole("Smaller batch size of a second attempt after the cell ran out of memory."),
     "epochs": RESULTS["epochs"],
+    "steps": RESULTS["steps"],
     "trials": text("One entry per trial: see trials."),
     "curves": text("One entry per measured point of training: see curves."),
     "similarity": text("One entry per block of a tuned pretrained network: see similarity."),
@@ -156,11 +158,14 @@ TRIALS: Columns = {
     "trial": whole("Number of the trial, from 0."),
     "status": text("ok, or diverged if its loss became infinite or not a number."),
     "hyperparameters": text("Hyperparameters of the trial."),
-    "epoch_limit": whole("Epochs that its last stage could take at most."),
+    "length": number("Share of the strategy's own length of training."),
+    "chosen": number("Whether the refit has its hyperparameters."),
+    "epoch_limit": whole("Epochs that its last stage could take at most. Until protocol version 2."),
     "score": number("What the search maximizes: minus val_log_loss. Few-shot: val_accuracy."),
     "val_accuracy": number("Accuracy on the validation set, 0 to 1."),
     "val_log_loss": number("Log loss on the validation set, in nats."),
-    "epochs": whole("Epochs of the last stage that the trial kept."),
+    "epochs": whole("Epochs of its last stage."),
+    "steps": whole("Optimizer steps of its last stage."),
     "seconds": number("Training time, in seconds, without stored features."),
     "error": text("Why a trial diverged."),
 }

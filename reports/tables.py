@@ -275,6 +275,7 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "n_source": record.n_source,
         "auxiliary": ", ".join([*auxiliary.get("columns", {}), *filter(None, [auxiliary.get("name")])]),
         "n_auxiliary": record.n_auxiliary,
+        "steps": record.steps,
     }
     # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.
     return {

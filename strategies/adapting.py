@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from strategies.base import Info, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import body_space, body_stage
 
 
 class Adapting(Strategy):
@@ -22,15 +22,11 @@ class Adapting(Strategy):
         body_space(hp)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [head_stage(epochs=HEAD_EPOCHS, data=self.data, early_stopping=False), self.body(hp)]
+        return [warm_up_stage(data=self.data), self.body(hp)]
 
     def body(self, hp: Any, **changes: Any) -> Stage:
-        """The stage in which the network adapts, with all of its epochs.
-
-        A few labels of the target are a poor judge of where to end what many of the source train, and those of the
-        source know nothing of the target: they would always choose the least alignment.
-        """
-        return body_stage(hp, data=self.data, early_stopping=False, **changes)
+        """The stage in which the network adapts."""
+        return body_stage(hp, data=self.data, **changes)
 
 
 class Aligning(Adapting):

@@ -93,13 +93,12 @@ class Stage:
             the share of the backbone's blocks, counted from the top, that trains. Not above that of a stage before.
         learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
-            warm-up, then a cosine down to 0 over the stage's epochs.
+            warm-up, then a cosine down to 0, which always ends where the stage does.
         weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. Of
             kernels only, unless ``decay_to`` says otherwise.
-        epochs: the stage's own cap; None: the cap of the plan (for the last stage).
-        early_stopping: whether it ends at its best epoch on validation examples; without, it takes all of its
-            epochs, as where it is to converge.
-        patience: the share of its epochs that may go by without a better one before it ends; five epochs at least.
+        steps: optimizer steps that it takes at least, however few the labels: see ``strategies.lengths``.
+        epochs: how often it passes over the labels at most, where that is more than ``steps``; None: as often as
+            the plan's ``epochs`` say, which also cap this.
         weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
             the statistics are re-estimated on training examples before every evaluation.
@@ -134,9 +133,8 @@ class Stage:
     cut: Literal["top", "input"] | float
     learning_rate: float
     weight_decay: float = 0.0
+    steps: int = 0
     epochs: int | None = None
-    early_stopping: bool = True
-    patience: float = 0.5
     weights: Literal["pretrained", "random"] = "pretrained"
     batch_norm: Literal["frozen", "trained"] = "frozen"
     warmup: float = 0.1
@@ -190,7 +188,9 @@ class Training:
     trainable_params: int = 0
     """Those that trained in the last stage."""
     epochs: list[int] = field(default_factory=list)
-    """The epoch that was kept of each stage, its best or its last: how long a refit trains it."""
+    """How many each stage took."""
+    steps: list[int] = field(default_factory=list)
+    """Optimizer steps that each stage took."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Points of the learning curve, see ``Record.curves``."""
     seconds: float = 0.0
@@ -291,14 +291,14 @@ class Task(Protocol):
 
     @property
     def epochs(self) -> int:
-        """Cap of the last stage."""
+        """The plan's: how often a stage passes over the labels at most, where these are many."""
 
     @property
-    def refit_epochs(self) -> list[int] | None:
-        """In the refit: how many epochs each stage is to take; None in the search."""
+    def length(self) -> float:
+        """The share of a stage's length that it takes: the plan's, and of Hyperband's first rounds less."""
 
     def fit_stages(self, stages: list[Stage]) -> Fitted:
-        """Trains a schedule of stages, with early stopping where there is a validation part."""
+        """Trains a schedule of stages, each to its end."""
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -310,7 +310,7 @@ class Task(Protocol):
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
         """Trains the backbone so that its features are near each other for examples of one class.
 
-        On ``source``, or on ``train`` where there is none, with early stopping where there is a validation part.
+        On ``source``, or on ``train`` where there is none.
 
         Args:
             stage: how; from random weights if the backbone has none.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Limit, Limits, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import body_space, body_stage
 
 
 class DiscriminativeRates(Strategy):
@@ -25,4 +25,4 @@ class DiscriminativeRates(Strategy):
         body_space(hp)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [head_stage(epochs=HEAD_EPOCHS), body_stage(hp, rate_decay=hp.get("rate_decay"))]
+        return [warm_up_stage(), body_stage(hp, rate_decay=hp.get("rate_decay"))]

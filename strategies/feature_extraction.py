@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from strategies.base import Embedding, Info, Limit, Limits, Stage, Strategy, Task
 from strategies.on_features import frozen_features, linear, logistic_regression
 
+STEPS = 800
+"""Of a head on stored features."""
 
-def head_stage(
-    learning_rate: float = 3e-2,
-    weight_decay: float = 1e-2,
-    epochs: int | None = None,
-    data: Literal["target", "source", "both"] = "target",
-    early_stopping: bool = True,
-) -> Stage:
-    """The stage that trains a new head alone; also the warm start of every fine-tuning."""
-    return Stage(
-        "head",
-        cut="top",
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        epochs=epochs,
-        early_stopping=early_stopping,
-        data=data,
-    )
+
+def head_stage(learning_rate: float = 6e-2, weight_decay: float = 0.3, **changes: Any) -> Stage:
+    """The stage that trains a new head alone."""
+    values = {"learning_rate": learning_rate, "weight_decay": weight_decay, "steps": STEPS}
+    return Stage(**{"name": "head", "cut": "top", **values, **changes})
+
+
+def warm_up_stage(**changes: Any) -> Stage:
+    """The same before fine-tuning. Short: the head is to be sensible before it sends gradients down, not fitted to
+    the few labels there are."""
+    return head_stage(**{"learning_rate": 3e-2, "weight_decay": 1e-2, "steps": 80, "epochs": 5, **changes})
 
 
 class FeatureExtraction(Strategy):
@@ -41,8 +37,8 @@ class FeatureExtraction(Strategy):
     limits = Limits(penalty=Limit(1e-9, 1e9))
 
     def space(self, hp: Any) -> None:
-        hp.Float("learning_rate", 1e-2, 1e-1, sampling="log", default=3e-2)
-        hp.Float("weight_decay", 1e-4, 1.0, sampling="log", default=1e-2)
+        hp.Float("learning_rate", 2e-2, 2e-1, sampling="log", default=6e-2)
+        hp.Float("weight_decay", 3e-2, 3.0, sampling="log", default=0.3)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [head_stage(hp.get("learning_rate"), hp.get("weight_decay"))]

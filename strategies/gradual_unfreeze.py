@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import body_space, body_stage
 
 
 class GradualUnfreeze(Strategy):
@@ -21,5 +21,5 @@ class GradualUnfreeze(Strategy):
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         shares = (0.25, 0.5, 0.75)
-        upper = [body_stage(hp, name=f"upper_{share:.0%}", cut=share, epochs=2) for share in shares]
-        return [head_stage(epochs=HEAD_EPOCHS), *upper, body_stage(hp)]
+        upper = [body_stage(hp, name=f"upper_{share:.0%}", cut=share, steps=60, epochs=2) for share in shares]
+        return [warm_up_stage(), *upper, body_stage(hp)]

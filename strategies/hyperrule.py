@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Stage, Strategy
-from strategies.feature_extraction import head_stage
+from strategies.feature_extraction import warm_up_stage
 
-HEAD_EPOCHS = 5
-"""Few: the head is to be sensible before it sends gradients down, not fitted to the few labels there are."""
+LENGTH: dict[str, Any] = {"steps": 300, "epochs": 30}
+"""Of fine-tuning: longer, few labels are fitted rather than learned from."""
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 """With them trial 0 fine-tunes in every strategy with ``body_space``: all that train kernels of the backbone from
@@ -24,7 +24,7 @@ def body_space(hp: Any) -> None:
 def body_stage(hp: Any, **changes: Any) -> Stage:
     """The stage that fine-tunes what lies above ``cut`` (default: all) with the values of ``body_space``."""
     values = {"learning_rate": hp.get("learning_rate"), "weight_decay": hp.get("weight_decay")}
-    return Stage(**{"name": "finetune", "cut": "input", **values, **changes})
+    return Stage(**{"name": "finetune", "cut": "input", **LENGTH, **values, **changes})
 
 
 class HyperRule(Strategy):
@@ -36,5 +36,5 @@ class HyperRule(Strategy):
     version = 2
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        tuned = Stage("finetune", cut="input", learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        return [head_stage(epochs=HEAD_EPOCHS), tuned]
+        tuned = Stage("finetune", "input", LEARNING_RATE, WEIGHT_DECAY, **LENGTH)
+        return [warm_up_stage(), tuned]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import body_space, body_stage
 
 
 class PullToStart(Strategy):
@@ -26,4 +26,4 @@ class PullToStart(Strategy):
         body_space(hp)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [head_stage(epochs=HEAD_EPOCHS), body_stage(hp, decay_to="start")]
+        return [warm_up_stage(), body_stage(hp, decay_to="start")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Limit, Limits, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import LENGTH
 
 
 class LowRank(Strategy):
@@ -27,5 +27,7 @@ class LowRank(Strategy):
         hp.Float("learning_rate", 1e-3, 3e-2, sampling="log", default=6e-3)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        tuned = Stage("finetune", cut="input", learning_rate=hp.get("learning_rate"), rank=hp.get("rank"))
-        return [head_stage(epochs=HEAD_EPOCHS), tuned]
+        tuned = Stage(
+            "finetune", "input", learning_rate=hp.get("learning_rate"), rank=hp.get("rank"), **LENGTH
+        )
+        return [warm_up_stage(), tuned]

@@ -12,6 +12,8 @@ import numpy as np
 from strategies.base import Embedding, Examples, Fitted, Info, Limit, Limits, Stage, Strategy, Task
 from strategies.on_features import softmax
 
+STEPS = 300
+
 
 class MetricLearning(Strategy):
     """Trains an embedding on the classes of a source dataset; a class is then the mean of its labelled examples.
@@ -55,15 +57,20 @@ class MetricLearning(Strategy):
         """How fast the probability of a class falls with the squared distance to its mean."""
         return 1.0
 
-    def embed(self, task: Task, hp: Any) -> Embedding:
-        stage = Stage(
-            "embedding",
-            cut="input",
-            batch_norm="trained",
-            learning_rate=hp.get("learning_rate"),
-            weight_decay=hp.get("weight_decay"),
-        )
+    def stages(self, hp: Any, info: Info) -> list[Stage]:
+        return [
+            Stage(
+                "embedding",
+                cut="input",
+                batch_norm="trained",
+                steps=STEPS,
+                learning_rate=hp.get("learning_rate"),
+                weight_decay=hp.get("weight_decay"),
+            )
+        ]
 
+    def embed(self, task: Task, hp: Any) -> Embedding:
+        (stage,) = self.stages(hp, task.info)
         return task.fit_embedding(stage, self.loss(hp), hp.get("turns"), partial(self.classify, hp=hp))
 
     def classify(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from strategies.base import Info, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import body_space, body_stage
 
 LEARNED: Literal["learned"] = "learned"
 
@@ -36,5 +35,5 @@ class MultiTask(Strategy):
         images = hp.get("images")
         # On frozen features the tasks share nothing: one weight is as good as another, and trials share the stage.
         first = weight if weight in (0.0, LEARNED) else 1.0
-        head = replace(head_stage(epochs=HEAD_EPOCHS), auxiliary=first, auxiliary_images=images)
+        head = warm_up_stage(auxiliary=first, auxiliary_images=images)
         return [head, body_stage(hp, auxiliary=weight, auxiliary_images=images)]

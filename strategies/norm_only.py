@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import LENGTH
 
 
 class NormOnly(Strategy):
@@ -23,5 +23,5 @@ class NormOnly(Strategy):
         hp.Float("learning_rate", 3e-3, 1e-1, sampling="log", default=2e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        tuned = Stage("finetune", cut="input", learning_rate=hp.get("learning_rate"), only="norm")
-        return [head_stage(epochs=HEAD_EPOCHS), tuned]
+        tuned = Stage("finetune", "input", learning_rate=hp.get("learning_rate"), only="norm", **LENGTH)
+        return [warm_up_stage(), tuned]

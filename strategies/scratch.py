@@ -6,6 +6,9 @@ from typing import Any
 
 from strategies.base import Info, Stage, Strategy
 
+STEPS = 1000
+"""With few labels: what begins with nothing has further to go."""
+
 
 class Scratch(Strategy):
     name = "scratch"
@@ -25,6 +28,7 @@ class Scratch(Strategy):
                 cut="input",
                 weights="random",
                 batch_norm="trained",
+                steps=STEPS,
                 learning_rate=hp.get("learning_rate"),
                 weight_decay=hp.get("weight_decay"),
             )

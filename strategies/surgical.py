@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Limit, Limits, Stage, Strategy
-from strategies.feature_extraction import head_stage
-from strategies.hyperrule import HEAD_EPOCHS, body_space, body_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import body_space, body_stage
 
 
 class Surgical(Strategy):
@@ -27,4 +27,4 @@ class Surgical(Strategy):
         # A cut counts from the top, and has one block above it at least: the last.
         above = 1 - hp.get("depth")
         cut = "input" if above == 1 else max(above, 1e-3)
-        return [head_stage(epochs=HEAD_EPOCHS), body_stage(hp, cut=cut, blocks=1)]
+        return [warm_up_stage(), body_stage(hp, cut=cut, blocks=1)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from strategies.base import Info, Limit, Limits, Stage, Strategy
-from strategies.hyperrule import body_space
-from strategies.lp_ft import PROBE_LIMITS, after_probe, probe_space, probe_stage
+from strategies.hyperrule import body_space, body_stage
+from strategies.lp_ft import PROBE_LIMITS, probe_space, probe_stage
 
 
 class WeightSpaceEnsemble(Strategy):
@@ -24,4 +24,4 @@ class WeightSpaceEnsemble(Strategy):
         body_space(hp)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [probe_stage(hp), after_probe(hp, mix=hp.get("mix"))]
+        return [probe_stage(hp), body_stage(hp, mix=hp.get("mix"))]

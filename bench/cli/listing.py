@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def list_strategies() -> None:
-    """A block a strategy: name and summary, when to use it, what it costs and searches, where it comes from."""
+    """A block a strategy: name and summary, when to use it, what it costs and searches, how long it trains."""
     from bench.plans.strategies import get_strategy
     from strategies import STRATEGIES
     from strategies.base import Strategy
@@ -27,17 +27,22 @@ def list_strategies() -> None:
         STRATEGIES,
     )
     print("\nCosts are beside feature_extraction. Any other class: --strategy package.module:Class.")
+    print(
+        "Trains: the steps with few labels; with many the epochs, if that is longer. --length 2 doubles both."
+    )
     print("What is searched can be given: --strategy partial_finetune:unfreeze=0.25.")
 
 
 def _strategy(name: str, strategy: Strategy, package: str = "") -> str:
     from bench.plans.given import hyperparameters
+    from bench.plans.lengths import default_stages, described
 
     lines = {"When": strategy.when, "Cost": strategy.cost}
     with contextlib.suppress(
         Exception
     ):  # a space of others that uses more of keras-tuner than names and ranges
         lines["Searches"] = hyperparameters(strategy)
+    lines["Trains"] = described(default_stages(strategy))
     told = [f"{title}: {line}" for title, line in lines.items() if line]
     told += [line for line in (strategy.reference, f"From {package}" if package else "") if line]
     return "\n".join([f"{name:20} {strategy.summary}", *(f"{'':20} {line}" for line in told)])

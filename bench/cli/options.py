@@ -172,7 +172,20 @@ class PlanOptions:
     trials: Annotated[
         int | None, whole("Trials of the hyperparameter search.  Default: 4."), Sets("tuning.trials")
     ] = None
-    epochs: Annotated[int | None, whole("Cap of the last stage.  Default: 20."), Sets("epochs")] = None
+    epochs: Annotated[
+        int | None,
+        whole(
+            "Passes over the labels, where these are many.  Few train for a number of steps.  Default: 20."
+        ),
+        Sets("epochs"),
+    ] = None
+    length: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Train for this share of the usual length.  0.1: a quick look.  Default: 1."
+        ),
+        Sets("length"),
+    ] = None
     image_size: ImageSize = None
 
     def plan(self, assignments: list[str] | None) -> Plan:
@@ -289,7 +302,7 @@ class PretrainingOptions:
     ] = None
     epochs: Annotated[
         int | None,
-        whole("At most; training stops early.  Default: 60."),
+        whole("Passes over the images, where these are many.  Default: 60."),
         Sets("epochs"),
     ] = None
     image_size: ImageSize = None

@@ -135,6 +135,9 @@ class Plan(Keys):
     """Empty in a protocol whose cells do not learn from shares of the labels."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
     epochs: Annotated[int, Field(ge=1)] = 20
+    """Passes over the labels where these are many. With few, each strategy trains for a number of steps instead."""
+    length: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """The share of each strategy's own length of training: 0.1 for a quick look, 2 for twice as long."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     threads: Annotated[int, Field(ge=1)] = 1
     source_dataset: str = ""
@@ -184,6 +187,7 @@ class Plan(Keys):
         unused += [] if self.auxiliary else ["auxiliary"]
         unused += [] if self.auxiliary_dataset else ["auxiliary_dataset", "auxiliary_groups"]
         unused += [] if self.fractions else ["fractions"]
+        unused += ["length"] if self.length == 1 else []
         unused += [key for key, default in NEWER.items() if content.get(key) == default]
         unused += ["protocol"] if self.protocol == FRACTIONS else []
         for key in unused:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
@@ -63,6 +63,47 @@ def network_of(
     return network, info, strategy.skip(info)
 
 
+SURE = 1.64
+"""Standard errors by which a trial has to beat the default to be taken in its place. With few examples to validate
+on, the best of several trials is mostly the luckiest; see ``tests/benchmarks/README.md``."""
+
+
+class Scored(NamedTuple):
+    """What came of a trial.
+
+    Attributes:
+        fitted: what was trained.
+        score: on validation, to be maximised.
+        measured: what a record says of it.
+        losses: of each example, or episode, that validates; paired from trial to trial.
+    """
+
+    fitted: Fitted
+    score: float
+    measured: dict[str, float]
+    losses: np.ndarray
+
+
+class Finished(NamedTuple):
+    """A trial that ended well: its entry in the record, its hyperparameters, and what came of it."""
+
+    entry: dict[str, Any]
+    hp: HyperParameters
+    scored: Scored
+
+
+def surely_better(losses: np.ndarray, default: np.ndarray) -> bool:
+    """Whether losses are below those of the default beyond noise: paired, by more than ``SURE`` standard errors.
+
+    Args:
+        losses: of each example that validates, (N,).
+        default: of the same examples.
+    """
+    gain = default - losses
+    error = gain.std(ddof=1) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
+    return bool(gain.mean() > SURE * error)
+
+
 @dataclass(eq=False)
 class Search(ABC):
     """The search of a cell and what came of it.
@@ -71,8 +112,8 @@ class Search(ABC):
         cell, dataset, network, strategy, info: of the cell.
         tick: called with a short text of what is being done.
         trials: an entry each, as a record keeps it.
-        best: score, entry and what was trained of the best trial; None before one was finite.
-        best_hp: its hyperparameters.
+        default, best: the first trial, which has the defaults, and the one with the best score; None where no
+            trial was finite.
         prefixes: seconds that outputs of frozen layers took, by cut.
         memory: what a strategy keeps between trials, ``Task.memory``.
     """
@@ -84,8 +125,8 @@ class Search(ABC):
     info: Info
     tick: Callable[[str], None]
     trials: list[dict[str, Any]] = field(init=False, default_factory=list)
-    best: tuple[float, dict[str, Any], Fitted] | None = field(init=False, default=None)
-    best_hp: HyperParameters = field(init=False, default_factory=HyperParameters)
+    default: Finished | None = field(init=False, default=None)
+    best: Finished | None = field(init=False, default=None)
     prefixes: dict[str, float] = field(init=False, default_factory=dict)
     memory: dict[str, Any] = field(init=False, default_factory=dict)
     _task: CellTask | None = field(init=False, default=None)
@@ -95,8 +136,8 @@ class Search(ABC):
         """The task of the trials."""
 
     @abstractmethod
-    def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
-        """One trial: what was trained, its score on validation, and what a record says of it.
+    def scored(self, task: CellTask, hp: HyperParameters) -> Scored:
+        """Trains and scores one trial.
 
         Raises:
             NotFinite: it diverged.
@@ -117,8 +158,22 @@ class Search(ABC):
             self.cell.seed,
             self._evaluate,
         )
-        if self.best is None:
+        if self.chosen is None:
             raise NotFinite(f"no trial had a finite loss; the first: {self.trials[0]['error']}")
+        self.chosen.entry["chosen"] = True
+
+    @property
+    def chosen(self) -> Finished | None:
+        """The trial that is trained again: the best one if it is surely better than the default, else that."""
+        default, best = self.default, self.best
+        if default is None or best is None or best is default:
+            return best
+        return best if surely_better(best.scored.losses, default.scored.losses) else default
+
+    @property
+    def chosen_hp(self) -> HyperParameters:
+        """Its hyperparameters; the defaults where nothing was tried."""
+        return self.space() if self.chosen is None else self.chosen.hp
 
     def space(self) -> HyperParameters:
         """What is searched; its values are the defaults."""
@@ -141,7 +196,8 @@ class Search(ABC):
         trial: dict[str, Any] = {
             "trial": proposal.number,
             "hyperparameters": values_of(hp),
-            "epoch_limit": proposal.epochs,
+            "length": self.cell.length * proposal.epochs / self.cell.epochs,
+            "chosen": False,
         }
         self.trials.append(trial)
         tick = self.tick
@@ -153,33 +209,34 @@ class Search(ABC):
         if self._task is None:
             self._task = self.searched()
         task = self._task
-        task.epochs, task.head, task.tick = proposal.epochs, self.head(hp), counted
+        task.length, task.head, task.tick = trial["length"], self.head(hp), counted
         try:
-            fitted, value, measured = self.scored(task, hp)
+            scored = self.scored(task, hp)
         except NotFinite as error:
             trial |= {"status": "diverged", "error": str(error), "score": None, "seconds": error.seconds}
             self.use(error.prefixes)
             return WORST
+        fitted = scored.fitted
         trial |= {
             "status": "ok",
-            "score": value,
-            **measured,
+            "score": scored.score,
+            **scored.measured,
             "epochs": fitted.epochs[-1] if fitted.epochs else None,
+            "steps": fitted.steps[-1] if fitted.steps else None,
             "seconds": fitted.seconds,
         }
         self.use(fitted.prefixes)
-        if self.best is None or value > self.best[0]:
-            self.best, self.best_hp = (value, trial, fitted), hp
-        return value
+        finished = Finished(trial, hp, scored)
+        if proposal.number == 0:
+            self.default = finished
+        if self.best is None or scored.score > self.best.scored.score:
+            self.best = finished
+        return scored.score
 
     def use(self, prefixes: dict[str, float]) -> None:
         """Counts prefixes by cut, each once."""
         for cut, seconds in prefixes.items():
             self.prefixes[cut] = max(seconds, self.prefixes.get(cut, 0.0))
-
-    def epochs_of_winner(self) -> int:
-        """The cap that its last stage had."""
-        return int(self.best_hp.values.get("tuner/epochs", self.cell.epochs))
 
     def head(self, hp: HyperParameters | None) -> HeadConfig:
         def value(key: str) -> Any:
@@ -197,20 +254,20 @@ class Search(ABC):
             "trials": self.trials,
             "costs": {"tune_seconds": seconds, "prefix_seconds": sum(self.prefixes.values())},
         }
-        if self.best is not None:
-            _, trial, fitted = self.best
+        if self.chosen is not None:
+            trial, _, scored = self.chosen
             result |= {
                 "hyperparameters": trial["hyperparameters"],
                 "epochs": trial["epochs"],
-                "curves": [{"run": "search", **point} for point in fitted.curve],
+                "curves": [{"run": "search", **point} for point in scored.fitted.curve],
             }
         return result
 
     def refitted(self, task: CellTask) -> CellTask:
-        """A task of all labelled examples, with the chosen head, each stage for as many epochs as it kept."""
-        if self.best is not None:
-            task.refit_epochs, task.epochs = self.best[2].epochs, self.epochs_of_winner()
-        task.head = self.head(self.best_hp)
+        """A task of all labelled examples, with the head and the length of the chosen trial."""
+        if self.chosen is not None:
+            task.length = self.chosen.entry["length"]
+        task.head = self.head(self.chosen_hp)
         return task
 
     def task(self, **given: Any) -> CellTask:
@@ -223,6 +280,7 @@ class Search(ABC):
             augmentation=modality(cell.modality).augmentation(cell.examples),
             seed=cell.seed,
             epochs=cell.epochs,
+            length=cell.length,
             batch_size=cell.batch_size,
             tick=self.tick,
             memory=self.memory,
@@ -255,4 +313,5 @@ class Search(ABC):
         }
         fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
         fields["warnings"] = list(final.notes)
+        fields["steps"] = final.steps[-1] if final.steps else None
         return fields

@@ -6,14 +6,18 @@ import contextlib
 import json
 import platform
 from collections.abc import Iterable
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.modalities.registry import size_of
+from bench.plans.lengths import default_stages, training
 from bench.plans.protocol import protocol
+from bench.plans.strategies import get_strategy
 from bench.records import Cell
 from bench.system.files import cache_dir, digest, write_atomic
+from strategies.base import Stage
 
 if TYPE_CHECKING:
     from bench.plans.plan import Plan
@@ -28,7 +32,7 @@ class Forecast:
 
     Measurements are kept for each strategy, backbone, input size, backend and thread count. A cell takes some
     seconds whatever its size (compiling, above all) and some for each training example, of which there are at
-    most n times epochs times (trials + 1, for the refit). Both are fitted to what was measured.
+    most steps times the batch times (trials + 1, for the refit). Both are fitted to what was measured.
 
     Args:
         sizes: labelled examples of the pool by dataset fingerprint, those of a source dataset too.
@@ -48,11 +52,24 @@ class Forecast:
         """Training examples of a cell, at most; 0 if it trains no network."""
         if not cell.backbone:
             return 0.0
-        beside = [stamp.get("fingerprint", "") for stamp in cell.companions.values()]
-        examples = cell.fraction * self.sizes[cell.fingerprint] + sum(
-            self.sizes.get(key, 0) for key in beside
-        )
-        return float(examples * cell.epochs * (cell.tuning["trials"] + 1))
+        trainings = cell.tuning["trials"] + 1
+        n, n_source = self._labels(cell)
+        if not stages_of(cell):
+            return float((n + n_source) * cell.epochs * cell.length * trainings)
+        return float(self._training(cell)[1] * trainings)
+
+    def steps(self, cell: Cell) -> int:
+        """Optimizer steps of the last stage of a cell's refit; 0 if it is no schedule of stages."""
+        return self._training(cell)[0]
+
+    def _training(self, cell: Cell) -> tuple[int, int]:
+        return training(stages_of(cell), *self._labels(cell), cell.batch_size, cell.epochs, cell.length)
+
+    def _labels(self, cell: Cell) -> tuple[int, int]:
+        """Labelled examples of the target and of its companions."""
+        beside = (stamp.get("fingerprint", "") for stamp in cell.companions.values())
+        n = round(cell.fraction * self.sizes[cell.fingerprint])
+        return n, sum(self.sizes.get(key, 0) for key in beside)
 
     def add(self, cell: Cell, seconds: float) -> None:
         """Learns from a cell that has run."""
@@ -94,6 +111,17 @@ class Forecast:
         return digest(
             [*kind, cell.backend, cell.precision, cell.threads, platform.node(), platform.machine()]
         )
+
+
+@cache
+def _stages(strategy: str, protocol_name: str) -> list[Stage]:
+    found = get_strategy(strategy)
+    return default_stages(found, partial(protocol(protocol_name).declare, found))
+
+
+def stages_of(cell: Cell) -> list[Stage]:
+    """The schedule of a cell's strategy at its defaults; empty if it is none."""
+    return _stages(cell.strategy, cell.protocol)
 
 
 def _line(measured: list[tuple[float, float]]) -> tuple[float, float]:

@@ -212,6 +212,7 @@ def _cell(
         seed=seed,
         examples=dataset.kind.settings(vars(plan), dataset.traits),
         epochs=plan.epochs,
+        length=plan.length,
         batch_size=plan.batch_size,
         threads=plan.threads,
         head=plan.head.model_dump(),

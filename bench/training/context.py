@@ -28,9 +28,8 @@ class Context:
         head: the head to put on top.
         augmentation: of training examples.
         seed: the cell's seed.
-        epochs: cap of the last stage.
-        batch_size: of stages that train the backbone; see STEPS_AN_EPOCH.
-        refit_epochs: of each stage; given in the refit.
+        epochs, length: see ``Task``.
+        batch_size: of stages that train the backbone, at most; see ``strategies.lengths``.
         tick: called now and then with what is being done, for progress.
         source: see ``Task``.
         n_source: labelled examples of the source in the refit, which a search may have fewer of.
@@ -50,7 +49,7 @@ class Context:
     seed: int
     epochs: int
     batch_size: int
-    refit_epochs: list[int] | None = None
+    length: float = 1.0
     tick: Callable[[str], None] = lambda text: None
     source: PartExamples | None = None
     n_source: int = 0
@@ -61,7 +60,7 @@ class Context:
     @property
     def searches(self) -> bool:
         """Whether this is a search and no refit."""
-        return self.refit_epochs is None
+        return self.val is not None
 
     @property
     def target(self) -> PartExamples:

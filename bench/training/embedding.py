@@ -18,7 +18,6 @@ from bench.training.context import Context
 from bench.training.examples import Augmentation, PartExamples
 from bench.training.loop import (
     STATISTICS_EXAMPLES,
-    Best,
     Course,
     Judge,
     NotFinite,
@@ -33,6 +32,7 @@ from bench.training.programs.config import Trained
 from bench.training.programs.graph import in_batches
 from bench.training.programs.program import Program
 from strategies.base import Classify, Embedding, Examples, Stage
+from strategies.lengths import epochs_of, steps_an_epoch
 
 TYPICAL_DISTANCE = 20.0
 """As far apart as two directions at right angles, times the usual sharpness of 10."""
@@ -65,7 +65,7 @@ def fit_embedding(context: Context, stage: Stage, loss: str, turns: int, classif
     try:
         if loss not in ON_SPHERE:
             _scale(program, statistics)
-        state, epoch = training.run()
+        state = training.run()
     except NotFinite as error:
         progress.count()
         error.seconds = progress.seconds
@@ -80,7 +80,8 @@ def fit_embedding(context: Context, stage: Stage, loss: str, turns: int, classif
         embed,
         params=network.params,
         trainable_params=program.trainable_params,
-        epochs=[epoch],
+        epochs=progress.epochs,
+        steps=progress.steps,
         curve=progress.curve,
         seconds=progress.seconds,
     )
@@ -96,9 +97,9 @@ def _training(
     classify: Classify,
 ) -> Training:
     """The loop over batches of classes; a program has been reset for it."""
-    # The refit anneals over its own epochs: what stops at half of the learning rate gives away some points.
-    epochs = context.epochs if context.refit_epochs is None else context.refit_epochs[0]
-    course = Course(stage, epochs, math.ceil(len(batches.examples) * batches.turns / batches.size))
+    shown = len(batches.examples) * batches.turns
+    epochs = epochs_of(stage, shown, batches.size, context.epochs, context.length)
+    course = Course(stage, epochs, steps_an_epoch(shown, batches.size))
     rng = generator(context.seed, "embedding", context.searches)
 
     def draw(steps: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -115,7 +116,6 @@ def _training(
     return Training(
         program=program,
         course=course,
-        best=Best(course),
         judge=None if context.val is None else Judge("features", judged),
         statistics=statistics,
         draw=draw,

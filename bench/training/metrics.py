@@ -15,8 +15,13 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
         probabilities: (N, classes), rows sum to 1.
         labels: (N,) class indices.
     """
+    return float(log_losses(probabilities, labels).mean())
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The negative log-likelihood of the true class of each example, in nats, (N,)."""
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(likelihood, EPSILON, 1.0)).mean())
+    return np.asarray(-np.log(np.clip(likelihood, EPSILON, 1.0)))
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:

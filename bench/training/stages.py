@@ -1,4 +1,4 @@
-"""Training a schedule of stages: early stopping in the search, a fixed number of epochs in the refit."""
+"""Training a schedule of stages, in the search and in the refit alike: each to its end."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from bench.training.batches import Batches
 from bench.training.context import Context
 from bench.training.examples import Inputs, PartExamples
 from bench.training.loop import (
-    Best,
     Course,
     Judge,
     NotFinite,
     Progress,
     Statistics,
     Training,
-    batch_size_of,
     selection_score,
 )
 from bench.training.losses.multitask import AuxiliaryLabels, learned_weights
@@ -29,6 +27,7 @@ from bench.training.prefixes import VIEWS
 from bench.training.programs.config import LOG_VARIANCES, State, Trained
 from bench.training.programs.program import Program
 from strategies.base import Examples, Fitted, Stage
+from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
 from strategies.refuse import stage_problems
 
 LABEL_SMOOTHING = 0.1
@@ -55,6 +54,7 @@ def fit_stages(context: Context, stages: list[Stage], finished: Finished) -> Fit
         params=context.needed_network().params + _head_params(program),
         trainable_params=program.trainable_params,
         epochs=progress.epochs,
+        steps=progress.steps,
         curve=progress.curve,
         seconds=progress.seconds - progress.reused,
         prefixes=progress.prefixes,
@@ -69,17 +69,16 @@ def _trained(context: Context, stages: list[Stage], finished: Finished) -> tuple
     network = context.needed_network()
     start = network.random(context.seed) if stages[0].weights == "random" else network.pretrained
     progress = Progress(start)
-    epochs = [context.epochs if stage.epochs is None else stage.epochs for stage in stages]
     data = context.source.key if context.source is not None else ""
     last = len(stages) - 1
     for i, stage in enumerate(stages):
-        key = (context.head, data, *zip(stages[: i + 1], epochs[: i + 1], strict=True))
+        key = (context.head, data, context.length, *stages[: i + 1])
         if i < last and key in finished:  # a warm start that an earlier trial has computed
             progress = finished[key].copy()
             progress.reused = progress.seconds
             continue
         try:
-            program = _StageTraining(context, stage, i, epochs[i], progress).run()
+            program = _StageTraining(context, stage, i, progress).run()
         except NotFinite as error:
             error.seconds, error.prefixes = progress.seconds - progress.reused, progress.prefixes
             raise
@@ -95,11 +94,10 @@ class _StageTraining:
         context: of the fit.
         stage: which.
         index: its place in the schedule.
-        epochs: its cap.
         progress: of the fit, which goes on with it.
     """
 
-    def __init__(self, context: Context, stage: Stage, index: int, epochs: int, progress: Progress) -> None:
+    def __init__(self, context: Context, stage: Stage, index: int, progress: Progress) -> None:
         self.context, self.stage, self.index, self.progress = context, stage, index, progress
         network = context.needed_network()
         self.cut = network.cut(stage.cut)
@@ -117,25 +115,17 @@ class _StageTraining:
             spent += seconds
         if spent:
             progress.prefixes[self.cut.name if self.cut else "top"] = spent
-        # In the refit a stage takes as many epochs as it took to its best one, along the same schedule: on
-        # clothing that beat as many steps by a point, since an epoch of the refit sees more.
-        taken = context.refit_epochs[index] if context.refit_epochs is not None else None
-        self.course = Course(stage, epochs, math.ceil(self.batches.labelled / self.batch_size), taken)
+        count, size = self.batches.labelled, self.batch_size
+        epochs = epochs_of(stage, count, size, context.epochs, context.length)
+        self.course = Course(stage, epochs, steps_an_epoch(count, size))
 
     def run(self) -> Program:
-        """Trains it; the program then has the weights that are kept, and the progress goes on from them."""
+        """Trains it; the program then has its last weights, and the progress goes on from them."""
         start = self._reset()
         statistics = self._statistics()
-        # Labels of the source know nothing of the target: they would always choose least alignment.
-        blind = self.context.validates_source and self.stage.align != "none"
         training = Training(
             program=self.program,
             course=self.course,
-            best=Best(
-                self.course,
-                first=0 if self.index else 1,
-                to_the_end=not self.stage.early_stopping or blind,
-            ),
             judge=None if self.val is None else Judge("predictions", self._judged),
             statistics=statistics,
             draw=self.batches.draw,
@@ -146,12 +136,10 @@ class _StageTraining:
         )
         self.progress.start()
         try:
-            state, epoch = training.run()
-            state = self._finished(start, state, statistics)
+            state = self._finished(start, training.run(), statistics)
             self.program.reset(state, self.context.seed, self.stage.weight_decay)
         finally:
             self.progress.count()
-        self.progress.epochs.append(epoch)
         self.progress.state = {**self.progress.state, **self.program.merged(state)}
         return self.program
 
@@ -192,7 +180,7 @@ class _StageTraining:
         }
 
     def _told(self, measured: np.ndarray) -> dict[str, float]:
-        """What a point of the curve says of an epoch: mean loss and accuracy, and weights that are learned."""
+        """Mean loss and accuracy of the steps since the last point of the curve, and weights that are learned."""
         loss, right = measured.mean(axis=1)
         found = {"train_loss": float(loss), "train_accuracy": float(right)}
         if self.trained.learned:
@@ -201,7 +189,7 @@ class _StageTraining:
         return found
 
     def _finished(self, start: State, state: State, statistics: Statistics) -> State:
-        """What becomes of the state that is kept, at the end of the stage."""
+        """What becomes of the last weights at the end of the stage."""
         stage = self.stage
         if stage.mix != 1:
             state = {place: mixed(start[place], value, stage.mix, place) for place, value in state.items()}

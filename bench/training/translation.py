@@ -77,9 +77,9 @@ class Translator:
         Raises:
             NotFinite: training it diverged.
         """
-        source = task.source
+        source, epochs = task.source, max(1, round(task.epochs * task.length))
         assert source is not None
-        if self._last is not None and self._last[0] == task.epochs and self._last[1] is source:
+        if self._last is not None and self._last[0] == epochs and self._last[1] is source:
             return self._last[2]
         self._last = None  # what it holds may be large
         images = source.images()
@@ -88,25 +88,25 @@ class Translator:
         networks.reset(task.seed)
         networks.warm()
         start = time.perf_counter()
-        if task.epochs in self._trained:
-            networks.parts[0].set_weights(self._trained[task.epochs])
+        if epochs in self._trained:
+            networks.parts[0].set_weights(self._trained[epochs])
         else:
             networks.train(
                 _small(images, networks.side),
                 _small(task.target.images(), networks.side),
-                task.epochs * STEPS_AN_EPOCH,
+                epochs * STEPS_AN_EPOCH,
                 task.seed,
                 task.tick,
             )
             weights = networks.parts[0].get_weights()
             if not all(np.isfinite(weight).all() for weight in weights):
                 raise NotFinite("the weights of the translator are not finite")
-            self._trained[task.epochs] = weights
+            self._trained[epochs] = weights
         made = networks.translated(images)
         self._seconds += time.perf_counter() - start
         chosen = np.sort(generator(task.seed, "samples").permutation(len(made))[:SAMPLES])
         translation = Translation(made, np.stack([images[chosen], made[chosen]], axis=1))
-        self._last = task.epochs, source, translation
+        self._last = epochs, source, translation
         return translation
 
     def seconds(self) -> float:

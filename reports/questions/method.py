@@ -28,11 +28,14 @@ def _protocol(run: Results) -> list[str]:
         f"Test {many}: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
         "label count and seed. No strategy sees them; each cell predicts them once, at its very end.",
         f"Labelled {many}: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
-        f"shares of a seed lie inside its larger ones. Validation {many} for tuning and early stopping come out of "
+        f"shares of a seed lie inside its larger ones. Validation {many} for tuning come out of "
         "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
-        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best on "
-        f"validation is trained again on all labelled {many} of the cell, for as many epochs as it kept, and "
-        "only that model is tested. Validation scores of trials are optimistic and not reported.",
+        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. Another "
+        f"is chosen only if it is better on validation {many} beyond noise. The chosen one is trained again on all "
+        f"labelled {many} of the cell, and only that model is tested. Validation scores of trials are optimistic "
+        "and not reported.",
+        "Length: every stage is trained to its end. With few labels a strategy trains for a number of optimizer "
+        "steps of its own, with many for the given number of epochs.",
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
         f"nothing were shared between cells. Latency: one thread, one {one} at a time, warm, median.",
         f"Intervals cover new labelled subsets, new initialisations and new test {many}; with all labels in use, "
@@ -73,7 +76,7 @@ def _settings(run: Results) -> str:
     head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())
     return words.clean(
         f"This run: {modality(cell['modality']).described(cell['examples'])}, "
-        f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, at most "
+        f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, up to "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['threads']} training "
         f"thread{'s' if cell['threads'] != 1 else ''}, {cell['precision']} on {cell['backend']}, "
         f"head: {head or 'default'}."

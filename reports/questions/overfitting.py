@@ -82,8 +82,8 @@ def _conclusions(overfit: list[str], caught: list[str], kept: list[str], noun: N
         )
     if kept:
         conclusions.append(
-            "Without early stopping the validation loss ended more than a tenth above its lowest: "
-            f"{words.some(kept)}. Fewer epochs may do better there, if those that validate are enough to tell."
+            f"The validation loss ended more than a tenth above its lowest: {words.some(kept)}. A shorter training "
+            "may do better there: --length 0.5."
         )
     return conclusions
 

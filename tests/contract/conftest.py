@@ -66,7 +66,7 @@ def auxiliary(digits: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
-    """Makes a cell of 72 labels, two epochs and two trials; arguments change its fields."""
+    """Makes a cell of 72 labels, two epochs, short stages and two trials; arguments change its fields."""
     import keras
 
     from bench.records import Cell
@@ -90,6 +90,7 @@ def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
             "augmentation": "light",
             "flip": False,
             "epochs": 2,
+            "length": 0.05,
             "batch_size": 32,
             "threads": 1,
             "head": HEAD,

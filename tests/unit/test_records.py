@@ -28,7 +28,7 @@ OTHERS: dict[str, Any] = {
     "fingerprint": "f123456789abcdef", "modality": "text", "backbone": "MobileNet", "weights": "/w/b.weights.h5",
     "weights_sha256": "cd" * 32, "fraction": 0.10000000000000002, "seed": 1,
     "examples": {"image_size": 33, "resizing": "stretch", "augmentation": "light", "flip": True},
-    "epochs": 3, "batch_size": 31, "threads": 2,
+    "epochs": 3, "length": 2.0, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
     "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},

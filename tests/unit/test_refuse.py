@@ -23,7 +23,7 @@ BODY = Stage("body", cut=0.5, learning_rate=3e-3)
         {"learning_rate": float("nan")}, {"learning_rate": "fast"}, {"weight_decay": -1e-3}, {"epochs": 0},
         {"epochs": 2.5}, {"weights": "imagenet"}, {"batch_norm": True}, {"warmup": 1.0}, {"blocks": -1},
         {"blocks": True}, {"only": "kernels"}, {"rate_decay": 0}, {"decay_to": "source"}, {"mix": 1.1},
-        {"rank": 1.5}, {"early_stopping": 5}, {"patience": 0.0}, {"patience": 5},
+        {"rank": 1.5}, {"steps": -1}, {"steps": 1.5}, {"steps": None},
     ],
     ids=str,
 )  # fmt: skip

@@ -46,10 +46,9 @@ def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
 
     protocol, many = prepared.resolved.protocol, prepared.datasets[0].kind.noun.many
     table = Table(box=None, pad_edge=False)
-    for heading in ("dataset", "backbone", "strategy", "fraction", "n", "cells", f"training {many}", "time"):
-        table.add_column(
-            heading, justify="left" if heading in ("dataset", "backbone", "strategy") else "right"
-        )
+    counted = "fraction", "n", "cells", "steps", f"training {many}", "time"
+    for heading in ("dataset", "backbone", "strategy", *counted):
+        table.add_column(heading, justify="right" if heading in counted else "left")
     groups: dict[tuple[str, str, str, float], list[Cell]] = defaultdict(list)
     for cell in prepared.cells:
         backbone = titled(cell.backbone, cell.weights)
@@ -64,6 +63,7 @@ def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
             protocol.share(cells[0]),
             protocol.size(cells[0], prepared.sizes[cells[0].fingerprint]),
             str(len(cells)),
+            f"{steps:,}" if (steps := forecast.steps(cells[0])) else "-",
             f"{work:,.0f}" if work else "-",
             "not known yet" if not known else duration(seconds) if work else "-",
         )

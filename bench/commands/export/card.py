@@ -191,8 +191,7 @@ def _stage(place: int, planned: PlannedStage) -> str:
     stage = planned.stage
     return (
         f"Stage {place} ({markdown(stage.name)}): {words.plural(planned.epochs, 'epoch')} in batches of "
-        f"{planned.batch_size}, learning rate {stage.learning_rate:.3g} along a cosine of "
-        + words.plural(planned.planned, "epoch")
+        f"{planned.batch_size}, learning rate {stage.learning_rate:.3g} along a cosine"
         + "".join(f", {markdown(name)} = {getattr(stage, name)}" for name in planned.fields)
         + "."
     )

@@ -91,7 +91,6 @@ def _described(place: int, planned: PlannedStage, network: Network) -> dict[str,
         "standardises": place == 0,
         "trains_batch_norm": stage.batch_norm == "trained",
         "epochs": planned.epochs,
-        "planned": planned.planned,
         "batch_size": planned.batch_size,
         **_located(stage, network),
     }

@@ -16,11 +16,12 @@ from bench.modalities.nouns import Noun
 from bench.modalities.registry import size_of
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
-from bench.records import Cell, Record
+from bench.records import PROTOCOL_VERSION, Cell, Record
 from bench.runs.results import Run
 from bench.system import backend
 from reports.recommend import Recommendation
 from strategies.base import Info, Stage, Strategy
+from strategies.lengths import batch_size_of, epochs_of
 
 if TYPE_CHECKING:
     from bench.training.engine import Network
@@ -32,7 +33,6 @@ class PlannedStage:
 
     stage: Stage
     epochs: int
-    planned: int
     batch_size: int
     fields: tuple[str, ...]
 
@@ -109,15 +109,17 @@ def _best_record(run: Run, found: Recommendation) -> Record:
         & (results["weights"] == chosen.weights)
     ]
     ids = set(mine.loc[mine["fraction"] == mine["fraction"].max(), "cell_id"])
-    return max((r for r in run.records if r.cell_id in ids), key=lambda r: float(_best_trial(r)["score"]))
+    return max((r for r in run.records if r.cell_id in ids), key=lambda r: float(_chosen_trial(r)["score"]))
 
 
-def _best_trial(record: Record) -> dict[str, Any]:
-    scored = (trial for trial in record.trials if trial["score"] is not None)
-    return max(scored, key=lambda trial: trial["score"])
+def _chosen_trial(record: Record) -> dict[str, Any]:
+    return next(trial for trial in record.trials if trial["chosen"])
 
 
 def _check_code(cell: Cell, strategy: Strategy) -> None:
+    if cell.protocol_version != PROTOCOL_VERSION:
+        expected = f"a run of protocol version {PROTOCOL_VERSION}; this one has {cell.protocol_version}"
+        raise RequestError("DIR", cell.dataset_name, expected, "Run it again in a new directory.")
     if strategy.version != cell.strategy_version:
         expected = f"its version {cell.strategy_version}, with which the run was made"
         raise RequestError("strategy", cell.strategy, expected)
@@ -154,17 +156,15 @@ def _network(cell: Cell) -> Network:
 
 
 def _planned_stages(recipe: Recipe) -> Iterator[PlannedStage]:
-    from bench.training.loop import batch_size_of
-
     batch_size = recipe.record.batch_size or recipe.cell.batch_size
     stages = _stages(recipe, batch_size)
-    limit = _epoch_limit(recipe)
-    for stage, epochs in zip(stages, _trained_epochs(recipe.record), strict=True):
+    length = _chosen_trial(recipe.record)["length"]
+    for stage in stages:
+        size = batch_size_of(stage, recipe.labels, batch_size)
         yield PlannedStage(
             stage,
-            epochs=epochs,
-            planned=limit if stage.epochs is None else stage.epochs,
-            batch_size=batch_size_of(stage, recipe.labels, batch_size),
+            epochs=epochs_of(stage, recipe.labels, size, recipe.cell.epochs, length),
+            batch_size=size,
             fields=tuple(fields_of(stage, recipe.cell.strategy)),
         )
 
@@ -182,21 +182,3 @@ def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
         **recipe.network.traits,
     )
     return recipe.strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)
-
-
-def _epoch_limit(recipe: Recipe) -> int:
-    """How many epochs a stage without a cap of its own was planned for."""
-    best = _best_trial(recipe.record)
-    if "epoch_limit" not in best and recipe.cell.tuning["algorithm"] == "hyperband":
-        expected = "a run made by this version"
-        raise RequestError("DIR", recipe.record.cell_id, expected, "Hyperband's epochs are not in it.")
-    return int(best.get("epoch_limit", recipe.cell.epochs))
-
-
-def _trained_epochs(record: Record) -> list[int]:
-    """For how many epochs each stage of the refit has trained."""
-    trained: list[int] = []  # a stage's curve begins at epoch 0
-    for point in record.curves:
-        if point["run"] == "refit":
-            trained = [*trained, 0] if point["epoch"] == 0 else [*trained[:-1], point["epoch"]]
-    return trained

@@ -15,8 +15,7 @@ from strategies.on_features import OnFeatures
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIMPLE_FIELDS = (
-    "name", "cut", "learning_rate", "weight_decay", "epochs", "early_stopping", "patience", "weights", "batch_norm",
-    "warmup",
+    "name", "cut", "learning_rate", "weight_decay", "steps", "epochs", "weights", "batch_norm", "warmup",
 )  # fmt: skip
 """Fields of a stage that every train.py has; the others have a macro each in ``train_fields.py.j2``."""
 BODY_FIELDS = ("rate_decay", "decay_to")

@@ -58,10 +58,10 @@ def _unfair(strategy: Strategy, stages: list[Stage]) -> list[str]:
         if stage.learning_rate * stage.weight_decay >= 1
     ]
     first, last = stages[0], stages[-1]
-    if last.epochs is not None:
+    if not last.steps:
         problems.append(
-            f"The last stage, {last.name!r}, has a cap of its own (epochs={last.epochs}), so the plan's epochs "
-            "would do nothing for it: leave it None."
+            f"The last stage, {last.name!r}, has steps=0: with few labels an epoch is a handful of steps, so it "
+            "would train next to nothing. Say how many steps it takes at least."
         )
     if strategy.uses_weights != (first.weights == "pretrained"):
         problems.append(

@@ -34,13 +34,13 @@ from bench.protocols.few_shot.episodes import (
 )
 from bench.protocols.few_shot.held_out import HeldOut, held_out
 from bench.protocols.outcome import Outcome, not_finite, skipped
-from bench.protocols.trials import Search, info_of, network_of
+from bench.protocols.trials import Scored, Search, info_of, network_of
 from bench.records import Cell
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples
 from bench.training.loop import NotFinite
 from bench.training.task import CellTask
-from strategies.base import Classify, Embedding, Examples, Fitted
+from strategies.base import Classify, Embedding, Examples
 
 
 def run_few_shot(
@@ -88,7 +88,7 @@ def run_few_shot(
         embedded = tuned.embedded(final)
     except NotFinite as error:
         return not_finite(sizes, tuned.fields(), error)
-    classify = partial(strategy.classify, hp=tuned.best_hp)
+    classify = partial(strategy.classify, hp=tuned.chosen_hp)
     found = _measured(cell, dataset, classes, embedded, classify, tick)
     auc = verification_auc(embedded, classes.labels, classes.groups)
     fields = {"status": "ok", **sizes, **tuned.fields_of(final)}
@@ -149,10 +149,8 @@ class EpisodeSearch(Search):
     apart: HeldOut
 
     def run(self) -> None:
-        if self.source is None:  # nothing to tune on
-            self.best_hp = self.space()
-            return
-        super().run()
+        if self.source is not None:  # else there is nothing to tune on
+            super().run()
 
     def declare(self, space: HyperParameters) -> None:
         self.strategy.few_shot_space(space)
@@ -160,7 +158,7 @@ class EpisodeSearch(Search):
     def searched(self) -> CellTask:
         return self._of_rows(self.apart.train, self.apart.val)
 
-    def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
+    def scored(self, task: CellTask, hp: HyperParameters) -> Scored:
         embedding = self.strategy.embed(task, hp)
         assert task.val is not None
         start = time.perf_counter()
@@ -169,13 +167,15 @@ class EpisodeSearch(Search):
             error = NotFinite("the features are not finite")
             error.seconds, error.prefixes = embedding.seconds, embedding.prefixes
             raise error
-        right = self._judge(embedded, partial(self.strategy.classify, hp=hp))
+        found = self._episodes(embedded, partial(self.strategy.classify, hp=hp))
+        right = _mean_of_settings(found)
         embedding.seconds += time.perf_counter() - start
-        return embedding.fitted(_Embedder(embedding)), right, {"val_accuracy": right}
+        losses = 1 - np.concatenate(found)
+        return Scored(embedding.fitted(_Embedder(embedding)), right, {"val_accuracy": right}, losses)
 
     def embedding(self, rows: np.ndarray) -> Embedding:
         """The chosen hyperparameters on all classes of the source."""
-        return self.strategy.embed(self.refitted(self._of_rows(rows, None)), self.best_hp)
+        return self.strategy.embed(self.refitted(self._of_rows(rows, None)), self.chosen_hp)
 
     def embedded(self, final: Embedding) -> np.ndarray:
         """The features of all new examples, those of the pool and then those of the test part.
@@ -208,12 +208,20 @@ class EpisodeSearch(Search):
         )
 
     def _judge(self, embedded: np.ndarray, classify: Classify) -> float:
-        """Mean accuracy in episodes of the held-out classes; settings weigh the same."""
+        """Mean accuracy in episodes of the held-out classes."""
+        return _mean_of_settings(self._episodes(embedded, classify))
+
+    def _episodes(self, embedded: np.ndarray, classify: Classify) -> list[np.ndarray]:
+        """The accuracy in each episode of the held-out classes, by setting."""
         assert self.source is not None
         labels = self.source.part.labels[self.apart.val]
         episodes: dict[Setting, list[Episode]] = self.apart.episodes
-        found = [measure(e, embedded, labels, classify, s.ways) for s, e in episodes.items()]
-        return float(np.mean([measured.by_episode.mean() for measured in found]))
+        return [measure(e, embedded, labels, classify, s.ways).by_episode for s, e in episodes.items()]
+
+
+def _mean_of_settings(accuracies: list[np.ndarray]) -> float:
+    """Mean accuracy in which settings weigh the same."""
+    return float(np.mean([of_setting.mean() for of_setting in accuracies]))
 
 
 class _Embedder:

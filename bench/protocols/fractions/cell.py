@@ -15,13 +15,13 @@ from bench.datasets.splits import split_validation, subset
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.protocols.outcome import Outcome, not_finite, skipped
-from bench.protocols.trials import Search, info_of, network_of
+from bench.protocols.trials import Scored, Search, info_of, network_of
 from bench.records import Cell
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples
 from bench.training.loop import NotFinite, selection_score
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
-from bench.training.metrics import accuracy, log_loss, score
+from bench.training.metrics import accuracy, log_loss, log_losses, score
 from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
@@ -118,7 +118,7 @@ class LabelSearch(Search):
     def searched(self) -> CellTask:
         return self._of_rows(self.train, self.val)
 
-    def scored(self, task: CellTask, hp: HyperParameters) -> tuple[Fitted, float, dict[str, float]]:
+    def scored(self, task: CellTask, hp: HyperParameters) -> Scored:
         fitted = self.strategy.fit(task, hp)
         val = task.val
         assert val is not None
@@ -132,11 +132,16 @@ class LabelSearch(Search):
             "val_accuracy": accuracy(probabilities, val.labels),
             "val_log_loss": log_loss(probabilities, val.labels),
         }
-        return fitted, selection_score(probabilities, val.labels), measured
+        return Scored(
+            fitted,
+            selection_score(probabilities, val.labels),
+            measured,
+            log_losses(probabilities, val.labels),
+        )
 
     def refit(self, rows: np.ndarray) -> Fitted:
         """The chosen hyperparameters on all labelled examples."""
-        return self.strategy.fit(self.refitted(self._of_rows(rows, None)), self.best_hp)
+        return self.strategy.fit(self.refitted(self._of_rows(rows, None)), self.chosen_hp)
 
     def tested(self, final: Fitted) -> np.ndarray:
         """The probabilities that a refit gives to the test examples.
