@@ -18,7 +18,7 @@ from strategies.base import Stage
 
 STATISTICS_EXAMPLES = 256
 """Training examples on which batch statistics are re-estimated before an evaluation during training."""
-POINTS = 20
+POINTS = 12
 """Points of a stage's learning curve, at most: so often it is judged on validation while it trains."""
 
 
