@@ -37,6 +37,7 @@ TRIALS = 4
 MOBILENET, LITE = "MobileNet:alpha=0.25", "EfficientNetLite0"
 TASKS = [
     ("digits", LITE, 32, (50, 144, 1437)),
+    ("digits", MOBILENET, 64, (50, 144)),
     ("clothing", MOBILENET, 96, (50, 170, 341, 1023, 3409)),
     ("emoji/google", MOBILENET, 64, (150, 600)),
     ("emoji/twitter", MOBILENET, 64, (150, 600)),
@@ -96,19 +97,54 @@ def grid(strategy: str, points: int) -> list[tuple[str, float]]:
     return [every[i] for i in sorted(chosen)]
 
 
-def jobs(options: argparse.Namespace) -> list[Job]:
-    """All trainings: the grid on all seeds, defaults and search on those that score."""
-    found = []
+def first_round(options: argparse.Namespace) -> list[Job]:
+    """The grid, on the seeds that choose."""
+    return [
+        Job(task, text, 1, length, seed)
+        for task in tasks(options)
+        for strategy in options.strategies
+        for seed in range(options.choose)
+        for text, length in grid(strategy, options.points)
+    ]
+
+
+def second_round(options: argparse.Namespace) -> list[Job]:
+    """The best of the grid, the defaults and the search, on the seeds that score."""
+    rows, found = lines(options.out), []
     for task in tasks(options):
         for strategy in options.strategies:
-            for seed in range(options.choose + options.score):
-                each = [(text, 1, n) for text, n in grid(strategy, options.points)]
-                if seed >= options.choose:
-                    each += [(strategy, 1, 1.0), (strategy, TRIALS, 1.0)]
-                if options.twice:
-                    each += [(strategy, 1, 2.0)]
-                found += [Job(task, text, trials, n, seed) for text, trials, n in dict.fromkeys(each)]
+            best = best_of(rows, task.name, strategy, options)
+            each = [(*best, 1), (strategy, 1.0, 1), (strategy, 1.0, TRIALS)]
+            each += [(strategy, 2.0, 1)] if options.twice else []
+            for seed in range(options.choose, options.choose + options.score):
+                found += [Job(task, text, trials, length, seed) for text, length, trials in each]
     return found
+
+
+def best_of(
+    rows: list[dict[str, Any]], task: str, strategy: str, options: argparse.Namespace
+) -> tuple[str, float]:
+    """The point of the grid with the highest mean accuracy on the seeds that choose."""
+    points = grid(strategy, options.points)
+    means = {}
+    for text, length in points:
+        found = accuracies(rows, task, text, length, 1, range(options.choose))
+        if found:
+            means[text, length] = mean(found)
+    return max(means, key=lambda point: means[point])
+
+
+def accuracies(
+    rows: list[dict[str, Any]], task: str, strategy: str, length: float, trials: int, seeds: range
+) -> list[float]:
+    """Test accuracies of one kind of training, by seed."""
+    of = {
+        row["seed"]: row["accuracy"]
+        for row in rows
+        if (row["task"], row["strategy"], row["length"], row["trials_each"])
+        == (task, strategy, length, trials)
+    }
+    return [of[seed] for seed in seeds if seed in of]
 
 
 def tasks(options: argparse.Namespace) -> list[Task]:
@@ -198,7 +234,10 @@ def work(options: argparse.Namespace) -> None:
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
     number, workers = map(int, options.worker.split("/"))
     done = {row["key"] for row in lines(options.out)}
-    mine = [job for i, job in enumerate(jobs(options)) if i % workers == number and job.key not in done]
+    every = second_round(options) if options.second else first_round(options)
+    mine = [
+        job for i, job in enumerate(dict.fromkeys(every)) if i % workers == number and job.key not in done
+    ]
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
@@ -219,25 +258,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def regrets(rows: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row a task and strategy: accuracies on the seeds that score, and what is given away, in points."""
-    found = []
+    found, seeds = [], range(options.choose, options.choose + options.score)
     for task, name in itertools.product([task.name for task in tasks(options)], options.strategies):
-        mine = [row for row in rows if row["task"] == task and row["strategy"].partition(":")[0] == name]
-
-        def accuracies(strategy: str, length: float, trials: int = 1, of: list[Any] = mine) -> list[float]:
-            same = [
-                r for r in of if (r["strategy"], r["length"], r["trials_each"]) == (strategy, length, trials)
-            ]
-            return [r["accuracy"] for r in sorted(same, key=lambda r: int(r["seed"]))]
-
-        points = [
-            point for point in grid(name, options.points) if len(accuracies(*point)) >= options.choose + 1
-        ]
-        default, searched = accuracies(name, 1.0), accuracies(name, 1.0, TRIALS)
-        if not points or not default:
-            continue
-        best = max(points, key=lambda point: mean(accuracies(*point)[: options.choose]))
-        top = mean(accuracies(*best)[options.choose :])
-        twice = accuracies(name, 2.0)[-len(default) :]
+        best = best_of(rows, task, name, options)
+        top = mean(accuracies(rows, task, *best, 1, seeds))
+        default = accuracies(rows, task, name, 1.0, 1, seeds)
+        search = mean(accuracies(rows, task, name, 1.0, TRIALS, seeds))
+        twice = accuracies(rows, task, name, 2.0, 1, seeds)
         found.append(
             {
                 "task": task,
@@ -246,9 +273,9 @@ def regrets(rows: list[dict[str, Any]], options: argparse.Namespace) -> list[dic
                 "best": f"{best[0].partition(':')[2]} x{best[1]:g}",
                 "default": mean(default),
                 "deviation": stdev(default) if len(default) > 1 else None,
-                "search": mean(searched) if searched else None,
+                "search": search,
                 "regret_default": 100 * (top - mean(default)),
-                "regret_search": 100 * (top - mean(searched)) if searched else None,
+                "regret_search": 100 * (top - search),
                 "twice_as_long": 100 * (mean(twice) - mean(default)) if twice else None,
             }
         )
@@ -267,24 +294,26 @@ def main() -> None:
     parser.add_argument("--twice", action="store_true", help="the defaults at twice the length as well")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--second", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         work(options)
         return
-    command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
-    workers = [subprocess.Popen([*command, f"{i}/{options.workers}"]) for i in range(options.workers)]
-    if sum(worker.wait() != 0 for worker in workers):
-        sys.exit("A worker failed; what it measured is kept, and running this again goes on.")
+    for second in ([], ["--second"]):
+        command = [sys.executable, __file__, *sys.argv[1:], *second, "--worker"]
+        workers = [subprocess.Popen([*command, f"{i}/{options.workers}"]) for i in range(options.workers)]
+        if sum(worker.wait() != 0 for worker in workers):
+            sys.exit("A worker failed; what it measured is kept, and running this again goes on.")
     found = regrets(lines(options.out), options)
     print(json.dumps(found))
     headings = f"{'best':>6} {'default':>8} {'search':>7} {'regret':>7} {'searched':>9} {'2x':>6}"
     print(f"{'task':20} {'strategy':20} {headings}  best of the grid")
     for row in found:
         told = {key: points_or_dash(row[key]) for key in ("regret_default", "regret_search", "twice_as_long")}
-        search = "-" if row["search"] is None else f"{row['search']:.3f}"
         print(
-            f"{row['task']:20} {row['strategy']:20} {row['best_of_grid']:>6.3f} {row['default']:>8.3f} {search:>7} "
-            f"{told['regret_default']:>7} {told['regret_search']:>9} {told['twice_as_long']:>6}  {row['best']}"
+            f"{row['task']:20} {row['strategy']:20} {row['best_of_grid']:>6.3f} {row['default']:>8.3f} "
+            f"{row['search']:>7.3f} {told['regret_default']:>7} {told['regret_search']:>9} "
+            f"{told['twice_as_long']:>6}  {row['best']}"
         )
     for name in options.strategies:
         each = [row["regret_default"] for row in found if row["strategy"] == name]

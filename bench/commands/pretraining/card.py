@@ -105,9 +105,8 @@ def _training(source: WeightSource) -> list[str]:
     return [
         f"From {_start(source) or 'random weights'}, all of it, by the stages of {strategy} with "
         f"{_hyperparameters(source)}.",
-        f"First on {words.count(record['n_train'])} {many}, to find out with {words.count(record['n_val'])} "
-        f"others how many epochs are best ({words.plural(len(record['trials']), 'trial')}, at most "
-        f"{words.plural(cell['epochs'], 'epoch')}); then again on all {words.count(record['n'])}, for "
+        f"First on {words.count(record['n_train'])} {many}, judged by {words.count(record['n_val'])} others "
+        f"({words.plural(len(record['trials']), 'trial')}). Then again on all {words.count(record['n'])}, for "
         f"{words.plural(epochs, 'epoch')}, the learning rate falling along a cosine.",
         f"Augmentation {seen['augmentation']}{', mirrored too' if seen['flip'] else ''}, batches of "
         f"{record['batch_size'] or cell['batch_size']}, seed {cell['seed']}.",
