@@ -1,6 +1,7 @@
 """The same grid done by the harness and by the loop that people write (``naive.py``): time, accuracy, memory.
 
-Both get the same images in the same subsets, and the same trials, epochs, image size, backbone and batch size.
+Both get the same images in the same subsets, and the same trials, image size and backbone. The loop takes as many
+optimizer steps in batches as large as the harness did, without early stopping (``--patience 5``: with it).
 Each strategy is a run of its own in a new process from an empty cache; then, with ``--grid``, the whole grid is
 one run of the harness. The loop shares nothing between strategies, so what its grid takes is what its runs took
 together, start-up counted once. Harness and loop alternate. The loop's folders of symbolic links are made before
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ import psutil
 from bench.datasets import open_dataset
 from bench.datasets.splits import split_validation, subset
 from bench.modalities.image.input import ImageInput
+from bench.plans.lengths import default_stages
+from bench.plans.strategies import get_strategy
+from strategies.lengths import batch_size_of
 
 HERE = Path(__file__).parent
 
@@ -134,15 +139,33 @@ def harness(folder: Path, strategies: list[str], options: argparse.Namespace, ca
     seconds, memory = timed(command, {"TRANSFER_BENCH_CACHE": str(cache)}, folder / "harness.log")
     results = pd.read_csv(out / "results.csv")
     assert (results.status == "ok").all(), results.loc[results.status != "ok", ["cell_id", "error"]]
-    return {"seconds": seconds, "peak_mb": memory, "cells": _cells(results)}
+    return {
+        "seconds": seconds,
+        "peak_mb": memory,
+        "cells": _cells(results),
+        "lengths": _lengths(results, options.batch_size),
+    }
 
 
-def naive(folder: Path, strategies: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    """One run of the hand-written loop."""
+def _lengths(results: pd.DataFrame, most: int) -> dict[str, dict[str, list[int]]]:
+    """Optimizer steps and batch size of the last stage, by strategy and fraction."""
+    found: dict[str, dict[str, list[int]]] = defaultdict(dict)
+    for (name, fraction), cells in results.groupby(["strategy", "fraction"]):
+        stage = default_stages(get_strategy(name))[-1]
+        batch = batch_size_of(stage, int(cells.n.iloc[0]), most)
+        found[name][str(fraction)] = [round(cells.steps.mean()), batch]
+    return found
+
+
+def naive(
+    folder: Path, strategies: list[str], options: argparse.Namespace, ours: dict[str, Any]
+) -> dict[str, Any]:
+    """One run of the hand-written loop, with as many steps in as large batches as the harness took (``ours``)."""
     command = [sys.executable, str(HERE / "naive.py"), "--subsets", str(folder / "subsets")]
     command += ["--strategies", *strategies, "--backbone", options.backbone]
     command += [] if options.alpha is None else ["--alpha", str(options.alpha)]
     command += ["--weights", options.weights]
+    command += ["--lengths", json.dumps(ours["lengths"]), "--patience", str(options.patience)]
     for name in ("image_size", "trials", "epochs", "batch_size"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     log = folder / "naive.log"
@@ -191,6 +214,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--patience", type=int, default=0, help="of the loop's early stopping; 0: none")
     parser.add_argument(
         "--strategies",
         nargs="+",
@@ -216,7 +240,7 @@ def main() -> None:
         for strategy in options.strategies:
             cache = folder / f"cache-{strategy}"
             ours = harness(folder, [strategy], options, cache)
-            theirs = naive(folder, [strategy], options)
+            theirs = naive(folder, [strategy], options, ours)
             loops.append(theirs)
             note(compare(strategy, ours, theirs))
             if strategy == "feature_extraction":

@@ -2,7 +2,7 @@
 
 https://keras.io/guides/transfer_learning/ and https://keras.io/keras_tuner/getting_started/: folders are read
 with ``image_dataset_from_directory``, cached and prefetched; augmentation layers lie in the model; the frozen
-base is called with ``training=False``; RandomSearch builds a model a trial and stops early; the best
+base is called with ``training=False``; RandomSearch builds a model a trial; the best
 hyperparameters are trained again on training and validation images together, for as many epochs as the best
 trial took; the test set is evaluated once. One process, TensorFlow's own threads, as its user runs it.
 
@@ -11,6 +11,7 @@ Run by ``against_naive.py``; prints the seconds of its start-up, then one JSON l
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -31,18 +32,21 @@ parser.add_argument("--alpha", type=float)
 parser.add_argument("--weights", default="imagenet")
 parser.add_argument("--image-size", type=int, required=True)
 parser.add_argument("--trials", type=int, required=True)
-parser.add_argument("--epochs", type=int, required=True)
+parser.add_argument("--epochs", type=int, required=True, help="of the search, where --lengths says nothing")
+parser.add_argument(
+    "--lengths", type=json.loads, default={}, help="JSON: [steps, batch size] by strategy and fraction"
+)
 parser.add_argument("--batch-size", type=int, default=32)
-parser.add_argument("--patience", type=int, default=5)
+parser.add_argument("--patience", type=int, default=0, help="of early stopping; 0: all epochs")
 arguments = parser.parse_args()
 
 SIZE = (arguments.image_size, arguments.image_size)
 AUTOTUNE = tf.data.AUTOTUNE
 
 
-def read(folder, shuffle=True):
+def read(folder, shuffle=True, batch_size=arguments.batch_size):
     return keras.utils.image_dataset_from_directory(
-        folder, image_size=SIZE, batch_size=arguments.batch_size, shuffle=shuffle, verbose=False
+        folder, image_size=SIZE, batch_size=batch_size, shuffle=shuffle, verbose=False
     )
 
 
@@ -93,8 +97,10 @@ for strategy in arguments.strategies:
         start = time.perf_counter()
         fraction, seed = folder.name.split("-")
         keras.utils.set_random_seed(int(seed))
-        train = read(folder / "train").cache().prefetch(AUTOTUNE)
-        val = read(folder / "val", shuffle=False).cache().prefetch(AUTOTUNE)
+        lengths = arguments.lengths.get(strategy, {})
+        steps, batch_size = lengths.get(fraction, (0, arguments.batch_size))
+        train = read(folder / "train", batch_size=batch_size).cache().prefetch(AUTOTUNE)
+        val = read(folder / "val", shuffle=False, batch_size=batch_size).cache().prefetch(AUTOTUNE)
         with tempfile.TemporaryDirectory() as project:
             tuner = keras_tuner.RandomSearch(
                 build(strategy),
@@ -104,8 +110,13 @@ for strategy in arguments.strategies:
                 overwrite=True,
                 seed=int(seed),
             )
-            stop = keras.callbacks.EarlyStopping(patience=arguments.patience, restore_best_weights=True)
-            tuner.search(train, validation_data=val, epochs=arguments.epochs, callbacks=[stop], verbose=0)
+            stop = []
+            if arguments.patience:
+                stop.append(
+                    keras.callbacks.EarlyStopping(patience=arguments.patience, restore_best_weights=True)
+                )
+            most = math.ceil(steps / len(train)) if steps else arguments.epochs
+            tuner.search(train, validation_data=val, epochs=most, callbacks=stop, verbose=0)
             best = tuner.oracle.get_best_trials(1)[0]
             model = tuner.hypermodel.build(best.hyperparameters)
             epochs = (best.best_step or 0) + 1
