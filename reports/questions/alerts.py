@@ -15,12 +15,15 @@ from bench.modalities.nouns import Noun
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
+from reports.questions.overfitting import gap_numbers
 from reports.results import Results
 from reports.sections import Section
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import MINIMUM_SEEDS, wilson
 from reports.tables import backbone_title, several_backbones, summary_frame
 
+FITTED = 0.95
+"""Training accuracy from which on there is little left to learn."""
 LEVELS = ("problem", "caution", "note")
 """The gravest first."""
 
@@ -143,6 +146,28 @@ def _trials(run: Results) -> Iterator[Alert]:
         yield Alert("note", "Strategies had different numbers of trials.", details)
 
 
+def _cut_short(run: Results) -> Iterator[Alert]:
+    """Strategies that still learned when the plan's epochs ended their training, with the most labels."""
+    most = run.frame["fraction"].max()
+    capped = [record for record in run.records if record.cell["fraction"] == most and _at_cap(record)]
+    ids = {record.cell_id for record in capped}
+    numbers = gap_numbers(run.frame[run.frame["cell_id"].isin(ids)], run.curves)
+    learning = numbers[(numbers["train"] < numbers["val"]) & (numbers["train"] < FITTED)]
+    if len(learning):
+        names = words.listed([words.strategy_name(name) for name in dict.fromkeys(learning["strategy"])])
+        text = (
+            f"{words.capital(names)} still learned when training ended: it fits training {run.noun.many} no better "
+            f"than validation {run.noun.many}. Train longer: --epochs {2 * capped[0].cell['epochs']}."
+        )
+        yield Alert("caution", text)
+
+
+def _at_cap(record: Record) -> bool:
+    """Whether the plan's epochs, and not the strategy's own steps, decided how long the last stage trained."""
+    cell = record.cell
+    return cell["protocol_version"] >= 3 and record.epochs == round(cell["length"] * cell["epochs"])
+
+
 def _warnings(run: Results) -> Iterator[Alert]:
     """What cells and the run itself have warned of."""
     said = Counter(words.clean(warning, 400) for record in run.records for warning in record.warnings)
@@ -152,7 +177,7 @@ def _warnings(run: Results) -> Iterator[Alert]:
         yield Alert("note", words.clean(note, 400))
 
 
-_LOOKS = (_data, _sources, _without_result, _answers, _trials, _warnings)
+_LOOKS = (_data, _sources, _without_result, _answers, _cut_short, _trials, _warnings)
 """Each gives the alerts of one kind."""
 
 
