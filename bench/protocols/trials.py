@@ -255,4 +255,5 @@ class Search(ABC):
         }
         fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
         fields["warnings"] = list(final.notes)
+        fields["feature_map"] = self.network.feature_map if self.network else []
         return fields
