@@ -168,6 +168,9 @@ class Record:
     """Of a tuned pretrained backbone, one an end of a block from the input upward: block, depth (share of the
     layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
     training examples). Since schema 3."""
+    feature_map: list[int] = field(default_factory=list)
+    """The extent of the backbone's last feature map, of images its rows and columns; empty without one. Since
+    schema 7."""
     episodes: list[dict[str, Any]] = field(default_factory=list)
     """In the few-shot protocol, one a setting: ways, shots, scope (``all``, or ``within`` a superclass), accuracy
     (mean over episodes) and deviation (between episodes). Since schema 5."""

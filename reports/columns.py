@@ -148,6 +148,9 @@ RECORD: Columns = {
     "trials": text("One entry per trial: see trials."),
     "curves": text("One entry per measured point of training: see curves."),
     "similarity": text("One entry per block of a tuned pretrained network: see similarity."),
+    "feature_map": text(
+        "Rows and columns of the network's last feature map. Empty if the cell uses no network."
+    ),
     "episodes": text("Few-shot, one entry per setting: see episodes."),
     "error": text("Type and message of what went wrong, and the traceback of an exception."),
     "warnings": text("What the run noticed about this cell."),

@@ -7,7 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from bench.modalities.registry import modality, size_of
 from bench.records import FRACTIONS, Record
+from bench.system.names import of_others
 from reports import words
 from reports.statistics.decisions import Decision
 from reports.statistics.pairs import Candidate
@@ -74,6 +76,18 @@ def absence(decision: Decision, most: int = 3) -> str:
         what = what if len(names) == 1 else re.sub("^was ", "were ", what)
         parts.append(f"{words.listed([*names[:most], f'{more} more'] if more > 0 else names)} {what}")
     return words.listed(parts)
+
+
+def small_maps(records: Sequence[Record]) -> list[str]:
+    """Sentences on pretrained backbones whose last feature map was too small, by the size of their inputs."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for record in records:
+        cell = record.cell
+        if of_others(cell["weights"]) and min(record.feature_map, default=2) < 2:
+            place = cell["modality"], size_of(cell["examples"], cell["modality"])
+            found.setdefault(place, set()).add(backbone_title(cell["backbone"], cell["weights"]))
+    places = found.items()
+    return [text for (kind, size), names in places for text in modality(kind).small_maps(sorted(names), size)]
 
 
 def interval_of(candidate: Candidate) -> str:

@@ -113,6 +113,7 @@ def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
         found.params_millions,
         found.imagenet_top1,
         found.minimum_size,
+        None,
         {key: type(default) for key, default in found.options.items()},
         found.summary,
         dict(found.options),

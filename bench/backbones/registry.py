@@ -15,6 +15,7 @@ class BackboneInfo:
         params_millions: published size in millions of parameters, classifier included.
         imagenet_top1: published single-crop ImageNet accuracy in percent at the network's own input size.
         minimum_size: side in pixels of the smallest square input that the architecture accepts.
+        two_by_two: side in pixels of the smallest one whose last feature map is 2 x 2 or larger; None: not known.
         options: name and type of each option (``MobileNet:alpha=0.25``).
         summary: one line for ``ls backbones``.
         defaults: value of each option that is not given.
@@ -28,6 +29,7 @@ class BackboneInfo:
     params_millions: float | None
     imagenet_top1: float | None
     minimum_size: int
+    two_by_two: int | None
     options: dict[str, type] = field(hash=False)
     summary: str
     defaults: dict[str, object] = field(
@@ -40,9 +42,10 @@ class BackboneInfo:
 # Size and accuracy: the table of https://keras.io/api/applications, for MobileNetV3 the docstring of
 # keras.applications.mobilenet_v3, for EfficientNetLite0 its authors' table
 # (github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite).
-_MODULES: dict[str, tuple[int, dict[str, type], str, dict[str, tuple[float, float]]]] = {
+_MODULES: dict[str, tuple[int, int, dict[str, type], str, dict[str, tuple[float, float]]]] = {
     "convnext": (
         32,
+        64,
         {},
         "convolutions in the style of transformers; accurate and slow on a CPU",
         {
@@ -55,12 +58,14 @@ _MODULES: dict[str, tuple[int, dict[str, type], str, dict[str, tuple[float, floa
     ),
     "densenet": (
         32,
+        61,
         {},
         "every layer sees all earlier ones of its block; few parameters, much memory",
         {"DenseNet121": (8.1, 75.0), "DenseNet169": (14.3, 76.2), "DenseNet201": (20.2, 77.3)},
     ),
     "efficientnet": (
         32,
+        33,
         {},
         "inverted residuals scaled in depth, width and resolution together",
         {
@@ -76,12 +81,14 @@ _MODULES: dict[str, tuple[int, dict[str, type], str, dict[str, tuple[float, floa
     ),
     "efficientnet_lite": (
         32,
+        33,
         {},
         "EfficientNetB0 without squeeze-and-excitation, with ReLU6; its weights need no download",
         {"EfficientNetLite0": (4.7, 75.1)},
     ),
     "efficientnet_v2": (
         32,
+        33,
         {},
         "EfficientNet with fused convolutions in the early blocks; trains faster",
         {
@@ -96,55 +103,64 @@ _MODULES: dict[str, tuple[int, dict[str, type], str, dict[str, tuple[float, floa
     ),
     "inception_resnet_v2": (
         75,
+        107,
         {},
         "inception branches with residual connections; large",
         {"InceptionResNetV2": (55.9, 80.3)},
     ),
     "inception_v3": (
         75,
+        107,
         {},
         "parallel branches of factorised convolutions",
         {"InceptionV3": (23.9, 77.9)},
     ),
     "mobilenet": (
         32,
+        63,
         {"alpha": float, "depth_multiplier": int},
         "depthwise separable convolutions; the smallest and fastest at a small alpha",
         {"MobileNet": (4.3, 70.4)},
     ),
     "mobilenet_v2": (
         32,
+        33,
         {"alpha": float},
         "inverted residuals with linear bottlenecks; small",
         {"MobileNetV2": (3.5, 71.3)},
     ),
     "mobilenet_v3": (
         32,
+        33,
         {"alpha": float, "minimalistic": bool},
         "MobileNetV2 with squeeze-and-excitation and hard swish, found by search",
         {"MobileNetV3Large": (5.4, 75.6), "MobileNetV3Small": (2.9, 68.1)},
     ),
     "nasnet": (
         32,
+        35,
         {},
         "cells found by architecture search; slow for their size",
         {"NASNetMobile": (5.3, 74.4), "NASNetLarge": (88.9, 82.5)},
     ),
     "resnet": (
         32,
+        33,
         {},
         "residual bottleneck blocks; the reference in most papers",
         {"ResNet50": (25.6, 74.9), "ResNet101": (44.7, 76.4), "ResNet152": (60.4, 76.6)},
     ),
     "resnet_v2": (
         32,
+        33,
         {},
         "residual blocks that normalise before they convolve",
         {"ResNet50V2": (25.6, 76.0), "ResNet101V2": (44.7, 77.2), "ResNet152V2": (60.4, 78.0)},
     ),
-    "vgg16": (32, {}, "plain 3x3 convolutions, no normalisation; slow", {"VGG16": (138.4, 71.3)}),
-    "vgg19": (32, {}, "plain 3x3 convolutions, no normalisation; slow", {"VGG19": (143.7, 71.3)}),
+    "vgg16": (32, 64, {}, "plain 3x3 convolutions, no normalisation; slow", {"VGG16": (138.4, 71.3)}),
+    "vgg19": (32, 64, {}, "plain 3x3 convolutions, no normalisation; slow", {"VGG19": (143.7, 71.3)}),
     "xception": (
+        71,
         71,
         {},
         "depthwise separable convolutions with residual connections",
@@ -154,8 +170,8 @@ _MODULES: dict[str, tuple[int, dict[str, type], str, dict[str, tuple[float, floa
 
 
 BACKBONES: dict[str, BackboneInfo] = {
-    name: BackboneInfo(name, module, params, top1, size, options, summary)
-    for module, (size, options, summary, members) in _MODULES.items()
+    name: BackboneInfo(name, module, params, top1, size, two_by_two, options, summary)
+    for module, (size, two_by_two, options, summary, members) in _MODULES.items()
     for name, (params, top1) in members.items()
 }
 """All networks of Keras Applications, EfficientNetLite0 and Conv4, by name."""
@@ -166,6 +182,7 @@ BACKBONES["Conv4"] = BackboneInfo(
     0.11,
     None,
     16,
+    32,
     {"filters": int},
     "four small convolutions, without weights; few-shot learning of small images trains it in minutes",
     {"filters": 64},

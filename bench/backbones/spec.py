@@ -11,7 +11,7 @@ from bench.backbones.plugin import backbone_info, modality_of
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import modality
-from bench.system.names import OPTION, PREFIX, with_weights
+from bench.system.names import OPTION, PREFIX, of_others, with_weights
 from bench.system.plugins import plugins
 
 WEIGHTS_SUFFIX = ".weights.h5"
@@ -132,6 +132,16 @@ def check_size(spec: BackboneSpec, size: int) -> None:
     if size < spec.info.minimum_size:
         key = modality(spec.modality).size_key
         raise RequestError(key, size, f"at least {spec.info.minimum_size} for {spec.name}")
+
+
+def has_small_map(spec: BackboneSpec, size: int) -> bool:
+    """Whether pretrained weights end in a feature map smaller than 2 x 2, as far as is known before it is built.
+
+    Args:
+        spec: the backbone.
+        size: of its inputs, see ``Input.size``.
+    """
+    return of_others(spec.weights) and size < (spec.info.two_by_two or 0)
 
 
 def _show(value: object) -> str:

@@ -107,6 +107,18 @@ class Modality(ABC):
         """Why a network whose inputs are at least this large cannot be used, as the end of a sentence."""
         return f"its inputs are {least} or larger"
 
+    def small_maps(self, backbones: Sequence[str], size: int) -> list[str]:
+        """Warns of pretrained networks whose last feature map is a single place, and says what to do.
+
+        Args:
+            backbones: as people read them.
+            size: of their inputs, see ``Input.size``.
+
+        Returns:
+            One warning, or none if there are no such networks or they lose nothing by it.
+        """
+        return []
+
     @abstractmethod
     def input_named(self, name: str) -> Input:
         """The input whose ``name`` is this text.

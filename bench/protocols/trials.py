@@ -314,4 +314,5 @@ class Search(ABC):
         fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
         fields["warnings"] = list(final.notes)
         fields["steps"] = final.steps[-1] if final.steps else None
+        fields["feature_map"] = self.network.feature_map if self.network else []
         return fields

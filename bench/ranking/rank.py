@@ -35,7 +35,7 @@ from bench.ranking.scores import VERSION
 from bench.records import PROTOCOL_VERSION
 from bench.store import Store
 from bench.system.files import cache_dir, digest, write_atomic
-from bench.system.names import short_backbone
+from bench.system.names import of_others, short_backbone
 
 
 def rank(
@@ -200,7 +200,18 @@ def _rank_dataset(
             order([Ranked(spec.text, imagenet_top1=spec.imagenet_top1, **found[spec]) for spec in found])
         ),
         left_out=tuple({**left_out, **failed}.items()),
+        warnings=tuple(_warnings(dataset, found)),
     )
+
+
+def _warnings(dataset: Dataset, found: dict[BackboneSpec, dict[str, Any]]) -> list[str]:
+    """Warns of pretrained networks whose last feature map is too small."""
+    small = [
+        short_backbone(spec.text)
+        for spec, answer in found.items()
+        if of_others(spec.weights) and min(answer["feature_map"], default=2) < 2
+    ]
+    return dataset.kind.small_maps(small, dataset.input.size)
 
 
 def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, count: int) -> Rank:
@@ -242,7 +253,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Kept scores; None if there are none or they are damaged."""
     try:
         answer = json.loads(path.read_text())
-        keys = {"scores", "missing", "params", "width", "ms_per_image"}
+        keys = {"scores", "missing", "params", "width", "feature_map", "ms_per_image"}
         return answer if set(answer) == keys and set(answer["scores"]) == set(SCORES) else None
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -57,6 +57,7 @@ class Ranked:
         missing: why a score is None.
         params: of the backbone, without a classifier.
         width: features an example.
+        feature_map: their extent before they were pooled, of images rows and columns.
         imagenet_top1: published, in percent.
         ms_per_image: what its features took.
     """
@@ -66,6 +67,7 @@ class Ranked:
     missing: dict[str, str]
     params: int
     width: int
+    feature_map: list[int]
     imagenet_top1: float | None
     ms_per_image: float | None
 
@@ -89,6 +91,7 @@ class Ranking:
         pooling: of the features.
         backbones: in order.
         left_out: (backbone, why) of those that could not be ranked.
+        warnings: what speaks against these numbers, sentences.
     """
 
     dataset: str
@@ -103,6 +106,7 @@ class Ranking:
     pooling: str
     backbones: tuple[Ranked, ...]
     left_out: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...] = ()
 
     def margin(self, accuracy: float) -> float:
         """Half the width of the 95% interval of an accuracy on so many examples."""

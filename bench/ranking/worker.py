@@ -46,7 +46,8 @@ def rank(
 
     Returns:
         ``scores`` by name (None: not available), ``missing`` (why, by name), ``params`` of the backbone, ``width``
-        of its features, and ``ms_per_image`` that they took, None if they were not stored.
+        of its features, ``feature_map`` before they were pooled, and ``ms_per_image`` that they took, None if they
+        were not stored.
     """
     pool = dataset.pool
     rows = nested_order(pool.labels, pool.groups, 0, dataset.fingerprint)[: job["images"]]
@@ -75,6 +76,7 @@ def rank(
         "missing": missing,
         "params": network.params,
         "width": features.shape[1],
+        "feature_map": network.feature_map,
         "ms_per_image": seconds * 1000 or None,
     }
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.backbones.own import WeightSource, read_source
-from bench.backbones.spec import BackboneSpec
+from bench.backbones.spec import BackboneSpec, has_small_map
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.companions import auxiliary, source
 from bench.datasets.companions.base import Companion, Open
 from bench.datasets.leakage import with_leakage
 from bench.errors import RequestError
+from bench.modalities.base import Modality
 from bench.modalities.registry import modality, size_of
 from bench.plans.plan import Plan
 from bench.plans.resolved import Resolved, resolve
@@ -21,7 +22,7 @@ from bench.plans.strategies import get_strategy
 from bench.protocols.cells import used
 from bench.records import Cell
 from bench.system import cache
-from bench.system.names import LEARNED_NOTHING, PREFIX
+from bench.system.names import LEARNED_NOTHING, PREFIX, short_backbone
 from strategies import STRATEGIES
 from strategies.base import Strategy
 
@@ -60,10 +61,11 @@ class Prepared:
 
     @property
     def warnings(self) -> list[str]:
-        """What speaks against the datasets and the sources, a sentence each."""
+        """What speaks against the datasets, the sources and the size of inputs, sentences."""
         beside = [dataset for companion in self.companions.values() for dataset in companion.datasets()]
         of_data = [f"{d.name}: {found}" for d in (*self.datasets, *beside) for found in d.warnings]
-        return of_data + [LEARNED_NOTHING.format(s.name) for s in self.sources if not s.learned]
+        of_sources = [LEARNED_NOTHING.format(s.name) for s in self.sources if not s.learned]
+        return of_data + of_sources + _small_maps(self.resolved, self.datasets[0].kind)
 
 
 def prepare(
@@ -244,6 +246,13 @@ def _notes(
         if own.input != here:
             notes.append(f"The source {own.name} was trained on {kind.mismatch(own.input, here)}.")
     return notes
+
+
+def _small_maps(resolved: Resolved, kind: Modality) -> list[str]:
+    """Warns of pretrained backbones whose last feature map will be too small, as far as that is known."""
+    size = size_of(vars(resolved.plan), kind.name)
+    specs = resolved.backbones if resolved.uses_weights else ()
+    return kind.small_maps([short_backbone(spec.text) for spec in specs if has_small_map(spec, size)], size)
 
 
 def _without_counterpart(resolved: Resolved) -> list[str]:

@@ -135,6 +135,13 @@ class Run:
         return recommend(self.results, self.directory, constraints, dataset, self.settings.region, self.noun)
 
     @property
+    def cautions(self) -> list[str]:
+        """What to know before a recommendation of this run is followed, beyond its intervals; sentences."""
+        from reports.phrases import small_maps
+
+        return small_maps(self.records)
+
+    @property
     def noun(self) -> Noun:
         """What an example of this run is called."""
         from reports.results import noun_of

@@ -49,5 +49,11 @@ PREFIX = "source:"
 """What the weights of a backbone begin with that are a source's: ``source:DIR``."""
 
 
+def of_others(weights: str) -> bool:
+    """Whether others have trained these weights, on inputs of a size of their own: they are neither random, nor a
+    source's, nor missing."""
+    return weights not in ("", "none") and not weights.startswith(PREFIX)
+
+
 LEARNED_NOTHING = "The source {} has learned nothing beyond noise: see its card."
 """Said wherever it is used."""

@@ -77,6 +77,11 @@ class Network:
             return None
         return self.cuts[0] if position == "input" else cut_at(self.cuts, float(position))
 
+    @property
+    def feature_map(self) -> list[int]:
+        """The last feature map's extent, of images its rows and columns; empty: its features have none."""
+        return [int(side) for side in self.model.output.shape[1:-1]]
+
     @cached_property
     def traits(self) -> dict[str, Any]:
         """What of it some strategies need: the fields ``backbone_params`` and ``has_...`` of ``Info``."""

@@ -15,6 +15,7 @@ from bench.modalities.nouns import Noun
 from bench.records import Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
+from reports.phrases import small_maps
 from reports.questions.overfitting import gap_numbers
 from reports.results import Results
 from reports.sections import Section
@@ -71,6 +72,11 @@ def _sources(run: Results) -> Iterator[Alert]:
     for source in run.run_info.get("sources", {}).values():
         if not source["learned"]:
             yield Alert("problem", LEARNED_NOTHING.format(words.clean(source["name"], 40)))
+
+
+def _small_maps(run: Results) -> Iterator[Alert]:
+    for text in small_maps(run.records):
+        yield Alert("caution", text)
 
 
 def _without_result(run: Results) -> Iterator[Alert]:
@@ -177,7 +183,7 @@ def _warnings(run: Results) -> Iterator[Alert]:
         yield Alert("note", words.clean(note, 400))
 
 
-_LOOKS = (_data, _sources, _without_result, _answers, _cut_short, _trials, _warnings)
+_LOOKS = (_data, _sources, _small_maps, _without_result, _answers, _cut_short, _trials, _warnings)
 """Each gives the alerts of one kind."""
 
 

@@ -268,6 +268,19 @@ def test_pixels_in_and_a_feature_map_out(subject: Subject) -> None:
     assert not np.array_equal(subject.features[0], subject.features[1])
 
 
+@each(ALL, SAMPLE)
+def test_the_registry_knows_where_the_feature_map_is_two_by_two(subject: Subject) -> None:
+    """There, and not one pixel below; nothing else is known of it without Keras."""
+    enough = subject.info.two_by_two
+    assert enough is not None
+    sides = {enough: min(build(subject.text, enough).output.shape[1:3])}
+    if enough > subject.size:
+        sides[enough - 1] = min(build(subject.text, enough - 1).output.shape[1:3])
+        assert subject.network.feature_map == [1, 1]
+    assert sides.pop(enough) >= 2
+    assert set(sides.values()) <= {1}
+
+
 @each(ALL, FEW)
 def test_same_as_keras(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """The application of Keras with its own preprocessing, and with the weights where ImageNet's would be."""

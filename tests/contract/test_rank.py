@@ -50,8 +50,10 @@ def test_cells_find_the_features_of_a_ranking(
     (pool,) = rows_stored().values()
     assert pool == len(digits.pool.ids)
     assert found["ms_per_image"] > 0
+    assert found["feature_map"] == [1, 1]
     outcome = run_cell(make_cell(augmentation="none"), digits, engine, None, said)
     assert outcome.fields["status"] == "ok"
+    assert outcome.fields["feature_map"] == [1, 1]
     assert sorted(rows_stored().values()) == [len(digits.test.ids), pool]  # of the pool nothing was added
     again = rank(job, digits, engine, said)
     assert again["scores"] == found["scores"]

@@ -176,6 +176,7 @@ def test_no_test_image_is_learned_from(
     card = (done.folder / "card.md").read_text(encoding="utf-8")
     assert "{{ 7*7 }}" not in card  # escaped, as is all that Markdown would read
     assert "That is too few seeds for an interval" in card
+    assert "EfficientNetLite0: at 32 px, the last feature map is only 1 x 1." in card
 
 
 @pytest.fixture(scope="module")

@@ -196,6 +196,27 @@ def test_warnings_come_before_figures(tmp_path: Path) -> None:
     assert "took longer than 3600 s" in text
 
 
+def test_images_that_were_too_small_are_told_beside_the_verdict(tmp_path: Path) -> None:
+    """Where the pixels themselves lead, too: their lead may be the network's loss."""
+
+    def spoil(record: Record) -> None:
+        record.cell["examples"]["image_size"] = 48
+        if record.cell["strategy"] == "nearest_pixel":
+            record.cell |= {"backbone": "", "weights": ""}
+            record.metrics["accuracy"] = 0.95
+        if record.cell["backbone"]:
+            record.feature_map = [1, 1] if record.cell["backbone"] == "MobileNet" else [2, 2]
+
+    given: dict[str, Any] = {"backbones": ("MobileNet", "ResNet50"), "seeds": 3, "spoil": spoil}
+    text = _page(tmp_path, fake.records(strategies=("nearest_pixel", "feature_extraction"), **given)).text
+    warning = "caution MobileNet: at 48 px, the last feature map is only 1 x 1."
+    assert text.index("nearest pixels") < text.index(warning)
+    assert text.index("--image-size 64") < text.index("Test accuracy against labelled images")
+    # Training from scratch has no features to lose.
+    text = _page(tmp_path, fake.records(strategies=("scratch",), **given)).text
+    assert "feature map" not in text
+
+
 def test_what_touches_validity_comes_first_and_is_escaped(tmp_path: Path) -> None:
     records = fake.records(spoil=lambda record: fake.fail(record) if record.cell["seed"] else None)
     info = fake.run_info(records)

@@ -20,7 +20,7 @@ from bench.backbones import weights
 from bench.backbones.families import torch_reader
 from bench.backbones.families.torch_reader import UnsafePickle, read_tensors
 from bench.backbones.registry import BACKBONES
-from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
+from bench.backbones.spec import BackboneSpec, check_size, has_small_map, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights, verify
 from bench.errors import BenchError, RequestError
 from bench.system.names import short_backbone
@@ -110,6 +110,31 @@ def test_weights_path_is_absolute_and_may_hold_commas(tmp_path, monkeypatch):
     spec = parse_backbone(f"MobileNet:weights={file.name},alpha=0.3")
     assert spec == BackboneSpec("MobileNet", (("alpha", 0.3),), str(file))
     assert parse_backbone(spec.text) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "small"),
+    [
+        ("MobileNet:alpha=0.25", 62, True),
+        ("MobileNet:alpha=0.25", 63, False),
+        ("EfficientNetLite0", 32, True),
+        ("EfficientNetLite0", 33, False),
+        ("InceptionV3", 106, True),
+        ("InceptionV3", 107, False),
+        ("Xception", 71, False),
+        ("MobileNet:weights=none", 32, False),
+        ("Conv4", 16, False),  # it has no weights of others
+    ],
+)
+def test_pretrained_networks_whose_last_feature_map_is_small(text, size, small):
+    assert has_small_map(parse_backbone(text), size) is small
+
+
+def test_with_the_next_multiple_of_64_pixels_no_feature_map_is_small():
+    """As ``Image.small_maps`` advises."""
+    for name, info in BACKBONES.items():
+        for size in range(info.minimum_size, 256):
+            assert not has_small_map(parse_backbone(name), 64 * (size // 64 + 1)), (name, size)
 
 
 def test_a_short_text_names_the_file_without_its_folders():

@@ -32,6 +32,13 @@ from reports.columns import TABLES
 TINY = ("--backbone", "MobileNet:weights=none", "--image-size", "32", "--seeds", "1")
 DIGITS = ("--dataset", "digits", *TINY)
 
+SMALL_CELL: dict[str, Any] = {
+    "strategy_version": 1, "dataset": "d", "dataset_name": "d", "fingerprint": "f", "modality": "image",
+    "backbone": "MobileNet", "weights": "imagenet", "weights_sha256": "", "fraction": 1.0, "seed": 0,
+    "examples": {"image_size": 48, "resizing": "crop", "augmentation": "none", "flip": False}, "epochs": 1,
+    "batch_size": 32, "threads": 1, "head": {}, "tuning": {},
+}  # fmt: skip
+
 Ended = tuple[int, str, str]
 
 
@@ -407,6 +414,54 @@ def test_the_default_directory_is_named_first_and_by_dataset_and_plan(
 ) -> None:
     _, out, _ = command("plan", "--dataset", f"{photos}/", *TINY, "--fractions", "1")
     assert "runs/photos-" in out
+
+
+def test_a_plan_warns_of_images_too_small_for_pretrained_weights(
+    command: Callable[..., Ended], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x.weights.h5").write_bytes(b"x")
+    pretrained = (
+        "--backbone",
+        f"MobileNet:weights={tmp_path / 'x.weights.h5'}",
+        "--seeds",
+        1,
+        "--fractions",
+        1,
+    )
+
+    def plan(*more: object) -> str:
+        code, out, error = command("plan", "--dataset", photos, *more)
+        assert code == 0, error
+        return out
+
+    warned = plan(*pretrained, "--image-size", 48)
+    assert (
+        "Warning: MobileNet (weights: x.weights.h5): at 48 px, the last feature map is only 1 x 1." in warned
+    )
+    assert "--image-size 64" in warned
+    assert "feature map" not in plan(*pretrained, "--image-size", 64)
+    assert "feature map" not in plan(*pretrained, "--image-size", 48, "--strategy", "scratch")
+    assert "feature map" not in plan(*TINY, "--fractions", 1)
+
+
+def test_a_recommendation_tells_of_images_that_were_too_small(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "run")
+    for strategy, accuracy in (("nearest_pixel", 0.6), ("feature_extraction", 0.4)):
+        cell = SMALL_CELL | {"strategy": strategy}
+        if strategy == "nearest_pixel":
+            cell |= {"backbone": "", "weights": ""}
+        side = [1, 1] if cell["backbone"] else []
+        record = Record(strategy, cell, "ok", n=100, metrics={"accuracy": accuracy}, feature_map=side)
+        record.costs = {"total_seconds": 1.0}
+        store.write(record)
+    code, out, error = command("recommend", store.directory)
+    assert code == 0, error
+    assert "nearest pixels" in out
+    assert "Caution: MobileNet: at 48 px, the last feature map is only 1 x 1." in out
+    code, out, _ = command("recommend", store.directory, "--json")
+    assert "--image-size 64" in json.loads(out)["cautions"][0]
 
 
 def test_cache_shows_and_clears(

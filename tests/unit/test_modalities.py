@@ -58,6 +58,16 @@ def test_rows_are_read_and_divided(tmp_path: Path) -> None:
     assert "FILE.numbers" in dict(known_datasets())
 
 
+@pytest.mark.parametrize(("size", "enough", "better"), [(32, 64, 96), (48, 64, 96), (75, 128, 192)])
+def test_images_that_are_too_small_are_told_with_what_to_type(size: int, enough: int, better: int) -> None:
+    assert modality("image").small_maps(["MobileNet", "VGG16"], size) == [
+        f"MobileNet, VGG16: at {size} px, the last feature map is only 1 x 1. That can halve the accuracy of "
+        f"pretrained features. Try --image-size {enough}. Often {better} is better still."
+    ]
+    assert modality("numbers").small_maps([], size) == []
+    assert modality("numbers").small_maps(["NumbersNet"], size) == []
+
+
 def test_what_is_cached_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(table(tmp_path / "t.numbers"))
     assert cached_dataset(path, NumbersInput()) is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.backbones.spec import parse_backbone
+from bench.backbones.spec import has_small_map, parse_backbone
 from bench.backbones.weights import resolve_weights
 from bench.cli import listing
 from bench.datasets import canonical_spec, open_dataset
@@ -292,6 +292,7 @@ def test_a_backbone_of_another_package(nets: Path) -> None:
         with pytest.raises(RequestError) as caught:
             parse_backbone(text)
         assert words in str(caught.value)
+    assert not has_small_map(parse_backbone("Net"), 8)  # nobody knows before it is built
     assert used("majority", "Net:deep=true")["backbone"].startswith("net-package 1.0 source ")
     assert used("majority", "VGG16") == used("majority", "") == {}
 

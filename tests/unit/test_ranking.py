@@ -36,9 +36,8 @@ GOOD = {"MobileNet": 0.7, "MobileNet:alpha=0.25": 0.6, "EfficientNetLite0": 0.8,
 
 def made(backbone: str, probe: float | None, logme: float = 0.0, params: int = 10) -> Ranked:
     scores = dict.fromkeys(SCORES, 0.1) | {"probe": probe, "logme": logme, "leep": None}
-    return Ranked(
-        backbone, scores, {"leep": "no head"}, params, 4, parse_backbone(backbone).imagenet_top1, 1.0
-    )
+    top1 = parse_backbone(backbone).imagenet_top1
+    return Ranked(backbone, scores, {"leep": "no head"}, params, 4, [2, 2], top1, 1.0)
 
 
 def ranking_of(*backbones: str, **changes: Any) -> Ranking:
@@ -190,7 +189,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """A machine with the weights of ``here``, and of ``there`` if it is ``online``; no workers, made-up scores."""
     state: dict[str, Any] = {
         "here": ["MobileNet", "MobileNet:alpha=0.25"], "there": ["DenseNet121"], "online": False,
-        "asked": [], "jobs": [], "fails": [],
+        "asked": [], "jobs": [], "fails": [], "feature_map": [2, 2],
     }  # fmt: skip
     monkeypatch.chdir(tmp_path)
     for module in (ranking_module, weights):  # decoded images may be those of other tests
@@ -213,7 +212,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             probe = 0.2 if job.weights == "none" else GOOD[job.backbone]
             scores = dict.fromkeys(SCORES, 0.1) | {"probe": probe, "leep": None}
             yield place, {"scores": scores, "missing": {"leep": "no head"}, "params": 5, "width": 4,
-                          "ms_per_image": 1.5}  # fmt: skip
+                          "feature_map": state["feature_map"], "ms_per_image": 1.5}  # fmt: skip
 
     def run(self: Any, cells: list[Any], latencies: dict[str, Any]) -> Iterator[Record]:
         for cell in cells:
@@ -277,6 +276,21 @@ def test_a_connection_that_breaks_is_not_tried_for_ever(
     left_out = dict(rank("digits", image_size=32).left_out)
     assert len([text for text, download in machine["asked"] if download]) == 1
     assert "no connection" in left_out["ResNet50"]
+
+
+def test_pretrained_networks_with_a_small_feature_map_are_a_warning(
+    machine: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.cli.show.ranking import print_ranking
+
+    machine["feature_map"] = [1, 1]
+    ranking = rank("digits", ["MobileNet", "MobileNet:weights=none"], only=True, image_size=48)
+    (warning,) = ranking.to_json()["warnings"]
+    assert warning.startswith("MobileNet: at 48 px, the last feature map is only 1 x 1.")
+    print_ranking(ranking, None)
+    assert f"Warning: {warning}\n" in capsys.readouterr().out
+    machine["feature_map"] = [2, 2]
+    assert rank("digits", ["MobileNet"], only=True, image_size=64).warnings == ()
 
 
 def test_only_those_that_are_given(machine: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from bench.cli.options import ChoiceOptions, Json, RunDirectory, number
 from bench.cli.terminal import json_text
+from bench.system.names import shown
 
 
 def recommend(
@@ -28,9 +29,13 @@ def recommend(
     constraints = among.constraints(labels)
     if target is not None:
         needed = t.labels_needed(run.results, run.directory, target, constraints, among.dataset, run.noun)
-        print(json_text(needed.to_json()) if as_json else t.needed_text(needed))
+        content, text = needed.to_json(), t.needed_text(needed)
     else:
         answer = r.recommend(
             run.results, run.directory, constraints, among.dataset, run.settings.region, run.noun
         )
-        print(json_text(answer.to_json()) if as_json else r.text(answer))
+        content, text = answer.to_json(), r.text(answer)
+    if as_json:
+        print(json_text({**content, "cautions": run.cautions}))
+    else:
+        print(text, *(f"Caution: {shown(caution)}" for caution in run.cautions), sep="\n")

@@ -45,6 +45,8 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
         for place, ranked in enumerate(ranking.backbones, start=1)
     ]
     print_table(["", "backbone", *(headings[column] for column in COLUMNS)], rows, left=(1,))
+    for warning in ranking.warnings:
+        print(f"\nWarning: {shown(warning)}")
     print(f"\nOrder: {ranking.why}.\n")
     for column, meaning in ranking.columns.items():
         more = "; ± half the width of its 95% interval" if column == DECIDES else ""

@@ -72,7 +72,7 @@ def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, fi
         classes=[
             (_text(name), words.count(count)) for name, count in zip(dataset.class_names, counts, strict=True)
         ],
-        limits=_limits(recipe, counts),
+        limits=_limits(recipe, counts) + [_text(caution, 400) for caution in run.cautions],
         noun=recipe.noun,
         **writer_of(recipe).describe_input(recipe, files),
     )
