@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from bench.modalities.registry import DEFAULT, plan_keys
-from bench.records import FRACTIONS
+from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Metric
 from bench.system import backend as backends
 from bench.system.files import digest
 from bench.system.sections import Section, distinct
@@ -137,6 +137,10 @@ class Plan(Keys):
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 32
     threads: Annotated[int, Field(ge=1)] = 1
+    metric: Metric = ACCURACY
+    """Which metric decides: among trials, in the report and its figures, and in what is recommended."""
+    class_weight: ClassWeight = "none"
+    """``balanced``: in training, all classes count the same, however many labels they have."""
     source_dataset: str = ""
     """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
     source_groups: Literal["auto", "names", "none"] = "auto"
@@ -184,7 +188,7 @@ class Plan(Keys):
         unused += [] if self.auxiliary else ["auxiliary"]
         unused += [] if self.auxiliary_dataset else ["auxiliary_dataset", "auxiliary_groups"]
         unused += [] if self.fractions else ["fractions"]
-        unused += [key for key, default in NEWER.items() if content.get(key) == default]
+        unused += [key for key, default in (NEWER | LATER).items() if content.get(key) == default]
         unused += ["protocol"] if self.protocol == FRACTIONS else []
         for key in unused:
             content.pop(key, None)

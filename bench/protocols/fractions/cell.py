@@ -132,7 +132,7 @@ class LabelSearch(Search):
             "val_accuracy": accuracy(probabilities, val.labels),
             "val_log_loss": log_loss(probabilities, val.labels),
         }
-        return fitted, selection_score(probabilities, val.labels), measured
+        return fitted, selection_score(probabilities, val.labels, self.info.metric), measured
 
     def refit(self, rows: np.ndarray) -> Fitted:
         """The chosen hyperparameters on all labelled examples."""
