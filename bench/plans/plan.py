@@ -74,7 +74,7 @@ class Report(Section):
     """How results are read and shown. Like limits, none of it changes a number of a cell."""
 
     region: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Of practical equivalence: a difference in accuracy within plus or minus this counts as none."""
+    """Of practical equivalence: a difference in the plan's metric within plus or minus this counts as none."""
     price_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Of the machine, in any currency: costs are shown in money too. 0: they are not."""
     thumbnails: bool = True

@@ -17,8 +17,9 @@ from bench.system.names import LEARNED_NOTHING
 from reports import words
 from reports.results import Results
 from reports.sections import Section
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import Decision
-from reports.statistics.intervals import MINIMUM_SEEDS, wilson
+from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.tables import backbone_title, several_backbones, summary_frame
 
 LEVELS = ("problem", "caution", "note")
@@ -113,14 +114,13 @@ def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
     if decision.leader.seeds < MINIMUM_SEEDS:
         seeds = words.plural(decision.leader.seeds, "seed")
         yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed.")
-    low, high = wilson(decision.leader.accuracy, decision.n_test)
     lead = decision.comparisons[0].difference if decision.comparisons else math.inf
-    if (high - low) / 2 > lead:
+    if decision.margin > lead:
         yield Alert(
             "caution",
-            f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one accuracy to "
-            f"within ±{words.points((high - low) / 2)} points, more than the lead of "
-            f"{words.points(lead)}. Pairing on the same {many} narrows that, where predictions are stored.",
+            f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one "
+            f"{words.metric_name(decision.metric)} to within ±{words.points(decision.margin)} points, more than "
+            f"the lead of {words.points(lead)}. Pairing on the same {many} narrows that, where predictions are stored.",
         )
 
 
@@ -160,11 +160,11 @@ def _scratch_at_floor(results: pd.DataFrame) -> list[str]:
     """The label counts at which training from scratch is at or below the majority class, on some backbone."""
     summary = summary_frame(results[results["strategy"].isin(["scratch", "majority"])])
     several = several_backbones(zip(summary["backbone"], summary["weights"], strict=True))
-    found = []
+    metric, found = metric_of(summary), []
     for n, group in summary.dropna(subset="n").groupby("n"):
-        floor = group.loc[group["strategy"] == "majority", "accuracy"].max()
+        floor = group.loc[group["strategy"] == "majority", metric].max()
         for row in group[group["strategy"] == "scratch"].to_dict("records"):
-            if row["accuracy"] <= floor:
+            if row[metric] <= floor:
                 on = f" ({backbone_title(row['backbone'], row['weights'])})" if several else ""
                 found.append(words.count(float(str(n))) + on)
     return found
