@@ -48,7 +48,7 @@ CLASSIFICATION: Columns = {
 }
 LATER: Columns = {
     "auroc": number(
-        "Mean area under the ROC curves of each class against the others on the test set, 0 to 1. 0.5 is chance."
+        "Mean area under the ROC curves, each class against the others, on the test set. 0.5 is chance."
     ),
 }
 VERIFICATION: Columns = {
@@ -166,8 +166,7 @@ TRIALS: Columns = {
     "hyperparameters": text("Hyperparameters of the trial."),
     "epoch_limit": whole("Epochs that its last stage could take at most."),
     "score": number(
-        "What the search maximizes: minus val_log_loss. Few-shot: val_accuracy. "
-        "With a metric other than accuracy, each class counts the same in the log loss."
+        "What the search maximizes: minus val_log_loss, by class if metric is not accuracy. Few-shot: val_accuracy."
     ),
     "val_accuracy": number("Accuracy on the validation set, 0 to 1."),
     "val_log_loss": number("Log loss on the validation set, in nats."),

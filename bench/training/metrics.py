@@ -77,7 +77,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "accuracy": accuracy(probabilities, labels),
         "balanced_accuracy": float(recall_score(labels, predicted, **options)),
         "macro_f1": float(f1_score(labels, predicted, **options)),
-        **({} if area is None else {"auroc": area}),
         "log_loss": log_loss(probabilities, labels),
         "ece": expected_calibration_error(probabilities, labels),
+        **({} if area is None else {"auroc": area}),
     }

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.findings import BALANCING, UNEVEN
 from bench.modalities.nouns import Noun
-from bench.records import Record
+from bench.records import ACCURACY, FRACTIONS, Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
 from reports.results import Results
@@ -63,6 +64,19 @@ def _data(run: Results) -> Iterator[Alert]:
         for finding in content.get("findings", []):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]
             yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
+
+
+def _imbalance(run: Results) -> Iterator[Alert]:
+    """Classes of very different sizes, where accuracy decides."""
+    for about in run.run_info.get("datasets", {}).values() if run.metric == ACCURACY else ():
+        counts = about.get("class_counts") or [1]
+        if run.protocol == FRACTIONS and max(counts) > UNEVEN * min(counts):
+            yield Alert(
+                "note",
+                f"{words.clean(about.get('name', 'dataset'), 40)}: classes have {words.count(min(counts))} to "
+                f"{words.count(max(counts))} {run.noun.many}, and accuracy speaks mostly of the large ones. "
+                f"{BALANCING}",
+            )
 
 
 def _sources(run: Results) -> Iterator[Alert]:
@@ -120,7 +134,8 @@ def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
             "caution",
             f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one "
             f"{words.metric_name(decision.metric)} to within ±{words.points(decision.margin)} points, more than "
-            f"the lead of {words.points(lead)}. Pairing on the same {many} narrows that, where predictions are stored.",
+            f"the lead of {words.points(lead)}. Pairing on the same {many} narrows that, where predictions "
+            "are stored.",
         )
 
 
@@ -152,7 +167,7 @@ def _warnings(run: Results) -> Iterator[Alert]:
         yield Alert("note", words.clean(note, 400))
 
 
-_LOOKS = (_data, _sources, _without_result, _answers, _trials, _warnings)
+_LOOKS = (_data, _imbalance, _sources, _without_result, _answers, _trials, _warnings)
 """Each gives the alerts of one kind."""
 
 

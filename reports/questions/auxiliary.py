@@ -187,7 +187,8 @@ def auxiliary_table(
         ],
         f"Test {words.metric_name(metric)} with auxiliary labels and, of the same strategy, without: the same "
         f"stages, {many}, order of {many}, seeds and number of trials. Points between the two, paired on seeds and "
-        f"test {many}, with intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
+        f"test {many}, with intervals corrected for the number of strategies. Weight: of the auxiliary loss beside "
+        "the target's, as "
         f"the search has chosen it by the target's validation {many} alone, with the number of seeds.",
         [b.strategy for b in found],
         "What auxiliary labels brought",

@@ -330,8 +330,8 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str], metric: str) -> P
         "depth",
         "How deep to tune",
         f"Charts of test {words.metric_name(metric)} on {dataset} by the share of the network that trains, and by "
-        "the depth of a single block that trains, where several were run, and of the similarity (linear CKA) of each "
-        "block's output before and after tuning, against its depth.",
+        "the depth of a single block that trains, where several were run, and of the similarity (linear CKA) of "
+        "each block's output before and after tuning, against its depth.",
         "Similarity near 1: tuning has left a block's output as it was. Where it falls, the network had to become "
         "another one.",
         panels,

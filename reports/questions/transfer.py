@@ -72,10 +72,10 @@ def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name, 
             for over in [b.over_labels]
         ],
         f"Points of test {words.metric_name(metric)} against scratch, with 95% intervals: at the fewest labels "
-        "(start), by doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). "
-        "Those of start and asymptote are corrected for the number of pairs: all strategies and label counts "
-        "of a dataset together. Then with how many labels the strategy reaches what scratch reaches with the "
-        "most, by interpolation.",
+        "(start), by doubling of the labels (slope; a higher start leaves less to gain), and at the most "
+        "(asymptote). Those of start and asymptote are corrected for the number of pairs: all strategies and label "
+        "counts of a dataset together. Then with how many labels the strategy reaches what scratch reaches with "
+        "the most, by interpolation.",
         [b.strategy for b in found],
         "What the transfer brought",
     )

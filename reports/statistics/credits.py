@@ -25,9 +25,9 @@ def metric_of(results: pd.DataFrame) -> str:
     """The metric that decides, also the name of its column: the same for all cells of a run.
 
     Args:
-        results: the frame of ``tables.results_frame``, or some of its rows with this column.
+        results: the frame of ``tables.results_frame``, or some of its rows; without a column ``metric``, accuracy.
     """
-    return str(results["metric"].iloc[0]) if len(results) else ACCURACY
+    return str(results["metric"].iloc[0]) if "metric" in results and len(results) else ACCURACY
 
 
 def credits(probabilities: npt.NDArray[np.floating], labels: Labels, metric: str) -> Floats:

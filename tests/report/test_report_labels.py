@@ -39,7 +39,11 @@ def simulated(
                 cell_id = f"{strategy}-{n}-{seed}"
                 np.savez(folder / "predictions" / f"{cell_id}.npz", ids=np.arange(images).astype(str),
                          probabilities=np.eye(2)[right.astype(int)], labels=np.ones(images, int))  # fmt: skip
-                row = dict.fromkeys(COLUMNS, math.nan) | dict.fromkeys(CONFIGURATION, "x")
+                row = (
+                    dict.fromkeys(COLUMNS, math.nan)
+                    | dict.fromkeys(CONFIGURATION, "x")
+                    | {"metric": "accuracy"}
+                )
                 rows.append(row | {"cell_id": cell_id, "status": "ok", "strategy": strategy, "n": n, "seed": seed,
                                    "fraction": n / 3200, "accuracy": right.mean(), "n_test": images})  # fmt: skip
     return pd.DataFrame(rows)
