@@ -196,8 +196,8 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
         conclusions.append(
             "For the depths in between, give them: --strategy partial_finetune:unfreeze=0.25 --strategy "
             "partial_finetune:unfreeze=0.5, or, for a single block, surgical:depth=0 (the first) to "
-            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no result "
-            "of its own."
+            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no "
+            f"{words.metric_name(metric)} of its own."
         )
     rows, strategies = [], []
     for s in found:

@@ -63,8 +63,9 @@ def _weighing(run: Results) -> list[str]:
         found.append(
             f"{name} decides: verdicts, label curves and recommendations are about it. Trials and epochs are "
             "chosen by a log loss in which each class counts the same. Intervals rest on what each test "
-            f"{run.noun.one} adds to the metric (infinitesimal jackknife); a few made-up {many} of the rarest class keep them from being "
-            "too narrow. Learning curves over training, calibration and overfitting show accuracy all the same."
+            f"{run.noun.one} adds to the metric (infinitesimal jackknife). A few made-up {many} of the "
+            "rarest class keep them from being too narrow. Learning curves over training, calibration and "
+            "overfitting show accuracy all the same."
         )
     if any(record.cell["class_weight"] == "balanced" for record in run.records):
         found.append(

@@ -106,6 +106,8 @@ def runs_frame(results: pd.DataFrame) -> pd.DataFrame:
 
 def standings(runs: pd.DataFrame, what: str) -> Standings | None:
     """The standings of ``strategy`` or ``backbone``; None with fewer than two of them, or of common contexts."""
+    if runs.empty:
+        return None
     metric = metric_of(runs)
     context = ["dataset", "backbone" if what == "strategy" else "strategy"]
     table = runs.groupby([*context, what])[metric].mean().unstack(what).dropna()
@@ -154,6 +156,8 @@ def _interquartile_mean(rows: Floats) -> Floats:
 
 def critical_difference(runs: pd.DataFrame) -> Difference | None:
     """Strategies over datasets, each the mean over the backbones that all were run on; None with too few."""
+    if runs.empty:
+        return None
     contexts = (
         runs.groupby(["dataset", "backbone", "strategy"])[metric_of(runs)].mean().unstack("strategy").dropna()
     )
