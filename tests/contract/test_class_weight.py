@@ -41,10 +41,10 @@ def tiny(digits: Any) -> TinyEngine:
     return TinyEngine(SIZE, digits.pool.data[:256])
 
 
-def tested(name: str, dataset: Dataset, tiny: TinyEngine, class_weight: str) -> np.ndarray:
+def learned(name: str, dataset: Dataset, tiny: TinyEngine, class_weight: str, epochs: int = 3) -> np.ndarray:
     """Test probabilities of a strategy."""
     strategy = get_strategy(name)
-    cell = replace(tiny_cell(strategy, dataset, SIZE), fraction=0.6, epochs=3, class_weight=class_weight)
+    cell = replace(tiny_cell(strategy, dataset, SIZE), fraction=0.6, epochs=epochs, class_weight=class_weight)
     cell.tuning["trials"] = 1
     outcome = run_cell(
         cell,
@@ -63,10 +63,8 @@ def tested(name: str, dataset: Dataset, tiny: TinyEngine, class_weight: str) -> 
 def test_it_changes_what_every_strategy_learns_but_those_that_weigh_classes_alike(
     name: str, uneven: Dataset, tiny: TinyEngine
 ) -> None:
-    usual, balanced = (tested(name, uneven, tiny, weight) for weight in ("none", "balanced"))
+    usual, balanced = (learned(name, uneven, tiny, weight, epochs=1) for weight in ("none", "balanced"))
     assert np.array_equal(usual, balanced) == (name in ALIKE)
-    if name not in ALIKE:
-        assert balanced[:, 1].mean() > usual[:, 1].mean()  # of the rare class
 
 
 @pytest.mark.parametrize("name", ["feature_extraction", "logistic"])
@@ -74,7 +72,7 @@ def test_a_rare_class_is_found_more_often(name: str, uneven: Dataset, tiny: Tiny
     labels = uneven.test.labels
     recalls, scores = [], []
     for weight in ("none", "balanced"):
-        probabilities = tested(name, uneven, tiny, weight)
+        probabilities = learned(name, uneven, tiny, weight)
         recalls.append((probabilities.argmax(axis=1) == labels)[labels == 1].mean())
         scores.append(score(probabilities, labels)["balanced_accuracy"])
     assert recalls[1] > recalls[0] + 0.05
