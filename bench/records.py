@@ -27,6 +27,14 @@ AGAIN = frozenset({"killed", "crashed"})
 FRACTIONS = "fractions"
 """The protocol that a cell has unless it says otherwise."""
 
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc"]
+ACCURACY: Metric = "accuracy"
+"""The metric that decides unless a plan says otherwise."""
+ClassWeight = Literal["none", "balanced"]
+
+LATER: dict[str, Any] = {"metric": ACCURACY, "class_weight": "none", "length": 1.0}
+"""Settings of cells and plans that came later, with their defaults: without them each is what it was."""
+
 WHERE = ("dataset", "name")
 """Keys of a companion that do not identify it."""
 
@@ -77,6 +85,10 @@ class Cell:
     protocol: str = FRACTIONS
     protocol_settings: dict[str, Any] = field(default_factory=dict)
     """Those of a protocol other than ``fractions``: the section of the plan that has its name."""
+    metric: str = ACCURACY
+    """Which metric decides, on validation and in the report; see ``training.metrics.example_weights``."""
+    class_weight: str = "none"
+    """How much classes weigh in training, see ``strategies.class_weight``."""
     companions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
     it lies and what it is called; all else identifies it."""
@@ -105,8 +117,8 @@ class Cell:
             content[protocol.replace("-", "_")] = settings
         if not self.plugins:
             del content["plugins"]
-        if self.length == 1:
-            del content["length"]
+        for name in [name for name, default in LATER.items() if content[name] == default]:
+            del content[name]
         if self.weights_sha256:
             del content["weights"]  # one file is one source, wherever it lies
         return content
@@ -142,8 +154,8 @@ class Record:
     n_auxiliary: int | None = None
     """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """accuracy, balanced_accuracy, macro_f1, log_loss (nats), ece: on the test set. In the few-shot protocol:
-    verification_auc."""
+    """accuracy, balanced_accuracy, macro_f1, auroc (where it is defined; since schema 7), log_loss (nats), ece: on
+    the test set. In the few-shot protocol: verification_auc."""
     costs: dict[str, float | None] = field(default_factory=dict)
     """tune_seconds, fit_seconds, prefix_seconds, total_seconds, wall_seconds, inference_ms_per_image, params,
     trainable_params, peak_memory_mb."""

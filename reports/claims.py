@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from reports import words
 from reports.phrases import absence, has_several, interval_of, which_weights, who
 from reports.sections import Answer
@@ -53,9 +54,14 @@ class _About:
         return words.count(self.decision.n)
 
     @property
-    def right(self) -> str:
-        """The leader's accuracy."""
-        return words.percent(self.leader.accuracy)
+    def reached(self) -> str:
+        """The leader's value of the metric that decides."""
+        return words.measured(self.decision.metric, self.leader.value)
+
+    def scored(self, candidate: Candidate, past: bool = False) -> str:
+        """What a candidate reaches on new examples; in the past, on test examples."""
+        examples = f"{'the test' if past else 'new'} {self.noun.many}"
+        return words.scored(self.decision.metric, candidate.value, examples, past)
 
     @property
     def interval(self) -> str:
@@ -82,8 +88,8 @@ def _floor(about: _About) -> list[str]:
         doubt = f", a lead that may be chance ({words.difference(floor)})"
     return [
         f"With {about.n} labelled {many}, nothing {beat} always answering with the most frequent class.",
-        f"The best, {about.name(leader)}, classified {about.right} of the test {many} correctly{about.interval}, "
-        f"against {words.percent(floor.candidate.accuracy)} of that class{doubt}.",
+        f"The best, {about.name(leader)}, {about.scored(leader, past=True)}{about.interval}, "
+        f"against {words.percent(floor.candidate.value)} of that class{doubt}.",
     ]
 
 
@@ -91,7 +97,7 @@ def _provisional(about: _About) -> list[str]:
     many = about.noun.many
     leader, first = about.leader, about.first
     said = [
-        f"Provisionally: {about.name(leader)}, with {about.right} of new {many} classified correctly.",
+        f"Provisionally: {about.name(leader)}, with {_of_new(about)}.",
         f"Provisionally, because {words.plural(leader.seeds, 'seed')} cannot tell a difference from chance: "
         f"nothing is claimed below {MINIMUM_SEEDS}. This is with {about.n} labelled {many}.",
     ]
@@ -101,11 +107,17 @@ def _provisional(about: _About) -> list[str]:
     return said
 
 
+def _of_new(about: _About) -> str:
+    """What the leader reaches on new examples, as something that it has."""
+    correctly = " classified correctly" if about.decision.metric == ACCURACY else ""
+    return f"{about.reached} {'of' if correctly else 'on'} new {about.noun.many}{correctly}"
+
+
 def _alone(about: _About) -> list[str]:
     many = about.noun.many
     name = words.capital(about.name(about.leader))
     return [
-        f"{name} classifies {about.right} of new {many} correctly{about.interval}.",
+        f"{name} {about.scored(about.leader)}{about.interval}.",
         f"That is with {about.n} labelled {many}. There is nothing to compare it with.",
     ]
 
@@ -114,11 +126,11 @@ def _tied(about: _About) -> list[str]:
     many = about.noun.many
     leader, chosen = about.leader, about.chosen
     tied = about.decision.with_verdict("tied")
-    best = f", against {about.right} of the best, {about.name(leader)}" if leader != chosen else ""
+    best = f", against {about.reached} of the best, {about.name(leader)}" if leader != chosen else ""
     others = [c for c in [leader, *tied] if c != chosen]
     return [
         f"Use {about.name(chosen)}: as good as the best, and the cheapest of them to train.",
-        f"With {about.n} labelled {many} it classifies {words.percent(chosen.accuracy)} of new {many} correctly"
+        f"With {about.n} labelled {many} it {about.scored(chosen)}"
         f"{interval_of(chosen)}{best}. {words.capital(about.some(tied))} {'is' if len(tied) == 1 else 'are'} tied "
         f"with {'it' if leader == chosen else about.name(leader)} (the difference is within "
         f"{_region(about.decision)}, which counts as none).",
@@ -127,9 +139,8 @@ def _tied(about: _About) -> list[str]:
 
 
 def _better(about: _About) -> list[str]:
-    many = about.noun.many
     return [
-        f"Use {about.name(about.leader)}: it classifies {about.right} of new {many} correctly{about.interval}.",
+        f"Use {about.name(about.leader)}: it {about.scored(about.leader)}{about.interval}.",
         _lead(about, " tried"),
     ]
 
@@ -137,7 +148,7 @@ def _better(about: _About) -> list[str]:
 def _incomplete(about: _About) -> list[str]:
     leader = about.name(about.leader)
     return [
-        f"Not all has a result. Of what has, {leader} is best with {about.right}{about.interval}.",
+        f"Not all has a result. Of what has, {leader} is best with {about.reached}{about.interval}.",
         f"{words.capital(absence(about.decision))}: the answer may become another with that.",
         _lead(about, " that have one"),
     ]
@@ -167,7 +178,7 @@ def _undecided(about: _About) -> list[str]:
         low, high = words.points(doubtful.low, True), words.points(doubtful.high, True)
         doubt = f"95% interval {low} to {high}"
     return [
-        f"Undecided: {name} leads with {about.right}{about.interval}, but its lead may be chance.",
+        f"Undecided: {name} leads with {about.reached}{about.interval}, but its lead may be chance.",
         f"With {about.n} labelled {many}, its lead over {about.name(doubtful.candidate)} is "
         f"{words.points(doubtful.difference, True)} points ({doubt}). {_what_would_settle(doubtful, about.noun)}",
     ]
@@ -189,12 +200,12 @@ _CLAIMS = {
 
 
 def _optimism(about: _About) -> str:
-    """How much too high the leader's accuracy is because it was chosen as the highest."""
+    """How much too high the leader's value is because it was chosen as the highest."""
     decision = about.decision
     if about.claim in ("floor", "provisional") or decision.optimism < TOLD_OPTIMISM:
         return ""
     return (
-        f"As the highest of {1 + len(decision.comparisons)}, {about.right} is probably "
+        f"As the highest of {1 + len(decision.comparisons)}, {about.reached} is probably "
         f"{words.points(decision.optimism)} points too high; its interval allows for that."
     )
 
@@ -233,7 +244,7 @@ def _if_you_must(about: _About) -> str:
     if chosen == leader:
         return f"If you must choose now: {about.name(leader)}; nothing cheaper to train is within {region} of it."
     return (
-        f"If you must choose now: {about.name(chosen)}, {words.percent(chosen.accuracy)}, the cheapest to train "
+        f"If you must choose now: {about.name(chosen)}, {words.percent(chosen.value)}, the cheapest to train "
         f"within {region} of the leader ({words.duration(chosen.seconds)} instead of "
         f"{words.duration(leader.seconds)})."
     )
@@ -247,7 +258,8 @@ def _probability(about: _About) -> str:
     if about.claim == "undecided":
         return f"The probability that {name} is the best of all is {sure(leader.best)}."
     if about.decision.comparisons and about.claim in ("better", "tied"):
-        return f"The probability that {name} has the highest accuracy of all is {sure(leader.best)}."
+        metric = words.metric_name(about.decision.metric)
+        return f"The probability that {name} has the highest {metric} of all is {sure(leader.best)}."
     return ""
 
 
@@ -272,9 +284,9 @@ def _beside(about: _About) -> str:
     scratch = [c.candidate for c in decision.comparisons if c.candidate.strategy == "scratch"]
     # The one on the same backbone, where there is one.
     scratch.sort(key=lambda candidate: candidate.backbone != chosen.backbone)
-    against = [f"{about.name(c)} reached {words.percent(c.accuracy)}" for c in scratch[:1]]
+    against = [f"{about.name(c)} reached {words.percent(c.value)}" for c in scratch[:1]]
     if decision.floor is not None and about.claim != "floor":
-        floor = words.percent(decision.floor.candidate.accuracy)
+        floor = words.percent(decision.floor.candidate.value)
         against.append(f"always answering with the most frequent class {floor}")
     return f"For comparison, {words.listed(against)}." if against else ""
 

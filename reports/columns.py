@@ -46,12 +46,17 @@ CLASSIFICATION: Columns = {
     ),
     "ece": number("Expected calibration error on the test set, 15 bins, 0 to 1. Lower is better."),
 }
+LATER: Columns = {
+    "auroc": number(
+        "Mean area under the ROC curves, each class against the others, on the test set. 0.5 is chance."
+    ),
+}
 VERIFICATION: Columns = {
     "verification_auc": number(
         "Few-shot: chance that two examples of one class are nearer than two of different classes. 0.5 is chance."
     ),
 }
-METRICS: Columns = {**CLASSIFICATION, **VERIFICATION}
+METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION}
 
 TOTAL: Columns = {
     "total_seconds": number("Tuning plus refit, in seconds. Stored features that both use count once."),
@@ -94,6 +99,9 @@ RESULTS: Columns = {
     "n_source": whole("Labelled examples of the source dataset that the refit used."),
     "auxiliary": text("Auxiliary labels: columns of the manifest, then the auxiliary dataset."),
     "n_auxiliary": whole("Auxiliary labels that the refit used, of all auxiliary tasks together."),
+    **LATER,
+    "metric": text("The metric that decides: accuracy, balanced_accuracy, macro_f1 or auroc."),
+    "class_weight": text("How classes weigh in training: none, or balanced (all the same)."),
     "steps": whole("Optimizer steps of the refit's last stage."),
 }
 
@@ -164,7 +172,9 @@ TRIALS: Columns = {
     "length": number("Share of the strategy's own length of training."),
     "chosen": number("Whether the refit has its hyperparameters."),
     "epoch_limit": whole("Epochs that its last stage could take at most. Until protocol version 2."),
-    "score": number("What the search maximizes: minus val_log_loss. Few-shot: val_accuracy."),
+    "score": number(
+        "What the search maximizes: minus val_log_loss, by class if metric is not accuracy. Few-shot: val_accuracy."
+    ),
     "val_accuracy": number("Accuracy on the validation set, 0 to 1."),
     "val_log_loss": number("Log loss on the validation set, in nats."),
     "epochs": whole("Epochs of its last stage."),

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.errors import RequestError
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
+from bench.records import ACCURACY
 from reports import words
 from reports.phrases import who
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, succeeded
 from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
@@ -39,7 +42,7 @@ class Change:
 
     Attributes:
         dataset, fraction, n: of the second run.
-        before, after: mean accuracies.
+        before, after: means of the metric that decides.
         comparison: the second run against the first; its intervals are simultaneous over all changes.
         seconds: median of tuning plus refit, before and after.
     """
@@ -63,6 +66,7 @@ class Changes:
         plan: plan key -> (first, second), where they differ.
         data: by dataset, in words, what makes its examples or labels others than before.
         made_with: version, code, hardware or protocol -> (first, second), where they differ.
+        metric: that decides.
     """
 
     changes: tuple[Change, ...]
@@ -71,6 +75,7 @@ class Changes:
     plan: dict[str, tuple[Any, Any]]
     data: dict[str, str] = field(default_factory=dict)
     made_with: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    metric: str = ACCURACY
 
     def to_json(self) -> dict[str, Any]:
         def plain(value: Any) -> Any:
@@ -81,11 +86,13 @@ class Changes:
             return None if isinstance(value, float) and not math.isfinite(value) else value
 
         content: dict[str, Any] = plain(asdict(self))
+        for change, shown in zip(self.changes, content["changes"], strict=True):
+            shown["comparison"]["candidate"] = plain(change.comparison.candidate.to_json(self.metric))
         return content
 
 
 def _same(first: Measured, second: Measured) -> bool:
-    columns = ["cell_id", "accuracy"]
+    columns = ["cell_id", first.metric]
     return first.cells[columns].sort_index().equals(second.cells[columns].sort_index())
 
 
@@ -105,7 +112,14 @@ def compare(
         plans: contents of their plan.toml.
         region: differences within plus or minus this are equivalent.
         run_infos: contents of their run.json.
+
+    Raises:
+        RequestError: another metric decides in the second.
     """
+    metric, other = map(metric_of, results)
+    if metric != other:
+        expected = f"a run in which {metric} decides, as in the first"
+        raise RequestError("metric", other, expected, f"Run its plan again with --set metric={metric}.")
     first, second = groups = [_grouped(frame) for frame in results]
     common = [key for key in second if key in first]
     tested = [
@@ -126,6 +140,7 @@ def compare(
         _differing(*plans),
         _data_changed(list(dict.fromkeys(key[0] for key in common)), tested, run_infos),
         _made_with(run_infos),
+        metric,
     )
 
 
@@ -144,7 +159,7 @@ def _change(key: tuple[Any, ...], now: Measured, then: Measured, comparison: Com
         comparison = replace(comparison, difference=0.0, low=0.0, high=0.0, p=1.0, verdict="tied")
     seconds = then.candidate.seconds, now.candidate.seconds
     n = float(now.cells["n"].median())
-    return Change(str(key[0]), float(key[-1]), n, then.accuracy, now.accuracy, comparison, seconds)
+    return Change(str(key[0]), float(key[-1]), n, then.value, now.value, comparison, seconds)
 
 
 def _only(mine: Cells, other: Cells) -> tuple[str, ...]:
@@ -294,6 +309,8 @@ def text(changes: Changes) -> str:
         )
     elif changes.changes:
         lines.append(f"Nothing is claimed: there are fewer than {MINIMUM_SEEDS} common seeds.")
+    if changes.metric != ACCURACY:
+        lines.append(f"Compared by {words.metric_name(changes.metric)}.")
     lines += map(_line, sorted(changes.changes, key=lambda c: order.index(c.comparison.verdict)))
     for which, only in (("first", changes.only_first), ("second", changes.only_second)):
         lines += _listed(f"only in the {which}", only)

@@ -47,7 +47,7 @@ def render(
         run_info: the content of run.json; any key may be missing.
         plan_toml: the text of plan.toml.
         directory: the run directory; predictions/ in it is read where it exists.
-        region: a difference in accuracy within plus or minus this counts as none.
+        region: a difference in the metric that decides within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         images: gives previews of test examples to be shown; None: none is.
         ranking: the content of ranking.json, if backbones were chosen by it.

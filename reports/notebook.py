@@ -35,7 +35,7 @@ def fragment(
     Args:
         records: of the run.
         directory: the run directory, for predictions.
-        region: a difference in accuracy within plus or minus this counts as none.
+        region: a difference in the metric that decides within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         run_info: the content of run.json.
         plan_toml: the text of plan.toml.

@@ -32,7 +32,7 @@ def which_weights(decision: Decision) -> str:
     leader, tied, others, settled = "", [], [], True
     for weights, (candidate, comparison) in found.items():
         what = f"{words.weights_name(weights)} ({words.strategy_name(candidate.strategy)}, "
-        what += f"{words.percent(candidate.accuracy)})"
+        what += f"{words.percent(candidate.value)})"
         if comparison is None:
             leader = what
             continue

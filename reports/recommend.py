@@ -16,6 +16,7 @@ from bench.modalities.nouns import Noun
 from reports import words
 from reports.phrases import absence, which_weights, who
 from reports.statistics.answers import Answers
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among
 from reports.statistics.missing import Missing
 from reports.statistics.pairs import Candidate, Measured
@@ -94,7 +95,7 @@ class Recommendation:
         decision = self.decision
 
         def candidate(c: Candidate) -> dict[str, Any]:
-            return {k: finite(v) for k, v in asdict(c).items()}
+            return {k: finite(v) for k, v in c.to_json(decision.metric).items()}
 
         def comparison(c: Any) -> dict[str, Any]:
             content = {k: v for k, v in asdict(c).items() if k != "candidate"}
@@ -104,6 +105,7 @@ class Recommendation:
             "dataset": self.dataset,
             "labels": self.labels,
             "measured": list(self.measured),
+            "metric": decision.metric,
             "claim": decision.claim,
             "recommended": candidate(decision.recommended),
             "leader": candidate(decision.leader),
@@ -167,7 +169,7 @@ class _Place:
         labels: the label count.
         low, high: the nearest that were measured, on either side.
         fractions: their fractions.
-        share: weight of ``high`` in accuracies, 0 to 1.
+        share: weight of ``high`` in values of the metric, 0 to 1.
         of_costs: weight of ``high`` in costs.
     """
 
@@ -263,7 +265,7 @@ class Between(Measured):
     Args:
         low, high: its cells at either, by seed.
         directory: the run directory.
-        share: weight of ``high`` in accuracies, 0 to 1.
+        share: weight of ``high`` in values of the metric, 0 to 1.
         of_costs: weight of ``high`` in costs.
     """
 
@@ -274,7 +276,8 @@ class Between(Measured):
         self.share = share
         seeds = low.index.intersection(high.index)
         cells = high.loc[seeds].copy()
-        cells["accuracy"] = _weighed(low.loc[seeds, "accuracy"], high.loc[seeds, "accuracy"], share)
+        metric = metric_of(cells)
+        cells[metric] = _weighed(low.loc[seeds, metric], high.loc[seeds, metric], share)
         cells["total_seconds"] = _weighed(
             low.loc[seeds, "total_seconds"], high.loc[seeds, "total_seconds"], of_costs
         )
@@ -285,7 +288,7 @@ class Between(Measured):
         low, high = (end.answers(chosen) for end in self.ends)
         if low is None or high is None or not np.array_equal(low.ids, high.ids):
             return None
-        return Answers(low.ids, _weighed(low.right, high.right, self.share), low.groups)
+        return replace(low, credits=_weighed(low.credits, high.credits, self.share))
 
 
 def _share(n: float, low: float, high: float) -> float:
@@ -334,8 +337,9 @@ def text(recommendation: Recommendation) -> str:
     )
     lines = [
         first,
-        f"With {n} labelled {noun.many}{between} {who(chosen)} classifies {words.percent(chosen.accuracy)} of new "
-        f"{noun.many} correctly{interval}, takes {words.duration(chosen.seconds)} to tune and train, "
+        f"With {n} labelled {noun.many}{between} {who(chosen)} "
+        f"{words.scored(decision.metric, chosen.value, f'new {noun.many}')}{interval}, takes "
+        f"{words.duration(chosen.seconds)} to tune and train, "
         + (f"{chosen.latency_ms:.3g} ms {noun.any} and " if math.isfinite(chosen.latency_ms) else "")
         + f"{words.magnitude(chosen.params)} parameters.",
     ]
@@ -347,12 +351,12 @@ def text(recommendation: Recommendation) -> str:
             else ""
         )
         lines.append(
-            f"  {who(other)}: {words.percent(other.accuracy)}, {words.points(comparison.difference)} points behind "
+            f"  {who(other)}: {words.percent(other.value)}, {words.points(comparison.difference)} points behind "
             f"{who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
             f"{words.duration(other.seconds)}"
         )
     if decision.floor is not None:
-        floor = words.percent(decision.floor.candidate.accuracy)
+        floor = words.percent(decision.floor.candidate.value)
         lines.append(f"  always answering with the most frequent class: {floor}")
     if decision.absent and decision.claim != "incomplete":
         lines.append(f"{words.capital(absence(decision))}.")

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import FRACTIONS, Record
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide
 from reports.tables import curves_frame, results_frame
 from reports.words import IMAGES
@@ -32,7 +33,7 @@ class Results:
         run_info: the content of run.json; any key may be missing.
         plan_toml: the text of plan.toml.
         directory: the run directory; predictions/ in it is read where it exists.
-        region: a difference in accuracy within plus or minus this counts as none.
+        region: a difference in the metric that decides within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         previews: of test examples to be shown; None: none is.
         ranking: the content of ranking.json; empty if backbones were not chosen by it.
@@ -63,6 +64,11 @@ class Results:
         """One row a record, see ``tables.results_frame``."""
         return results_frame(self.records)
 
+    @property
+    def metric(self) -> str:
+        """The metric that decides."""
+        return metric_of(self.frame)
+
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row a point of a learning curve, see ``tables.curves_frame``."""
@@ -70,7 +76,7 @@ class Results:
 
     @cached_property
     def decisions(self) -> list[Decision]:
-        """What may be said at each label count of each dataset; nothing unless accuracies are of test examples."""
+        """What may be said at each label count of each dataset; nothing unless metrics are of test examples."""
         return decide(self.frame, self.directory, self.region)
 
     @property

@@ -16,7 +16,8 @@ from bench.records import Record
 from bench.system.files import write_atomic
 from bench.system.names import titled
 from reports import words
-from reports.columns import CLASSIFICATION, COSTS, CURVES, RESULTS, named
+from reports.columns import CLASSIFICATION, COSTS, CURVES, LATER, RESULTS, named
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION
 from reports.statistics.intervals import t_half_width
 
@@ -34,7 +35,7 @@ STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_fin
 
 _TEXT = named(RESULTS, "text")
 _WHOLE = named(RESULTS | CURVES, "whole") | {"cells", "seeds"}
-_METRICS = tuple(CLASSIFICATION)
+_METRICS = (*CLASSIFICATION, *LATER)
 
 
 def strategy_key(strategy: str) -> tuple[int, str]:
@@ -88,24 +89,26 @@ def summary_frame(results: pd.DataFrame) -> pd.DataFrame:
     """One row a (dataset, backbone, weights, strategy, fraction): what its seeds have in common.
 
     Columns: ``n`` (labelled examples), ``cells`` (records of any status), ``seeds`` (those that are ok),
-    ``accuracy`` and the other metrics (means), ``spread`` (standard deviation of accuracy over seeds; NaN for
-    one), ``min``, ``max``, ``half_width`` (of the 95% t interval of the mean over seeds; NaN below three),
+    ``metric`` (that decides), ``accuracy`` and the other metrics (means), of the one that decides ``spread``
+    (standard deviation over seeds; NaN for one), ``min``, ``max`` and ``half_width`` (of the 95% t interval of the
+    mean over seeds; NaN below three),
     ``seconds`` (median of ``total_seconds``), and medians of latency, parameters and memory.
     """
     keys = [*CONFIGURATION, "fraction"]
     ok = results[results["status"] == "ok"]
     ok = ok.assign(seconds=ok["total_seconds"])
     groups = ok.groupby(keys, sort=False)
-    accuracy = groups["accuracy"]
+    metric = metric_of(results)
+    decides = groups[metric]
     medians = ["seconds", "inference_ms_per_image", "params", "trainable_params", "peak_memory_mb"]
     summary = results.groupby(keys, sort=False).size().to_frame("cells")
     summary = summary.join(
         [
-            accuracy.count().rename("seeds"),
+            decides.count().rename("seeds"),
             groups[[*_METRICS]].mean(),
-            accuracy.std().rename("spread"),
-            accuracy.min().rename("min"),
-            accuracy.max().rename("max"),
+            decides.std().rename("spread"),
+            decides.min().rename("min"),
+            decides.max().rename("max"),
             groups[medians].median(),
         ]
     ).reset_index()
@@ -116,7 +119,20 @@ def summary_frame(results: pd.DataFrame) -> pd.DataFrame:
     # A configuration that failed used as many labels as those beside it.
     sizes = results.groupby(["dataset", "fraction"])["n"].median().rename("n")
     summary = summary.join(sizes, on=["dataset", "fraction"])
-    columns = [*keys, "n", "cells", "seeds", *_METRICS, "spread", "min", "max", "half_width", *medians]
+    summary["metric"] = metric
+    columns = [
+        *keys,
+        "n",
+        "metric",
+        "cells",
+        "seeds",
+        *_METRICS,
+        "spread",
+        "min",
+        "max",
+        "half_width",
+        *medians,
+    ]
     return summary[columns]
 
 
@@ -212,7 +228,7 @@ def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
 def terminal_table(results: pd.DataFrame) -> Group:
     """Strategies by fractions, for the terminal: one ``rich`` table a panel, in a group to be printed.
 
-    A cell of the table shows mean test accuracy over seeds, its standard deviation, and seconds.
+    A cell of the table shows the mean over seeds of the metric that decides, its standard deviation, and seconds.
     """
     from rich.console import Group
     from rich.table import Table
@@ -225,7 +241,7 @@ def terminal_table(results: pd.DataFrame) -> Group:
         sizes = summary.groupby("fraction")["n"].median().sort_index()
         title = " · ".join(filter(None, (words.clean(panel.dataset), panel.title)))
         table = Table(title=Text(title, style="bold"), title_justify="left")
-        table.add_column("test accuracy", no_wrap=True)
+        table.add_column(f"test {words.metric_name(metric_of(results))}", no_wrap=True)
         for fraction, n in sizes.items():
             table.add_column(Text(column_title(float(str(fraction)), n)), justify="right")
         cells = {(row.strategy, row.fraction): row for row in summary.itertuples()}
@@ -254,7 +270,7 @@ def _terminal_cell(row: Any, results: pd.DataFrame) -> str:
         return statuses(results, row.strategy, row.fraction)
     spread = f" ± {row.spread:.3f}" if np.isfinite(row.spread) else ""
     seeds = f" ({row.seeds}/{row.cells} ok)" if row.seeds < row.cells else ""
-    return f"{row.accuracy:.3f}{spread} · {words.duration(row.seconds)}{seeds}"
+    return f"{getattr(row, row.metric):.3f}{spread} · {words.duration(row.seconds)}{seeds}"
 
 
 def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
@@ -275,6 +291,8 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "n_source": record.n_source,
         "auxiliary": ", ".join([*auxiliary.get("columns", {}), *filter(None, [auxiliary.get("name")])]),
         "n_auxiliary": record.n_auxiliary,
+        "metric": cell["metric"],
+        "class_weight": cell["class_weight"],
         "steps": record.steps,
     }
     # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.

@@ -1,4 +1,4 @@
-"""How many labels a target accuracy needs, by the learning curves of a run."""
+"""How many labels a target accuracy, or another metric that decides, needs, by the learning curves of a run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pandas as pd
 
 from bench.errors import RequestError
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from reports import words
 from reports.recommend import Constraints, asked_for, described, finite, of_dataset
+from reports.statistics.credits import metric_of
 from reports.statistics.label_curves import FARTHEST, Prediction, label_curves
 from reports.statistics.pairs import Measured
 from reports.tables import configuration_name, several_backbones
@@ -21,11 +23,11 @@ from reports.words import IMAGES
 
 @dataclass(frozen=True)
 class LabelsNeeded:
-    """How many labelled examples reach a target accuracy, for one dataset.
+    """How many labelled examples reach a target, for one dataset.
 
     Attributes:
         dataset: its name.
-        target: the accuracy.
+        target: of the metric that decides.
         fewest, most: the fewest and the most labels that were measured.
         needed: (strategy, backbone, weights) with its labels, fewest first; infinite where ``FARTHEST`` times the
             most do not suffice. Of the configurations whose network keeps to the constraints.
@@ -37,10 +39,12 @@ class LabelsNeeded:
     most: float
     needed: tuple[tuple[tuple[str, str, str], Prediction], ...]
     noun: Noun = IMAGES
+    metric: str = ACCURACY
 
     def to_json(self) -> dict[str, Any]:
         return {
             "dataset": self.dataset,
+            "metric": self.metric,
             "target": self.target,
             "fewest_measured": self.fewest,
             "most_measured": self.most,
@@ -66,22 +70,25 @@ def labels_needed(
     dataset: str | None = None,
     noun: Noun = IMAGES,
 ) -> LabelsNeeded:
-    """Labels for a target accuracy, by the learning curves of ``label_curves``.
+    """Labels for a target, by the learning curves of ``label_curves``.
 
     Args:
         results: the frame of ``tables.results_frame``.
         directory: the run directory, for predictions.
-        target: an accuracy, above 0 and below 1.
+        target: of the metric that decides, above 0 and below 1.
         constraints: of latency and parameters; the number of labels is what is asked for.
         dataset: which, if the run has several.
         noun: what examples are called.
 
     Raises:
-        RequestError: no such dataset, no accuracy, constraints on labels or time beside a target, or no learning
+        RequestError: no such dataset, no such target, constraints on labels or time beside a target, or no learning
             curve can be fitted.
     """
+    metric = metric_of(results)
     if not 0 < target < 1:
-        raise RequestError("target", target, "an accuracy above 0 and below 1, such as 0.9")
+        article = "an" if metric in (ACCURACY, "auroc") else "a"
+        expected = f"{article} {words.metric_name(metric)} above 0 and below 1, such as 0.9"
+        raise RequestError("target", target, expected)
     if constraints.labels is not None or constraints.seconds is not None:
         field = "labels" if constraints.labels is not None else "max-seconds"
         raise RequestError(field, getattr(constraints, field.removeprefix("max-")), "nothing beside --target")
@@ -107,7 +114,7 @@ def labels_needed(
         )
     found.sort(key=lambda item: (item[1].value, item[1].high))
     fewest, most = min(curve.n[0] for curve in curves), max(curve.n[-1] for curve in curves)
-    return LabelsNeeded(name, target, fewest, most, tuple(found), noun)
+    return LabelsNeeded(name, target, fewest, most, tuple(found), noun, metric)
 
 
 def needed_text(found: LabelsNeeded) -> str:
@@ -125,7 +132,7 @@ def needed_text(found: LabelsNeeded) -> str:
         return words.count(n) if math.isfinite(n) else far
 
     (key, best), *_ = found.needed
-    target, many = words.percent(found.target), found.noun.many
+    target, many = words.measured(found.metric, found.target), found.noun.many
     if math.isfinite(best.value):
         first = (
             f"For {target} about {labels(best.value)} labelled {many} are needed (95% interval "

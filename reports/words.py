@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ STRATEGY_NAMES = {
 }
 
 
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+}
+
 IMAGES = Noun("image", "images")
 """What examples are called where nothing else is said."""
 
@@ -72,6 +80,30 @@ def strategy_name(strategy: str, limit: int = 0) -> str:
     short = clean(", ".join(value.partition("=")[2] for value in values), limit - 6)
     room = limit - len(short) - 3
     return f"{base if len(base) <= room else base[: room - 1].rstrip() + '…'} ({short})"
+
+
+def metric_name(metric: str) -> str:
+    """What the metric that decides is called in a sentence: ``balanced accuracy``."""
+    return METRIC_NAMES[metric]
+
+
+def measured(metric: str, value: float) -> str:
+    """A value of the metric that decides: ``83.0%`` of accuracy, else ``83.0% balanced accuracy``."""
+    return percent(value) if metric == ACCURACY else f"{percent(value)} {metric_name(metric)}"
+
+
+def scored(metric: str, value: float, examples: str, past: bool = False) -> str:
+    """The same as what somebody does: ``classifies 83.0% of new images correctly``, ``reaches 83.0% AUROC on ...``.
+
+    Args:
+        metric: that decides.
+        value: of it.
+        examples: on which, such as ``new images``.
+        past: ``classified``, ``reached``.
+    """
+    if metric == ACCURACY:
+        return f"{'classified' if past else 'classifies'} {percent(value)} of {examples} correctly"
+    return f"{'reached' if past else 'reaches'} {measured(metric, value)} on {examples}"
 
 
 def weights_name(weights: str) -> str:

@@ -2,6 +2,7 @@
 
 A simplification of Head2Toe: features are pooled over the whole example, and one counts by the length of its
 weights in a logistic regression with an L2 penalty, not with a group lasso, which would take a solver of its own.
+With ``class_weight = "balanced"`` the loss of each example is weighted in both.
 """
 
 from __future__ import annotations
@@ -27,12 +28,19 @@ class AllLayerProbe(OnFeatures):
         hp.Choice("kept", [0.05, 0.2, 0.5, 1.0], default=0.2)
         hp.Float("penalty", 1e-4, 1.0, sampling="log", default=1e-2)
 
-    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+    def learn(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        hp: Any,
+        weights: np.ndarray | None = None,
+    ) -> tuple[Classify, int]:
         # A feature counts by the length of its weights in a linear head on all of them.
-        first = logistic_regression(features, labels, classes, hp.get("penalty"))
+        first = logistic_regression(features, labels, classes, hp.get("penalty"), weights)
         relevance = np.linalg.norm(first[:-1], axis=1)
         kept = max(1, round(hp.get("kept") * len(relevance)))
         chosen = np.sort(np.argsort(-relevance, kind="stable")[:kept])
-        weights = logistic_regression(features[:, chosen], labels, classes, hp.get("penalty"))
-        classify = linear(weights)
-        return lambda x: classify(x[:, chosen]), weights.size
+        layer = logistic_regression(features[:, chosen], labels, classes, hp.get("penalty"), weights)
+        classify = linear(layer)
+        return lambda x: classify(x[:, chosen]), layer.size

@@ -61,6 +61,10 @@ class Info:
     """Whether classes that are not learned from are told apart by a few labels each (protocol few-shot)."""
     has_auxiliary: bool = False
     """Whether there are labels to be learned beside the target's."""
+    metric: str = "accuracy"
+    """Which metric decides: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``."""
+    class_weight: str = "none"
+    """``balanced``: all classes are to count the same in training, see ``strategies.class_weight``."""
 
     @property
     def classes(self) -> int:

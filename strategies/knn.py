@@ -1,4 +1,7 @@
-"""k nearest neighbours on stored features: nothing is trained."""
+"""k nearest neighbours on stored features: nothing is trained.
+
+With ``class_weight = "balanced"`` each neighbour's vote has the weight of its class.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,30 @@ class NearestNeighbours(OnFeatures):
     def space(self, hp: Any) -> None:
         hp.Choice("neighbours", [1, 3, 5, 10, 20, 50], default=10)
 
-    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+    def learn(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        hp: Any,
+        weights: np.ndarray | None = None,
+    ) -> tuple[Classify, int]:
         known, k = normalised(features), min(hp.get("neighbours"), len(features))
         votes = np.eye(classes, dtype=np.float32)[labels]
+        if weights is not None:
+            votes *= weights[:, None]
 
         def classify(x: np.ndarray) -> np.ndarray:
             found = []
             for first in range(0, len(x), 1024):
                 similar = normalised(x[first : first + 1024]) @ known.T
                 nearest = np.argpartition(-similar, k - 1, axis=1)[:, :k]
-                weights = softmax(np.take_along_axis(similar, nearest, axis=1) / TEMPERATURE)
-                found.append((weights[:, :, None] * votes[nearest]).sum(axis=1))
+                closeness = softmax(np.take_along_axis(similar, nearest, axis=1) / TEMPERATURE)
+                found.append((closeness[:, :, None] * votes[nearest]).sum(axis=1))
+            shares = np.concatenate(found)
+            if weights is not None:
+                shares /= shares.sum(axis=1, keepdims=True)
             # One vote shared by all classes: none is impossible, and the log loss stays finite.
-            return np.asarray((np.concatenate(found) * k + 1 / classes) / (k + 1))
+            return np.asarray((shares * k + 1 / classes) / (k + 1))
 
         return classify, features.size

@@ -1,4 +1,7 @@
-"""Logistic regression on stored features, solved exactly."""
+"""Logistic regression on stored features, solved exactly.
+
+With ``class_weight = "balanced"`` the loss of each example is weighted.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,13 @@ class Logistic(OnFeatures):
     def space(self, hp: Any) -> None:
         hp.Float("penalty", 1e-4, 1.0, sampling="log", default=1e-2)
 
-    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
-        weights = logistic_regression(features, labels, classes, hp.get("penalty"))
-        return linear(weights), weights.size
+    def learn(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        hp: Any,
+        weights: np.ndarray | None = None,
+    ) -> tuple[Classify, int]:
+        layer = logistic_regression(features, labels, classes, hp.get("penalty"), weights)
+        return linear(layer), layer.size

@@ -1,4 +1,7 @@
-"""Majority: the class frequencies of the training labels, whatever the example. The floor of every table."""
+"""Majority: the class frequencies of the training labels, whatever the example. The floor of every table.
+
+It stays the most frequent class with ``class_weight = "balanced"``: a floor has to be the same for everyone.
+"""
 
 from __future__ import annotations
 

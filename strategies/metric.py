@@ -1,4 +1,7 @@
-"""What all strategies have in common that learn which examples are alike, and then look for the nearest class."""
+"""What all strategies have in common that learn which examples are alike, and then look for the nearest class.
+
+Each training batch draws its classes evenly, and a class is one mean: ``class_weight`` changes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Nearest class mean on stored features: one prototype a class."""
+"""Nearest class mean on stored features: one prototype a class.
+
+Every class counts the same, however many labels it has: ``class_weight`` changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,14 @@ class NearestMean(OnFeatures):
     def few_shot_space(self, hp: Any) -> None:
         hp.Fixed("sharpness", 10.0)  # what is nearest does not depend on it
 
-    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+    def learn(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        hp: Any,
+        weights: np.ndarray | None = None,
+    ) -> tuple[Classify, int]:
         unit, sharpness = normalised(features), hp.get("sharpness")
         counts = np.bincount(labels, minlength=classes)
         sums = np.zeros((classes, features.shape[1]))

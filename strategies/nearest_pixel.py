@@ -1,4 +1,7 @@
-"""The nearest image, pixel by pixel: what any learned similarity has to beat."""
+"""The nearest image, pixel by pixel: what any learned similarity has to beat.
+
+One image alone answers, so that there are no votes to weigh: ``class_weight`` changes nothing.
+"""
 
 from __future__ import annotations
 

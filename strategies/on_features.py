@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from strategies.base import Embedding, Examples, Fitted, Strategy, Task
+from strategies.class_weight import balanced
 
 SMALLEST_DEVIATION = 1e-5
 """Of a feature; what varies less is taken to vary as much."""
@@ -26,7 +27,14 @@ class OnFeatures(Strategy):
     trains = False
 
     @abstractmethod
-    def learn(self, features: np.ndarray, labels: np.ndarray, classes: int, hp: Any) -> tuple[Classify, int]:
+    def learn(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        hp: Any,
+        weights: np.ndarray | None = None,
+    ) -> tuple[Classify, int]:
         """Learns to classify.
 
         Args:
@@ -34,6 +42,7 @@ class OnFeatures(Strategy):
             labels: (N,), indices of classes; a class may be missing.
             classes: how many there are.
             hp: hyperparameters.
+            weights: of the examples, (N,), where classes are to count the same; None: all examples do.
 
         Returns:
             The classifier, and how many numbers it has learnt.
@@ -46,7 +55,9 @@ class OnFeatures(Strategy):
         start = time.perf_counter()
         mean, deviation = features.mean(axis=0), features.std(axis=0)
         scale = 1 / np.maximum(deviation, SMALLEST_DEVIATION)
-        classify, learnt = self.learn((features - mean) * scale, task.train.labels, task.info.classes, hp)
+        labels = task.train.labels
+        weights = balanced(labels)[labels] if task.info.class_weight == "balanced" else None
+        classify, learnt = self.learn((features - mean) * scale, labels, task.info.classes, hp, weights)
         seconds = time.perf_counter() - start
         predictor = _Predictor(task, self.layers, lambda x: classify((x - mean) * scale))
         return Fitted(
@@ -104,11 +115,18 @@ def normalised(features: np.ndarray) -> np.ndarray:
     return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
 
 
-def logistic_regression(features: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> np.ndarray:
+def logistic_regression(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    penalty: float,
+    of_examples: np.ndarray | None = None,
+) -> np.ndarray:
     """Weights (D + 1, classes), the offsets last, of multinomial logistic regression with an L2 penalty.
 
     Args:
         penalty: mean squared weights' price beside the mean loss of an example.
+        of_examples: the weights of examples in that mean, (N,); None: all count the same.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -118,7 +136,7 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, classes: int, 
     if len(present) == 1:
         return weights
     model = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=500, tol=1e-4)
-    model.fit(features, labels)
+    model.fit(features, labels, of_examples)
     coefficients, offsets = model.coef_, model.intercept_
     if len(present) == 2:  # scikit-learn gives the second class only
         coefficients, offsets = (

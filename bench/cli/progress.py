@@ -177,9 +177,13 @@ def _print_failures(failed: Sequence[Record]) -> None:
 
 
 def _outcome(record: Record) -> str:
-    """The accuracy of a record that is ok; in the few-shot protocol that of every setting."""
+    """The metric of a record that is ok; in the few-shot protocol the accuracy of every setting."""
+    from reports.words import metric_name
+
     if not record.episodes:
-        return f"accuracy {record.metrics['accuracy']:.3f}"
+        metric = record.cell["metric"]
+        value = record.metrics.get(metric)
+        return f"{metric_name(metric)} {'not defined' if value is None else f'{value:.3f}'}"
     return ", ".join(
         f"{e['ways']}-way {e['shots']}-shot{' within' if e['scope'] == 'within' else ''} {e['accuracy']:.3f}"
         for e in record.episodes

@@ -15,7 +15,7 @@ from bench.datasets import splits
 from bench.errors import RequestError
 from bench.modalities.base import Limit, Modality
 from bench.modalities.evidence import Evidence
-from bench.modalities.findings import Case, Finding, count
+from bench.modalities.findings import BALANCING, UNEVEN, Case, Finding, count
 from bench.modalities.nouns import Noun
 
 IMBALANCE = 3
@@ -113,6 +113,7 @@ def _classes(evidence: Evidence) -> list[Finding]:
             f"Classes have {counts.min():,} to {counts.max():,} {noun.many}: accuracy speaks mostly of the large "
             "ones, balanced accuracy of all."
         )
+        text += f" {BALANCING}" if counts.max() > UNEVEN * counts.min() else ""
         found.append(Finding("imbalance", "note", text))
     return found
 

@@ -14,6 +14,12 @@ NEGLIGIBLE = 0.01
 """Share of examples below which near duplicates are a note: they can move accuracy by one point at most."""
 
 
+UNEVEN = 5
+"""How many times as large as the smallest the largest class may be before it is told what to do about it."""
+
+BALANCING = "To let all classes count the same: --set metric=balanced_accuracy --set class_weight=balanced."
+
+
 Case = dict[str, Any]
 """One case of a finding: ``{"id", "reason"}``, ``{"ids", "labels"}`` of examples that belong together, or
 ``{"class", "images"}``, whatever the examples are."""

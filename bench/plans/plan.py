@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from bench.modalities.registry import DEFAULT, plan_keys
-from bench.records import FRACTIONS
+from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Metric
 from bench.system import backend as backends
 from bench.system.files import digest
 from bench.system.sections import Section, distinct
@@ -74,7 +74,7 @@ class Report(Section):
     """How results are read and shown. Like limits, none of it changes a number of a cell."""
 
     region: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Of practical equivalence: a difference in accuracy within plus or minus this counts as none."""
+    """Of practical equivalence: a difference in the plan's metric within plus or minus this counts as none."""
     price_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Of the machine, in any currency: costs are shown in money too. 0: they are not."""
     thumbnails: bool = True
@@ -140,6 +140,10 @@ class Plan(Keys):
     """The share of each strategy's own length of training: 0.1 for a quick look, 2 for twice as long."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     threads: Annotated[int, Field(ge=1)] = 1
+    metric: Metric = ACCURACY
+    """Which metric decides: among trials, in the report and its figures, and in what is recommended."""
+    class_weight: ClassWeight = "none"
+    """``balanced``: in training, all classes count the same, however many labels they have."""
     source_dataset: str = ""
     """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
     source_groups: Literal["auto", "names", "none"] = "auto"
@@ -187,8 +191,7 @@ class Plan(Keys):
         unused += [] if self.auxiliary else ["auxiliary"]
         unused += [] if self.auxiliary_dataset else ["auxiliary_dataset", "auxiliary_groups"]
         unused += [] if self.fractions else ["fractions"]
-        unused += ["length"] if self.length == 1 else []
-        unused += [key for key, default in NEWER.items() if content.get(key) == default]
+        unused += [key for key, default in (NEWER | LATER).items() if content.get(key) == default]
         unused += ["protocol"] if self.protocol == FRACTIONS else []
         for key in unused:
             content.pop(key, None)

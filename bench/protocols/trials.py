@@ -39,6 +39,8 @@ def info_of(cell: Cell, dataset: Dataset, n: int, **more: bool) -> Info:
         has_weights=bool(cell.weights) and cell.weights != "none",
         image_size=size_of(cell.examples, cell.modality),
         batch_size=cell.batch_size,
+        metric=cell.metric,
+        class_weight=cell.class_weight,
         **more,
     )
 

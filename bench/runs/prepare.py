@@ -221,6 +221,8 @@ def _cell(
         tuning=plan.tuning.model_dump(),
         backend=plan.backend,
         precision=plan.precision,
+        metric=plan.metric,
+        class_weight=plan.class_weight,
         plugins=plugins,
         protocol=plan.protocol,
         protocol_settings=plan.protocol_settings,

@@ -160,7 +160,7 @@ def _validated(
         "val_loss": log_loss(probabilities, val.labels),
         "val_accuracy": accuracy(probabilities, val.labels),
     }
-    return selection_score(probabilities, val.labels), found
+    return selection_score(probabilities, val.labels, context.info.metric), found
 
 
 class ClassBatches:

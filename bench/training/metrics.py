@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.records import ACCURACY
+from strategies.class_weight import balanced
+
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1 in the log loss: a certain mistake costs 16.1 nats."""
 
 
-def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def log_loss(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | float = 1.0) -> float:
     """Mean negative log-likelihood of the true class, in nats.
 
     Args:
         probabilities: (N, classes), rows sum to 1.
         labels: (N,) class indices.
+        weights: of the examples, (N,) with a mean of 1; default: all count the same.
     """
-    return float(log_losses(probabilities, labels).mean())
+    return float((log_losses(probabilities, labels) * weights).mean())
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The negative log-likelihood of the true class of each example, in nats, (N,)."""
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return np.asarray(-np.log(np.clip(likelihood, EPSILON, 1.0)))
+
+
+def example_weights(labels: np.ndarray, metric: str) -> np.ndarray:
+    """How much each validation example counts where trials are chosen, (N,) with a mean of 1.
+
+    Args:
+        labels: (N,) class indices.
+        metric: that decides. By accuracy all examples count the same, by any other all classes that occur.
+    """
+    return np.ones(len(labels)) if metric == ACCURACY else balanced(labels)[labels]
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -38,20 +52,37 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def auroc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
+    """Area under the ROC curve, each class that occurs against all others, mean over these; ties count half.
+
+    Returns:
+        None where it is not defined: fewer than two classes occur.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    present = np.unique(labels)
+    if len(present) < 2:
+        return None
+    return float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in present]))
+
+
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """The test-set metrics of a record.
 
-    ``balanced_accuracy`` and ``macro_f1`` are means over the classes that occur in ``labels``.
+    ``balanced_accuracy``, ``macro_f1`` and ``auroc`` are means over the classes that occur in ``labels``. What is
+    not defined is left out.
     """
     from sklearn.metrics import f1_score, recall_score
 
     predicted = probabilities.argmax(axis=1)
     present = np.unique(labels)
     options = {"labels": present, "average": "macro", "zero_division": 0.0}
+    area = auroc(probabilities, labels)
     return {
         "accuracy": accuracy(probabilities, labels),
         "balanced_accuracy": float(recall_score(labels, predicted, **options)),
         "macro_f1": float(f1_score(labels, predicted, **options)),
         "log_loss": log_loss(probabilities, labels),
         "ece": expected_calibration_error(probabilities, labels),
+        **({} if area is None else {"auroc": area}),
     }

@@ -27,6 +27,7 @@ from bench.training.prefixes import VIEWS
 from bench.training.programs.config import LOG_VARIANCES, State, Trained
 from bench.training.programs.program import Program
 from strategies.base import Examples, Fitted, Stage
+from strategies.class_weight import balanced
 from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
 from strategies.refuse import stage_problems
 
@@ -105,7 +106,10 @@ class _StageTraining:
         labelled = _labelled(context, stage)
         self.auxiliary = _auxiliary(context, stage)
         classes = tuple(task.classes for task in self.auxiliary)
-        self.trained = Trained.of(stage, len(labelled) > 1, classes)
+        self.class_weights = (
+            balanced(*(part.labels for part in labelled)) if context.info.class_weight == "balanced" else None
+        )
+        self.trained = Trained.of(stage, len(labelled) > 1, classes, self.class_weights is not None)
         self.program = network.program(self.cut, context.head, self.trained, LABEL_SMOOTHING)
         self.batches = Batches(context, stage, index, labelled, self.auxiliary, self.batch_size)
         self.val: Inputs | None = None
@@ -145,6 +149,7 @@ class _StageTraining:
 
     def _reset(self) -> State:
         """Brings the program to where the stage starts; gives its weights, if they are needed at the end."""
+        self.program.class_weights = self.class_weights
         self.program.warm(self.batches.whole)
         stage, before = self.stage, self.progress.state
         self.program.reset(before, self.context.seed, stage.weight_decay, stage.rate_decay)
@@ -174,7 +179,7 @@ class _StageTraining:
         if not np.isfinite(probabilities).all():
             return math.nan, {}
         labels = val.labels
-        return selection_score(probabilities, labels), {
+        return selection_score(probabilities, labels, self.context.info.metric), {
             "val_loss": log_loss(probabilities, labels),
             "val_accuracy": accuracy(probabilities, labels),
         }

@@ -25,6 +25,7 @@ from reports.drawing import (
     style_of,
 )
 from reports.phrases import row_name
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION
 from reports.tables import (
     Panel,
@@ -39,9 +40,20 @@ from reports.tables import (
 
 
 def accuracy_numbers(results: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy by configuration and label count: n, seeds, mean, spread, and the 95% band from 3 seeds on."""
+    """The metric that decides by configuration and label count: n, seeds, mean, spread, and from 3 seeds on the 95%
+    band."""
     summary = summary_frame(results)
-    columns = [*CONFIGURATION, "fraction", "n", "seeds", "accuracy", "spread", "min", "max", "half_width"]
+    columns = [
+        *CONFIGURATION,
+        "fraction",
+        "n",
+        "seeds",
+        metric_of(results),
+        "spread",
+        "min",
+        "max",
+        "half_width",
+    ]
     return summary.loc[summary["seeds"] > 0, columns].reset_index(drop=True)
 
 
@@ -53,8 +65,10 @@ def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Pl
     numbers = accuracy_numbers(results)
     if numbers.empty:
         return None
-    low, high = limits([*results["accuracy"].dropna(), *(numbers["accuracy"] - numbers["half_width"]).dropna(),
-                         *(numbers["accuracy"] + numbers["half_width"]).dropna()])  # fmt: skip
+    metric = metric_of(results)
+    name = words.metric_name(metric)
+    low, high = limits([*results[metric].dropna(), *(numbers[metric] - numbers["half_width"]).dropna(),
+                         *(numbers[metric] + numbers["half_width"]).dropna()])  # fmt: skip
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
@@ -64,10 +78,10 @@ def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Pl
     dataset = words.clean(results["dataset"].iloc[0], 60)
     return Plan(
         "accuracy",
-        f"Test accuracy against labelled {many}",
-        f"Line chart of test accuracy on {dataset} against the number of labelled {many}, one line a strategy"
-        f"{', one panel a backbone' if len(some) > 1 else ''}. {_accuracy_in_words(numbers)}",
-        _accuracy_conclusion(numbers, noun),
+        f"Test {name} against labelled {many}",
+        f"Line chart of test {name} on {dataset} against the number of labelled {many}, one line a strategy"
+        f"{', one panel a backbone' if len(some) > 1 else ''}. {_accuracy_in_words(numbers, metric)}",
+        _accuracy_conclusion(numbers, metric, noun),
         [panel_of(panel) for panel in some],
         numbers,
     )
@@ -82,11 +96,18 @@ def _draw_accuracy(
     low: float,
     high: float,
 ) -> None:
-    many = noun.many
+    many, metric = noun.many, metric_of(panel.results)
     sizes = numbers.groupby("fraction")["n"].median()
     numbers = panel.select(numbers)
     ends = []
-    set_up(axes, panel.title, f"labelled {many} (training and validation)", "test accuracy", low, high)
+    set_up(
+        axes,
+        panel.title,
+        f"labelled {many} (training and validation)",
+        f"test {words.metric_name(metric)}",
+        low,
+        high,
+    )
     axes.set_xscale("log")
     margin = 1.12 if len(sizes) > 1 else 2
     ends_of_axis = on_log_axis([sizes.min(), sizes.max()], sizes)
@@ -95,7 +116,7 @@ def _draw_accuracy(
     for strategy in ordered(numbers["strategy"]):
         colour, marker = style_of(strategy, everyone)
         mine = numbers[numbers["strategy"] == strategy].sort_values("n")
-        x, mean, half = (mine[c].to_numpy() for c in ("n", "accuracy", "half_width"))
+        x, mean, half = (mine[c].to_numpy() for c in ("n", metric, "half_width"))
         x = on_log_axis(x, sizes)
         if strategy == "majority":
             mark(strategy, axes.axhline(mean[-1], color=colour, linestyle=(0, (1, 2)), linewidth=1.3))
@@ -106,7 +127,7 @@ def _draw_accuracy(
                 band = axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.14, linewidth=0)
                 mark(strategy, band)
             places = on_log_axis(cells["n"].to_numpy(), sizes)
-            dots = axes.plot(places, cells["accuracy"], ".", color=colour, alpha=0.55, markersize=4)
+            dots = axes.plot(places, cells[metric], ".", color=colour, alpha=0.55, markersize=4)
             line = axes.plot(x, mean, color=colour, marker=marker, markersize=5, linewidth=1.8,
                              markeredgecolor=PAPER, markeredgewidth=0.6)  # fmt: skip
             mark(strategy, *dots, *line)
@@ -117,25 +138,25 @@ def _draw_accuracy(
 # --- words ------------------------------------------------------------------------------------------------
 
 
-def _accuracy_in_words(numbers: pd.DataFrame) -> str:
+def _accuracy_in_words(numbers: pd.DataFrame, metric: str) -> str:
     largest = numbers[numbers["fraction"] == numbers["fraction"].max()]
     several = several_backbones(zip(largest["backbone"], largest["weights"], strict=True))
-    best = largest.sort_values("accuracy", ascending=False).head(8)
-    values = [f"{row_name(row, several)} {words.percent(row.accuracy)}" for row in rows_of(best)]
+    best = largest.sort_values(metric, ascending=False).head(8)
+    values = [f"{row_name(row, several)} {words.percent(getattr(row, metric))}" for row in rows_of(best)]
     return f"With {words.count(largest['n'].iloc[0])} labels: {words.listed(values)}."
 
 
-def _accuracy_conclusion(numbers: pd.DataFrame, noun: Noun) -> str:
+def _accuracy_conclusion(numbers: pd.DataFrame, metric: str, noun: Noun) -> str:
     many = noun.many
     trained = numbers[numbers["strategy"] != "majority"]
     if trained.empty:
         return "Only the majority class was measured: there is nothing to compare yet."
     several = several_backbones(zip(trained["backbone"], trained["weights"], strict=True))
-    best = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()].sort_values("fraction")
+    best = trained.loc[trained.groupby("fraction")[metric].idxmax()].sort_values("fraction")
     first, last = best.iloc[0], best.iloc[-1]
     text = (
         f"With {words.count(last['n'])} labelled {many} {row_name(last, several)} has the highest mean, "
-        f"{words.percent(last['accuracy'])}"
+        f"{words.percent(last[metric])}"
     )
     if len(best) == 1:
         return f"{text}. One label count says nothing about what more labels would bring."
@@ -143,8 +164,8 @@ def _accuracy_conclusion(numbers: pd.DataFrame, noun: Noun) -> str:
     start = (
         f"with {words.count(first['n'])} {'it reached' if same else f'{row_name(first, several)} leads with'}"
     )
-    text += f"; {start} {words.percent(first['accuracy'])}."
+    text += f"; {start} {words.percent(first[metric])}."
     before = best.iloc[-2]
-    gain = last["accuracy"] - before["accuracy"]
+    gain = last[metric] - before[metric]
     verb = f"added {words.points(gain)} points" if gain > 0 else "added nothing"
     return f"{text} The last step, from {words.count(before['n'])} labels on, {verb} to the best mean."

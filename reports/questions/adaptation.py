@@ -20,6 +20,7 @@ from bench.modalities.nouns import Noun
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import succeeded
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import backbone_title, configuration_name, several_backbones
@@ -53,7 +54,7 @@ class Adaptation:
         source: the name of the source dataset.
         against: the strategy that it is compared with.
         with_labels: whether it learns from labels of the target and ``against`` does not.
-        accuracy, baseline: of the strategy and of ``against``, means over seeds.
+        value, baseline: of the metric that decides, of the strategy and of ``against``, means over seeds.
         comparison: the paired difference of the two; intervals are corrected for the strategies compared here.
     """
 
@@ -65,7 +66,7 @@ class Adaptation:
     against: str
     with_labels: bool
     n: float
-    accuracy: float
+    value: float
     baseline: float
     comparison: Comparison
 
@@ -107,7 +108,7 @@ def adaptations(
                 Adaptation(
                     str(dataset), str(backbone), str(weights), strategy, str(run.cells["source_dataset"].iloc[0]),
                     against, learns and bool(fraction) and _base(against) == SOURCE_ONLY,
-                    float(run.cells["n"].median()), run.accuracy, runs[against].accuracy, comparison,
+                    float(run.cells["n"].median()), run.value, runs[against].value, comparison,
                 )
             )  # fmt: skip
     return found
@@ -145,17 +146,18 @@ def adaptation_table(
     def name(a: Adaptation) -> str:
         return configuration_name(a.strategy, a.backbone, a.weights, backbones, a.dataset if several else "")
 
+    name_of = words.metric_name(metric_of(results))
     conclusions = _told(found, name)
     conclusions += _labels_alone(found, results, several)
     conclusions += _without_source(found, results, several)
     return Table(
         conclusions,
-        ["adapted", "labels of the target", "accuracy", "against", "its accuracy", "difference", "says"],
+        ["adapted", "labels of the target", name_of, "against", f"its {name_of}", "difference", "says"],
         [
             [
                 name(a),
                 words.count(a.n),
-                words.percent(a.accuracy),
+                words.percent(a.value),
                 words.strategy_name(a.against),
                 words.percent(a.baseline),
                 words.difference(a.comparison),
@@ -163,7 +165,7 @@ def adaptation_table(
             ]
             for a in found
         ],
-        f"Test accuracy on the target of what also learns from {words.clean(found[0].source, 40)} and adapts, and "
+        f"Test {name_of} on the target of what also learns from {words.clean(found[0].source, 40)} and adapts, and "
         "points against the same with nothing adapted: fine-tuning on the labels of the source, or where it learns "
         f"from labels of the target too, on those of both. Paired on seeds and test {noun.many}, with intervals "
         "corrected for the number of strategies. The source alone uses labels of the target to tune with, where "
@@ -203,6 +205,7 @@ def _labels(n: float) -> str:
 
 def _labels_alone(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> list[str]:
     """What a source and labels of the target reach with nothing adapted, at each number of labels."""
+    metric = metric_of(results)
     of_source = results[(results["status"] == "ok") & (results["source_dataset"] != "")]
     of_source = of_source.assign(base=of_source["strategy"].map(_base))
     said = []
@@ -211,20 +214,21 @@ def _labels_alone(found: Sequence[Adaptation], results: pd.DataFrame, several: b
         labelled, alone = cells[cells["base"].isin(LABELLED)], cells[cells["base"] == SOURCE_ONLY]
         if labelled.empty or alone.empty or dataset not in {a.dataset for a in found}:
             continue
-        means = labelled.groupby("strategy", sort=False)["accuracy"].mean()
+        means = labelled.groupby("strategy", sort=False)[metric].mean()
         each = [f"{words.strategy_name(str(s))} {words.percent(mean)}" for s, mean in means.items()]
         prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
         where = several_backbones((a.backbone, a.weights) for a in found)
         on = f" on {backbone_title(str(backbone), str(weights))}" if where else ""
         said.append(
             f"{prefix} {words.count(float(labelled['n'].median()))} labels of the target and nothing adapted{on}: "
-            f"{words.listed(each)}; the source alone {words.percent(alone['accuracy'].mean())}."
+            f"{words.listed(each)}; the source alone {words.percent(alone[metric].mean())}."
         )
     return said
 
 
 def _without_source(found: Sequence[Adaptation], results: pd.DataFrame, several: bool) -> list[str]:
     """What the best strategy without the source reaches, at each number of labels."""
+    metric = metric_of(results)
     known = {a.strategy for a in found} | {a.against for a in found}
     known |= {s for s in results["strategy"] if _base(s) in (SOURCE_ONLY, *LABELLED)}
     ok = results[(results["status"] == "ok") & (results["strategy"] != "majority")]
@@ -240,15 +244,16 @@ def _without_source(found: Sequence[Adaptation], results: pd.DataFrame, several:
         prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
         said.append(
             f"{prefix} {words.count(float(cells['n'].median()))} labels, the best without the source is "
-            f"{words.strategy_name(best_own['strategy'])} on {title}, {words.percent(best_own['accuracy'])}; "
-            f"the best with it {words.strategy_name(best['strategy'])}, {words.percent(best['accuracy'])}."
+            f"{words.strategy_name(best_own['strategy'])} on {title}, {words.percent(best_own[metric])}; "
+            f"the best with it {words.strategy_name(best['strategy'])}, {words.percent(best[metric])}."
         )
     return said
 
 
 def _best(cells: pd.DataFrame) -> pd.Series[Any]:
-    means = cells.groupby(["strategy", "backbone", "weights"], as_index=False)["accuracy"].mean()
-    return means.loc[means["accuracy"].idxmax()]
+    metric = metric_of(cells)
+    means = cells.groupby(["strategy", "backbone", "weights"], as_index=False)[metric].mean()
+    return means.loc[means[metric].idxmax()]
 
 
 def source_lines(run_info: Mapping[str, Any], noun: Noun) -> list[str]:

@@ -11,16 +11,18 @@ from typing import Any
 
 import pandas as pd
 
+from bench.modalities.findings import BALANCING, UNEVEN
 from bench.modalities.nouns import Noun
-from bench.records import Record
+from bench.records import ACCURACY, FRACTIONS, Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
 from reports.phrases import small_maps
 from reports.questions.overfitting import gap_numbers
 from reports.results import Results
 from reports.sections import Section
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import Decision
-from reports.statistics.intervals import MINIMUM_SEEDS, wilson
+from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.tables import backbone_title, several_backbones, summary_frame
 
 FITTED = 0.95
@@ -66,6 +68,19 @@ def _data(run: Results) -> Iterator[Alert]:
         for finding in content.get("findings", []):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]
             yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
+
+
+def _imbalance(run: Results) -> Iterator[Alert]:
+    """Classes of very different sizes, where accuracy decides."""
+    for about in run.run_info.get("datasets", {}).values() if run.metric == ACCURACY else ():
+        counts = about.get("class_counts") or [1]
+        if run.protocol == FRACTIONS and max(counts) > UNEVEN * min(counts):
+            yield Alert(
+                "note",
+                f"{words.clean(about.get('name', 'dataset'), 40)}: classes have {words.count(min(counts))} to "
+                f"{words.count(max(counts))} {run.noun.many}, and accuracy speaks mostly of the large ones. "
+                f"{BALANCING}",
+            )
 
 
 def _sources(run: Results) -> Iterator[Alert]:
@@ -122,14 +137,14 @@ def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
     if decision.leader.seeds < MINIMUM_SEEDS:
         seeds = words.plural(decision.leader.seeds, "seed")
         yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed.")
-    low, high = wilson(decision.leader.accuracy, decision.n_test)
     lead = decision.comparisons[0].difference if decision.comparisons else math.inf
-    if (high - low) / 2 > lead:
+    if decision.margin > lead:
         yield Alert(
             "caution",
-            f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one accuracy to "
-            f"within ±{words.points((high - low) / 2)} points, more than the lead of "
-            f"{words.points(lead)}. Pairing on the same {many} narrows that, where predictions are stored.",
+            f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one "
+            f"{words.metric_name(decision.metric)} to within ±{words.points(decision.margin)} points, more than "
+            f"the lead of {words.points(lead)}. Pairing on the same {many} narrows that, where predictions "
+            "are stored.",
         )
 
 
@@ -183,7 +198,7 @@ def _warnings(run: Results) -> Iterator[Alert]:
         yield Alert("note", words.clean(note, 400))
 
 
-_LOOKS = (_data, _sources, _small_maps, _without_result, _answers, _cut_short, _trials, _warnings)
+_LOOKS = (_data, _imbalance, _sources, _small_maps, _without_result, _answers, _cut_short, _trials, _warnings)
 """Each gives the alerts of one kind."""
 
 
@@ -191,11 +206,11 @@ def _scratch_at_floor(results: pd.DataFrame) -> list[str]:
     """The label counts at which training from scratch is at or below the majority class, on some backbone."""
     summary = summary_frame(results[results["strategy"].isin(["scratch", "majority"])])
     several = several_backbones(zip(summary["backbone"], summary["weights"], strict=True))
-    found = []
+    metric, found = metric_of(summary), []
     for n, group in summary.dropna(subset="n").groupby("n"):
-        floor = group.loc[group["strategy"] == "majority", "accuracy"].max()
+        floor = group.loc[group["strategy"] == "majority", metric].max()
         for row in group[group["strategy"] == "scratch"].to_dict("records"):
-            if row["accuracy"] <= floor:
+            if row[metric] <= floor:
                 on = f" ({backbone_title(row['backbone'], row['weights'])})" if several else ""
                 found.append(words.count(float(str(n))) + on)
     return found

@@ -26,7 +26,11 @@ def section(run: Results) -> Section:
         link="Answer",
         several=run.several,
         template="answer.html.j2",
-        content={"answers": answers_of(run), "depends": depends_on_labels(run.decisions)},
+        content={
+            "answers": answers_of(run),
+            "depends": depends_on_labels(run.decisions),
+            "metric": words.metric_name(run.metric),
+        },
         hidden=True,
     )
 
@@ -61,7 +65,7 @@ def answers(
 
 
 def _at_labels(decision: Decision, several: bool) -> list[str]:
-    """A row of the table of answers: labels, who leads, accuracy, lead over the next, probability that it is best,
+    """A row of the table of answers: labels, who leads, with what, lead over the next, probability that it is best,
     what may be said."""
     leader = decision.leader
     interval = (
@@ -84,7 +88,7 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
     return [
         words.count(decision.n),
         who(leader, several),
-        words.percent(leader.accuracy) + interval,
+        words.percent(leader.value) + interval,
         lead,
         sure(leader.best) if math.isfinite(leader.best) and decision.comparisons else "–",
         verdict,

@@ -17,9 +17,11 @@ from typing import Any
 import pandas as pd
 
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
+from reports.statistics.credits import metric_of
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
 from reports.tables import configuration_name, several_backbones
 from reports.words import IMAGES
@@ -47,7 +49,7 @@ _SENTENCES = {
 def section(run: Results) -> Section | None:
     """What auxiliary labels brought, at each number of labels of the target."""
     found = brought(run.frame, run.curves, run.counterparts, run.directory, run.region)
-    table = auxiliary_table(found, run.several, run.noun)
+    table = auxiliary_table(found, run.several, run.noun, run.metric)
     return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table])
 
 
@@ -59,7 +61,7 @@ class Brought:
         counterpart: the same strategy without them.
         auxiliary: the names of the auxiliary tasks.
         labels: how many auxiliary labels the refit had, a median over seeds.
-        accuracy, without: with and without them, means over seeds.
+        value, without: of the metric that decides, with and without them, means over seeds.
         comparison: the paired difference of the two; intervals are corrected for the strategies compared here.
         weights: what the auxiliary losses weighed, by how many seeds chose so: ``{"0.3": 2, "learned": 1}``.
         learned: by auxiliary task, its learned weight at the end, a mean over the seeds that learned it.
@@ -73,7 +75,7 @@ class Brought:
     auxiliary: str
     n: float
     labels: float
-    accuracy: float
+    value: float
     without: float
     comparison: Comparison
     weights: Mapping[str, int]
@@ -102,7 +104,7 @@ def brought(
     """
     if not counterparts:
         return []
-    ok = results[(results["status"] == "ok") & results["accuracy"].notna()]
+    ok = results[(results["status"] == "ok") & results[metric_of(results)].notna()]
     learned = set(ok.loc[ok["auxiliary"] != "", "strategy"])
     found = []
     keys = ["dataset", "backbone", "weights", "fraction"]
@@ -119,7 +121,7 @@ def brought(
                 Brought(
                     str(dataset), str(backbone), str(source), strategy, counterpart,
                     str(run.cells["auxiliary"].iloc[0]), float(run.cells["n"].median()),
-                    float(run.cells["n_auxiliary"].median()), run.accuracy, runs[counterpart].accuracy, comparison,
+                    float(run.cells["n_auxiliary"].median()), run.value, runs[counterpart].value, comparison,
                     dict(Counter(map(_weight, run.cells["hyperparameters"]))),
                     _learned(run.cells["cell_id"], curves),
                 )
@@ -139,13 +141,16 @@ def _learned(cells: pd.Series[Any], curves: pd.DataFrame) -> dict[str, float]:
     return {str(metric).removeprefix(WEIGHT): float(value) for metric, value in means.items()}
 
 
-def auxiliary_table(found: Sequence[Brought], several: bool, noun: Noun = IMAGES) -> Table | None:
+def auxiliary_table(
+    found: Sequence[Brought], several: bool, noun: Noun = IMAGES, metric: str = ACCURACY
+) -> Table | None:
     """What auxiliary labels brought, as a table with conclusions; None where nothing can be compared.
 
     Args:
         found: of ``brought``.
         several: whether there is more than one dataset.
         noun: what examples are called.
+        metric: that decides.
     """
     if not found:
         return None
@@ -161,7 +166,7 @@ def auxiliary_table(found: Sequence[Brought], several: bool, noun: Noun = IMAGES
             "with auxiliary labels",
             "labels",
             "auxiliary labels",
-            "accuracy",
+            words.metric_name(metric),
             "without",
             "difference",
             "weight",
@@ -172,7 +177,7 @@ def auxiliary_table(found: Sequence[Brought], several: bool, noun: Noun = IMAGES
                 name(b),
                 words.count(b.n),
                 f"{words.count(b.labels)} of {words.clean(b.auxiliary, 60)}",
-                words.percent(b.accuracy),
+                words.percent(b.value),
                 words.percent(b.without),
                 words.difference(b.comparison),
                 _weights(b.weights),
@@ -180,9 +185,10 @@ def auxiliary_table(found: Sequence[Brought], several: bool, noun: Noun = IMAGES
             ]
             for b in found
         ],
-        f"Test accuracy with auxiliary labels and, of the same strategy, without: the same stages, {many}, order "
-        f"of {many}, seeds and number of trials. Points between the two, paired on seeds and test {many}, with "
-        "intervals corrected for the number of strategies. Weight: of the auxiliary loss beside the target's, as "
+        f"Test {words.metric_name(metric)} with auxiliary labels and, of the same strategy, without: the same "
+        f"stages, {many}, order of {many}, seeds and number of trials. Points between the two, paired on seeds and "
+        f"test {many}, with intervals corrected for the number of strategies. Weight: of the auxiliary loss beside "
+        "the target's, as "
         f"the search has chosen it by the target's validation {many} alone, with the number of seeds.",
         [b.strategy for b in found],
         "What auxiliary labels brought",

@@ -40,6 +40,7 @@ _FULL = (
     ("accuracy", "accuracy", words.percent),
     ("balanced acc.", "balanced_accuracy", words.percent),
     ("macro F1", "macro_f1", lambda value: f"{value:.3f}"),
+    ("AUROC", "auroc", lambda value: f"{value:.3f}"),
     ("log loss", "log_loss", lambda value: f"{value:.3f}"),
     ("ECE", "ece", lambda value: f"{value:.3f}"),
     ("epochs", "epochs", words.count),
@@ -55,7 +56,9 @@ _FULL = (
 def full_table(results: pd.DataFrame, noun: Noun) -> dict[str, Any]:
     """Every cell: a heading and, row by row, what to show and what to sort by."""
     several = results["dataset"].nunique() > 1
-    columns = [column for column in _FULL if several or column[1] != "dataset"]
+    # Records from before there was this column have none.
+    hidden = {"dataset": not several, "auroc": results["auroc"].isna().all()}
+    columns = [column for column in _FULL if not hidden.get(column[1])]
     rows = []
     for row in results.to_dict("records"):
         row["backbone"] = backbone_title(row["backbone"], row["weights"])

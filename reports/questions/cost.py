@@ -28,6 +28,7 @@ from reports.drawing import (
 from reports.phrases import row_name
 from reports.results import Results
 from reports.sections import Section, Table
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION
 from reports.tables import (
     backbone_title,
@@ -60,20 +61,20 @@ def differs(costs: pd.Series[Any]) -> bool:
 
 
 def cost_numbers(results: pd.DataFrame) -> pd.DataFrame:
-    """Costs and accuracy at the largest label count that has results, and who is on which Pareto front.
+    """Costs and the metric that decides, with the most labels that have results, and who is on which Pareto front.
 
     ``front_seconds``, ``front_inference_ms_per_image`` and ``front_params`` mark configurations that no other
-    beats in accuracy at the same or lower cost of that kind.
+    beats in it at the same or lower cost of that kind.
     """
-    summary = summary_frame(results)
+    summary, metric = summary_frame(results), metric_of(results)
     summary = summary[(summary["seeds"] > 0) & (summary["strategy"] != "majority") & (summary["seconds"] > 0)]
     summary = summary[summary["fraction"] == summary["fraction"].max()]
-    numbers = summary[[*CONFIGURATION, "fraction", "n", "seeds", *COSTS, "accuracy"]]
-    numbers = numbers.sort_values(["seconds", "accuracy"], ascending=[True, False]).reset_index(drop=True)
+    numbers = summary[[*CONFIGURATION, "fraction", "n", "seeds", *COSTS, metric]]
+    numbers = numbers.sort_values(["seconds", metric], ascending=[True, False]).reset_index(drop=True)
     for cost in COSTS:
-        by_cost = numbers[numbers[cost].notna()].sort_values([cost, "accuracy"], ascending=[True, False])
-        best_before = by_cost["accuracy"].cummax().shift(fill_value=-1.0)
-        front = by_cost.index[by_cost["accuracy"] > best_before]
+        by_cost = numbers[numbers[cost].notna()].sort_values([cost, metric], ascending=[True, False])
+        best_before = by_cost[metric].cummax().shift(fill_value=-1.0)
+        front = by_cost.index[by_cost[metric] > best_before]
         numbers[f"front_{cost}"] = numbers.index.isin(front)
     return numbers
 
@@ -83,7 +84,8 @@ _NAMED = 8
 
 
 def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
-    one, many = noun.one, noun.many
+    one, many, metric = noun.one, noun.many, metric_of(results)
+    name = words.metric_name(metric)
     numbers = cost_numbers(results)
     if numbers.empty:
         return None
@@ -93,7 +95,7 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
     numbered = len(numbers) > _NAMED
     steps = [
         (f"{place} " if numbered else "")
-        + f"{row_name(row, several)} ({words.percent(row.accuracy)} in {words.duration(row.seconds)})"
+        + f"{row_name(row, several)} ({words.percent(getattr(row, metric))} in {words.duration(row.seconds)})"
         for place, row in enumerate(rows_of(front), 1)
     ]
     n = words.count(numbers["n"].iloc[0])
@@ -122,12 +124,12 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
     against = words.listed([COSTS[c] for c in costs]).format(one=one)
 
     def panel_of(cost: str) -> Callable[[Axes], None]:
-        return lambda axes: _draw_cost(axes, numbers, cost, everyone, noun)
+        return lambda axes: _draw_cost(axes, numbers, metric, cost, everyone, noun)
 
     return Plan(
         "cost",
-        f"Cost against accuracy with {n} labelled {many}",
-        f"Scatter chart of test accuracy on {dataset} against {against} with {n} labelled {many}, one point "
+        f"Cost against {name} with {n} labelled {many}",
+        f"Scatter chart of test {name} on {dataset} against {against} with {n} labelled {many}, one point "
         "a configuration; a stepped line joins the Pareto front of each: in training "
         f"time {words.listed(steps)}.",
         conclusion,
@@ -136,12 +138,14 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
     )
 
 
-def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[str], noun: Noun) -> None:
+def _draw_cost(
+    axes: Axes, numbers: pd.DataFrame, metric: str, cost: str, everyone: Sequence[str], noun: Noun
+) -> None:
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
-    low, high = limits(numbers["accuracy"])
+    low, high = limits(numbers[metric])
     numbers = numbers[numbers[cost].notna() & (numbers[cost] > 0)].sort_values(cost, kind="stable")
     title = "all backbones" if several else backbone_title(numbers["backbone"].iloc[0], "")
-    set_up(axes, title, COSTS[cost].format(one=noun.one), "test accuracy", low, high)
+    set_up(axes, title, COSTS[cost].format(one=noun.one), f"test {words.metric_name(metric)}", low, high)
     axes.set_xscale("log")
     left, right = numbers[cost].min() / 1.6, numbers[cost].max() * 1.6
     axes.set_xlim(left, right)
@@ -150,25 +154,25 @@ def _draw_cost(axes: Axes, numbers: pd.DataFrame, cost: str, everyone: Sequence[
     else:
         ticks(axes, round_ticks(left, right), words.magnitude)
     front = numbers[numbers[f"front_{cost}"]]
-    axes.step(front[cost], front["accuracy"], where="post", color=MUTED, linewidth=1, linestyle="--")
+    axes.step(front[cost], front[metric], where="post", color=MUTED, linewidth=1, linestyle="--")
     for row in rows_of(numbers):
         colour, marker = style_of(str(row.strategy), everyone)
         best = row.Index in front.index
-        point = axes.plot(getattr(row, cost), row.accuracy, marker=marker, color=colour,
+        point = axes.plot(getattr(row, cost), getattr(row, metric), marker=marker, color=colour,
                           markersize=8 if best else 6, alpha=1 if best else 0.5, markeredgecolor=PAPER,
                           linestyle="none")  # fmt: skip
         mark(str(row.strategy), *point)
     if len(numbers) > _NAMED:
         for place, row in enumerate(rows_of(front), 1):
-            axes.annotate(str(place), (getattr(row, cost), row.accuracy), (0, 6), textcoords="offset points",
-                          ha="center", fontsize=8)  # fmt: skip
+            at = getattr(row, cost), getattr(row, metric)
+            axes.annotate(str(place), at, (0, 6), textcoords="offset points", ha="center", fontsize=8)
         ends = [
-            (strategy, 0.0, float(numbers.loc[numbers["strategy"] == strategy, "accuracy"].mean()))
+            (strategy, 0.0, float(numbers.loc[numbers["strategy"] == strategy, metric].mean()))
             for strategy in ordered(numbers["strategy"])
         ]
         label_ends(axes, ends, everyone)
     else:
-        ends = [(row.strategy, getattr(row, cost), row.accuracy) for row in rows_of(numbers)]
+        ends = [(row.strategy, getattr(row, cost), getattr(row, metric)) for row in rows_of(numbers)]
         texts = [row_name(row, several, 21) for row in rows_of(numbers)]
         label_ends(axes, ends, everyone, texts=texts, leaders=True)
 
@@ -184,7 +188,7 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
     """
     columns = [
         "configuration",
-        "accuracy",
+        words.metric_name(metric_of(results)),
         "time to tune and train",
         f"ms {noun.any}",
         "parameters",
@@ -197,7 +201,9 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
     for dataset, of_dataset in results.groupby("dataset", sort=False):
         numbers, of = cost_numbers(of_dataset), str(dataset) if several else ""
         if len(numbers):
-            conclusions.append(words.sentence(_cost_conclusion(numbers, price_per_hour), of))
+            conclusions.append(
+                words.sentence(_cost_conclusion(numbers, metric_of(results), price_per_hour), of)
+            )
         rows += _cost_rows(numbers, of_dataset, of, price_per_hour)
         strategies += numbers["strategy"].tolist()
     return Table(
@@ -225,7 +231,7 @@ def _cost_rows(
         latency = row["inference_ms_per_image"]
         yield [
             configuration_name(row["strategy"], row["backbone"], row["weights"], backbones, of),
-            words.percent(row["accuracy"]),
+            words.percent(row[metric_of(results)]),
             words.duration(row["seconds"]) + fronts["seconds"],
             f"{latency:.3g}{fronts['inference_ms_per_image']}" if math.isfinite(latency) else "–",
             words.magnitude(row["params"]) + fronts["params"],
@@ -234,17 +240,18 @@ def _cost_rows(
         ]
 
 
-def _cost_conclusion(numbers: pd.DataFrame, price_per_hour: float) -> str:
+def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) -> str:
     """What accuracy costs: the cheapest to train against the most accurate.
 
     Args:
         numbers: of ``cost_numbers``, the cheapest first.
+        metric: that decides.
         price_per_hour: of the machine; 0: no money.
     """
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     # The mean over the seeds that somebody survived is not comparable.
     numbers = numbers[numbers["seeds"] == numbers["seeds"].max()]
-    cheapest, best = numbers.iloc[0], numbers[numbers["accuracy"] == numbers["accuracy"].max()].iloc[0]
+    cheapest, best = numbers.iloc[0], numbers[numbers[metric] == numbers[metric].max()].iloc[0]
 
     def name(row: pd.Series[Any]) -> str:
         return configuration_name(row["strategy"], row["backbone"], row["weights"], several)
@@ -259,10 +266,8 @@ def _cost_conclusion(numbers: pd.DataFrame, price_per_hour: float) -> str:
             if len(numbers) > 1
             else "; there is nothing to weigh it against"
         )
-        return (
-            f"{name(best)} is the cheapest to train{rest} ({words.percent(best['accuracy'])}, {cost(best)})."
-        )
-    lead = words.points(best["accuracy"] - cheapest["accuracy"])
+        return f"{name(best)} is the cheapest to train{rest} ({words.percent(best[metric])}, {cost(best)})."
+    lead = words.points(best[metric] - cheapest[metric])
     return (
         f"{name(best)}, which has the highest mean, takes {words.magnitude(best['seconds'] / cheapest['seconds'])} "
         f"times as long as {name(cheapest)}, the cheapest to train ({cost(best)} against {cost(cheapest)}), for "

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bench.modalities.nouns import Noun
-from bench.records import Record
+from bench.records import ACCURACY, Record
 from reports import words
 from reports.drawing import (
     PAPER,
@@ -31,6 +31,7 @@ from reports.drawing import (
 )
 from reports.results import Results
 from reports.sections import Part, Section, Table
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION, succeeded
 from reports.statistics.intervals import rank_correlation, t_half_width
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
@@ -51,7 +52,7 @@ SETTINGS = 6
 def section(run: Results) -> Section:
     """Accuracy by what of the network trains, and how far it moves."""
     found = settings(run.frame, similarity_frame(run.records), run.directory, run.region)
-    table = depth_table(found, run.noun)
+    table = depth_table(found, run.noun, run.metric)
     parts: list[Part] = [*depth_plans(found, run.frame), table]
     return Section("depth", "How deep to tune?", parts, "How deep?", run.several, shown=bool(table.rows))
 
@@ -80,8 +81,8 @@ class Setting:
 
     Attributes:
         by_cut: one row a cut: kind (``share`` of the blocks, or one ``block``), cut (0..1: how large the share is,
-            from the top; how deep the block lies, from the input), strategy, accuracy, low, high (95%; NaN below
-            three seeds).
+            from the top; how deep the block lies, from the input), strategy, the metric that decides, low, high
+            (95%; NaN below three seeds).
         similarity: one row a (strategy, block): depth, cka and half_width (95%, over seeds).
         deeper: what training most of the network brings over training least; None if only one was run.
         change: mean of 1 - CKA over the blocks where most was free to train; NaN if not measured.
@@ -120,7 +121,7 @@ def settings(
         region: differences within plus or minus this are equivalent.
     """
     found = []
-    keys = ["dataset", "backbone", "weights"]
+    keys, metric = ["dataset", "backbone", "weights"], metric_of(results)
     for (dataset, backbone, weights), cells in succeeded(results).groupby(keys, sort=False):
         cells = cells[cells["fraction"] == cells["fraction"].max()]
         measured = {
@@ -133,7 +134,7 @@ def settings(
                 for name in ordered(measured)
                 for kind, cut in _cuts(name)
             ],
-            columns=["kind", "cut", "strategy", "accuracy", "low", "high"],
+            columns=["kind", "cut", "strategy", metric, "low", "high"],
         ).sort_values(["kind", "cut"], ascending=[False, True], ignore_index=True)
         same = (similarity[["dataset", "backbone", "weights"]] == [dataset, backbone, weights]).all(axis=1)
         mine = _similarity(similarity[same & (similarity["fraction"] == cells["fraction"].max())])
@@ -164,7 +165,7 @@ def _cuts(strategy: str) -> Iterator[tuple[str, float]]:
 
 def _interval(measured: Measured) -> dict[str, float]:
     candidate = measured.candidate
-    return {"accuracy": candidate.accuracy, "low": candidate.low, "high": candidate.high}
+    return {measured.metric: candidate.value, "low": candidate.low, "high": candidate.high}
 
 
 def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
@@ -177,7 +178,7 @@ def _similarity(rows: pd.DataFrame) -> pd.DataFrame:
 # --- in words ---------------------------------------------------------------------------------------------
 
 
-def depth_table(found: Sequence[Setting], noun: Noun = IMAGES) -> Table:
+def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACCURACY) -> Table:
     """What to conclude, and accuracy by cut as a table."""
     if not found:
         return Table([])
@@ -195,8 +196,8 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES) -> Table:
         conclusions.append(
             "For the depths in between, give them: --strategy partial_finetune:unfreeze=0.25 --strategy "
             "partial_finetune:unfreeze=0.5, or, for a single block, surgical:depth=0 (the first) to "
-            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no accuracy "
-            "of its own."
+            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no "
+            f"{words.metric_name(metric)} of its own."
         )
     rows, strategies = [], []
     for s in found:
@@ -206,7 +207,7 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES) -> Table:
             rows.append(
                 [
                     f"{where(s)}: {what}" if where(s) else what,
-                    words.percent(row["accuracy"]),
+                    words.percent(row[metric]),
                     f"{words.percent(row['low'])} to {words.percent(row['high'])}"
                     if math.isfinite(row["low"])
                     else "–",
@@ -216,14 +217,14 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES) -> Table:
             strategies.append(row["strategy"])
     return Table(
         conclusions,
-        ["what trains", "test accuracy", "95% interval", "change of the backbone"],
+        ["what trains", f"test {words.metric_name(metric)}", "95% interval", "change of the backbone"],
         rows,
         "With the most labels. Change: the mean over all blocks of 1 - CKA between what they give before and after "
         f"tuning, for the cell's own training {noun.many}; 0: the same up to rotation and scale, 1: unrelated. "
         f"Below {LITTLE:g} is called little here and above {MUCH:g} much, which is a convention. A larger learning "
         "rate and more steps lead further away as well.",
         strategies,
-        "Accuracy by what of the network trains",
+        f"{words.capital(words.metric_name(metric))} by what of the network trains",
     )
 
 
@@ -301,15 +302,15 @@ def depth_plans(found: Sequence[Setting], results: pd.DataFrame) -> Iterator[Pla
     """Accuracy by cut and similarity by block of each dataset that has some."""
     for dataset, place in places(results).items():
         mine = [s for s in found if s.dataset == dataset]
-        plan = _figure(mine, ordered(results["strategy"]))
+        plan = _figure(mine, ordered(results["strategy"]), metric_of(results))
         if plan is not None:
             yield plan.of(dataset, place)
 
 
-def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
+def _figure(found: Sequence[Setting], everyone: Sequence[str], metric: str) -> Plan | None:
     panels: list[Callable[[Axes], None]] = []
     numbers = []
-    values = [v for s in found for v in s.by_cut[["accuracy", "low", "high"]].to_numpy().ravel()]
+    values = [v for s in found for v in s.by_cut[[metric, "low", "high"]].to_numpy().ravel()]
     for s in found:
         title = backbone_title(s.backbone, s.weights)
         for kind, fewest in (("share", 3), ("block", 2)):
@@ -317,8 +318,8 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
             if len(mine) < fewest:
                 continue
             bounds = limits([value for value in values if math.isfinite(value)])
-            panels.append(_accuracy_panel(mine, kind, everyone, title, *bounds))
-            numbers.append(mine.assign(measure="accuracy", backbone=s.backbone, weights=s.weights, n=s.n))
+            panels.append(_metric_panel(mine, metric, kind, everyone, title, *bounds))
+            numbers.append(mine.assign(measure=metric, backbone=s.backbone, weights=s.weights, n=s.n))
         if len(s.similarity):
             panels.append(_similarity_panel(s.similarity, everyone, title))
             numbers.append(s.similarity.assign(measure="cka", backbone=s.backbone, weights=s.weights, n=s.n))
@@ -328,9 +329,9 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
     return Plan(
         "depth",
         "How deep to tune",
-        f"Charts of test accuracy on {dataset} by the share of the network that trains, and by the depth of a "
-        "single block that trains, where several were run, and of the similarity (linear CKA) of each block's "
-        "output before and after tuning, against its depth.",
+        f"Charts of test {words.metric_name(metric)} on {dataset} by the share of the network that trains, and by "
+        "the depth of a single block that trains, where several were run, and of the similarity (linear CKA) of "
+        "each block's output before and after tuning, against its depth.",
         "Similarity near 1: tuning has left a block's output as it was. Where it falls, the network had to become "
         "another one.",
         panels,
@@ -341,8 +342,14 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str]) -> Plan | None:
 DEPTH = "depth of the block, input to output"
 
 
-def _accuracy_panel(
-    by_cut: pd.DataFrame, kind: str, everyone: Sequence[str], title: str, low: float, high: float
+def _metric_panel(
+    by_cut: pd.DataFrame,
+    metric: str,
+    kind: str,
+    everyone: Sequence[str],
+    title: str,
+    low: float,
+    high: float,
 ) -> Callable[[Axes], None]:
     base, x_axis, name = {
         "share": (BY_SHARE, "share of the blocks that train", "all above the cut"),
@@ -350,12 +357,12 @@ def _accuracy_panel(
     }[kind]
 
     def draw(axes: Axes) -> None:
-        set_up(axes, title, x_axis, "test accuracy", low, high)
+        set_up(axes, title, x_axis, f"test {words.metric_name(metric)}", low, high)
         axes.set_xlim(-0.06, 1.06)
         ticks(axes, [0, 0.25, 0.5, 0.75, 1], lambda value: words.percent(value, 0))
         colour, marker = style_of(base, everyone)
-        x, y = by_cut["cut"].to_numpy(), by_cut["accuracy"].to_numpy()
-        bars = axes.vlines(x, by_cut["low"].fillna(by_cut["accuracy"]), by_cut["high"].fillna(by_cut["accuracy"]),
+        x, y = by_cut["cut"].to_numpy(), by_cut[metric].to_numpy()
+        bars = axes.vlines(x, by_cut["low"].fillna(by_cut[metric]), by_cut["high"].fillna(by_cut[metric]),
                            color=colour, alpha=0.5, linewidth=1.4)  # fmt: skip
         line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
                          linewidth=1.4 if kind == "share" else 0)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Would more labels help? Accuracy against labels, fitted, extrapolated and back-tested."""
+"""Would more labels help? The metric that decides against labels, fitted, extrapolated and back-tested."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from reports import words
 from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
 from reports.results import Results
 from reports.sections import Part, Section, Table
+from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE
 from reports.statistics.intervals import LEVEL
 from reports.statistics.label_curves import (
@@ -31,7 +33,7 @@ from reports.tables import Panel, configuration_name, ordered, panels, places, s
 def section(run: Results) -> Section:
     """The fitted curves, and what more labels would bring."""
     fitted, why_none = label_curves(run.frame, run.directory)
-    table = labels_table(fitted, why_none, run.several, run.region)
+    table = labels_table(fitted, why_none, run.several, run.region, run.metric)
     parts: list[Part] = [*label_plans(run.frame, fitted, run.noun), table]
     return Section("labels", "Would more labels help?", parts, "More labels?", run.several)
 
@@ -50,28 +52,33 @@ def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun)
             yield _labels_figure(results[results["dataset"] == dataset], mine, noun).of(dataset, place)
 
 
-def label_numbers(fitted: Sequence[LabelCurve]) -> pd.DataFrame:
+def label_numbers(fitted: Sequence[LabelCurve], metric: str = ACCURACY) -> pd.DataFrame:
     """The fitted curves at 40 label counts each: median and 95% interval; ``measured`` where it was."""
     rows = []
     for curve in fitted:
-        measured = dict(zip(curve.n, curve.accuracy, strict=True))
+        measured = dict(zip(curve.n, curve.values, strict=True))
         grid = np.unique([*np.geomspace(curve.n[0], curve.n[-1] * FARTHEST, 40), *curve.n])
         tail = (1 - LEVEL) / 2
         low, value, high = np.quantile(curve.fitted.at(grid), [tail, 0.5, 1 - tail], axis=0)
         for i, n in enumerate(grid.tolist()):
             rows.append((*curve.key, n, value[i], low[i], high[i], measured.get(n, np.nan)))
-    return pd.DataFrame(rows, columns=[*CONFIGURATION, "n", "accuracy", "low", "high", "measured"])
+    return pd.DataFrame(rows, columns=[*CONFIGURATION, "n", metric, "low", "high", "measured"])
 
 
 def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Plan:
-    numbers, labelled = label_numbers(fitted), f"labelled {noun.many}"
+    metric = metric_of(results)
+    numbers, labelled, name = (
+        label_numbers(fitted, metric),
+        f"labelled {noun.many}",
+        words.metric_name(metric),
+    )
     between = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
     everyone = ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
-            set_up(axes, panel.title, f"{labelled} (training and validation)", "test accuracy", *between)
-            _draw_labels(axes, panel.select(numbers), everyone)
+            set_up(axes, panel.title, f"{labelled} (training and validation)", f"test {name}", *between)
+            _draw_labels(axes, panel.select(numbers), metric, everyone)
 
         return draw
 
@@ -80,7 +87,7 @@ def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: No
     return Plan(
         "labels",
         "Learning curves over labels, fitted",
-        f"Line chart of test accuracy on {dataset} against the number of {labelled}: measured means as dots, "
+        f"Line chart of test {name} on {dataset} against the number of {labelled}: measured means as dots, "
         f"fitted curves with 95% bands up to {FARTHEST:g} times the most labels, dashed beyond what was measured.",
         f"Dots were measured; what lies to the right of them is an extrapolation, up to {FARTHEST:g} times the "
         "most labels, with its 95% interval.",
@@ -89,7 +96,7 @@ def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: No
     )
 
 
-def _draw_labels(axes: Axes, numbers: pd.DataFrame, everyone: Sequence[str]) -> None:
+def _draw_labels(axes: Axes, numbers: pd.DataFrame, metric: str, everyone: Sequence[str]) -> None:
     axes.set_xscale("log")
     left, right = numbers["n"].min(), numbers["n"].max()
     axes.set_xlim(left, right)
@@ -101,19 +108,21 @@ def _draw_labels(axes: Axes, numbers: pd.DataFrame, everyone: Sequence[str]) -> 
         known, most = mine.dropna(subset="measured"), mine.loc[mine["measured"].notna(), "n"].max()
         inside, beyond = mine[mine["n"] <= most], mine[mine["n"] >= most]
         band = axes.fill_between(mine["n"], mine["low"], mine["high"], color=colour, alpha=0.12, linewidth=0)
-        lines = axes.plot(inside["n"], inside["accuracy"], color=colour, linewidth=1.4)
-        lines += axes.plot(
-            beyond["n"], beyond["accuracy"], color=colour, linewidth=1.4, linestyle=(0, (4, 2))
-        )
+        lines = axes.plot(inside["n"], inside[metric], color=colour, linewidth=1.4)
+        lines += axes.plot(beyond["n"], beyond[metric], color=colour, linewidth=1.4, linestyle=(0, (4, 2)))
         lines += axes.plot(known["n"], known["measured"], marker=marker, color=colour, markersize=5,
                            markeredgecolor=PAPER, linestyle="none")  # fmt: skip
         mark(strategy, band, *lines)
-        ends.append((strategy, right, float(mine["accuracy"].iloc[-1])))
+        ends.append((strategy, right, float(mine[metric].iloc[-1])))
     label_ends(axes, ends, everyone, leaders=True)
 
 
 def labels_table(
-    curves: Sequence[LabelCurve], reason: str, several: bool, region: float = EQUIVALENCE
+    curves: Sequence[LabelCurve],
+    reason: str,
+    several: bool,
+    region: float = EQUIVALENCE,
+    metric: str = ACCURACY,
 ) -> Table:
     """What more labels would bring, by configuration, and how far off the curves were when tested.
 
@@ -121,6 +130,7 @@ def labels_table(
         curves, reason: what ``label_curves`` returned.
         several: whether there is more than one dataset.
         region: of practical equivalence.
+        metric: that decides.
     """
     if not curves:
         return Table([reason])
@@ -148,27 +158,28 @@ def labels_table(
         [
             [
                 name(curve, curve.key[0] if several else ""),
-                words.percent(curve.accuracy[-1]),
-                _accuracy(curve.predict(2 * curve.n[-1])),
-                _accuracy(curve.predict(4 * curve.n[-1])),
-                _labels_for(curve, curve.accuracy[-1] + 0.02),
+                words.percent(curve.values[-1]),
+                _predicted(curve.predict(2 * curve.n[-1])),
+                _predicted(curve.predict(4 * curve.n[-1])),
+                _labels_for(curve, curve.values[-1] + 0.02),
                 _hidden(curve),
             ]
             for curve in curves
         ],
-        "Curves fitted to accuracy against labels (power law, exponential or logarithm, whichever suits), with 95% "
-        f"intervals, up to {FARTHEST:g} times the labels; the back-test hides the most labels and predicts them.",
+        f"Curves fitted to {words.metric_name(metric)} against labels (power law, exponential or logarithm, "
+        f"whichever suits), with 95% intervals, up to {FARTHEST:g} times the labels; the back-test hides the most "
+        "labels and predicts them.",
         [curve.key[3] for curve in curves],
         "What more labels would bring",
     )
 
 
-def _accuracy(p: Prediction) -> str:
+def _predicted(p: Prediction) -> str:
     return f"{words.percent(p.value)} ({words.percent(p.low)} to {words.percent(p.high)})"
 
 
 def _labels_for(curve: LabelCurve, target: float) -> str:
-    """How many labels an accuracy needs."""
+    """How many labels a target needs."""
     if target >= 1:
         return "–"
     needed, beyond = curve.needed(target), f"more than {words.count(curve.n[-1] * FARTHEST)}"
@@ -183,7 +194,7 @@ def _hidden(curve: LabelCurve) -> str:
     if curve.back_test is None:
         return f"needs {MINIMUM_COUNTS + 1} label counts"
     predicted, measured = curve.back_test
-    return f"{_accuracy(predicted)}; measured {words.percent(measured)}"
+    return f"{_predicted(predicted)}; measured {words.percent(measured)}"
 
 
 def _back_tested(curves: Sequence[LabelCurve]) -> list[str]:
@@ -205,7 +216,7 @@ def _twice(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]) -> s
     ahead = best.predict(2 * best.n[-1])
     return (
         f"with twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
-        f"{_accuracy(ahead)}, {words.points(ahead.value - best.accuracy[-1], True)} points from now."
+        f"{_predicted(ahead)}, {words.points(ahead.value - best.values[-1], True)} points from now."
     )
 
 

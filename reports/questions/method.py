@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.modalities.registry import modality
+from bench.records import ACCURACY
 from reports import words
 from reports.provenance import method_section
 from reports.questions.adaptation import source_lines
@@ -13,7 +14,12 @@ from reports.sections import Section
 
 def section(run: Results) -> Section:
     """The protocol, companions of the target, and the settings of this run."""
-    lines = [*_protocol(run), *source_lines(run.run_info, run.noun), *method_lines(run.run_info, run.noun)]
+    lines = [
+        *_protocol(run),
+        *_weighing(run),
+        *source_lines(run.run_info, run.noun),
+        *method_lines(run.run_info, run.noun),
+    ]
     if run.records:
         lines += [_repeated(run), _settings(run)]
     return method_section(run, lines)
@@ -50,6 +56,26 @@ def _protocol(run: Results) -> list[str]:
         f"A difference whose interval lies within ±{words.points(run.region)} points counts as none (tied); one "
         "whose interval excludes zero is a difference; all else is undecided.",
     ]
+
+
+def _weighing(run: Results) -> list[str]:
+    """How another metric than accuracy decides, and how classes weigh in training, where that is not as usual."""
+    many, found = run.noun.many, []
+    if run.metric != ACCURACY:
+        name = words.capital(words.metric_name(run.metric))
+        found.append(
+            f"{name} decides: verdicts, label curves and recommendations are about it. Trials and epochs are "
+            "chosen by a log loss in which each class counts the same. Intervals rest on what each test "
+            f"{run.noun.one} adds to the metric (infinitesimal jackknife). A few made-up {many} of the "
+            "rarest class keep them from being too narrow. Learning curves over training, calibration and "
+            "overfitting show accuracy all the same."
+        )
+    if any(record.cell["class_weight"] == "balanced" for record in run.records):
+        found.append(
+            "Class weights: in training losses and in votes of neighbours, all classes that occur among the labels "
+            f"count the same, however many {many} they have. The majority class stays the most frequent one."
+        )
+    return found
 
 
 def _repeated(run: Results) -> str:

@@ -19,6 +19,7 @@ from reports import words
 from reports.drawing import INK, MUTED, Frame, Plan, mark, style_of
 from reports.results import Results
 from reports.sections import Section, Table
+from reports.statistics.credits import metric_of
 from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS, Floats
 from reports.tables import ordered, panels
 
@@ -45,14 +46,14 @@ class Standing:
         name: of the strategy, or the backbone's title.
         rank: mean over contexts, 1 is best; ties share.
         first: in how many contexts it has the highest mean.
-        accuracy: interquartile mean over contexts and seeds, with a 95% interval (``low``, ``high``) over seeds;
-            NaN where a context has fewer than three.
+        value: interquartile mean over contexts and seeds of the metric that decides, with a 95% interval (``low``,
+            ``high``) over seeds; NaN where a context has fewer than three.
     """
 
     name: str
     rank: float
     first: int
-    accuracy: float
+    value: float
     low: float
     high: float
 
@@ -93,7 +94,7 @@ def runs_frame(results: pd.DataFrame) -> pd.DataFrame:
 
     ``backbone`` is its title. Training from scratch counts for every set of weights of its backbone.
     """
-    columns = ["dataset", "backbone", "strategy", "seed", "accuracy"]
+    columns = ["dataset", "backbone", "strategy", "seed", "metric", metric_of(results)]
     parts = []
     for panel in panels(results):
         cells = panel.results
@@ -105,13 +106,16 @@ def runs_frame(results: pd.DataFrame) -> pd.DataFrame:
 
 def standings(runs: pd.DataFrame, what: str) -> Standings | None:
     """The standings of ``strategy`` or ``backbone``; None with fewer than two of them, or of common contexts."""
+    if runs.empty:
+        return None
+    metric = metric_of(runs)
     context = ["dataset", "backbone" if what == "strategy" else "strategy"]
-    table = runs.groupby([*context, what])["accuracy"].mean().unstack(what).dropna()
+    table = runs.groupby([*context, what])[metric].mean().unstack(what).dropna()
     if len(table) < 2 or table.shape[1] < 2:
         return None
     ranks = table.rank(axis=1, ascending=False)
     best = table.eq(table.max(axis=1), axis=0).sum()
-    measured = {key: cells.to_numpy(float) for key, cells in runs.groupby([*context, what])["accuracy"]}
+    measured = {key: cells.to_numpy(float) for key, cells in runs.groupby([*context, what])[metric]}
     rows = []
     rng = np.random.default_rng(0)
     for name in table.columns:
@@ -152,8 +156,10 @@ def _interquartile_mean(rows: Floats) -> Floats:
 
 def critical_difference(runs: pd.DataFrame) -> Difference | None:
     """Strategies over datasets, each the mean over the backbones that all were run on; None with too few."""
+    if runs.empty:
+        return None
     contexts = (
-        runs.groupby(["dataset", "backbone", "strategy"])["accuracy"].mean().unstack("strategy").dropna()
+        runs.groupby(["dataset", "backbone", "strategy"])[metric_of(runs)].mean().unstack("strategy").dropna()
     )
     table = contexts.groupby("dataset").mean()
     datasets, strategies = table.shape
@@ -248,7 +254,7 @@ def standings_tables(results: pd.DataFrame) -> list[Table]:
                     name(row.name),
                     f"{row.rank:.1f}",
                     f"{row.first} of {s.contexts}",
-                    words.percent(row.accuracy) + interval,
+                    words.percent(row.value) + interval,
                 ]
             )
         sections.append(
@@ -257,7 +263,7 @@ def standings_tables(results: pd.DataFrame) -> list[Table]:
                     f"Over {s.contexts} combinations of dataset and {others}, {name(best.name)} has the best mean "
                     f"rank, {best.rank:.1f} of {len(s.rows)}, and is first in {best.first}."
                 ],
-                [s.what, "mean rank", "first", "interquartile mean accuracy"],
+                [s.what, "mean rank", "first", f"interquartile mean {words.metric_name(metric_of(results))}"],
                 rows,
                 f"With the most labels of each dataset, over the combinations in which every {s.what} has a "
                 "result. The interquartile mean leaves out the lowest and the highest quarter; its 95% interval "

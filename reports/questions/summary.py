@@ -10,10 +10,11 @@ import pandas as pd
 from reports import words
 from reports.results import Results
 from reports.sections import Grid, GridCell, Section
+from reports.statistics.credits import metric_of
 from reports.tables import Panel, column_title, ordered, panels, rows_of, statuses, summary_frame
 
 CAPTION = (
-    "Test accuracy, mean ± standard deviation over seeds in points; below it the median time to tune and train one "
+    "Test {metric}, mean ± standard deviation over seeds in points; below it the median time to tune and train one "
     "seed. The highest mean of a column is bold."
 )
 
@@ -32,15 +33,16 @@ def grids(run: Results) -> list[Grid]:
 
 
 def summary_tables(results: pd.DataFrame) -> list[Grid]:
-    """One table a panel, strategies by label counts: accuracy with its spread, and seconds; the best mean of a
-    column is marked. With a conclusion."""
+    """One table a panel, strategies by label counts: the metric that decides with its spread, and seconds; the best
+    mean of a column is marked. With a conclusion."""
     summary = summary_frame(results)
     return [_summary_table(panel, panel.select(summary)) for panel in panels(results)]
 
 
 def _summary_table(panel: Panel, summary: pd.DataFrame) -> Grid:
     sizes = summary.groupby("fraction")["n"].median().sort_index()
-    best = summary.groupby("fraction")["accuracy"].max()
+    metric = metric_of(summary)
+    best = summary.groupby("fraction")[metric].max()
     rows: dict[tuple[str, float], Any] = {(row.strategy, row.fraction): row for row in rows_of(summary)}
 
     def cell(strategy: str, fraction: float) -> GridCell:
@@ -57,7 +59,7 @@ def _summary_table(panel: Panel, summary: pd.DataFrame) -> Grid:
             for strategy in ordered(summary["strategy"])
         ],
         "Summary",
-        CAPTION,
+        CAPTION.format(metric=words.metric_name(metric)),
         _summary_conclusion(summary),
     )
 
@@ -66,10 +68,11 @@ def _cell(row: Any, best: float) -> GridCell:
     spread = f" ± {words.points(row.spread)}" if math.isfinite(row.spread) else ""
     seeds = f"{row.seeds} of {row.cells} seeds"
     seeds = words.plural(row.seeds, "seed") if row.seeds == row.cells else seeds
+    value = getattr(row, row.metric)
     return GridCell(
-        words.percent(row.accuracy) + spread,
+        words.percent(value) + spread,
         f"{words.duration(row.seconds)} · {seeds}",
-        row.accuracy == best,
+        value == best,
     )
 
 
@@ -82,7 +85,7 @@ def _summary_conclusion(summary: pd.DataFrame) -> str:
     whole = trained[trained["seeds"] == trained.groupby("fraction")["seeds"].transform("max")]
     among = " among those with all seeds" if len(whole) < len(trained) else ""
     trained = whole
-    firsts = trained.loc[trained.groupby("fraction")["accuracy"].idxmax()]
+    firsts = trained.loc[trained.groupby("fraction")[metric_of(trained)].idxmax()]
     names = [
         f"{words.strategy_name(str(strategy))} in {times}"
         for strategy, times in firsts["strategy"].value_counts(sort=False).items()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from reports import words
 from reports.results import Results
 from reports.sections import Section, Table
@@ -20,12 +21,14 @@ def section(run: Results) -> Section:
     return Section(
         "transfer",
         "What did the transfer bring?",
-        transfer_tables(found, run.several, run.noun),
+        transfer_tables(found, run.several, run.noun, run.metric),
         "What transfer brought",
     )
 
 
-def transfer_tables(found: Sequence[Benefit], several: bool, noun: Noun = IMAGES) -> list[Table]:
+def transfer_tables(
+    found: Sequence[Benefit], several: bool, noun: Noun = IMAGES, metric: str = ACCURACY
+) -> list[Table]:
     """What each pretrained strategy brought, against training the same backbone from scratch: over labels, and
     over training.
 
@@ -33,6 +36,7 @@ def transfer_tables(found: Sequence[Benefit], several: bool, noun: Noun = IMAGES
         found: of ``benefits``.
         several: whether there is more than one dataset.
         noun: what examples are called.
+        metric: that decides.
     """
     if not found:
         return [Table(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
@@ -49,13 +53,16 @@ def transfer_tables(found: Sequence[Benefit], several: bool, noun: Noun = IMAGES
         mine = [(b, named) for b, named in zip(found, names, strict=True) if b.dataset == dataset]
         over_labels += [prefix + text for text in _over_labels(mine, noun)]
         over_training += [prefix + text for text in _over_training(mine)]
-    return [_labels_table(found, over_labels, name), _training_table(found, over_training, name, noun)]
+    return [
+        _labels_table(found, over_labels, name, metric),
+        _training_table(found, over_training, name, noun),
+    ]
 
 
 Name = Callable[[Benefit], str]
 
 
-def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name) -> Table:
+def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name, metric: str) -> Table:
     return Table(
         conclusions,
         ["over labels", "higher start", "higher slope", "higher asymptote", "labels for scratch's best"],
@@ -64,11 +71,11 @@ def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name) 
             for b in found
             for over in [b.over_labels]
         ],
-        "Points of test accuracy against scratch, with 95% intervals: at the fewest labels (start), by "
-        "doubling of the labels (slope; a higher start leaves less to gain), and at the most (asymptote). "
-        "Those of start and asymptote are corrected for the number of pairs: all strategies and label counts "
-        "of a dataset together. Then with how many labels the strategy reaches what scratch reaches with the "
-        "most, by interpolation.",
+        f"Points of test {words.metric_name(metric)} against scratch, with 95% intervals: at the fewest labels "
+        "(start), by doubling of the labels (slope; a higher start leaves less to gain), and at the most "
+        "(asymptote). Those of start and asymptote are corrected for the number of pairs: all strategies and label "
+        "counts of a dataset together. Then with how many labels the strategy reaches what scratch reaches with "
+        "the most, by interpolation.",
         [b.strategy for b in found],
         "What the transfer brought",
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.modalities.nouns import Noun
+from bench.records import ACCURACY
 from reports import words
 from reports.phrases import which_weights
 from reports.results import Results
@@ -58,10 +59,14 @@ def weights_tables(
     order = sorted(range(len(counts)), key=lambda i: counts[i])
     rows = [[row[0], *((row[1:] + ["–"] * len(counts))[i] for i in order)] for row in rows]
     columns = ["begun with", *(f"{words.count(counts[i])} labels" for i in order)]
+    metric = decisions[0].metric
+    name = words.metric_name(metric)
     note = (
-        "The most accurate strategy with each set of weights, and its accuracy. Random weights: from scratch."
+        f"The best strategy with each set of weights, and its test {name}. Random weights: from scratch."
+        if metric != ACCURACY
+        else "The most accurate strategy with each set of weights, and its accuracy. Random weights: from scratch."
     )
-    label = "Accuracy by what was begun with"
+    label = f"{words.capital(name)} by what was begun with"
     tables = [Table(conclusions, columns, rows, note, label=label)]
     if sources:
         tables.append(_sources_table(sources, noun))
@@ -69,7 +74,7 @@ def weights_tables(
 
 
 def _best(candidate: Candidate) -> str:
-    return f"{words.percent(candidate.accuracy)} ({words.strategy_name(candidate.strategy)})"
+    return f"{words.percent(candidate.value)} ({words.strategy_name(candidate.strategy)})"
 
 
 def _sources_table(sources: dict[str, dict[str, Any]], noun: Noun) -> Table:

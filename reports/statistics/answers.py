@@ -1,4 +1,4 @@
-"""Which test examples were classified correctly, by seed and example."""
+"""What test examples contribute to the metric that decides, by seed and example."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from bench.records import ACCURACY
+from reports.statistics.credits import credits, heaviest
 from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE, Floats, Spread, unseen_of, wilson
 
 
@@ -49,17 +51,19 @@ def difference_of_two(
 
 @dataclass(frozen=True)
 class Answers:
-    """Which test examples were classified correctly.
+    """What test examples contribute to the metric that decides.
 
     Attributes:
         ids: of the examples, sorted.
-        right: 1 or 0, seeds x examples.
+        credits: see ``credits``, seeds x examples; of accuracy 1 or 0.
         groups: a number by example, the same for examples that belong together (of one patient, say); or None.
+        heaviest: how many times as much as the average an example of the rarest class counts.
     """
 
     ids: npt.NDArray[np.str_]
-    right: Floats
+    credits: Floats
     groups: npt.NDArray[np.int64] | None
+    heaviest: float = 1.0
 
     def spread(self, values: Floats, unseen: float = 0.0) -> Spread:
         """The variance components of ``values``, seeds x examples, by an analysis of variance.
@@ -67,7 +71,8 @@ class Answers:
         Args:
             values: by seed and example.
             unseen: the sum of squares that a few made-up examples would add, of which a small test set happens to
-                have none: without them, twenty right answers of twenty are an interval of no width.
+                have none: without them, twenty right answers of twenty are an interval of no width. They are of
+                the rarest class, which has the fewest examples to go by.
         """
         seeds, examples = values.shape
         by_seed, by_example = values.mean(axis=1), values.mean(axis=0)
@@ -81,7 +86,8 @@ class Answers:
             seeds,
             examples,
             over_seeds=float(by_seed.var(ddof=1)) - alone,
-            over_examples=max(0.0, of_examples - alone / seeds) * examples + unseen * examples / self.size**2,
+            over_examples=max(0.0, of_examples - alone / seeds) * examples
+            + unseen * self.heaviest**2 * examples / self.size**2,
             rest=alone * examples,
             degrees=self.degrees,
         )
@@ -96,9 +102,16 @@ class Answers:
         """See ``Spread``."""
         return math.inf
 
-    def unseen_accuracy(self) -> float:
-        """The ``unseen`` of an accuracy."""
-        return unseen_of(float(self.right.mean()))
+    def unseen(self) -> float:
+        """The ``unseen`` of the metric itself."""
+        return unseen_of(float(self.credits.mean()))
+
+    def margin(self) -> float:
+        """Half the 95% interval that the choice of test examples alone gives to the metric of one seed."""
+        errors = [
+            self.error(row) ** 2 + self.unseen() * (self.heaviest / self.size) ** 2 for row in self.credits
+        ]
+        return NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(float(np.mean(errors)))
 
     def covariance(self, by_example: Floats) -> Floats:
         """The covariance that the choice of test examples gives to the means ``by_example``, (k, examples)."""
@@ -135,22 +148,26 @@ def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
 
 
 @lru_cache(maxsize=4096)
-def _load_answers(path: Path, modified: int) -> Answers | None:
+def _load_answers(path: Path, modified: int, metric: str) -> Answers | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            ids, right = file["ids"].astype(str), file["probabilities"].argmax(axis=1) == file["labels"]
+            ids, labels = file["ids"].astype(str), file["labels"]
+            found = credits(file["probabilities"], labels, metric)
             groups = file["groups"].astype(np.int64) if "groups" in file else None
         order = np.argsort(ids)
         return Answers(
-            _shared(ids[order]), right[None, order].astype(float), None if groups is None else groups[order]
+            _shared(ids[order]),
+            found[None, order],
+            None if groups is None else groups[order],
+            heaviest(labels, metric),
         )
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def answers_in(path: Path) -> Answers | None:
+def answers_in(path: Path, metric: str = ACCURACY) -> Answers | None:
     """What a cell's predictions file says, examples in the order of their ids; None if there is none to read."""
     try:
-        return _load_answers(path, path.stat().st_mtime_ns)
+        return _load_answers(path, path.stat().st_mtime_ns, metric)
     except OSError:
         return None

@@ -2,7 +2,8 @@
 
 The three benefits to look for (Torrey & Shavlik 2009, "Transfer Learning", in Handbook of Research on Machine
 Learning Applications), each against training the same backbone from scratch, on the same seeds and test examples:
-once over labels (test accuracy), once over training (validation accuracy of the winning trial).
+once over labels (test accuracy, or another metric that decides), once over training (validation accuracy of the
+winning trial).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class OverLabels:
-    """Test accuracy against labels, minus that of training from scratch.
+    """Test accuracy, or another metric that decides, against labels, minus that of training from scratch.
 
     Attributes:
         comparisons: (labels, comparison with scratch), by rising labels. Corrected for the number of pairs: all
@@ -62,12 +63,12 @@ class OverLabels:
 
     @property
     def start(self) -> Estimate:
-        """The difference in accuracy at the fewest labels."""
+        """The difference at the fewest labels."""
         return Estimate.of(self.comparisons[0][1])
 
     @property
     def asymptote(self) -> Estimate:
-        """The difference in accuracy at the most labels."""
+        """The difference at the most labels."""
         return Estimate.of(self.comparisons[-1][1])
 
     @property
@@ -222,7 +223,7 @@ def _compare(against: Sequence[dict[float, Pair]], region: float) -> list[Compar
 
 def _over_labels(n: list[float], pairs: list[Pair], comparisons: list[Comparison]) -> OverLabels:
     runs = [*(mine for mine, _ in pairs), pairs[0][1], pairs[-1][1]]
-    measured = np.array([[run.accuracy for run in runs]])
+    measured = np.array([[run.value for run in runs]])
     drawn = draws(runs, DRAWS)
 
     def estimate(of: Callable[[Floats], Floats]) -> Estimate:

@@ -1,7 +1,8 @@
 """What may be concluded from a few seeds and a finite test set.
 
-The quantity is expected accuracy over new labelled subsets, new initialisations *and* new test examples. Two
-configurations are compared on the same seeds and the same test examples, so what is hard for both cancels out.
+The quantity is the expected metric, accuracy unless the plan says otherwise, over new labelled subsets, new
+initialisations *and* new test examples. Two configurations are compared on the same seeds and the same test
+examples, so what is hard for both cancels out.
 
 With all labels in use (fraction 1) seeds differ in the validation part and in initialisation only.
 """
@@ -16,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.records import ACCURACY
+from reports.statistics.credits import metric_of
 from reports.statistics.intervals import (
     MINIMUM_SEEDS,
     Floats,
@@ -47,8 +50,12 @@ class Decision:
     absent: tuple[Absent, ...] = ()
     """What was to be compared, too, and has no result here."""
     optimism: float = 0.0
-    """By how much the leader's accuracy is typically too high because it was chosen as the highest. Its interval,
+    """By how much the leader's value is typically too high because it was chosen as the highest. Its interval,
     and those of candidates within ``region`` of it, reach so much further down."""
+    metric: str = ACCURACY
+    """That decides."""
+    margin: float = math.nan
+    """Of the leader, see ``Measured.margin``."""
 
     @property
     def claim(self) -> str:
@@ -110,17 +117,19 @@ class Decision:
 
 _NEEDED = [
     "dataset", "backbone", "weights", "strategy", "fraction", "seed", "source_dataset", "cell_id", "n", "n_test",
-    "accuracy", "total_seconds", "inference_ms_per_image", "params",
+    "metric", "total_seconds", "inference_ms_per_image", "params",
 ]  # fmt: skip
 
 
 def succeeded(results: pd.DataFrame) -> pd.DataFrame:
-    """The cells that have an accuracy, with the columns that statistics need: a wide frame takes long to divide.
+    """The cells that have a value of the metric that decides, with the columns that statistics need: a wide frame
+    takes long to divide.
 
     Args:
         results: the frame of ``tables.results_frame``.
     """
-    return results.loc[(results["status"] == "ok") & results["accuracy"].notna(), _NEEDED]
+    metric = metric_of(results)
+    return results.loc[(results["status"] == "ok") & results[metric].notna(), [*_NEEDED, metric]]
 
 
 def decide(
@@ -167,15 +176,15 @@ def decide_among(
         majority: the most frequent class, if it was measured.
     """
     # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
-    seeds = max(len(run.accuracies) for run in runs)
-    leader, *others = sorted(runs, key=lambda run: (len(run.accuracies) < seeds, -run.accuracy))
-    whole = [run for run in (leader, *others) if len(run.accuracies) == seeds]
+    seeds = max(len(run.values) for run in runs)
+    leader, *others = sorted(runs, key=lambda run: (len(run.values) < seeds, -run.value))
+    whole = [run for run in (leader, *others) if len(run.values) == seeds]
     drawn = draws(whole, DRAWS)
     optimism = 0.0
     if drawn is not None:
         for run, probability in zip(whole, _probabilities_of_best(drawn), strict=True):
             run.best = probability
-        optimism = _optimism(drawn, np.array([run.accuracy for run in whole]))
+        optimism = _optimism(drawn, np.array([run.value for run in whole]))
     floor = None
     if majority is not None:
         # Any of them might have led.
@@ -186,7 +195,10 @@ def decide_among(
         for c in _compare(leader, others, region)
     )
     first = _lowered(leader.candidate, optimism)
-    return Decision(dataset, fraction, n, leader.n_test, first, comparisons, region, floor, optimism=optimism)
+    return Decision(
+        dataset, fraction, n, leader.n_test, first, comparisons, region, floor,
+        optimism=optimism, metric=leader.metric, margin=leader.margin,
+    )  # fmt: skip
 
 
 def _lowered(candidate: Candidate, optimism: float) -> Candidate:
@@ -209,21 +221,21 @@ def _compare(leader: Measured, others: list[Measured], region: float) -> list[Co
 
 
 def _probabilities_of_best(drawn: Floats) -> list[float]:
-    """For each, in how many of the draws (draws, configurations) it has the highest expected accuracy."""
+    """For each, in how many of the draws (draws, configurations) it has the highest expected value."""
     first = drawn >= drawn.max(axis=1, keepdims=True) - 1e-12
     shares: list[float] = (first / first.sum(axis=1, keepdims=True)).mean(axis=0).tolist()  # ties share
     return shares
 
 
-def _optimism(drawn: Floats, accuracies: Floats) -> float:
-    """By how much the highest of several measured accuracies is typically above its own truth.
+def _optimism(drawn: Floats, values: Floats) -> float:
+    """By how much the highest of several measured values is typically above its own truth.
 
     As in a parametric bootstrap: what was measured is taken for the truth, a draw for a measurement; of the draw's
     highest both are known. The median, for with three seeds the tails of the draws are long. Simulated, with what
     this does to coverage: ``tests/benchmarks/truth.py``.
     """
     highest = drawn.argmax(axis=1)
-    return max(0.0, float(np.median(drawn[np.arange(len(drawn)), highest] - accuracies[highest])))
+    return max(0.0, float(np.median(drawn[np.arange(len(drawn)), highest] - values[highest])))
 
 
 CONFIGURATION = ["dataset", "backbone", "weights", "strategy"]

@@ -1,4 +1,4 @@
-"""How many more labels? Accuracy as a function of the label count, fitted, extrapolated and back-tested.
+"""How many more labels? The metric that decides by the label count, fitted, extrapolated and back-tested.
 
 Three forms, each with bounds: a power law ``1 - accuracy = c + a n^-b`` (the usual shape of learning curves:
 Hestness et al. 2017, arXiv:1712.00409; Viering & Loog 2023, arXiv:2103.10948), an exponential
@@ -123,14 +123,14 @@ class LabelCurve:
 
     Attributes:
         key: dataset, backbone, weights, strategy.
-        n, accuracy: what was measured, rising in n.
+        n, values: what was measured, rising in n.
         back_test: (predicted from all but the largest label count, measured there); None with fewer than
             ``MINIMUM_COUNTS`` + 1 counts.
     """
 
     key: tuple[str, ...]
     n: tuple[float, ...]
-    accuracy: tuple[float, ...]
+    values: tuple[float, ...]
     fitted: Fit = field(repr=False)
     back_test: tuple[Prediction, float] | None = None
 
@@ -190,11 +190,9 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
         back_test = None
         if len(runs) > MINIMUM_COUNTS:
             before = fit(n[:-1], drawn[:, :-1]).at([n[-1]])[:, 0]
-            back_test = Prediction.of(before), runs[-1].accuracy
+            back_test = Prediction.of(before), runs[-1].value
         names = tuple(map(str, key if isinstance(key, tuple) else (key,)))
-        curves.append(
-            LabelCurve(names, tuple(n), tuple(run.accuracy for run in runs), fit(n, drawn), back_test)
-        )
+        curves.append(LabelCurve(names, tuple(n), tuple(run.value for run in runs), fit(n, drawn), back_test))
     if curves:
         return curves, ""
     if most_counts < MINIMUM_COUNTS:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.records import ACCURACY
 from reports.statistics.answers import Answers, answers_in
+from reports.statistics.credits import metric_of
 from reports.statistics.intervals import (
     LEVEL,
     MINIMUM_SEEDS,
@@ -20,6 +23,7 @@ from reports.statistics.intervals import (
     Spread,
     unseen_of,
     verdict_on,
+    wilson,
 )
 
 BORROWED = 2.0
@@ -35,7 +39,8 @@ class Candidate:
     backbone: str
     weights: str
     seeds: int
-    accuracy: float
+    value: float
+    """Of the metric that decides, mean over seeds."""
     low: float
     high: float
     seconds: float
@@ -46,10 +51,14 @@ class Candidate:
     best: float = math.nan
     """The probability that it is the best of all in truth; NaN below three seeds and without predictions."""
 
+    def to_json(self, metric: str) -> dict[str, Any]:
+        """Its fields, the value under the name of the metric."""
+        return {metric if name == "value" else name: value for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """The leader against another candidate: ``difference`` is the leader's lead in accuracy."""
+    """The leader against another candidate: ``difference`` is the leader's lead in the metric that decides."""
 
     candidate: Candidate
     seeds: int
@@ -76,8 +85,9 @@ class Measured:
     def __init__(self, cells: pd.DataFrame, directory: Path | None) -> None:
         self.cells = cells
         self.directory = directory
-        self.accuracies = dict(zip(cells.index.tolist(), cells["accuracy"].tolist(), strict=True))
-        self.accuracy = float(np.mean([*self.accuracies.values()]))
+        self.metric = metric_of(cells)
+        self.values = dict(zip(cells.index.tolist(), cells[self.metric].tolist(), strict=True))
+        self.value = float(np.mean([*self.values.values()]))
         self.n_test = float(np.median(cells["n_test"]))
         self.best = math.nan
 
@@ -92,23 +102,35 @@ class Measured:
         if len(self.cells) >= MINIMUM_SEEDS:
             answers = self.answers(self.cells.index)
             if answers is None:
-                spread = Spread.bound(self.cells["accuracy"].to_numpy(), _binomial(self.cells), self.n_test)
+                spread = Spread.bound(
+                    self.cells[self.metric].to_numpy(), _over_examples(self.cells), self.n_test
+                )
             else:
-                spread = answers.spread(answers.right, unseen=answers.unseen_accuracy())
+                spread = answers.spread(answers.credits, unseen=answers.unseen())
             half = spread.half_width(LEVEL)
-            low, high = max(0.0, self.accuracy - half), min(1.0, self.accuracy + half)
+            low, high = max(0.0, self.value - half), min(1.0, self.value + half)
         names = ("total_seconds", "inference_ms_per_image", "params")
         seconds, latency, params = (float(self.cells[name].median()) for name in names)
-        return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.accuracy,
+        return Candidate(first["strategy"], first["backbone"], first["weights"], len(self.cells), self.value,
                          low, high, seconds, latency, params)  # fmt: skip
 
+    @property
+    def margin(self) -> float:
+        """Half the 95% interval that the choice of test examples alone gives to one trained model; of accuracy
+        Wilson's. NaN where it is not known."""
+        if self.metric == ACCURACY:
+            low, high = wilson(self.value, self.n_test)
+            return (high - low) / 2
+        answers = self.answers(self.cells.index)
+        return math.nan if answers is None else answers.margin()
+
     def answers(self, seeds: Iterable[int]) -> Answers | None:
-        """Which test examples were classified correctly, seeds x examples."""
+        """What test examples contribute to the metric, seeds x examples."""
         known = self._by_seed
         chosen = [known[seed] for seed in seeds if seed in known]
         if not chosen or any(not np.array_equal(answer.ids, chosen[0].ids) for answer in chosen):
             return None
-        return replace(chosen[0], right=np.concatenate([answer.right for answer in chosen]))
+        return replace(chosen[0], credits=np.concatenate([answer.credits for answer in chosen]))
 
     @cached_property
     def _by_seed(self) -> dict[int, Answers]:
@@ -117,7 +139,7 @@ class Measured:
             return {}
         folder = self.directory / "predictions"
         ids = zip(self.cells.index.tolist(), self.cells["cell_id"].tolist(), strict=True)
-        found = {seed: answers_in(folder / f"{cell_id}.npz") for seed, cell_id in ids}
+        found = {seed: answers_in(folder / f"{cell_id}.npz", self.metric) for seed, cell_id in ids}
         known = {seed: answer for seed, answer in found.items() if answer is not None}
         return known if len(known) == len(found) else {}
 
@@ -132,10 +154,8 @@ def typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
     """
     from scipy import special
 
-    seeds = max((run.accuracies for run in runs), key=len)
-    whole = [
-        [run.accuracies[seed] for seed in seeds] for run in runs if seeds.keys() <= run.accuracies.keys()
-    ]
+    seeds = max((run.values for run in runs), key=len)
+    whole = [[run.values[seed] for seed in seeds] for run in runs if seeds.keys() <= run.values.keys()]
     degrees = len(seeds) - 1
     if len(seeds) < MINIMUM_SEEDS or len(whole) < 4:  # of three, one could have two of the three pairs
         return 0.0, 0.0
@@ -195,14 +215,14 @@ class _Tested:
 
 
 def _lead(first: Measured, second: Measured) -> dict[int, float]:
-    """By common seed, by how much the first is more accurate."""
-    seeds = sorted(first.accuracies.keys() & second.accuracies.keys())
-    return {seed: first.accuracies[seed] - second.accuracies[seed] for seed in seeds}
+    """By common seed, by how much the first is better."""
+    seeds = sorted(first.values.keys() & second.values.keys())
+    return {seed: first.values[seed] - second.values[seed] for seed in seeds}
 
 
 def _unknown(first: Measured, second: Measured, lead: dict[int, float]) -> Comparison:
     """The difference of two with too few common seeds."""
-    mean = float(np.mean([*lead.values()])) if lead else first.accuracy - second.accuracy
+    mean = float(np.mean([*lead.values()])) if lead else first.value - second.value
     nothing = math.nan, math.nan, math.nan
     return Comparison(second.candidate, len(lead), False, mean, *nothing, "unknown")
 
@@ -211,8 +231,8 @@ def _spread(first: Measured, second: Measured, lead: dict[int, float]) -> tuple[
     """The variance components of a difference, and whether the test examples could be paired."""
     mine, theirs = first.answers(lead), second.answers(lead)
     if mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids):
-        return mine.spread(mine.right - theirs.right, unseen=UNSEEN_DIFFERENCE), True
-    over_examples = _binomial(first.cells) + _binomial(second.cells)
+        return mine.spread(mine.credits - theirs.credits, unseen=UNSEEN_DIFFERENCE), True
+    over_examples = _over_examples(first.cells) + _over_examples(second.cells)
     return Spread.bound(np.array([*lead.values()]), over_examples, min(first.n_test, second.n_test)), False
 
 
@@ -291,7 +311,7 @@ def _range_comparisons(strategies: int) -> Floats:
 
 
 def draws(runs: Sequence[Measured], count: int) -> Floats | None:
-    """Expected accuracies that the results allow: the two sources of error of the intervals, with their
+    """Expected values that the results allow: the two sources of error of the intervals, with their
     correlations between configurations; by seed a multivariate t, by test example a multivariate normal.
 
     Returns:
@@ -307,12 +327,12 @@ def draws(runs: Sequence[Measured], count: int) -> Floats | None:
     answers = [answer for answer in found if answer is not None]
     if len(answers) < len(runs) or any(not np.array_equal(a.ids, answers[0].ids) for a in answers):
         return None
-    by_seed = np.stack([answer.right.mean(axis=1) for answer in answers])
-    of_examples = answers[0].covariance(np.stack([answer.right.mean(axis=0) for answer in answers]))
+    by_seed = np.stack([answer.credits.mean(axis=1) for answer in answers])
+    of_examples = answers[0].covariance(np.stack([answer.credits.mean(axis=0) for answer in answers]))
     # What a seed adds to an example is independent between configurations, and part of the seeds' share already.
-    spreads = [answer.spread(answer.right) for answer in answers]
+    spreads = [answer.spread(answer.credits) for answer in answers]
     of_examples[np.diag_indices(len(runs))] -= [s.rest / s.examples / s.seeds for s in spreads]
-    of_examples[np.diag_indices(len(runs))] += [a.unseen_accuracy() / a.size**2 for a in answers]
+    of_examples[np.diag_indices(len(runs))] += [a.unseen() * (a.heaviest / a.size) ** 2 for a in answers]
     rng = np.random.default_rng(0)
     chi = rng.chisquare(len(seeds) - 1, (count, 1)) / (len(seeds) - 1)
     of_seeds = _normal(rng, np.cov(by_seed) / len(seeds), count) / np.sqrt(chi)
@@ -326,7 +346,10 @@ def _normal(rng: np.random.Generator, covariance: Floats, count: int) -> Floats:
     return np.asarray(rng.standard_normal((count, len(values))) @ scale.T)
 
 
-def _binomial(cells: pd.DataFrame) -> float:
-    """The variance that the test examples contribute to an accuracy; an upper bound for several seeds' mean."""
+def _over_examples(cells: pd.DataFrame) -> float:
+    """The variance that the test examples contribute, without predictions: of accuracy a binomial one, an upper
+    bound for several seeds' mean; of other metrics it depends on the sizes of classes, and is not known."""
+    if metric_of(cells) != ACCURACY:
+        return math.inf
     share, examples = float(cells["accuracy"].mean()), float(cells["n_test"].median())
     return share * (1 - share) / examples + unseen_of(share) / examples**2

@@ -43,7 +43,7 @@ def measured(run: Any, region: float = 0.01) -> list[dict[str, Any]]:
                     "strategy": candidate.strategy,
                     "n": decision.n,
                     "seeds": candidate.seeds,
-                    "accuracy": candidate.accuracy,
+                    "accuracy": candidate.value,
                     "low": candidate.low,
                     "high": candidate.high,
                     "seconds": candidate.seconds,

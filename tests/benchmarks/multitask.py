@@ -53,7 +53,7 @@ def measured(run: Any, region: float) -> list[dict[str, Any]]:
             "strategy": b.strategy,
             "n": b.n,
             "auxiliary_labels": b.labels,
-            "accuracy": b.accuracy,
+            "accuracy": b.value,
             "without": b.without,
             "difference": b.comparison.difference,
             "interval": [b.comparison.low, b.comparison.high],

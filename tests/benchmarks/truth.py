@@ -117,7 +117,7 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
         first, second = results[0], results[1]
         candidate = first.candidate
         counts["cover"] += candidate.low <= truth[0] <= candidate.high
-        lead = first._answers.right - second._answers.right
+        lead = first._answers.credits - second._answers.credits
         shared, borrowed = pairs.typical_variance(results)
         alone = first._answers.spread(lead, UNSEEN_DIFFERENCE)
         half = replace(alone, shared=shared, borrowed=borrowed).half_width(LEVEL)

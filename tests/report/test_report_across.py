@@ -41,9 +41,9 @@ def test_the_interquartile_mean_and_its_interval() -> None:
     found = across.standings(_runs({"a": scores, "b": [[0.2] * 3] * 2}), "strategy")
     assert found is not None
     a, b = found.rows
-    assert a.accuracy == pytest.approx(0.675)  # without the lowest and the highest of six
-    assert a.low < a.accuracy < a.high
-    assert (b.accuracy, b.low, b.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert a.value == pytest.approx(0.675)  # without the lowest and the highest of six
+    assert a.low < a.value < a.high
+    assert (b.value, b.low, b.high) == pytest.approx((0.2, 0.2, 0.2))
 
 
 def test_two_seeds_have_no_interval() -> None:

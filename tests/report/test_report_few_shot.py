@@ -251,14 +251,14 @@ def test_intervals_cover_new_classes_and_new_seeds(classes: int, seeds: int) -> 
         of_seeds = rng.normal(0, 0.02 if seeds > 1 else 0, (seeds, 1))
         shares = 0.5 + rng.normal(0, 0.1, classes) + of_seeds + rng.normal(0, 0.03, (seeds, classes))
         ids = np.arange(classes).astype(str)
-        by_seed = {seed: Shares(ids, row[None], None, 10_000) for seed, row in enumerate(shares)}
+        by_seed = {seed: Shares(ids, row[None], None, examples=10_000) for seed, row in enumerate(shares)}
         hits += abs(shares.mean() - 0.5) <= MeasuredByClass(cells, by_seed).half_width
     assert 0.93 < hits / times < 0.975
 
 
 def test_an_interval_does_not_shrink_to_nothing_where_all_is_right() -> None:
     cells = pd.DataFrame({"accuracy": [1.0], "n_test": 50.0})
-    right = Shares(np.arange(5).astype(str), np.ones((1, 5)), None, 50)
+    right = Shares(np.arange(5).astype(str), np.ones((1, 5)), None, examples=50)
     assert 0.05 < MeasuredByClass(cells, {0: right}).half_width < 0.15
 
 

@@ -39,7 +39,11 @@ def simulated(
                 cell_id = f"{strategy}-{n}-{seed}"
                 np.savez(folder / "predictions" / f"{cell_id}.npz", ids=np.arange(images).astype(str),
                          probabilities=np.eye(2)[right.astype(int)], labels=np.ones(images, int))  # fmt: skip
-                row = dict.fromkeys(COLUMNS, math.nan) | dict.fromkeys(CONFIGURATION, "x")
+                row = (
+                    dict.fromkeys(COLUMNS, math.nan)
+                    | dict.fromkeys(CONFIGURATION, "x")
+                    | {"metric": "accuracy"}
+                )
                 rows.append(row | {"cell_id": cell_id, "status": "ok", "strategy": strategy, "n": n, "seed": seed,
                                    "fraction": n / 3200, "accuracy": right.mean(), "n_test": images})  # fmt: skip
     return pd.DataFrame(rows)
@@ -158,7 +162,7 @@ def test_who_is_ahead_in_between_only_overtakes_nobody() -> None:
 def test_an_overtaking_that_was_measured_stays_one_whatever_comes_later() -> None:
     steady = one_draw("steady", LOGARITHM, 0.0, 0.74, 0.08)
     sudden = one_draw("sudden", EXPONENTIAL, 2.0, 0.85, 0.5)
-    assert sudden.accuracy[-1] - steady.accuracy[-1] > 0.04
+    assert sudden.values[-1] - steady.values[-1] > 0.04
     assert steady.predict(12800).value > sudden.predict(12800).value
     found = lb.crossing(steady, sudden)
     assert found is not None

@@ -168,7 +168,7 @@ def test_the_answers_are_those_of_the_recommended_configuration(tmp_path: Path) 
     answers = predictions.predictions_of(decision, mine, fake.run_info(records), tmp_path, "it")
     assert answers is not None
     right = (answers.probabilities.argmax(axis=2) == answers.labels).mean()
-    assert right == pytest.approx(decision.recommended.accuracy)
+    assert right == pytest.approx(decision.recommended.value)
     (tmp_path / "predictions" / f"{mine[0].cell_id}.npz").write_bytes(b"torn")
     for record in mine:
         (tmp_path / "predictions" / f"{record.cell_id}.npz").write_bytes(b"torn")

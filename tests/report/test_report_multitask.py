@@ -123,8 +123,8 @@ def test_a_page_says_it_all(tmp_path: Path) -> None:
     assert "Auxiliary dataset birds: 800 of 900 images with 7 classes of its own" in page
     assert "9 of 909 birds are not readable." in page
     header, *rows = (tmp_path / "results.csv").read_text().splitlines()
-    assert header.endswith(",auxiliary,n_auxiliary")
-    assert any(row.endswith(",body,301") for row in rows)
+    assert ",auxiliary,n_auxiliary," in header
+    assert any(",body,301," in row for row in rows)
     assert "Did auxiliary labels help?" not in render(records, {}, "", tmp_path).read_text()
     assert method_lines({}) == []
     assert json.dumps(RUN)

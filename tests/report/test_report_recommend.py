@@ -53,7 +53,7 @@ def test_between_two_counts_it_lies_between(tmp_path: Path) -> None:
     def accuracy(answer: r.Recommendation, strategy: str) -> float:
         decision = answer.decision
         candidates = [decision.leader, *(c.candidate for c in decision.comparisons)]
-        return next(c.accuracy for c in candidates if c.strategy == strategy)
+        return next(c.value for c in candidates if c.strategy == strategy)
 
     for strategy in ("scratch", "full_finetune"):
         low, high = (accuracy(end, strategy) for end in ends)

@@ -79,7 +79,7 @@ def test_a_clear_lead_is_better(tmp_path: Path) -> None:
     assert comparison.paired
     assert 0 < comparison.low < comparison.difference < comparison.high
     assert comparison.p < 0.05
-    assert decision.leader.low < decision.leader.accuracy < decision.leader.high
+    assert decision.leader.low < decision.leader.value < decision.leader.high
 
 
 def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_majority_is_the_floor_and_no_candidate() -> None:
     assert len(found) == 3
     for decision in found:
         assert decision.floor is not None
-        assert decision.floor.candidate.accuracy == pytest.approx(0.2, abs=0.01)
-        assert decision.floor.difference == pytest.approx(decision.leader.accuracy - 0.2, abs=0.01)
+        assert decision.floor.candidate.value == pytest.approx(0.2, abs=0.01)
+        assert decision.floor.difference == pytest.approx(decision.leader.value - 0.2, abs=0.01)
     assert all("majority" not in _verdicts(d) and d.leader.strategy != "majority" for d in found)
     assert decisions.decide(results_frame(fake.records(strategies=("majority",)))) == []
     assert decisions.decide(results_frame([])) == []
@@ -301,10 +301,10 @@ def test_test_images_of_one_group_are_one_draw() -> None:
     alone = answers.Answers(np.arange(40).astype(str), right, None)
     frames = answers.Answers(ids, repeated, None)
     films = answers.Answers(ids, repeated, np.repeat(np.arange(40), 10))
-    assert films.error(films.right.mean(axis=0)) == pytest.approx(
-        alone.error(alone.right.mean(axis=0)), rel=1e-9
+    assert films.error(films.credits.mean(axis=0)) == pytest.approx(
+        alone.error(alone.credits.mean(axis=0)), rel=1e-9
     )
-    assert frames.error(frames.right.mean(axis=0)) < 0.4 * films.error(films.right.mean(axis=0))
+    assert frames.error(frames.credits.mean(axis=0)) < 0.4 * films.error(films.credits.mean(axis=0))
     one_film = answers.Answers(ids, repeated, np.zeros(400, np.int64))
     assert one_film.error(repeated.mean(axis=0)) == math.inf
     assert one_film.spread(repeated).half_width(0.95) == math.inf
@@ -346,7 +346,7 @@ def test_the_highest_of_several_looks_better_than_it_is(strategies: int) -> None
         measured = [_Given(f"{i}", r) for i, r in enumerate(right)]
         decision = decisions.decide_among(measured, 0.01, "made up", 1.0)
         leader = decision.leader
-        excess, told = excess + leader.accuracy - 0.8, told + decision.optimism
+        excess, told = excess + leader.value - 0.8, told + decision.optimism
         covered += leader.low <= 0.8 <= leader.high
         alone += leader.low + decision.optimism <= 0.8 <= leader.high
     assert told == pytest.approx(excess, rel=0.35)

@@ -245,7 +245,7 @@ def test_ls_says_what_is_searched(command: Callable[..., Ended]) -> None:
     code, said, _ = command("ls", "strategies")
     assert code == 0
     blocks = said.split("\npartial_finetune ")[1].split("\n")
-    assert "Searches: unfreeze 0.25|0.5|0.75, learning_rate 0.001..0.01" in "".join(blocks[:4])
+    assert "Searches: unfreeze 0.25|0.5|0.75, learning_rate 0.0005..0.01" in "".join(blocks[:4])
     assert "align_weight=100.0" in said
     assert max(len(line) for line in said.split("\n")) <= 141
 

@@ -62,7 +62,7 @@ def test_a_class_of_ones_own() -> None:
         ("lp_ft:head_weight_decay=-1", "head_weight_decay from 0 to 30"),
         (
             "l2_sp:learning_rate=5",
-            "learning_rate from 1e-06 to 1. Left out, it is searched: 0.001..0.01.",
+            "learning_rate from 1e-06 to 1. Left out, it is searched: 0.0005..0.01.",
         ),
         ("full_finetune:weight_decay=-1", "weight_decay from 0 to 50"),
         ("dann:align_weight=-1", "align_weight=-1.0; expected a number of at least 0"),

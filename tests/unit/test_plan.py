@@ -213,6 +213,17 @@ def test_equal_plans_written_differently_have_one_hash() -> None:
     assert all(isinstance(fraction, float) for fraction in first.fractions)
 
 
+def test_keys_that_came_later_are_written_where_they_are_not_as_usual() -> None:
+    usual = {"metric": "accuracy", "class_weight": "none"}
+    assert load_plan({**DIGITS, **usual}).hash() == load_plan(DIGITS).hash()
+    assert not set(usual) & set(load_plan(DIGITS).model_dump())
+    other = load_plan({**DIGITS, "metric": "auroc", "class_weight": "balanced"})
+    assert 'metric = "auroc"' in other.to_toml()
+    assert 'class_weight = "balanced"' in other.to_toml()
+    with pytest.raises(RequestError, match=r"metric: received 'acuracy'.*'accuracy'"):
+        load_plan({**DIGITS, "metric": "acuracy"})
+
+
 def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
     plan = load_plan(DIGITS)
     assert load_plan(set_key(DIGITS, "limits.cell_seconds", 7)).hash() == plan.hash()
@@ -222,6 +233,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
         "tuning": {"trials": 5}, "length": 2.0, "auxiliary": ["body"], "auxiliary_dataset": "other",
+        "metric": "macro_f1", "class_weight": "balanced",
     }  # fmt: skip
     beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "protocol_settings"}
     assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}

@@ -31,6 +31,7 @@ OTHERS: dict[str, Any] = {
     "epochs": 3, "length": 2.0, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
+    "metric": "auroc", "class_weight": "balanced",
     "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},
     "protocol": "few-shot", "protocol_settings": {"ways": [5]},
     "companions": {"source": {"fingerprint": "e123456789abcdef"}},
@@ -51,6 +52,12 @@ FLAT: dict[str, Any] = {
     "few_shot": {"ways": [5], "shots": [1], "episodes": 100, "queries": 5},
 }  # fmt: skip
 """A cell as records held it until schema 5."""
+
+
+def test_settings_that_came_later_are_no_part_of_it_by_default() -> None:
+    assert {"metric", "class_weight"}.isdisjoint(CELL.identity)
+    changed = replace(CELL, metric="auroc", class_weight="balanced")
+    assert (changed.identity["metric"], changed.identity["class_weight"]) == ("auroc", "balanced")
 
 
 def test_every_field_is_tested() -> None:

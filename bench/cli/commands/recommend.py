@@ -16,7 +16,9 @@ def recommend(
         float | None, number("Labelled images that there will be.  Default: the most measured.")
     ] = None,
     among: ChoiceOptions,
-    target: Annotated[float | None, number("An accuracy: says how many labels it needs.")] = None,
+    target: Annotated[
+        float | None, number("An accuracy, or the metric of the run: says how many labels it needs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Says what to take under constraints, also between measured label counts."""

@@ -12,7 +12,7 @@ from bench.cli.options import RunDirectory, number
 def report(
     directory: RunDirectory,
     region: Annotated[
-        float | None, number("A difference in accuracy that counts as none.  Default: 0.01.")
+        float | None, number("A difference in the metric that counts as none.  Default: 0.01.")
     ] = None,
     price_per_hour: Annotated[float | None, number("Of the machine, to show costs in money too.")] = None,
     thumbnails: Annotated[

@@ -30,10 +30,11 @@ def print_repetition(repetition: Repetition) -> None:
 def print_export(exported: Exported) -> None:
     """Where it lies, how good it is, and whether it is the model that was measured."""
     from reports.phrases import who
+    from reports.words import metric_name
 
     print(f"{shown(who(exported.candidate))}, trained on all labels: {shown(str(exported.folder))}")
     print(
-        f"  accuracy on the test {exported.noun.many}: {exported.accuracy:.1%} "
+        f"  {metric_name(exported.metric)} on the test {exported.noun.many}: {exported.value:.1%} "
         f"(measured: {exported.measured:.1%} with {exported.labels:,} labels)"
     )
     if exported.difference == exported.difference:

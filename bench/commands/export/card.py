@@ -37,7 +37,8 @@ class Exported:
         folder: holds ``model.keras``, ``train.py``, ``card.md`` and what ``train.py`` reads.
         candidate: the configuration.
         noun: what its examples are called.
-        accuracy: of the model on the test examples.
+        metric: that decides.
+        value: of it, of the model on the test examples.
         measured: of the cell whose recipe it is.
         labels: labelled examples of that cell.
         difference: mean absolute difference of the test probabilities between the two; NaN where the cell was
@@ -47,7 +48,8 @@ class Exported:
     folder: Path
     candidate: Candidate
     noun: Noun
-    accuracy: float
+    metric: str
+    value: float
     measured: float
     labels: int
     difference: float
@@ -106,7 +108,7 @@ def _quality(run: Run, recipe: Recipe, found: Recommendation, exported: Exported
     lines = [
         _expected(recipe, found, exported.candidate),
         f"This very model on the {test} test {recipe.noun.many}, which neither tuning nor training has seen: "
-        f"{words.percent(exported.accuracy)}.",
+        f"{words.measured(exported.metric, exported.value)}.",
     ]
     if not recipe.whole:
         return [*lines, _more_labels(recipe, found), *_ahead(run, recipe, found, exported.candidate)]
@@ -114,16 +116,17 @@ def _quality(run: Run, recipe: Recipe, found: Recommendation, exported: Exported
 
 
 def _expected(recipe: Recipe, found: Recommendation, chosen: Candidate) -> str:
-    """The accuracy that was measured, with its interval where there is one."""
-    many, measured = recipe.noun.many, words.percent(chosen.accuracy)
+    """What was measured, with its interval where there is one."""
+    many, measured = recipe.noun.many, words.percent(chosen.value)
+    metric = words.metric_name(found.decision.metric)
     labelled = f"{words.count(found.labels)} labelled {many}"
     if not math.isfinite(chosen.low):
         return (
-            f"Accuracy measured: {measured}, mean of {words.plural(chosen.seeds, 'seed')} with {labelled}. "
-            "That is too few seeds for an interval."
+            f"{words.capital(metric)} measured: {measured}, mean of {words.plural(chosen.seeds, 'seed')} with "
+            f"{labelled}. That is too few seeds for an interval."
         )
     return (
-        f"Expected accuracy on new {many} like the test {many}: {measured}, 95% interval "
+        f"Expected {metric} on new {many} like the test {many}: {measured}, 95% interval "
         f"{words.percent(chosen.low)} to {words.percent(chosen.high)}. Mean of {chosen.seeds} seeds with "
         f"{labelled}; the interval covers new labelled {many}, new initial weights and new test {many}."
     )
@@ -159,7 +162,7 @@ def _agreement(exported: Exported) -> str:
     return (
         "It is not the very model that was measured, though its recipe is the same: its test probabilities differ "
         f"by {exported.difference:.2g} on average, as after other rounding on other hardware or with other "
-        f"threads. The measured one had an accuracy of {words.percent(exported.measured)}."
+        f"threads. The measured one had {words.percent(exported.measured)} {words.metric_name(exported.metric)}."
     )
 
 

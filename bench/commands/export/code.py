@@ -54,6 +54,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
         "classes": classes,
         "method": recipe.method,
         "values": recipe.record.hyperparameters,
+        "balanced": cell.class_weight == "balanced",
     }
 
 

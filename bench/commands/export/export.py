@@ -23,6 +23,7 @@ from bench.commands.export.recipe import Recipe, recipe_of
 from bench.errors import RequestError
 from bench.runs.results import Run, load
 from bench.store import Store
+from bench.training.metrics import score
 from reports.phrases import who
 from reports.recommend import Constraints, recommend
 from reports.statistics.pairs import Candidate
@@ -78,12 +79,14 @@ def export(
 def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: Path) -> Exported:
     """An export that is to lie in ``folder``, with its model on the test examples."""
     probabilities = _predictions(recipe, model)
+    metric = recipe.cell.metric
     return Exported(
         folder,
         chosen,
         recipe.noun,
-        accuracy=float((probabilities.argmax(axis=1) == recipe.dataset.test.labels).mean()),
-        measured=recipe.record.metrics["accuracy"],
+        metric=metric,
+        value=score(probabilities, recipe.dataset.test.labels)[metric],
+        measured=recipe.record.metrics[metric],
         labels=recipe.record.n or 0,
         difference=_difference(run, recipe, probabilities),
     )

@@ -179,6 +179,8 @@ def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
         has_weights=bool(cell.weights) and cell.weights != "none",
         image_size=size_of(cell.examples, cell.modality),
         batch_size=batch_size,
+        metric=cell.metric,
+        class_weight=cell.class_weight,
         **recipe.network.traits,
     )
     return recipe.strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)

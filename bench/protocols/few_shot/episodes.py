@@ -173,12 +173,13 @@ def new_classes(dataset: Dataset) -> Classes:
 
 
 def findings_of_new(dataset: Dataset) -> Dataset:
-    """The dataset with findings that fit: where all classes are new, no example is learned from or has to test."""
+    """The dataset with findings that fit: where all classes are new, no example is learned from or has to test,
+    and episodes draw them evenly."""
     meet = "that is learned from", "of the rest: labelled and to be classified, they may meet in one episode"
     findings = [
         replace(finding, text=finding.text.replace(*meet)) if "_across_splits" in finding.kind else finding
         for finding in dataset.findings
-        if finding.kind != "classes_without_test"
+        if finding.kind not in ("classes_without_test", "imbalance")
     ]
     return replace(dataset, findings=tuple(findings))
 

@@ -17,7 +17,7 @@ from bench.plans.protocol import Protocol
 from bench.plans.strategies import get_strategy
 from bench.protocols.few_shot.episodes import check_episodes, findings_of_new
 from bench.protocols.few_shot.held_out import held_out
-from bench.records import Cell
+from bench.records import LATER, Cell
 from bench.system.sections import Section, distinct
 from strategies import STRATEGIES
 from strategies.base import Strategy
@@ -53,7 +53,13 @@ class FewShot(Protocol):
     measures_latency = False  # an episode's classifier is no part of a network
 
     def check(self, plan: Plan, strategies: Mapping[str, Strategy]) -> None:
-        """Refuses strategies that cannot tell new classes apart."""
+        """Refuses strategies that cannot tell new classes apart, and keys that would do nothing."""
+        for key in ("metric", "class_weight"):
+            default = LATER[key]
+            if (value := getattr(plan, key)) != default:
+                expected = f"{default} in the few-shot protocol"
+                remedy = "All classes of an episode have as many images: there is no imbalance to allow for."
+                raise RequestError(key, value, expected, remedy)
         unable = [name for name, strategy in strategies.items() if not strategy.few_shot]
         if unable:
             able = [name for name in STRATEGIES if get_strategy(name).few_shot]

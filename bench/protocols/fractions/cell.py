@@ -21,7 +21,7 @@ from bench.training.engine import Engine
 from bench.training.examples import PartExamples
 from bench.training.loop import NotFinite, selection_score
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
-from bench.training.metrics import accuracy, log_loss, log_losses, score
+from bench.training.metrics import accuracy, example_weights, log_loss, log_losses, score
 from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
@@ -132,11 +132,12 @@ class LabelSearch(Search):
             "val_accuracy": accuracy(probabilities, val.labels),
             "val_log_loss": log_loss(probabilities, val.labels),
         }
+        metric = self.info.metric
         return Scored(
             fitted,
-            selection_score(probabilities, val.labels),
+            selection_score(probabilities, val.labels, metric),
             measured,
-            log_losses(probabilities, val.labels),
+            log_losses(probabilities, val.labels) * example_weights(val.labels, metric),
         )
 
     def refit(self, rows: np.ndarray) -> Fitted:

@@ -19,16 +19,16 @@ def cross_entropy(targets: Any, logits: Any, smoothing: float) -> tuple[Any, Any
     """Mean cross-entropy over the examples whose label is known, and whether there are any (1 or 0).
 
     Args:
-        targets: one-hot (N, classes); zeros where no label is known.
+        targets: one-hot (N, classes), multiplied by the weights of examples; zeros where no label is known.
         logits: (N, classes).
         smoothing: of the labels (Szegedy et al. 2016, arXiv:1512.00567).
     """
-    known = ops.sum(targets, axis=-1)
-    losses = keras.losses.categorical_crossentropy(
-        targets, logits, from_logits=True, label_smoothing=smoothing
-    )
+    weights, known = ops.sum(targets, axis=-1), ops.max(ops.sign(targets), axis=-1)
+    # TensorFlow's gradient is wrong for rows that do not add up to 1.
+    unit = targets / ops.expand_dims(ops.where(known > 0, weights, 1.0), -1)
+    losses = keras.losses.categorical_crossentropy(unit, logits, from_logits=True, label_smoothing=smoothing)
     count = ops.sum(known)
-    return ops.sum(losses * known) / ops.maximum(count, 1.0), ops.minimum(count, 1.0)
+    return ops.sum(losses * weights) / ops.maximum(count, 1.0), ops.minimum(count, 1.0)
 
 
 def weighted(losses: Sequence[Any], weight: Any) -> Any:
@@ -96,7 +96,7 @@ class MultiTask(OwnLoss):
         return weighted(losses, self.strength)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        known = ops.sum(y[0], axis=-1)
+        known = ops.max(ops.sign(y[0]), axis=-1)
         self.of_target.update_state(cross_entropy(y[0], y_pred[0], self.smoothing)[0])
         self.accuracy.update_state(y[0], y_pred[0], sample_weight=known)
         return {"loss": self.of_target.result(), "accuracy": self.accuracy.result()}

@@ -48,9 +48,13 @@ class Trained:
     embedding_loss: str = ""
     """The loss of ``losses.metric_losses`` if there is no classifier: outputs are features then, and a
     batch is one example of each class after the other."""
+    weighted: bool = False
+    """Whether one-hot labels of the target come multiplied by the weights of their classes."""
 
     @classmethod
-    def of(cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = ()) -> Trained:
+    def of(
+        cls, stage: Stage, mixed: bool = False, auxiliary: tuple[int, ...] = (), weighted: bool = False
+    ) -> Trained:
         return cls(
             stage.batch_norm == "trained",
             stage.blocks,
@@ -61,4 +65,5 @@ class Trained:
             mixed and stage.align != "none",
             auxiliary,
             bool(auxiliary) and stage.auxiliary == "learned",
+            weighted=weighted,
         )

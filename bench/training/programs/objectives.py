@@ -51,7 +51,8 @@ def network_for(
     inputs: Any, head: Head, config: HeadConfig, trained: Trained, label_smoothing: float
 ) -> tuple[keras.Model, dict[str, Any]]:
     """The network with the loss that it is to be trained by, and what it is to be compiled with."""
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+    kind = WeightedCrossentropy if trained.weighted else keras.losses.CategoricalCrossentropy
+    loss = kind(from_logits=True, label_smoothing=label_smoothing)
     if trained.align != "none":
         return Aligned(inputs, head, alignment(trained.align), trained.mixed, loss), {}
     if trained.embedding_loss:
@@ -60,6 +61,18 @@ def network_for(
         outputs = [head.logits, *_auxiliary_heads(head.standardised, trained)]
         return MultiTask(inputs, outputs, 1 + len(trained.auxiliary), label_smoothing), {}
     return keras.Model(inputs, head.logits, name="network"), {"loss": loss, "metrics": ["accuracy"]}
+
+
+class WeightedCrossentropy(keras.losses.CategoricalCrossentropy):
+    """Cross-entropy of one-hot labels (N, classes) that come multiplied by the weights of their examples.
+
+    They are divided by these before they are smoothed: TensorFlow's gradient is wrong for rows that do not add up
+    to 1.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        weights = keras.ops.sum(y_true, axis=-1)
+        return weights * super().call(y_true / keras.ops.expand_dims(weights, -1), y_pred)
 
 
 class Aligned(OwnLoss):

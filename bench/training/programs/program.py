@@ -73,6 +73,8 @@ class Program:
         self._fused = fused_steps(self.model) if fuses else None
         self.steps_a_call = STEPS_A_CALL if cut is None else 1
         """How many steps ``train_steps`` is best given at once."""
+        self.class_weights: np.ndarray | None = None
+        """How much each class of the target weighs in the loss, where ``trained.weighted``; set before training."""
         self._warm: set[int] = set()
 
     def _collect(
@@ -236,6 +238,8 @@ class Program:
         """
         of_tasks = labels if labels.ndim == 3 else labels[..., None]
         targets = [_one_hot(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
+        if self.class_weights is not None:
+            targets[0] *= self.class_weights.astype(np.float32)[of_tasks[..., 0], None]
         if self._fused is not None:
             losses, accuracies = self._fused(inputs[0], targets[0], rates.astype(np.float32))
             return np.asarray(losses), np.asarray(accuracies)

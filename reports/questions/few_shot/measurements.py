@@ -53,7 +53,7 @@ class Shares(Answers):
 
     @property
     def degrees(self) -> float:
-        return self.right.shape[1] - 1
+        return self.credits.shape[1] - 1
 
 
 class MeasuredByClass(Measured):
@@ -78,10 +78,10 @@ class MeasuredByClass(Measured):
         answers = self.answers(self.cells.index)
         if answers is None:
             return math.nan
-        right = answers.right
+        right = answers.credits
         if len(right) < MINIMUM_SEEDS:  # only the classes are taken to vary
             right = np.repeat(right.mean(axis=0, keepdims=True), MINIMUM_SEEDS, axis=0)
-        return answers.spread(right, answers.unseen_accuracy()).half_width(LEVEL)
+        return answers.spread(right, answers.unseen()).half_width(LEVEL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ def _measurement(key: Key, by_seed: BySeed, repeated: Iterable[int], directory: 
         # It would be the same with any seed.
         by_seed, seeds = dict.fromkeys(repeated, next(iter(by_seed.values()))), 0
     measured = _measured(by_seed, directory)
-    half, accuracy = measured.half_width, measured.accuracy
+    half, accuracy = measured.half_width, measured.value
     low, high = (accuracy - half, accuracy + half) if math.isfinite(half) else (math.nan, math.nan)
     seconds = [record.costs.get("total_seconds") or 0.0 for record in mine]
     episodes = episodes_of(mine[0])
@@ -225,7 +225,7 @@ def _measured(by_seed: BySeed, directory: Path | None) -> MeasuredByClass:
     rows = [
         {
             "seed": seed,
-            **{key: record.cell[key] for key in ("strategy", "backbone", "weights")},
+            **{key: record.cell[key] for key in ("strategy", "backbone", "weights", "metric")},
             "accuracy": record.episodes[i]["accuracy"],
             "n_test": record.n_test if known else math.nan,
             **{key: record.costs.get(key) for key in ("total_seconds", "inference_ms_per_image", "params")},
@@ -255,7 +255,7 @@ def _shares(record: Record, place: int, directory: Path | None) -> Shares | None
     share, weights = share[classes], weights[classes] / weights.sum()
     mean = float(weights @ share)
     right = mean + len(classes) * weights * (share - mean)
-    return Shares(classes.astype(str), right[None], None, int(record.n_test or 1))
+    return Shares(classes.astype(str), right[None], None, examples=int(record.n_test or 1))
 
 
 def decided(found: Sequence[Measurement], region: float) -> Decision:
