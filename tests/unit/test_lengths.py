@@ -74,7 +74,7 @@ def test_more_labels_in_batches_of_one_size_take_no_fewer_steps(
 def test_more_labels_are_never_trained_on_for_less(
     stage: Stage, first: int, second: int, most: int, epochs: int
 ) -> None:
-    """Counted in examples, since batches grow with the labels; but for the last epoch, and the last batch of each."""
+    """Counted in examples, since batches grow with the labels; but for an epoch, or a batch of each."""
     fewer, more = sorted((first, second))
     shown = []
     for n in (fewer, more):
