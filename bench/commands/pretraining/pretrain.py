@@ -33,7 +33,7 @@ from bench.system.names import OPTION, names_weights, with_weights
 from reports import words
 
 EPOCHS = 60
-"""Of the default: from random weights more are needed than the 20 of a run; early stopping ends sooner."""
+"""Of the default: from random weights more are needed than the 20 of a run."""
 KEEP = "bench.commands.pretraining.worker:keep"
 """What a worker does with a network that it has trained."""
 TRIALS = 1
