@@ -23,7 +23,7 @@ def records(
     for strategies, options in (
         (
             ("majority", "feature_extraction", "partial_finetune"),
-            "--fractions 0.1 --trials 1 --epochs 1 --length 0.05",
+            "--fractions 0.1 --trials 1 --length 0.02",
         ),
         (("nearest_mean",), "--protocol few-shot --ways 2 --shots 1 --episodes 10"),
     ):

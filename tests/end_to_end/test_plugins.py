@@ -28,7 +28,8 @@ PIP = (
     "--no-build-isolation",
 )
 SMALL = (
-    "--fractions", 1, "--seeds", 1, "--epochs", 3, "--length", 0.1, "--trials", 2, "--image-size", 32, "--workers", 1,
+    "--fractions", 1, "--seeds", 1, "--epochs", 3, "--length", 0.1, "--trials", 2, "--image-size", 32,
+    "--workers", 1,
 )  # fmt: skip
 NAMES = (
     "--dataset",

@@ -64,7 +64,8 @@ def run(
     result = cli(
         "run", "--dataset", inverted, "--backbone", BACKBONE, "--weights", "none", "--weights", "source:digits32",
         "--strategy", "scratch", "--strategy", "feature_extraction", "--fractions", "0.5", "--seeds", 1,
-        "--trials", 1, "--epochs", 2, "--length", 0.1, "--out", out, "--workers", 1, *SMALL, cwd=source.parent, timeout=600,
+        "--trials", 1, "--epochs", 2, "--length", 0.1, "--out", out, "--workers", 1, *SMALL,
+        cwd=source.parent, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stdout + result.stderr
     assert "Warning" not in result.stdout

@@ -1,4 +1,4 @@
-"""A run of protocol version 2, which stopped stages early and kept the best trial: it is shown, and not gone on with."""
+"""A run of protocol version 2, which stopped stages early: it is shown, and not gone on with."""
 
 from __future__ import annotations
 
