@@ -73,6 +73,13 @@ def test_its_export_is_refused_in_words(old: Path, tmp_path: Path, cli: Callable
     assert not (tmp_path / "export").exists()
 
 
+def test_none_of_its_cells_is_repeated(old: Path, cli: Callable[..., Any]) -> None:
+    (first, *_) = bench.load(old).records
+    result = cli("run", "--cell", first.cell_id, "--from", old)
+    assert result.rc == 2
+    assert f"a cell of protocol version {PROTOCOL_VERSION}, and this is one of 2" in result.stderr
+
+
 def test_no_run_goes_on_in_it(tmp_path: Path, cli: Callable[..., Any]) -> None:
     out = tmp_path / "run"
     bench.run(PLAN, out, workers=1)
