@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -58,6 +58,20 @@ def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
         train=rows, val=rows[:0], source=None, auxiliary=(),
     )  # fmt: skip
     return search._of_rows(rows, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_similarity() -> Iterator[None]:
+    """Which each refit of a backbone measures: it takes longer than most stages here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.training.stages.SIMILARITY_LEAST", 10**6)
+        yield
+
+
+@pytest.fixture
+def similarity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured for once."""
+    monkeypatch.setattr("bench.training.stages.SIMILARITY_LEAST", 20)
 
 
 def trained(task: CellTask, *stages: Stage) -> dict[str, np.ndarray]:
@@ -375,6 +389,7 @@ def test_given_hyperparameters_are_not_searched(
     assert fields["hyperparameters"]["unfreeze"] == 0.25
 
 
+@pytest.mark.usefixtures("similarity")
 def test_similarity_falls_above_the_cut_alone(task: CellTask) -> None:
     task._finished.clear()
     part = replace(FULL, cut=0.25)
@@ -411,6 +426,7 @@ def test_measuring_similarity_leaves_the_network_as_it_was(engine: Any, task: Ce
             assert np.array_equal(before[f"{i}:{k}"], np.array(variable))
 
 
+@pytest.mark.usefixtures("similarity")
 def test_low_rank_updates_count_in_similarity(task: CellTask) -> None:
     task._finished.clear()
     fitted = task.fit_stages([HEAD, replace(FULL, rank=2, learning_rate=0.3)])
