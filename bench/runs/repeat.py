@@ -18,12 +18,22 @@ from bench.execution.local import LocalExecutor
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
 from bench.protocols.cells import check_unchanged
-from bench.records import Cell, Record
+from bench.records import PROTOCOL_VERSION, Cell, Record
 from bench.runs.results import load
 from bench.store import Store
 from bench.system import backend, provenance
 
-COMPARED = ("status", "metrics", "episodes", "hyperparameters", "epochs", "n_train", "n_val", "n_test")
+COMPARED = (
+    "status",
+    "metrics",
+    "episodes",
+    "hyperparameters",
+    "epochs",
+    "steps",
+    "n_train",
+    "n_val",
+    "n_test",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,11 @@ def repeat(
         raise RequestError("cell", cell_id, expected, did_you_mean(cell_id, ids))
     (then,) = found
     cell = Cell.of(then.cell)
+    if cell.protocol_version != PROTOCOL_VERSION:
+        expected = (
+            f"a cell of protocol version {PROTOCOL_VERSION}, and this is one of {cell.protocol_version}"
+        )
+        raise RequestError("cell", cell_id, expected, "Repeat it with the version that made it.")
     if cell.id != then.cell_id:
         raise RequestError(
             "cell", cell_id, "a cell of this version's protocol", "Repeat it with the version that made it."

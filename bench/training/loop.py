@@ -225,7 +225,9 @@ class Training:
         measured: list[np.ndarray] = []
         end = self.step + epochs * self.course.steps_an_epoch
         while self.step < end:
-            count = min(self.program.steps_a_call, end - self.step)
+            # Never across the end of an epoch: what is drawn at once must not depend on how often there is a point.
+            left = self.course.steps_an_epoch - self.step % self.course.steps_an_epoch
+            count = min(self.program.steps_a_call, left)
             rates, strengths = self.course.rates(self.step, count)
             tensors, labels = self.draw(count)
             both = np.stack(self.program.train_steps(tensors, labels, rates, strengths))

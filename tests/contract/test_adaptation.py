@@ -12,15 +12,13 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from keras_tuner.engine.hyperparameters import HyperParameters
-
 import strategies
 from bench.plans.strategies import get_strategy
 from bench.protocols.fractions.cell import LabelSearch as Search
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
 from bench.training.batches import joined
-from bench.training.loop import NotFinite, batch_size_of
+from bench.training.loop import NotFinite
 from bench.training.losses.alignment.base import strength
 from bench.training.programs.config import HeadConfig, Trained
 from bench.training.programs.program import Program
@@ -28,6 +26,7 @@ from bench.training.task import CellTask
 from bench.training.translation import STEPS_AN_EPOCH, Networks, Translator
 from strategies.adapting import Adapting
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
+from strategies.lengths import batch_size_of
 from strategies.refuse import stage_problems
 
 BODY = Stage("finetune", cut="input", learning_rate=1e-2, epochs=1, data="both")
@@ -151,7 +150,7 @@ def test_images_that_are_added_to_a_source_are_known_by_their_pixels(
 def test_a_batch_of_both_has_as_many_of_each(
     tasks: Callable[..., list[CellTask]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search, _ = tasks()
+    search, _ = tasks(length=1.0)
     assert search.source is not None
     seen: list[tuple[list[np.ndarray], np.ndarray, Any]] = []
 
@@ -251,7 +250,6 @@ def test_what_tells_domains_apart_is_no_part_of_the_classifier(network: Any) -> 
 
 def test_adapted_statistics_are_the_target_s(tasks: Callable[..., list[CellTask]]) -> None:
     _, refit = tasks()
-    refit.refit_epochs = [1]
     kinds = {}
     for statistics in ("train", "target"):
         stage = replace(BODY, cut=0.25, data="source", batch_norm="trained", statistics=statistics)
@@ -408,7 +406,7 @@ def translators(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     ask, train, translate = Translator.translation, Networks.train, Networks.translated
 
     def asked(self: Translator, task: Any) -> Any:
-        seen["asked"].append(task.epochs)
+        seen["asked"].append(max(1, round(task.epochs * task.length)))
         return ask(self, task)
 
     def trained(self: Networks, first: np.ndarray, second: np.ndarray, steps: int, *rest: Any) -> None:
@@ -456,15 +454,14 @@ def test_trials_of_other_lengths_have_translators_of_their_own_and_the_refit_has
     scored = Search.scored
 
     def shorter_is_better(self: Search, task: CellTask, hp: Any) -> Any:
-        fitted, _, measured = scored(self, task, hp)
-        return fitted, -float(task.epochs), measured
+        return scored(self, task, hp)._replace(score=-task.length, losses=np.full(9, task.length))
 
     monkeypatch.setattr(Search, "scored", shorter_is_better)
-    fields = cycle_gan(epochs=3, tuning={"algorithm": "hyperband", "trials": 3})
-    limits = [trial["epoch_limit"] for trial in fields["trials"]]
-    assert sorted({*limits}) == [1, 3]
-    assert sorted(epochs for *_, epochs in translators["trained"]) == [1, 3]
-    assert translators["asked"] == [*limits, 1]
+    fields = cycle_gan(epochs=30, length=0.1, tuning={"algorithm": "hyperband", "trials": 2})
+    epochs = [max(1, round(30 * trial["length"])) for trial in fields["trials"]]
+    assert sorted({*epochs}) == [1, 3]
+    assert sorted(taken for *_, taken in translators["trained"]) == [1, 3]
+    assert translators["asked"] == [*epochs, 1]
 
 
 @pytest.mark.usefixtures("translators")
@@ -493,29 +490,22 @@ def test_what_a_translator_took_is_paid_by_the_first_trial_that_does_not_diverge
     assert fields["trials"][1]["seconds"] > taken[0]
 
 
-# -------------------------------------------------------------------------------------------- where it ends
+# ------------------------------------------------------------------------------------------ what is not asked
 
 
-def test_a_few_labels_do_not_decide_where_training_on_a_source_ends() -> None:
-    adapting = [name for name in strategies.STRATEGIES if get_strategy(name).needs_source]
-    assert {"source_only", "source_and_target", "cycle_gan"} <= set(adapting)
-    for name in adapting:
-        strategy = get_strategy(name)
-        hp = HyperParameters()
-        strategy.space(hp)
-        stages = strategy.stages(hp, Info("image", ("a", "b"), 50, True, 32, 32, has_source=True))
-        for stage in stages:
-            assert stage.early_stopping == (stage.data == "target"), (name, stage.name)
-
-
-def test_labels_of_the_source_do_not_decide_where_alignment_ends(
-    tasks: Callable[..., list[CellTask]],
+@pytest.mark.parametrize("align", ["none", "coral"])
+def test_labels_of_the_source_that_validate_decide_nothing_while_it_trains(
+    tasks: Callable[..., list[CellTask]], align: Any
 ) -> None:
     search, _ = tasks(fraction=0.0)
     assert search.val is not None
     wrong = replace(search.val, known=(search.val.labels + 1) % 10)
-    misled = replace(search, val=wrong, _finished={})
-    stage = replace(BODY, data="source", epochs=12)
-    (stopped,) = misled.fit_stages([stage]).epochs
-    assert 0 < stopped < 12
-    assert misled.fit_stages([replace(stage, align="coral")]).epochs == [12]
+    stage = replace(BODY, data="source", align=align, steps=400)
+    right, misled = (
+        replace(search, val=val, _finished={}).fit_stages([stage]) for val in (search.val, wrong)
+    )
+    assert right.curve[-1]["val_loss"] < misled.curve[-1]["val_loss"]
+    assert right.steps == misled.steps
+    assert right.steps[0] >= 15
+    states = [fitted.predictor.state for fitted in (right, misled)]  # type: ignore[attr-defined]
+    assert all(np.array_equal(states[0][place], states[1][place]) for place in states[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,9 @@ from bench.backbones.cuts import block_of, find_cuts
 from bench.plans.strategies import get_strategy
 from bench.training.task import CellTask
 from strategies.base import Info, Stage
-from strategies.feature_extraction import head_stage
+from strategies.feature_extraction import warm_up_stage
+from strategies.hyperrule import LEARNING_RATE, LENGTH, WEIGHT_DECAY
+from strategies.lp_ft import probe_stage
 from strategies.on_features import linear, logistic_regression, normalised
 
 HEAD = Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=1)
@@ -35,17 +37,18 @@ def stages_of(name: str, **values: Any) -> list[Stage]:
 
 
 def quick(stages: list[Stage], **changes: Any) -> list[Stage]:
-    """The same stages with one epoch each, and the last with these changes, which none of the family is about."""
-    short = [replace(stage, epochs=1) for stage in stages]
+    """The same stages with an epoch each, and the last with these changes, which none of the family is about."""
+    short = [replace(stage, steps=0, epochs=1) for stage in stages]
     return [*short[:-1], replace(short[-1], **{"learning_rate": 1e-2, **changes})]
 
 
 @pytest.fixture(scope="module")
 def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
-    """A task of 72 labels without a validation part: the last weights are those that count."""
+    """A task of 72 labels without a validation part."""
     from bench.protocols.fractions.cell import LabelSearch
 
-    cell = make_cell(augmentation="none", head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0})
+    head = {"pooling": "avg", "hidden_units": 0, "dropout": 0.0}
+    cell = make_cell(augmentation="none", head=head, epochs=5, length=1.0)
     network = engine.network(cell.backbone, cell.weights, 32)
     info = Info("image", digits.class_names, 72, True, 32, 32, **network.traits)
     rows = np.arange(72)
@@ -55,6 +58,20 @@ def task(engine: Any, digits: Any, make_cell: Callable[..., Any]) -> CellTask:
         train=rows, val=rows[:0], source=None, auxiliary=(),
     )  # fmt: skip
     return search._of_rows(rows, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_similarity() -> Iterator[None]:
+    """Which each refit of a backbone measures: it takes longer than most stages here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.training.stages.SIMILARITY_LEAST", 10**6)
+        yield
+
+
+@pytest.fixture
+def similarity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured for once."""
+    monkeypatch.setattr("bench.training.stages.SIMILARITY_LEAST", 20)
 
 
 def trained(task: CellTask, *stages: Stage) -> dict[str, np.ndarray]:
@@ -86,12 +103,13 @@ def kinds(task: CellTask) -> dict[str, str]:
 
 # --- their schedules ------------------------------------------------------------------------------------------
 
-WARM = head_stage(epochs=5)
+WARM = warm_up_stage()
+PROBE = probe_stage(SimpleNamespace(get={"head_weight_decay": 0.7}.__getitem__))
 BODY = {"learning_rate": 2e-3, "weight_decay": 0.3}
 FIRST_AND_LAST: dict[str, tuple[dict[str, Any], Stage | None, dict[str, Any]]] = {
     "plain_finetune": (BODY, None, BODY),
     "full_finetune": (BODY, WARM, BODY),
-    "hyperrule": ({}, WARM, {"learning_rate": 3e-3, "weight_decay": 1e-2}),
+    "hyperrule": ({}, WARM, {"learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}),
     "partial_finetune": ({**BODY, "unfreeze": 0.25}, WARM, {**BODY, "cut": 0.25}),
     "gradual_unfreeze": (BODY, WARM, BODY),
     "discriminative_lr": ({**BODY, "rate_decay": 0.6}, WARM, {**BODY, "rate_decay": 0.6}),
@@ -100,16 +118,8 @@ FIRST_AND_LAST: dict[str, tuple[dict[str, Any], Stage | None, dict[str, Any]]] =
     "norm_only": ({"learning_rate": 2e-3}, WARM, {"learning_rate": 2e-3, "only": "norm"}),
     "bias_only": ({"learning_rate": 2e-3}, WARM, {"learning_rate": 2e-3, "only": "bias"}),
     "lora": ({"learning_rate": 2e-3, "rank": 4}, WARM, {"learning_rate": 2e-3, "rank": 4}),
-    "lp_ft": (
-        {**BODY, "head_weight_decay": 0.7},
-        head_stage(weight_decay=0.7, epochs=100, early_stopping=False),
-        {**BODY, "patience": 1.0},
-    ),
-    "wise_ft": (
-        {**BODY, "head_weight_decay": 0.7, "mix": 0.5},
-        head_stage(weight_decay=0.7, epochs=100, early_stopping=False),
-        {**BODY, "patience": 1.0, "mix": 0.5},
-    ),
+    "lp_ft": ({**BODY, "head_weight_decay": 0.7}, PROBE, BODY),
+    "wise_ft": ({**BODY, "head_weight_decay": 0.7, "mix": 0.5}, PROBE, {**BODY, "mix": 0.5}),
 }
 """By name: values of its hyperparameters, the stage before all others, and fields of the one that fine-tunes."""
 
@@ -121,7 +131,7 @@ def test_a_schedule_is_what_sets_it_apart(name: str) -> None:
     strategy.space(hp)
     assert set(values) == {parameter.name for parameter in hp.space}
     stages = stages_of(name, **values)
-    assert stages[-1] == Stage("finetune", **{"cut": "input", **last})
+    assert stages[-1] == Stage("finetune", **{"cut": "input", **LENGTH, **last})
     assert stages[:1] == ([stages[-1]] if first is None else [first])
     assert len(stages) == {"plain_finetune": 1, "gradual_unfreeze": 5}.get(name, 2)
 
@@ -129,7 +139,7 @@ def test_a_schedule_is_what_sets_it_apart(name: str) -> None:
 def test_gradual_unfreezing_goes_from_the_top_down() -> None:
     stages = stages_of("gradual_unfreeze")
     assert [stage.cut for stage in stages] == ["top", 0.25, 0.5, 0.75, "input"]
-    assert [stage.epochs for stage in stages] == [5, 2, 2, 2, None]
+    assert max(stage.steps for stage in stages[:-1]) < stages[-1].steps
     assert len({(stage.learning_rate, stage.weight_decay) for stage in stages[1:]}) == 1
 
 
@@ -255,8 +265,8 @@ def probe_loss(task: CellTask, state: dict[str, np.ndarray]) -> float:
 def test_the_probe_converges(task: CellTask, name: str) -> None:
     probe = stages_of(name)[0]
     short, found, long = (
-        probe_loss(task, trained(task, replace(probe, epochs=epochs)))
-        for epochs in (5, probe.epochs, 10 * (probe.epochs or 0))
+        probe_loss(task, trained(task, replace(probe, steps=steps)))
+        for steps in (0, probe.steps, 10 * probe.steps)  # without any, the plan's five epochs
     )
     assert abs(found - long) < 0.1 * (short - long)
     assert short > 1.5 * long  # where full fine-tuning goes on
@@ -275,31 +285,10 @@ def test_the_regulariser_of_the_probe_matters(task: CellTask) -> None:
     assert probe_loss(task, strong) > 2 * probe_loss(task, weak)
 
 
-def test_the_probe_goes_on_where_validation_would_stop(task: CellTask) -> None:
-    wrong = replace(task.train, known=(task.train.labels + 1) % 10)
-    misled = replace(task, val=wrong, _finished={})
-    probe = stages_of("lp_ft")[0]
-    assert misled.fit_stages([probe]).epochs == [100]
-    (stopped,) = misled.fit_stages([replace(probe, early_stopping=True)]).epochs
-    assert 0 < stopped < 50
-
-
-@pytest.mark.parametrize(("name", "epochs"), [("lp_ft", 12), ("full_finetune", 6)])
-def test_fine_tuning_that_is_worse_than_its_start_goes_on_after_a_probe(
-    task: CellTask, name: str, epochs: int
-) -> None:
-    wrong = replace(task.train, known=(task.train.labels + 1) % 10)
-    misled = replace(task, val=wrong, epochs=12, _finished={})
-    stages = [replace(stage, cut=0.25) if stage.cut == "input" else stage for stage in stages_of(name)]
-    fitted = misled.fit_stages(stages)
-    assert fitted.epochs[-1] == 0  # it keeps the best, which is the start
-    assert max(point["epoch"] for point in fitted.curve if point["stage"] == "finetune") == epochs
-
-
 def test_what_the_probe_has_learnt_is_still_there_after_fine_tuning(task: CellTask) -> None:
     """The three ways to begin give three heads."""
     found = [
-        trained(task, *stages_of(name)[:-1], replace(stages_of(name)[-1], epochs=1))["head_logits:0"]
+        trained(task, *stages_of(name)[:-1], replace(stages_of(name)[-1], steps=0, epochs=1))["head_logits:0"]
         for name in ("plain_finetune", "full_finetune", "lp_ft")
     ]
     assert all(not np.allclose(a, b, rtol=0.05) for i, a in enumerate(found) for b in found[:i])
@@ -400,11 +389,13 @@ def test_given_hyperparameters_are_not_searched(
     assert fields["hyperparameters"]["unfreeze"] == 0.25
 
 
+@pytest.mark.usefixtures("similarity")
 def test_similarity_falls_above_the_cut_alone(task: CellTask) -> None:
     task._finished.clear()
     part = replace(FULL, cut=0.25)
-    assert task.fit_stages([HEAD, part]).similarity == []  # not in a search
-    fitted = replace(task, refit_epochs=[1, 1]).fit_stages([HEAD, part])
+    assert replace(task, val=task.train).fit_stages([HEAD, part]).similarity == []  # not in a search
+    task._finished.clear()
+    fitted = task.fit_stages([HEAD, part])
     assert task.network is not None
     cut = task.network.cut(0.25)
     assert cut is not None
@@ -415,7 +406,7 @@ def test_similarity_falls_above_the_cut_alone(task: CellTask) -> None:
     assert max(alike[block] for block in blocks[len(below) :]) < 1 - 1e-6
     depths = [point["depth"] for point in fitted.similarity]
     assert depths == sorted(depths)
-    assert replace(task, refit_epochs=[1]).fit_stages([HEAD]).similarity == []  # the backbone stays
+    assert task.fit_stages([HEAD]).similarity == []  # the backbone stays
 
 
 def test_measuring_similarity_leaves_the_network_as_it_was(engine: Any, task: CellTask) -> None:
@@ -435,8 +426,8 @@ def test_measuring_similarity_leaves_the_network_as_it_was(engine: Any, task: Ce
             assert np.array_equal(before[f"{i}:{k}"], np.array(variable))
 
 
+@pytest.mark.usefixtures("similarity")
 def test_low_rank_updates_count_in_similarity(task: CellTask) -> None:
     task._finished.clear()
-    refit = replace(task, refit_epochs=[1, 1])
-    fitted = refit.fit_stages([HEAD, replace(FULL, rank=2, learning_rate=0.3)])
+    fitted = task.fit_stages([HEAD, replace(FULL, rank=2, learning_rate=0.3)])
     assert min(point["cka"] for point in fitted.similarity) < 1 - 1e-4

@@ -18,13 +18,13 @@ import strategies
 from bench.datasets.companions.auxiliary import Auxiliary, of_dataset
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
-from bench.training.loop import batch_size_of
 from bench.training.losses.multitask import by_uncertainty, cross_entropy, learned_weights, weighted
 from bench.training.programs.config import HeadConfig, Trained
 from bench.training.programs.program import Program
 from bench.training.task import CellTask
 from contract.test_alignment import gradient, numerical
 from strategies.base import Examples, Fitted, Stage, Strategy, Task
+from strategies.lengths import batch_size_of
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 4))
@@ -214,7 +214,7 @@ def state_of(result: Fitted) -> dict[str, np.ndarray]:
 def test_with_next_to_no_weight_it_is_its_counterpart(
     tasks: Callable[..., list[CellTask]], images: Any
 ) -> None:
-    search, _ = tasks()
+    search, _ = tasks(length=1.0)
     plain = state_of(fitted(search, BODY))
     beside = state_of(fitted(search, replace(BODY, auxiliary=1e-30, auxiliary_images=images)))
     heavy = state_of(fitted(search, replace(BODY, auxiliary=1.0, auxiliary_images=images)))
@@ -312,9 +312,8 @@ def test_learned_weights_favour_what_can_be_learned(
     labels = np.random.default_rng(0).integers(0, 2, len(digits.pool.ids))
     coin = Auxiliary("coin", ("heads", "tails"), "11" * 8, labels=labels)
     full = replace(auxiliary, labels=digits.pool.labels % 2)
-    _, refit = tasks(full, coin, fraction=1.0)
-    refit.refit_epochs = [4]
-    stage = Stage("head", cut="top", learning_rate=3e-2, epochs=4, auxiliary="learned")
+    _, refit = tasks(full, coin, fraction=1.0, epochs=4, length=1.0)
+    stage = Stage("head", cut="top", learning_rate=3e-2, auxiliary="learned")
     result = fitted(refit, stage)
     weights = {key: result.curve[-1][f"weight of {key}"] for key in ("parity", "coin")}
     assert weights["parity"] > weights["coin"]

@@ -72,7 +72,7 @@ def test_from_a_file_to_a_page(data: Path, weights: Path, tmp_path: Path) -> Non
     plan = load_plan(
         {
             "datasets": [str(data)], "backbones": [f"NumbersNet:weights={weights}"], "strategies": list(NAMES),
-            "fractions": [0.5, 1.0], "seeds": 1, "epochs": 2, "tuning": {"trials": 1},
+            "fractions": [0.5, 1.0], "seeds": 1, "epochs": 2, "length": 0.05, "tuning": {"trials": 1},
         }
     )  # fmt: skip
     prepared = prepare(plan)
@@ -103,7 +103,7 @@ def test_a_source_domain_helps_it_too(data: Path, weights: Path, tmp_path: Path)
     plan = load_plan(
         {
             "datasets": [str(data)], "source_dataset": str(source), "backbones": [f"NumbersNet:weights={weights}"],
-            "strategies": ["dann", "source_only"], "seeds": 1, "epochs": 1, "tuning": {"trials": 1},
+            "strategies": ["dann", "source_only"], "seeds": 1, "epochs": 1, "length": 0.05, "tuning": {"trials": 1},
         }
     )  # fmt: skip
     place = Place(1, lambda text: None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,11 @@ from bench.plans.strategies import get_strategy
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
 from bench.training.engine import Engine
+from bench.training.loop import POINTS
 from bench.training.metrics import score
 from strategies import STRATEGIES
 from strategies.base import Info, Stage, Strategy
+from strategies.refuse import stage_problems
 
 INFO = Info("image", tuple("abcdefghij"), 72, True, 32, 32, has_source=True, has_auxiliary=True)
 WITHOUT_WEIGHTS = replace(INFO, has_weights=False)
@@ -34,6 +38,9 @@ WITHOUT_SOURCE = replace(INFO, has_source=False)
 WITHOUT_AUXILIARY = replace(INFO, has_auxiliary=False)
 
 each = pytest.mark.parametrize("name", STRATEGIES)
+
+LENGTH = 0.05
+"""Of the cells of ``make_cell``."""
 
 
 @each
@@ -82,7 +89,8 @@ def test_its_stages_follow_from_any_point_of_its_space(name: str) -> None:
             hp.values = {parameter.name: parameter.random_sample(seed) for parameter in hp.space}
         stages = strategy.stages(hp, INFO)
         assert stages
-        assert stages[-1].epochs is None  # the plan's cap is that of the last stage
+        assert stage_problems(stages) == []
+        assert stages[-1].steps > 0  # or it would train next to nothing on few labels
         for stage in stages:
             assert isinstance(stage, Stage)
             assert stage.cut in ("top", "input") or 0 < float(stage.cut) < 1
@@ -278,10 +286,25 @@ def test_it_searches_from_its_defaults_with_as_many_trials_as_all(name: str, out
     assert [trial["trial"] for trial in trials] == list(range(2 if hp.space else 1))
     assert trials[0]["hyperparameters"] == {parameter.name: parameter.default for parameter in hp.space}
     assert all(trial["status"] in ("ok", "diverged") for trial in trials)
-    best = max((trial for trial in trials if trial["status"] == "ok"), key=lambda trial: trial["score"])
-    assert fields["hyperparameters"] == best["hyperparameters"]
-    assert fields["epochs"] == best["epochs"]
-    assert (best["epochs"] or 0) <= 2
+    (chosen,) = (trial for trial in trials if trial["chosen"])
+    assert all(chosen["score"] >= trial["score"] for trial in trials[:1] if trial["status"] == "ok")
+    assert fields["hyperparameters"] == chosen["hyperparameters"]
+    assert fields["epochs"] == chosen["epochs"]
+    assert {trial["length"] for trial in trials} == {LENGTH}
+
+
+def test_search_and_refit_take_the_steps_that_its_stages_say(name: str, outcome: Outcome) -> None:
+    strategy, fields = get_strategy(name), outcome.fields
+    (chosen,) = (trial for trial in fields["trials"] if trial["chosen"])
+    if type(strategy).fit is not Strategy.fit:
+        assert bool(fields["steps"]) == bool(chosen["steps"]) == bool(chosen["epochs"])
+        return
+    last = strategy.stages(SimpleNamespace(get=chosen["hyperparameters"].__getitem__), INFO)[-1]
+    for run, steps in (("search", chosen["steps"]), ("refit", fields["steps"])):
+        epochs = [point["epoch"] for point in fields["curves"] if point["run"] == run][-1]
+        each = steps / epochs
+        assert each.is_integer()
+        assert epochs == max(1, round(LENGTH * max(min(2, last.epochs or 2), math.ceil(last.steps / each))))
 
 
 def test_its_curves_begin_before_the_first_step(name: str, outcome: Outcome) -> None:
@@ -296,7 +319,8 @@ def test_its_curves_begin_before_the_first_step(name: str, outcome: Outcome) -> 
         assert [p["seconds"] for p in points] == sorted(p["seconds"] for p in points)
         for stage in dict.fromkeys(point["stage"] for point in points):
             epochs = [point["epoch"] for point in points if point["stage"] == stage]
-            assert epochs == list(range(len(epochs)))
+            assert epochs == sorted({0, *epochs})
+            assert 1 < len(epochs) <= POINTS + 1
         for point in points:
             assert ("val_loss" in point) == ("val_accuracy" in point) == (run == "search")
             assert ("train_loss" in point) == ("train_accuracy" in point) == (point["epoch"] > 0)

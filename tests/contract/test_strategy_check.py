@@ -36,7 +36,7 @@ MISTAKES = {
     "NoStages": "expected a list of at least one Stage",
     "CutOutside": "cut=1.5; expected 'top', 'input' or a share between 0 and 1",
     "SameNames": "Two stages are called 'head'",
-    "LastIsCapped": "cap of its own (epochs=2)",
+    "LastHasNoSteps": "has steps=0: with few labels an epoch is a handful of steps",
     "StartsAtRandom": "uses_weights is True, but its stages start from random weights",
     "HugeSteps": "move a kernel by more than its own size",
     "HugeDecay": "a step would take off all of a kernel",

@@ -30,10 +30,11 @@ from bench.modalities.image.augment import Augmentation
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
 from bench.system.files import sha256_file
-from bench.training.loop import NotFinite
+from bench.training.loop import POINTS, NotFinite
 from bench.training.programs.config import HeadConfig, Trained
 from bench.training.programs.program import Program
 from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
+from strategies.lengths import batch_size_of, steps_an_epoch
 
 BACKEND = keras.backend.backend()
 
@@ -130,7 +131,7 @@ def is_equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> boo
 
 @pytest.mark.parametrize("stage", [FULL, PARTIAL], ids=["full", "partial"])
 def test_frozen_batch_normalisation_stays_bit_identical(tasks: list[Any], stage: Stage) -> None:
-    task = replace(tasks[0], val=None)  # no early stopping: the last weights
+    task = tasks[0]
     network = task.network
     trained = task.fit_stages([HEAD, stage]).predictor.state
     norms = [
@@ -250,7 +251,7 @@ def test_steps_of_a_head_are_the_same_one_by_one_and_together(engine: Any) -> No
 
 def test_a_head_finds_what_an_exact_solver_finds(engine: Any) -> None:
     # Labels with noise, so that without a penalty there is one best answer. Heads are always trained by AdamW
-    # in large batches, never by a solver: dropout, smoothing and early stopping have no exact one.
+    # in large batches, never by a solver: dropout and smoothing have no exact one.
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1024, 12)).astype(np.float32)
     y = (x @ rng.normal(size=(12, 3)) + rng.gumbel(size=(1024, 3))).argmax(axis=1)
@@ -416,8 +417,7 @@ def test_a_fit_gives_the_same_weights_again_also_after_another_fit(run: Callable
     for seed, rate in ((0, 1e-2), (1, 3e-2), (0, 1e-2)):
         Capture.tasks.clear()
         run("capture", seed=seed)
-        task = replace(Capture.tasks[0], val=None)
-        fitted = task.fit_stages([HEAD, replace(PARTIAL, learning_rate=rate)])
+        fitted = Capture.tasks[0].fit_stages([HEAD, replace(PARTIAL, learning_rate=rate)])
         losses = [{k: v for k, v in point.items() if k != "seconds"} for point in fitted.curve]
         found.append((fitted.predictor.state, losses))
     assert is_equal(found[0][0], found[2][0])
@@ -441,6 +441,82 @@ def test_a_warm_start_that_is_used_again_counts_as_if_it_were_not(tasks: list[An
     assert heads[0] == heads[1]
     assert again.curve[-1]["images"] == first.curve[-1]["images"]
     assert again.curve[-1]["seconds"] > heads[0][-1]["seconds"]  # the curve tells the whole way
+
+
+# ------------------------------------------------------------------------------------ how long a stage is
+
+
+def points_of(fitted: Fitted, stage: str) -> list[dict[str, Any]]:
+    return [point for point in fitted.curve if point["stage"] == stage]
+
+
+def test_a_stage_is_trained_to_its_end_whatever_validation_says(
+    tasks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, refit = tasks
+    rates: list[float] = []
+    train_steps = Program.train_steps
+
+    def spy(self: Program, inputs: Any, labels: Any, of_steps: np.ndarray, *rest: Any) -> Any:
+        rates.extend(of_steps[of_steps > 0])  # without what a warm-up of the program takes
+        return train_steps(self, inputs, labels, of_steps, *rest)
+
+    monkeypatch.setattr(Program, "train_steps", spy)
+    wrong = replace(search.val, known=(search.val.labels + 1) % 10)
+    stages = [replace(HEAD, steps=2000, learning_rate=3e-2), replace(PARTIAL, steps=400)]
+    found = []
+    for task in (search, replace(search, val=wrong, _finished={}), refit):
+        rates.clear()
+        fitted = task.fit_stages(stages)
+        first, second = fitted.steps
+        assert len(rates) == first + second
+        assert first >= 100 - 5  # of the cell's length, to the nearest epoch
+        for stage, of_stage in zip(stages, (rates[:first], rates[first:]), strict=True):
+            assert max(of_stage) == pytest.approx(stage.learning_rate, rel=0.05)
+            assert of_stage[-1] < 0.02 * stage.learning_rate
+            assert points_of(fitted, stage.name)[0]["epoch"] == 0
+        assert [points_of(fitted, stage.name)[-1]["epoch"] for stage in stages] == fitted.epochs
+        found.append(fitted)
+    right, misled, _ = found
+    losses = [point["val_loss"] for point in points_of(misled, "head")]
+    assert losses[-1] > losses[0]  # whoever asked validation would have ended, or gone back
+    assert is_equal(right.predictor.state, misled.predictor.state)
+
+
+def test_a_stage_is_as_long_as_it_and_the_plan_say(tasks: list[Any]) -> None:
+    size = batch_size_of(HEAD, 72, 32)
+    each = steps_an_epoch(72, size)
+
+    def taken(stage: Stage, **changes: Any) -> list[int]:
+        fitted: Fitted = replace(tasks[1], _finished={}, **changes).fit_stages([stage])
+        assert fitted.epochs == [steps // each for steps in fitted.steps]
+        assert fitted.curve[-1]["images"] == fitted.steps[0] * size
+        return fitted.steps
+
+    long = replace(HEAD, steps=10 * each)
+    assert taken(HEAD, length=1.0, epochs=3) == [2 * each]  # its own cap
+    assert taken(replace(HEAD, epochs=None), length=1.0, epochs=3) == [3 * each]
+    assert taken(long, length=1.0) == [10 * each]
+    assert taken(long, length=0.5) == [5 * each]
+    assert taken(long, length=2.0) == [20 * each]
+    assert taken(long, length=1e-3) == [each]
+
+
+def test_a_curve_has_few_points_and_how_many_changes_nothing(
+    tasks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = replace(tasks[0], length=1.0, epochs=47)
+    stage = replace(HEAD, epochs=None)
+    many = task.fit_stages([stage])
+    epochs = [point["epoch"] for point in many.curve]
+    assert epochs == [*range(0, 47, 3), 47]
+    assert len(epochs) <= POINTS + 1
+    assert all(("train_loss" in point) == (point["epoch"] > 0) for point in many.curve)
+    monkeypatch.setattr("bench.training.loop.POINTS", 2)
+    few = task.fit_stages([stage])
+    assert [point["epoch"] for point in few.curve] == [0, 24, 47]
+    assert is_equal(many.predictor.state, few.predictor.state)
+    assert few.curve[-1]["val_loss"] == many.curve[-1]["val_loss"]
 
 
 # --------------------------------------------------------------------------------------- stored prefixes
@@ -877,28 +953,9 @@ def test_layers_with_dropout_draw_differently(engine: Any) -> None:
     assert seeds() == first
 
 
-def test_weights_that_nothing_has_trained_are_never_chosen(run: Callable[..., Outcome]) -> None:
-    # At these learning rates every epoch has a worse log loss than no training at all.
-    class Wild(Strategy):
-        name, summary = "wild", "Far too large steps."
-
-        def stages(self, hp: Any, info: Info) -> list[Stage]:
-            return [Stage("head", cut="top", learning_rate=5.0, epochs=2)]
-
-    globals()["Wild"] = Wild
-    strategies.STRATEGIES["wild"] = f"{__name__}:Wild"
-    try:
-        outcome = run("wild")
-    finally:
-        del strategies.STRATEGIES["wild"], globals()["Wild"]
-    losses = [p["val_loss"] for p in outcome.fields["curves"] if p["run"] == "search"]
-    assert losses[0] < min(losses[1:])
-    assert outcome.fields["epochs"] >= 1
-
-
 def test_seconds_of_a_stage_that_an_earlier_trial_trained_count_once(tasks: list[Any]) -> None:
     task = replace(tasks[0], _finished={})
-    stages = [replace(HEAD, epochs=60), replace(HEAD, name="more")]
+    stages = [replace(HEAD, steps=12_000), replace(HEAD, name="more")]
     first = task.fit_stages(stages)
     start = time.perf_counter()
     again = task.fit_stages(stages)

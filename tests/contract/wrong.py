@@ -12,7 +12,7 @@ from strategies.base import Examples, Fitted, Info, Stage, Strategy, Task
 from strategies.majority import Majority
 from strategies.nearest_mean import NearestMean
 
-HEAD = Stage("head", cut="top", learning_rate=3e-2)
+HEAD = Stage("head", cut="top", learning_rate=3e-2, steps=300)
 
 
 class Right(Strategy):
@@ -27,7 +27,7 @@ class Right(Strategy):
         hp.Float("learning_rate", 1e-2, 1e-1, sampling="log", default=3e-2)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"))]
+        return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"), steps=300)]
 
 
 class NoName(Right):
@@ -95,7 +95,7 @@ class SpaceFails(Right):
 
 class Undeclared(Right):
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("head", cut="top", learning_rate=hp.get("rate"))]
+        return [Stage("head", cut="top", learning_rate=hp.get("rate"), steps=300)]
 
 
 class Unread(Right):
@@ -110,7 +110,7 @@ class NoStages(Right):
 
 class CutOutside(Right):
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("body", cut=1.5, learning_rate=hp.get("learning_rate"))]
+        return [Stage("body", cut=1.5, learning_rate=hp.get("learning_rate"), steps=300)]
 
 
 class SameNames(Right):
@@ -118,24 +118,28 @@ class SameNames(Right):
         return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"), epochs=2), HEAD]
 
 
-class LastIsCapped(Right):
+class LastHasNoSteps(Right):
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"), epochs=2)]
 
 
 class StartsAtRandom(Right):
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("train", cut="input", learning_rate=hp.get("learning_rate"), weights="random")]
+        return [
+            Stage("train", cut="input", learning_rate=hp.get("learning_rate"), weights="random", steps=300)
+        ]
 
 
 class HugeSteps(Right):
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("head", cut="top", learning_rate=20 * hp.get("learning_rate") + 1)]
+        return [Stage("head", cut="top", learning_rate=20 * hp.get("learning_rate") + 1, steps=300)]
 
 
 class HugeDecay(Right):
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        return [Stage("head", cut="top", learning_rate=hp.get("learning_rate"), weight_decay=200.0)]
+        return [
+            Stage("head", cut="top", learning_rate=hp.get("learning_rate"), weight_decay=200.0, steps=300)
+        ]
 
 
 class Constant:

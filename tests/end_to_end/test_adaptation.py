@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 BACKBONE = "MobileNet:alpha=0.25"
-FLAGS = ("--epochs", 3, "--image-size", 32, "--trials", 1, "--seeds", 1, "--workers", 1)
+FLAGS = ("--epochs", 3, "--length", 0.05, "--image-size", 32, "--trials", 1, "--seeds", 1, "--workers", 1)
 
 
 def write(folder: Path, invert: bool, count: int) -> None:

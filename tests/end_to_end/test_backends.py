@@ -14,7 +14,7 @@ from bench.store import Store
 from bench.system import backend
 
 PLAN = (
-    "--dataset", "digits", "--fractions", "1", "--seeds", "1", "--trials", "1", "--epochs", "2",
+    "--dataset", "digits", "--fractions", "1", "--seeds", "1", "--trials", "1", "--epochs", "2", "--length", "0.2",
     "--image-size", "32", "--workers", "1", "--strategy", "feature_extraction", "--strategy", "full_finetune",
 )  # fmt: skip
 

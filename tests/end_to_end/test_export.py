@@ -75,7 +75,7 @@ def measure(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def run(backbone: str, strategies: Sequence[str], augmentation: str = "light") -> bench.Run:
         plan: dict[str, Any] = {
             "datasets": [str(photos)], "backbones": [backbone], "strategies": list(strategies),
-            "fractions": [1.0], "seeds": 1, "epochs": 1, "image_size": 32,
+            "fractions": [1.0], "seeds": 1, "epochs": 1, "length": 0.05, "image_size": 32,
             "augmentation": augmentation, "tuning": {"trials": 1}, "head": {"hidden_units": 8, "dropout": 0.1},
         }  # fmt: skip
         return bench.run(plan, tmp_path_factory.mktemp("run"), workers=2)
@@ -96,7 +96,7 @@ def exported(run: bench.Run, folder: Path, strategy: str) -> Exported:
     assert done.candidate.strategy == strategy
     assert {"model.keras", "train.py", "card.md", "labels.csv"} <= {p.name for p in done.folder.iterdir()}
     learns_features = strategy in ON_FEATURES
-    assert any("epoch 1 of 1" in line for line in lines) != learns_features
+    assert any("epoch 1 of " in line for line in lines) != learns_features
 
     # The same arithmetic in the same order; only that the harness hands stored features over as float16, and that
     # what is rounded otherwise, as an update is merged or weights are mixed, is magnified by stages that follow.

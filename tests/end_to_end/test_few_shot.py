@@ -24,7 +24,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, cli: Callable[..., Any]) -> tu
         "--protocol", "few-shot", "--dataset", root / "new.npz", "--source-dataset", root / "old.npz",
         "--ways", "2,4", "--shots", "1,3", "--episodes", 20, "--strategy", "nearest_pixel",
         "--strategy", "prototypical", "--backbone", "Conv4:filters=16", "--image-size", 16,
-        "--epochs", 2, "--trials", 1, "--seeds", 1, "--out", root / "run",
+        "--epochs", 2, "--length", 0.1, "--trials", 1, "--seeds", 1, "--out", root / "run",
     ]  # fmt: skip
     result = cli("run", *arguments, "--workers", 1, timeout=600)
     assert result.rc == 0, result.stderr + result.stdout

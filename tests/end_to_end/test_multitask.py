@@ -14,7 +14,10 @@ import pytest
 from PIL import Image
 
 BACKBONE = "MobileNet:alpha=0.25"
-FLAGS = ("--epochs", 2, "--image-size", 32, "--trials", 1, "--seeds", 1, "--workers", 1, "--fractions", "0.5")
+FLAGS = (
+    "--epochs", 2, "--length", 0.05, "--image-size", 32, "--trials", 1, "--seeds", 1, "--workers", 1,
+    "--fractions", "0.5",
+)  # fmt: skip
 
 
 def write(folder: Path) -> Path:

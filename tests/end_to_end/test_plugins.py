@@ -27,7 +27,10 @@ PIP = (
     "--no-deps",
     "--no-build-isolation",
 )
-SMALL = ("--fractions", 1, "--seeds", 1, "--epochs", 3, "--trials", 2, "--image-size", 32, "--workers", 1)
+SMALL = (
+    "--fractions", 1, "--seeds", 1, "--epochs", 3, "--length", 0.1, "--trials", 2, "--image-size", 32,
+    "--workers", 1,
+)  # fmt: skip
 NAMES = (
     "--dataset",
     "plugin:stripes",

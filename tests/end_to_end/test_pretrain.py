@@ -26,7 +26,18 @@ def source(tmp_path_factory: pytest.TempPathFactory, cli: Callable[..., Any]) ->
     """A MobileNet that knows digits."""
     folder = tmp_path_factory.mktemp("sources") / "digits32"
     result = cli(
-        "pretrain", "digits", "--backbone", BACKBONE, "--out", folder, "--epochs", 4, *SMALL, timeout=600
+        "pretrain",
+        "digits",
+        "--backbone",
+        BACKBONE,
+        "--out",
+        folder,
+        "--epochs",
+        4,
+        "--set",
+        "length=0.2",
+        *SMALL,
+        timeout=600,
     )
     assert result.rc == 0, result.stdout + result.stderr
     assert "Training MobileNet:alpha=0.25 on 1,438 images of digits" in result.stdout
@@ -53,7 +64,8 @@ def run(
     result = cli(
         "run", "--dataset", inverted, "--backbone", BACKBONE, "--weights", "none", "--weights", "source:digits32",
         "--strategy", "scratch", "--strategy", "feature_extraction", "--fractions", "0.5", "--seeds", 1,
-        "--trials", 1, "--epochs", 2, "--out", out, "--workers", 1, *SMALL, cwd=source.parent, timeout=600,
+        "--trials", 1, "--epochs", 2, "--length", 0.1, "--out", out, "--workers", 1, *SMALL,
+        cwd=source.parent, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stdout + result.stderr
     assert "Warning" not in result.stdout

@@ -37,6 +37,7 @@ SAME = [
     "ece",
     "hyperparameters",
     "epochs",
+    "steps",
     "status",
     "n",
 ]
@@ -48,7 +49,7 @@ def arguments(weights_file: Path) -> list[str]:
     """A plan as flags: ten cells."""
     return [
         "--dataset", "digits", "--backbone", f"MobileNet:alpha=0.25,weights={weights_file}", "--image-size", "32",
-        "--fractions", "0.05,0.1", "--seeds", "1", "--trials", "2", "--epochs", "2",
+        "--fractions", "0.05,0.1", "--seeds", "1", "--trials", "2", "--epochs", "2", "--length", "0.05",
     ]  # fmt: skip
 
 

@@ -388,7 +388,7 @@ def test_training_cells_that_are_killed_end_like_undisturbed_ones(weights_file: 
     plan = {
         "datasets": ["digits"], "strategies": ["scratch", "feature_extraction", "partial_finetune"],
         "backbones": [f"MobileNet:alpha=0.25,weights={weights_file}"], "image_size": 32, "fractions": [0.05],
-        "seeds": 4, "epochs": 2, "tuning": {"trials": 2},
+        "seeds": 4, "epochs": 2, "length": 0.02, "tuning": {"trials": 2},
     }  # fmt: skip
     cells = list(prepare(load_plan(plan)).cells)
     open_dataset("digits", ImageInput(32))

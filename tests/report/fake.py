@@ -64,7 +64,7 @@ def fail(record: Record, status: str = "failed", message: str = "loss is not fin
     record.status = status
     record.metrics, record.hyperparameters, record.trials, record.curves = {}, {}, [], []
     record.costs = {"wall_seconds": record.costs["wall_seconds"]}
-    record.n = record.n_train = record.n_val = record.n_test = record.epochs = None
+    record.n = record.n_train = record.n_val = record.n_test = record.epochs = record.steps = None
     record.error = {"type": "ValueError", "message": message, "traceback": "Traceback ...\nValueError"}
 
 
@@ -166,18 +166,20 @@ def _record(
     record = Record(cell_id=cell.id, cell=asdict(cell), status="ok", n=n, n_train=n - n // 5, n_val=n // 5,
                     n_test=test)  # fmt: skip
     if strategy == "majority":
-        accuracy, seconds, record.epochs = 2 / classes, 0.01, None
+        accuracy, seconds = 2 / classes, 0.01
     else:
         error, exponent, floor, cost = CURVES.get(strategy, (0.5, 0.24, 0.02, 90))
         accuracy = 1 - floor - (error + shift) * (max(n, 1) / 100) ** -exponent + rng.normal(0, 0.012)
-        seconds, record.epochs = cost * (n / 1000) ** 0.9 * (1 + shift * 10) * rng.uniform(0.9, 1.1), 8
+        seconds = cost * (n / 1000) ** 0.9 * (1 + shift * 10) * rng.uniform(0.9, 1.1)
+        record.epochs, record.steps = 8, 300
         record.hyperparameters = {
             "learning_rate": 10 ** rng.uniform(-4, -2),
             "unfreeze": int(rng.integers(4)),
         }
         record.trials = [
-            {"trial": t, "status": "ok", "hyperparameters": record.hyperparameters, "score": accuracy,
-             "val_accuracy": accuracy, "val_log_loss": 1.0, "epochs": 8, "seconds": seconds / 4}
+            {"trial": t, "status": "ok", "hyperparameters": record.hyperparameters, "length": 1.0, "chosen": t == 0,
+             "score": accuracy, "val_accuracy": accuracy, "val_log_loss": 1.0, "epochs": 8, "steps": 240,
+             "seconds": seconds / 4}
             for t in range(3)
         ]  # fmt: skip
         record.curves = _curves(rng, strategy, accuracy, n, classes, points, seconds)

@@ -29,7 +29,7 @@ def test_results_csv_is_what_it_was_promised_to_be(tmp_path: Path) -> None:
         "n_test", "seed", "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "trials", "epochs",
         "tune_seconds", "fit_seconds", "prefix_seconds", "wall_seconds", "inference_ms_per_image", "params",
         "trainable_params", "peak_memory_mb", "hyperparameters", "error", "total_seconds", "source_dataset",
-        "n_source", "auxiliary", "n_auxiliary", "auroc", "metric", "class_weight",
+        "n_source", "auxiliary", "n_auxiliary", "auroc", "metric", "class_weight", "steps",
     ]  # fmt: skip
     tables.write_csv(tables.results_frame(fake.records(seeds=1)), tmp_path / "results.csv")
     table = pd.read_csv(tmp_path / "results.csv", dtype=str)

@@ -352,7 +352,9 @@ def test_the_conclusion_on_costs() -> None:
     )
 
 
-def test_early_stopping_is_credited_only_where_it_stopped() -> None:
+def test_a_validation_loss_that_has_risen_asks_for_less_training() -> None:
+    """Of an old run that stopped early, only where it did not stop."""
+
     def risen(record: Record) -> None:
         if record.cell["strategy"] in ("full_finetune", "partial_finetune"):
             epochs = [p for p in record.curves if p["run"] == "search" and p["stage"] == "finetune"]
@@ -366,7 +368,7 @@ def test_early_stopping_is_credited_only_where_it_stopped() -> None:
         "After its best epoch the validation loss rose by more than a tenth: full fine-tuning. "
     )
     assert said[1].startswith(
-        "Without early stopping the validation loss ended more than a tenth above its lowest: partial fine-tuning. "
+        "The validation loss ended more than a tenth above its lowest: partial fine-tuning. A shorter training"
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.plans.loading import load_plan
 from bench.records import Cell
-from bench.runs.forecast import Forecast, _line, calibration
+from bench.runs.forecast import Forecast, _line, calibration, stages_of
 from bench.runs.prepare import prepare
 from bench.system.files import cache_dir
 
@@ -47,6 +47,34 @@ def test_a_start_and_a_speed_are_found_and_kept(cells: list[Cell]) -> None:
     assert of(cells).seconds(cells)[1] is False  # other strategies are not known
     other = replace(large, threads=2)
     assert of(cells).seconds([other]) == (0.0, False)
+
+
+def test_few_labels_are_as_much_work_however_few_and_many_as_their_epochs(cells: list[Cell]) -> None:
+    (one, *_) = [cell for cell in cells if cell.strategy == "scratch" and cell.seed == 0]
+    (stage,) = stages_of(one)
+    whole = replace(one, fraction=1.0)
+
+    def of_labels(n: int, **changes: object) -> tuple[float, int]:
+        forecast = Forecast({one.fingerprint: n})
+        cell = replace(whole, **changes)  # type: ignore[arg-type]
+        return forecast.work(cell), forecast.steps(cell)
+
+    few, fewer, many = 100, 50, 2 * stage.steps * one.batch_size
+    for n in (few, fewer):
+        assert stage.steps <= of_labels(n)[1] < stage.steps + 20
+        assert of_labels(n, epochs=1) == of_labels(n)
+    assert of_labels(few)[0] == 10 * of_labels(few)[1] * (one.tuning["trials"] + 1)  # batches of ten
+    assert of_labels(many)[1] == 2 * stage.steps * one.epochs
+    assert of_labels(many, epochs=2 * one.epochs)[1] == 2 * of_labels(many)[1]
+    for n in (few, many):
+        assert of_labels(n, length=2.0) == tuple(2 * value for value in of_labels(n))
+
+
+def test_what_is_no_schedule_is_counted_in_epochs(cells: list[Cell]) -> None:
+    cell = replace(cells[0], strategy="knn", backbone="MobileNet", fraction=1.0)
+    assert stages_of(cell) == []
+    assert of(cells).steps(cell) == 0
+    assert of(cells).work(cell) == 1438 * cell.epochs * (cell.tuning["trials"] + 1)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": [[1]]}', '{"a": [["x", 2]]}'])

@@ -85,6 +85,7 @@ def recipe_of(run: Run, found: Recommendation) -> Recipe:
     Raises:
         RequestError: train.py cannot spell it out, or what it was made from has changed since.
     """
+    _check_protocol(run)
     record = _best_record(run, found)
     cell = Cell.of(record.cell)
     strategy = get_strategy(cell.strategy)
@@ -93,6 +94,12 @@ def recipe_of(run: Run, found: Recommendation) -> Recipe:
     _check_backend(cell)
     recipe = Recipe(record, cell, _dataset(cell), strategy, _network(cell), method)
     return recipe if method else replace(recipe, stages=tuple(_planned_stages(recipe)))
+
+
+def _check_protocol(run: Run) -> None:
+    for version in {record.cell["protocol_version"] for record in run.records} - {PROTOCOL_VERSION}:
+        expected = f"a run of protocol version {PROTOCOL_VERSION}, and this is one of {version}"
+        raise RequestError("DIR", str(run.directory), expected, "Run it again in a new directory.")
 
 
 def _best_record(run: Run, found: Recommendation) -> Record:
@@ -117,9 +124,6 @@ def _chosen_trial(record: Record) -> dict[str, Any]:
 
 
 def _check_code(cell: Cell, strategy: Strategy) -> None:
-    if cell.protocol_version != PROTOCOL_VERSION:
-        expected = f"a run of protocol version {PROTOCOL_VERSION}; this one has {cell.protocol_version}"
-        raise RequestError("DIR", cell.dataset_name, expected, "Run it again in a new directory.")
     if strategy.version != cell.strategy_version:
         expected = f"its version {cell.strategy_version}, with which the run was made"
         raise RequestError("strategy", cell.strategy, expected)

@@ -60,7 +60,7 @@ class TinyEngine(Engine):
 
 
 def tiny_cell(strategy: Strategy, dataset: Dataset, image_size: int) -> Cell:
-    """A cell of some seventy labels, two trials and three epochs."""
+    """A cell of some seventy labels and two trials, with a twentieth of the steps: it shows mistakes as well."""
     uses_weights = strategy.uses_backbone and strategy.uses_weights
     return Cell(
         strategy=getattr(strategy, "name", ""),
@@ -76,6 +76,7 @@ def tiny_cell(strategy: Strategy, dataset: Dataset, image_size: int) -> Cell:
         seed=0,
         examples={"image_size": image_size, "resizing": "crop", "augmentation": "light", "flip": False},
         epochs=3,
+        length=0.05,
         batch_size=32,
         threads=1,
         head={"pooling": "avg", "hidden_units": 0, "dropout": 0.0},

@@ -18,6 +18,6 @@ class UpperHalf(Strategy):
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [
-            Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=3),
-            Stage("finetune", cut=0.5, learning_rate=hp.get("learning_rate"), weight_decay=1e-2),
+            Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, steps=80, epochs=3),
+            Stage("finetune", cut=0.5, learning_rate=hp.get("learning_rate"), weight_decay=1e-2, steps=300),
         ]
