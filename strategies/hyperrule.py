@@ -7,11 +7,11 @@ from typing import Any
 from strategies.base import Info, Stage, Strategy
 from strategies.feature_extraction import warm_up_stage
 
-LENGTH: dict[str, Any] = {"steps": 400, "epochs": 30, "warmup": 0.3}
+LENGTH: dict[str, Any] = {"steps": 500, "epochs": 30, "warmup": 0.3}
 """Of fine-tuning. Longer, few labels are fitted rather than learned from; with a shorter rise of the learning rate,
 the first steps tear up what the network starts from. See ``tests/benchmarks/README.md``."""
 LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 1e-2
+WEIGHT_DECAY = 0.1
 """With them trial 0 fine-tunes in every strategy with ``body_space``: all that train kernels of the backbone from
 pretrained weights, but for those of ``metric.py``, which have another loss."""
 

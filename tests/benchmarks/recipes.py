@@ -82,7 +82,7 @@ class Job:
 
 
 def grid(strategy: str, points: int) -> list[tuple[str, float]]:
-    """The strategy with given hyperparameters, and a length, of each point of the grid; or of some of them."""
+    """The strategy with given hyperparameters, and a length, of each point of the grid; or of the default and some."""
     from bench.plans.given import declared
     from bench.plans.strategies import get_strategy
 
@@ -94,7 +94,8 @@ def grid(strategy: str, points: int) -> list[tuple[str, float]]:
         if rate * r <= 1 and rate * r * decay * d < 0.5
     ]
     chosen = np.random.default_rng(0).permutation(len(every))[: points or len(every)]
-    return [every[i] for i in sorted(chosen)]
+    default = (f"{strategy}:learning_rate={rate:.6g},weight_decay={decay:.6g}", 1.0)
+    return list(dict.fromkeys([default, *(every[i] for i in sorted(chosen))]))
 
 
 def first_round(options: argparse.Namespace) -> list[Job]:
@@ -288,7 +289,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a JSON line a training")
     parser.add_argument("--tasks", nargs="+", help="beginnings of names, such as clothing:170 or digits")
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
-    parser.add_argument("--points", type=int, default=0, help="of each grid, drawn at random; 0: all")
+    parser.add_argument(
+        "--points", type=int, default=0, help="of each grid, drawn at random beside the default; 0: all"
+    )
     parser.add_argument("--choose", type=int, default=2, help="seeds that choose the best of the grid")
     parser.add_argument("--score", type=int, default=3, help="further seeds that score it")
     parser.add_argument("--twice", action="store_true", help="the defaults at twice the length as well")
