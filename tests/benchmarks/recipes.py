@@ -8,8 +8,8 @@ search of four trials, give away against it on these other seeds, in points.
     python tests/benchmarks/recipes.py --data ../shared/datasets --out recipes.jsonl
 
 Each line of --out is one training; running it again goes on. ``--cross`` takes only the 11 points of 75 that differ
-from the default in one thing; with ``--tasks emoji:150 --strategies feature_extraction`` it takes minutes. Prints JSON,
-then a table.
+from the default in one thing; with ``--tasks google:150 --strategies partial_finetune`` it takes minutes. Prints
+JSON, then a table.
 """
 
 from __future__ import annotations
