@@ -38,7 +38,7 @@ class FeatureExtraction(Strategy):
 
     def space(self, hp: Any) -> None:
         hp.Float("learning_rate", 2e-2, 2e-1, sampling="log", default=6e-2)
-        hp.Float("weight_decay", 3e-2, 3.0, sampling="log", default=0.3)
+        hp.Float("weight_decay", 3e-2, 1.0, sampling="log", default=0.3)
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
         return [head_stage(hp.get("learning_rate"), hp.get("weight_decay"))]

@@ -19,7 +19,7 @@ pretrained weights, but for those of ``metric.py``, which have another loss."""
 def body_space(hp: Any) -> None:
     """The learning rate and weight decay that a backbone is fine-tuned with."""
     hp.Float("learning_rate", 5e-4, 1e-2, sampling="log", default=LEARNING_RATE)
-    hp.Float("weight_decay", 1e-3, 1.0, sampling="log", default=WEIGHT_DECAY)
+    hp.Float("weight_decay", 1e-3, 0.3, sampling="log", default=WEIGHT_DECAY)
 
 
 def body_stage(hp: Any, **changes: Any) -> Stage:

@@ -20,9 +20,9 @@ QUICKSTART: dict[str, Any] = {
     "backbones": ["EfficientNetLite0"],
     "fractions": [0.03, 0.1, 0.28],
     "seeds": 2,
-    "image_size": 32,
-    "epochs": 8,
-    "tuning": {"trials": 2},
+    "image_size": 40,
+    "length": 0.4,
+    "tuning": {"trials": 1},
 }
 """The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
 
