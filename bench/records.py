@@ -173,7 +173,7 @@ class Record:
     (whether the refit has its hyperparameters), score, val_accuracy, val_log_loss, epochs, steps, seconds. Until
     schema 6 epoch_limit in place of length, and the best score was chosen."""
     curves: list[dict[str, Any]] = field(default_factory=list)
-    """One a point: run (search: the winning trial | refit), stage, epoch (0: before the first step),
+    """One a point: run (search: the chosen trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy
     where they exist."""
     similarity: list[dict[str, Any]] = field(default_factory=list)

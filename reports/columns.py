@@ -127,7 +127,7 @@ FEW_SHOT: Columns = {
 }
 
 PLACE: Columns = {
-    "run": text("search: the winning trial. refit: the final training."),
+    "run": text("search: the chosen trial. refit: the final training."),
     "stage": text("Name of the stage of training."),
     "epoch": whole("Epoch of the stage. 0 is before the first step."),
     "images": whole("Examples seen since the start of the run, over all stages."),

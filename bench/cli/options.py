@@ -71,6 +71,13 @@ Fractions = Annotated[
     typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.3,1."),
     Sets("fractions", shares),
 ]
+Length = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="Train for this share of the usual length.  0.1: a quick look.  Default: 1."
+    ),
+    Sets("length"),
+]
 ImageSize = Annotated[
     int | None, whole("Side of the square input, in pixels.  Default: 96."), Sets("image_size")
 ]
@@ -179,13 +186,7 @@ class PlanOptions:
         ),
         Sets("epochs"),
     ] = None
-    length: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE", help="Train for this share of the usual length.  0.1: a quick look.  Default: 1."
-        ),
-        Sets("length"),
-    ] = None
+    length: Length = None
     image_size: ImageSize = None
 
     def plan(self, assignments: list[str] | None) -> Plan:
@@ -305,6 +306,7 @@ class PretrainingOptions:
         whole("Passes over the images, where these are many.  Default: 60."),
         Sets("epochs"),
     ] = None
+    length: Length = None
     image_size: ImageSize = None
 
 

@@ -21,7 +21,7 @@ QUICKSTART: dict[str, Any] = {
     "fractions": [0.03, 0.1, 0.28],
     "seeds": 2,
     "image_size": 40,
-    "length": 0.4,
+    "length": 0.25,
     "tuning": {"trials": 1},
 }
 """The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""

@@ -16,7 +16,7 @@ from reports.tables import Panel, ordered, panels
 
 
 def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """The winning trials' curves at the largest label count: train and validation accuracy by examples seen."""
+    """The chosen trials' curves at the largest label count: train and validation accuracy by examples seen."""
     ok = results[(results["status"] == "ok") & results["cell_id"].isin(curves["cell_id"])]
     ok = ok[ok["fraction"] == ok["fraction"].max()]
     mine = curves[(curves["run"] == "search") & curves["cell_id"].isin(ok["cell_id"])]
@@ -57,7 +57,7 @@ def curves_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan
         "curves",
         f"Learning curves with {n} labelled {many}",
         f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against {many} seen in "
-        f"training, for the winning trial of each strategy with {n} labelled {many}, the head's stage included.",
+        f"training, for the chosen trial of each strategy with {n} labelled {many}, the head's stage included.",
         _gap_conclusion(numbers),
         [panel_of(panel, mine) for panel, mine in some if len(mine)],
         numbers,

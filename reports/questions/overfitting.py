@@ -58,8 +58,8 @@ def gaps_table(results: pd.DataFrame, curves: pd.DataFrame, several: bool, noun:
         _conclusions(overfit, caught, kept, noun),
         ["configuration", "training", "validation", "test", "gap", "validation loss after its best"],
         rows,
-        "Means over seeds, with the most labels. Training and validation: the winning trial at the epoch that it "
-        "kept, training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
+        "Means over seeds, with the most labels. Training and validation: the chosen trial at its end, "
+        "training accuracy with augmentation and dropout on. Test: the refit on all labels. Gap: training "
         "minus test, in points. Last: how far the validation loss stood above its lowest at the end of the trial.",
         numbers["strategy"].tolist(),
         f"Accuracy in training, on validation and on test {noun.many}",

@@ -3,7 +3,7 @@
 The three benefits to look for (Torrey & Shavlik 2009, "Transfer Learning", in Handbook of Research on Machine
 Learning Applications), each against training the same backbone from scratch, on the same seeds and test examples:
 once over labels (test accuracy, or another metric that decides), once over training (validation accuracy of the
-winning trial).
+chosen trial).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class OverTraining:
-    """Validation accuracy of the winning trial, minus that of training from scratch, at the most labels.
+    """Validation accuracy of the chosen trial, minus that of training from scratch, at the most labels.
 
     Where a curve levels off is the mean of the last third of its evaluations. The highest of many is higher than
     that by chance alone, and the more so the more there are.
@@ -264,7 +264,7 @@ def _labels_needed(n: list[float], accuracy: Floats, target: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Curve:
-    """Of one cell's winning trial, all its stages in order: examples seen, seconds, validation accuracy."""
+    """Of one cell's chosen trial, all its stages in order: examples seen, seconds, validation accuracy."""
 
     examples: Floats
     seconds: Floats

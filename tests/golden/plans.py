@@ -111,8 +111,8 @@ def plans(data: Path) -> dict[str, dict[str, Any]]:
 def runs(data: Path) -> dict[str, dict[str, Any]]:
     """What is run: a few cells of each kind, by its name."""
     known = plans(data)
-    small: dict[str, Any] = {"backbones": ["Conv4:filters=16"], "image_size": 16, "seeds": 1}
-    real: dict[str, Any] = {"backbones": ["EfficientNetLite0"], "image_size": 32, "seeds": 1}
+    small: dict[str, Any] = {"backbones": ["Conv4:filters=16"], "image_size": 16, "seeds": 1, "length": 0.2}
+    real: dict[str, Any] = {"backbones": ["EfficientNetLite0"], "image_size": 32, "seeds": 1, "length": 0.05}
     return {
         "scratch": {**small, "datasets": ["digits"], "fractions": [0.2], "epochs": 4, "strategies": ["scratch"]},
         "frozen": {
