@@ -181,9 +181,7 @@ class PlanOptions:
     ] = None
     epochs: Annotated[
         int | None,
-        whole(
-            "Passes over the labels, where these are many.  Few train for a number of steps.  Default: 20."
-        ),
+        whole("Most passes over the labels.  With few labels, steps are counted instead.  Default: 20."),
         Sets("epochs"),
     ] = None
     length: Length = None
@@ -303,7 +301,7 @@ class PretrainingOptions:
     ] = None
     epochs: Annotated[
         int | None,
-        whole("Passes over the images, where these are many.  Default: 60."),
+        whole("Most passes over the images.  With few, steps are counted instead.  Default: 60."),
         Sets("epochs"),
     ] = None
     length: Length = None
