@@ -24,7 +24,7 @@ def probe_space(hp: Any) -> None:
 def probe_stage(hp: Any) -> Stage:
     """The stage that trains a linear probe to convergence, on stored features."""
     decay = hp.get("head_weight_decay")
-    return head_stage(3e-2, decay, steps=PROBE_STEPS)
+    return head_stage(weight_decay=decay, steps=PROBE_STEPS)
 
 
 class LinearProbeFinetune(Strategy):
