@@ -10,7 +10,7 @@ from strategies.base import Embedding, Info, Limit, Limits, Stage, Strategy, Tas
 from strategies.on_features import frozen_features, linear, logistic_regression
 
 STEPS = 800
-"""Of a head on stored features: with its weight decay it has then all but converged, so that more change nothing."""
+"""Of a head on stored features: with its weight decay it has then converged, so more of them change nothing."""
 
 
 def head_stage(learning_rate: float = 3e-2, weight_decay: float = 0.3, **changes: Any) -> Stage:
