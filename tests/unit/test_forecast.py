@@ -14,6 +14,7 @@ from bench.records import Cell
 from bench.runs.forecast import Forecast, _line, calibration, stages_of
 from bench.runs.prepare import prepare
 from bench.system.files import cache_dir
+from strategies.lengths import batch_size_of
 
 PLAN = {"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32, "seeds": 2}
 
@@ -63,7 +64,8 @@ def test_few_labels_are_as_much_work_however_few_and_many_as_their_epochs(cells:
     for n in (few, fewer):
         assert stage.steps <= of_labels(n)[1] < stage.steps + 20
         assert of_labels(n, epochs=1) == of_labels(n)
-    assert of_labels(few)[0] == 10 * of_labels(few)[1] * (one.tuning["trials"] + 1)  # batches of ten
+    size = batch_size_of(stage, few, one.batch_size)
+    assert of_labels(few)[0] == size * of_labels(few)[1] * (one.tuning["trials"] + 1)
     assert of_labels(many)[1] == 2 * stage.steps * one.epochs
     assert of_labels(many, epochs=2 * one.epochs)[1] == 2 * of_labels(many)[1]
     for n in (few, many):

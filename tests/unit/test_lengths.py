@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.base import Stage
-from strategies.lengths import HEAD_BATCH, MINIMUM_BATCH, batch_size_of, epochs_of, steps_an_epoch
+from strategies.lengths import (
+    HEAD_BATCH,
+    MINIMUM_BATCH,
+    MINIMUM_HEAD_BATCH,
+    batch_size_of,
+    epochs_of,
+    steps_an_epoch,
+)
 
 LABELS = st.integers(1, 20_000)
 BATCH = st.integers(1, 256)
@@ -104,17 +111,18 @@ def test_batches_grow_with_the_labels_up_to_the_plan_s(
     small, large = (batch_size_of(stage, n, most, n) for n in sorted((first, second)))
     assert small <= large
     if stage.cut == "top":
-        assert MINIMUM_BATCH <= small <= large <= HEAD_BATCH
+        assert MINIMUM_HEAD_BATCH <= small <= large <= HEAD_BATCH
     else:
         assert min(MINIMUM_BATCH, most) <= small <= large <= max(most, 4)
 
 
 def test_by_hand() -> None:
     stage = Stage("finetune", cut="input", learning_rate=1e-2, steps=300, epochs=30)
-    assert length_of(stage, 100, 32, 20) == (30, 10, 10)  # 20 epochs would be 200 steps
-    assert length_of(stage, 50, 32, 20) == (43, 7, 8)
-    assert length_of(stage, 1000, 32, 20) == (20, 32, 32)
-    assert length_of(stage, 1000, 32, 50) == (30, 32, 32)  # its own cap
-    assert length_of(stage, 1000, 32, 20, 0.1) == (2, 32, 32)
-    assert length_of(stage, 100, 32, 20, 1e-3) == (1, 10, 10)
-    assert length_of(replace(stage, steps=0), 100, 32, 20) == (20, 10, 10)
+    assert length_of(stage, 100, 32, 20) == (43, 7, 16)  # 20 epochs would be 140 steps
+    assert length_of(stage, 50, 32, 20) == (75, 4, 16)
+    assert length_of(stage, 1000, 32, 20) == (20, 40, 25)
+    assert length_of(stage, 1000, 32, 50) == (30, 40, 25)  # its own cap
+    assert length_of(stage, 1000, 32, 20, 0.1) == (2, 40, 25)
+    assert length_of(stage, 100, 32, 20, 1e-3) == (1, 7, 16)
+    assert length_of(stage, 100, 8, 20) == (24, 13, 8)  # the plan's batches are smaller
+    assert length_of(replace(stage, steps=0), 100, 32, 20) == (20, 7, 16)

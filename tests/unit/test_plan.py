@@ -107,8 +107,7 @@ def test_the_quickstart_is_a_plan_as_large_as_promised() -> None:
     assert len(plan.fractions) == 3
     assert plan.fractions[-1] * 1438 == pytest.approx(400, abs=30)
     assert plan.seeds >= 2
-    assert plan.tuning.trials >= 2
-    assert plan.epochs >= 6
+    assert plan.length >= 0.2
     assert 32 <= plan.image_size <= 48
 
 
