@@ -87,11 +87,14 @@ class Scored(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A trial that ended well: its entry in the record, its hyperparameters, and what came of it."""
+    """What is kept of a trial that ended well; its weights are not."""
 
     entry: dict[str, Any]
+    """Of the record."""
     hp: HyperParameters
-    scored: Scored
+    losses: np.ndarray
+    """See ``Scored``."""
+    curve: list[dict[str, Any]]
 
 
 def surely_better(losses: np.ndarray, default: np.ndarray) -> bool:
@@ -170,7 +173,7 @@ class Search(ABC):
         default, best = self.default, self.best
         if default is None or best is None or best is default:
             return best
-        return best if surely_better(best.scored.losses, default.scored.losses) else default
+        return best if surely_better(best.losses, default.losses) else default
 
     @property
     def chosen_hp(self) -> HyperParameters:
@@ -228,10 +231,10 @@ class Search(ABC):
             "seconds": fitted.seconds,
         }
         self.use(fitted.prefixes)
-        finished = Finished(trial, hp, scored)
+        finished = Finished(trial, hp, scored.losses, fitted.curve)
         if proposal.number == 0:
             self.default = finished
-        if self.best is None or scored.score > self.best.scored.score:
+        if self.best is None or scored.score > self.best.entry["score"]:
             self.best = finished
         return scored.score
 
@@ -257,11 +260,11 @@ class Search(ABC):
             "costs": {"tune_seconds": seconds, "prefix_seconds": sum(self.prefixes.values())},
         }
         if self.chosen is not None:
-            trial, _, scored = self.chosen
+            trial, curve = self.chosen.entry, self.chosen.curve
             result |= {
                 "hyperparameters": trial["hyperparameters"],
                 "epochs": trial["epochs"],
-                "curves": [{"run": "search", **point} for point in scored.fitted.curve],
+                "curves": [{"run": "search", **point} for point in curve],
             }
         return result
 

@@ -162,8 +162,8 @@ class Training:
         draw: the tensors and labels of the next so many batches, (steps, batch, ...) each.
         batch_size: of how many examples a step is counted to learn.
         progress: of the fit; its clock runs.
-        tick: called after each epoch with what is being done.
-        told: what a point of the curve says of the losses and accuracies of an epoch's steps, (2, steps).
+        tick: called at each point of the curve with what is being done.
+        told: what a point of the curve says of the losses and accuracies of the steps before it, (2, steps).
         place: how an error names a step.
     """
 
