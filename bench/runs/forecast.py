@@ -22,7 +22,7 @@ from strategies.base import Stage
 if TYPE_CHECKING:
     from bench.plans.plan import Plan
 
-CALIBRATION_EPOCHS = 3
+CALIBRATION_LENGTH = 0.1
 KEPT = 40
 """Measurements kept of each kind of cell, the latest."""
 
@@ -141,13 +141,13 @@ def _line(measured: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def calibration(plan: Plan) -> Plan:
-    """A small plan whose cells tell what those of ``plan`` will take: two label counts, few epochs, one trial."""
+    """A small plan whose cells tell what those of ``plan`` will take: two label counts, short, one trial."""
     fractions = sorted(plan.fractions)
     return plan.model_copy(
         update={
             "fractions": sorted({fractions[0], fractions[len(fractions) // 2]}),
             "seeds": 1,
-            "epochs": min(plan.epochs, CALIBRATION_EPOCHS),
+            "length": min(plan.length, CALIBRATION_LENGTH),
             "strategies": [name for name in plan.strategies if name != "majority"] or plan.strategies,
             "tuning": plan.tuning.model_copy(update={"trials": 1}),
         }
