@@ -12,7 +12,7 @@ import math
 from strategies.base import Stage
 
 MINIMUM_BATCH = 16
-STEPS_AN_EPOCH = 32
+STEPS_AN_EPOCH = 64
 """With few labels the batch shrinks, down to MINIMUM_BATCH, until an epoch has this many steps: what a step learns
 from 16 images is worth as much as from 32, and costs half."""
 MINIMUM_HEAD_BATCH = 8

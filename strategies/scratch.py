@@ -6,7 +6,7 @@ from typing import Any
 
 from strategies.base import Info, Stage, Strategy
 
-STEPS = 1000
+STEPS = 1200
 """With few labels: what begins with nothing has further to go."""
 
 

@@ -120,9 +120,9 @@ def test_by_hand() -> None:
     stage = Stage("finetune", cut="input", learning_rate=1e-2, steps=300, epochs=30)
     assert length_of(stage, 100, 32, 20) == (43, 7, 16)  # 20 epochs would be 140 steps
     assert length_of(stage, 50, 32, 20) == (75, 4, 16)
-    assert length_of(stage, 1000, 32, 20) == (20, 40, 25)
-    assert length_of(stage, 1000, 32, 50) == (30, 40, 25)  # its own cap
-    assert length_of(stage, 1000, 32, 20, 0.1) == (2, 40, 25)
+    assert length_of(stage, 1000, 32, 20) == (20, 63, 16)
+    assert length_of(stage, 1000, 32, 50) == (30, 63, 16)  # its own cap
+    assert length_of(stage, 1000, 32, 20, 0.1) == (2, 63, 16)
     assert length_of(stage, 100, 32, 20, 1e-3) == (1, 7, 16)
     assert length_of(stage, 100, 8, 20) == (24, 13, 8)  # the plan's batches are smaller
     assert length_of(replace(stage, steps=0), 100, 32, 20) == (20, 7, 16)
