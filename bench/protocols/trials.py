@@ -65,9 +65,10 @@ def network_of(
     return network, info, strategy.skip(info)
 
 
+ENOUGH = 200
+"""Examples to validate on from which the best trial is taken as it is. With fewer it is mostly the luckiest."""
 SURE = 1.64
-"""Standard errors by which a trial has to beat the default to be taken in its place. With few examples to validate
-on, the best of several trials is mostly the luckiest; see ``tests/benchmarks/README.md``."""
+"""Standard errors by which it has to beat the default where there are fewer."""
 
 
 class Scored(NamedTuple):
@@ -169,9 +170,9 @@ class Search(ABC):
 
     @property
     def chosen(self) -> Finished | None:
-        """The trial that is trained again: the best one if it is surely better than the default, else that."""
+        """The trial that is trained again: the best one, unless it may have been luck; then the default."""
         default, best = self.default, self.best
-        if default is None or best is None or best is default:
+        if default is None or best is None or best is default or len(best.losses) >= ENOUGH:
             return best
         return best if surely_better(best.losses, default.losses) else default
 

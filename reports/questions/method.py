@@ -36,10 +36,10 @@ def _protocol(run: Results) -> list[str]:
         f"Labelled {many}: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
         f"shares of a seed lie inside its larger ones. Validation {many} for tuning come out of "
         "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
-        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. Another "
-        f"is chosen only if it is better on validation {many} beyond noise. The chosen one is trained again on all "
-        f"labelled {many} of the cell, and only that model is tested. Validation scores of trials are optimistic "
-        "and not reported.",
+        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best "
+        f"on validation {many} is chosen; with fewer than 200 of them, only if it beats the default beyond noise. "
+        f"It is trained again on all labelled {many} of the cell, and only that model is tested. Validation scores "
+        "of trials are optimistic and not reported.",
         "Length: every stage is trained to its end. With few labels a strategy trains for a number of optimizer "
         "steps of its own, with many for the given number of epochs.",
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
