@@ -14,6 +14,9 @@ from bench.system.names import titled
 PROTOCOL_VERSION = 3
 """Raised whenever the same cell would give other numbers than before."""
 
+STEPS_SINCE = 3
+"""The protocol version since which training is counted in steps and every stage is trained to its end."""
+
 SCHEMA_VERSION = 7
 """Raised whenever the layout of a record changes; older layouts still load."""
 

@@ -44,7 +44,7 @@ class SourceData:
     fingerprint: str
     class_names: tuple[str, ...]
     n: int
-    """Labelled images: some of them chose the number of epochs, all of them trained the source."""
+    """Labelled images: some of them judged the trials, all of them trained the source."""
     n_test: int
     """Images that were held out."""
 

@@ -98,12 +98,13 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
             raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
         fixed[name] = declared.values[name] = _value(text, name, value, declared)
         _check(text, name, fixed[name], {**LIMITS, **strategy.limits}.get(name), declared)
-    if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, _EXAMPLE))):
+    if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, EXAMPLE))):
         raise RequestError("strategy", text, "values that it can use", wrong[0])
     return fixed
 
 
-_EXAMPLE = Info("image", ("a", "b"), n=100, has_weights=True, image_size=96, batch_size=32)
+EXAMPLE = Info("image", ("a", "b"), n=100, has_weights=True, image_size=96, batch_size=32)
+"""What stages are asked of where no cell is at hand."""
 
 
 def _value(text: str, name: str, value: str, declared: Declared) -> Any:

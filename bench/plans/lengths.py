@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.plans.given import Declared, declared
-from strategies.base import Info, Stage, Strategy
+from bench.plans.given import EXAMPLE, Declared, declared
+from strategies.base import Stage, Strategy
 from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
-
-_EXAMPLE = Info("image", ("a", "b"), n=100, has_weights=True, image_size=96, batch_size=32)
 
 
 def default_stages(strategy: Strategy, space: Callable[[Declared], None] | None = None) -> list[Stage]:
@@ -21,7 +19,7 @@ def default_stages(strategy: Strategy, space: Callable[[Declared], None] | None 
     try:
         point = declared(space or strategy.space)
         point.values.update(strategy.fixed)
-        return strategy.stages(point, _EXAMPLE)
+        return strategy.stages(point, EXAMPLE)
     except Exception:  # the code of others may need more than names and defaults
         return []
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.modalities.findings import BALANCING, UNEVEN
 from bench.modalities.nouns import Noun
-from bench.records import ACCURACY, FRACTIONS, Record
+from bench.records import ACCURACY, FRACTIONS, STEPS_SINCE, Record
 from bench.system.names import LEARNED_NOTHING
 from reports import words
 from reports.phrases import small_maps
@@ -186,7 +186,7 @@ def _cut_short(run: Results) -> Iterator[Alert]:
 def _at_cap(record: Record) -> bool:
     """Whether the plan's epochs, and not the strategy's own steps, decided how long the last stage trained."""
     cell = record.cell
-    return cell["protocol_version"] >= 3 and record.epochs == round(cell["length"] * cell["epochs"])
+    return cell["protocol_version"] >= STEPS_SINCE and record.epochs == round(cell["length"] * cell["epochs"])
 
 
 def _warnings(run: Results) -> Iterator[Alert]:

@@ -245,7 +245,7 @@ def method_lines(run_info: Mapping[str, Any], noun: Noun = IMAGES) -> list[str]:
             )
     if tasks:
         lines.append(
-            "Hyperparameters and epochs are chosen by the target's validation labels alone. A learned weight "
+            "Hyperparameters are chosen by the target's validation labels alone. A learned weight "
             "follows the uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115)."
         )
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.modalities.registry import modality
-from bench.records import ACCURACY
+from bench.records import ACCURACY, STEPS_SINCE
 from reports import words
 from reports.provenance import method_section
 from reports.questions.adaptation import source_lines
@@ -28,20 +28,13 @@ def section(run: Results) -> Section:
 def _protocol(run: Results) -> list[str]:
     """The protocol in plain words."""
     one, many = run.noun.one, run.noun.many
-    hyperband = any(record.cell.get("tuning", {}).get("algorithm") == "hyperband" for record in run.records)
-    budget = "number of epochs" if hyperband else "number of trials"
     return [
         f"Test {many}: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
         "label count and seed. No strategy sees them; each cell predicts them once, at its very end.",
         f"Labelled {many}: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
         f"shares of a seed lie inside its larger ones. Validation {many} for tuning come out of "
         "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
-        f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. The best "
-        f"on validation {many} is chosen; with fewer than 200 of them, only if it beats the default beyond noise. "
-        f"It is trained again on all labelled {many} of the cell, and only that model is tested. Validation scores "
-        "of trials are optimistic and not reported.",
-        "Length: every stage is trained to its end. With few labels a strategy trains for a number of optimizer "
-        "steps of its own, with many for the given number of epochs.",
+        *_tuning(run),
         "Time counts tuning and the final training of one cell, with the computing of stored features as if "
         f"nothing were shared between cells. Latency: one thread, one {one} at a time, warm, median.",
         f"Intervals cover new labelled subsets, new initialisations and new test {many}; with all labels in use, "
@@ -76,6 +69,27 @@ def _weighing(run: Results) -> list[str]:
             f"count the same, however many {many} they have. The majority class stays the most frequent one."
         )
     return found
+
+
+def _tuning(run: Results) -> list[str]:
+    """How trials were chosen, and how long they trained."""
+    many = run.noun.many
+    hyperband = any(record.cell.get("tuning", {}).get("algorithm") == "hyperband" for record in run.records)
+    budget = "number of epochs" if hyperband else "number of trials"
+    equal = f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. "
+    if any(record.cell["protocol_version"] < STEPS_SINCE for record in run.records):
+        return [
+            f"{equal}The best on validation {many} is trained again on all labelled {many} of the cell, for as "
+            "many epochs as it kept, and only that model is tested. Validation scores of trials are optimistic and "
+            "not reported."
+        ]
+    return [
+        f"{equal}The best on validation {many} is chosen. With fewer than 200 of them, it also has to beat the "
+        f"default beyond noise. It is trained again on all labelled {many} of the cell, and only that model is "
+        "tested. Validation scores of trials are optimistic and not reported.",
+        "Length: every stage is trained to its end. With few labels a strategy trains for a number of optimizer "
+        "steps of its own, with many for the given number of epochs.",
+    ]
 
 
 def _repeated(run: Results) -> str:

@@ -1,7 +1,7 @@
 """``bench pretrain``: a source of one's own, a backbone trained on a dataset of one's own to transfer from.
 
 The training is one cell, with the protocol of every cell: ``scratch`` (or ``full_finetune``, where it begins with
-other weights) on all labels. So it is tuned inside them, stops early, trains again on all of them, is scored once
+other weights) on all labels. So it is tuned inside them, trains again on all of them, is scored once
 on held-out examples, and leaves a record. What is added is that its weights are kept, and what it is compared with.
 """
 

@@ -48,8 +48,8 @@ def few_shot_plans(
                 title="Learning curves of embeddings",
                 alt=f"Line chart of accuracy on {words.clean(dataset, 60)} against {noun.many} seen in training: "
                 "in episodes of held-out classes of the source (solid) and in training batches (dashed).",
-                conclusion="Solid: accuracy in episodes of classes of the source that were held out, by which the "
-                "number of epochs was chosen. Dashed: in training batches, which have other numbers of classes.",
+                conclusion="Solid: accuracy in episodes of classes of the source that were held "
+                "out. Dashed: in training batches, which have other numbers of classes.",
             ).of(dataset, place)
 
 

@@ -66,8 +66,8 @@ def _source(run_info: dict[str, Any], noun: Noun) -> list[str]:
         f"classes; {words.count(left)} of them were left out for {many} of the new classes that they share a "
         "group with.",
         "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has "
-        "fewer than five a fifth of its classes; hyperparameters and the number of epochs are those that are "
-        "best in episodes of these. The best is trained again on all classes of the source. Features that are "
+        "fewer than five a fifth of its classes. Hyperparameters are chosen by episodes of these. The chosen "
+        "trial is trained again on all classes of the source. Features that are "
         f"not trained are standardised by {many} of the source.",
     ]
 
@@ -79,7 +79,7 @@ def _settings(record: Record, noun: Noun) -> str:
     return words.clean(
         f"This run: {few['episodes']} episodes of each kind, {few['queries']} {many} of each class at most "
         f"to be classified; {modality(cell['modality']).described(cell['examples'])}, "
-        f"{cell['tuning']['trials']} trials by {cell['tuning']['algorithm']} search, at most "
+        f"{cell['tuning']['trials']} trials by {cell['tuning']['algorithm']} search, up to "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['precision']} on "
         f"{cell['backend']}."
     )
