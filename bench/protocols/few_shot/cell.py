@@ -1,8 +1,8 @@
 """The protocol of a few-shot cell: learn from the classes of a source, tell new classes apart by a few labels each.
 
 All examples of the dataset are of new classes: nothing is learned or tuned on any of them. A fifth of the source's
-superclasses, or of its classes, is held out; hyperparameters are chosen by episodes of these. The chosen ones are
-trained again on all classes of the source, which then looks at the new ones, in episodes that are the same for every
+superclasses, or of its classes, is held out, and hyperparameters are chosen by episodes of these. The chosen trial
+is trained again on all classes of the source. The new ones are told apart in episodes that are the same for every
 strategy and seed.
 """
 
