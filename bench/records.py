@@ -11,7 +11,7 @@ from bench.errors import NewerRecord, RecordError
 from bench.system.files import digest
 from bench.system.names import titled
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Raised whenever the same cell would give other numbers than before."""
 
 STEPS_SINCE = 3

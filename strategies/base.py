@@ -99,7 +99,8 @@ class Stage:
             moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
             warm-up, then a cosine down to 0, which always ends where the stage does.
         weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. Of
-            kernels only, unless ``decay_to`` says otherwise.
+            kernels only, unless ``decay_to`` says otherwise. Less where the stage takes more than its ``steps``:
+            see ``strategies.lengths.decay_of``.
         steps: optimizer steps that it takes at least, however few the labels: see ``strategies.lengths``.
         epochs: how often it passes over the labels at most, where that is more than ``steps``; None: as often as
             the plan's ``epochs`` say, which also cap this.

@@ -58,6 +58,21 @@ def epochs_of(stage: Stage, labels: int, batch_size: int, epochs: int, length: f
     return max(1, round(length * max(allowed, enough)))
 
 
+def decay_of(stage: Stage, steps: int) -> float:
+    """The weight decay of a stage that takes so many steps: in longer trainings each step takes off less.
+
+    All steps together then pull as hard as the stage's own ``steps`` would, so that more labels, epochs or length
+    do not shrink what is learned (normalised as in Loshchilov & Hutter 2019, arXiv:1711.05101, appendix B). A head
+    alone trains until it has converged to where its weight decay leads, so there it stays as it is.
+
+    Args:
+        stage: which.
+        steps: of the optimizer, in all.
+    """
+    longer = stage.cut != "top" and steps > stage.steps > 0
+    return stage.weight_decay * stage.steps / steps if longer else stage.weight_decay
+
+
 def steps_an_epoch(labels: int, batch_size: int) -> int:
     """Optimizer steps of one pass over ``labels`` examples in batches of ``batch_size``."""
     return max(1, math.ceil(labels / batch_size))

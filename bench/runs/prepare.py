@@ -241,7 +241,7 @@ def _notes(
     notes = [line for found in companions.values() for d in datasets for line in found.notes(d)]
     notes += _without_counterpart(resolved)
     if plan.tuning.algorithm == "hyperband":
-        notes.append("Hyperband: strategies had equal budgets in epochs, not in trials.")
+        notes.append("Hyperband: each search has the length of its trials in full, spread over more of them.")
     for own in sources:
         kind = modality(own.modality)
         here = kind.input(vars(plan))

@@ -55,12 +55,12 @@ def fit_embedding(context: Context, stage: Stage, loss: str, turns: int, classif
     )
     program.warm(batches.size)
     start = network.pretrained if context.info.has_weights else network.random(context.seed)
-    program.reset(start, context.seed, stage.weight_decay)
     # Statistics are those of the examples that are to be told apart, or of others if none of these may be seen.
     seen = context.train
     statistics = Statistics(context.shuffled(seen.inputs(), len(seen)), len(seen))
     progress = Progress(start)
     training = _training(context, stage, program, batches, statistics, progress, classify)
+    program.reset(start, context.seed, training.course.weight_decay)
     progress.start()
     try:
         if loss not in ON_SPHERE:
@@ -96,7 +96,7 @@ def _training(
     progress: Progress,
     classify: Classify,
 ) -> Training:
-    """The loop over batches of classes; a program has been reset for it."""
+    """The loop over batches of classes."""
     shown = len(batches.examples) * batches.turns
     epochs = epochs_of(stage, shown, batches.size, context.epochs, context.length)
     course = Course(stage, epochs, steps_an_epoch(shown, batches.size))

@@ -15,6 +15,7 @@ from bench.training.metrics import example_weights, log_loss
 from bench.training.programs.config import State
 from bench.training.programs.program import Program
 from strategies.base import Stage
+from strategies.lengths import decay_of
 
 STATISTICS_EXAMPLES = 256
 """Training examples on which batch statistics are re-estimated before an evaluation during training."""
@@ -62,6 +63,11 @@ class Course:
     def steps(self) -> int:
         """How many it takes."""
         return self.epochs * self.steps_an_epoch
+
+    @property
+    def weight_decay(self) -> float:
+        """See ``decay_of``."""
+        return decay_of(self.stage, self.steps)
 
     @property
     def epochs_a_point(self) -> int:

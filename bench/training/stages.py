@@ -152,7 +152,7 @@ class _StageTraining:
         self.program.class_weights = self.class_weights
         self.program.warm(self.batches.whole)
         stage, before = self.stage, self.progress.state
-        self.program.reset(before, self.context.seed, stage.weight_decay, stage.rate_decay)
+        self.program.reset(before, self.context.seed, self.course.weight_decay, stage.rate_decay)
         if self.cut is None and "head_standardise:0" not in before:
             self.program.standardise(lambda rows: self.batches.inputs(rows, None), self.batches.labelled)
         return self.program.state() if stage.mix != 1 else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from strategies.lengths import (
     MINIMUM_BATCH,
     MINIMUM_HEAD_BATCH,
     batch_size_of,
+    decay_of,
     epochs_of,
     steps_an_epoch,
 )
@@ -126,3 +128,12 @@ def test_by_hand() -> None:
     assert length_of(stage, 100, 32, 20, 1e-3) == (1, 7, 16)
     assert length_of(stage, 100, 8, 20) == (24, 13, 8)  # the plan's batches are smaller
     assert length_of(replace(stage, steps=0), 100, 32, 20) == (20, 7, 16)
+
+
+@given(STAGES, st.integers(1, 10_000))
+def test_all_steps_together_decay_by_no_more_than_the_stage_s_own(stage: Stage, steps: int) -> None:
+    decayed = decay_of(replace(stage, weight_decay=0.1), steps)
+    if stage.cut == "top" or steps <= stage.steps or not stage.steps:
+        assert decayed == 0.1
+    else:
+        assert decayed * steps == pytest.approx(0.1 * stage.steps)

@@ -21,7 +21,7 @@ from bench.runs.results import Run
 from bench.system import backend
 from reports.recommend import Recommendation
 from strategies.base import Info, Stage, Strategy
-from strategies.lengths import batch_size_of, epochs_of
+from strategies.lengths import batch_size_of, decay_of, epochs_of, steps_an_epoch
 
 if TYPE_CHECKING:
     from bench.training.engine import Network
@@ -165,9 +165,11 @@ def _planned_stages(recipe: Recipe) -> Iterator[PlannedStage]:
     length = _chosen_trial(recipe.record)["length"]
     for stage in stages:
         size = batch_size_of(stage, recipe.labels, batch_size)
+        epochs = epochs_of(stage, recipe.labels, size, recipe.cell.epochs, length)
+        decay = decay_of(stage, epochs * steps_an_epoch(recipe.labels, size))
         yield PlannedStage(
-            stage,
-            epochs=epochs_of(stage, recipe.labels, size, recipe.cell.epochs, length),
+            replace(stage, weight_decay=decay),
+            epochs=epochs,
             batch_size=size,
             fields=tuple(fields_of(stage, recipe.cell.strategy)),
         )
