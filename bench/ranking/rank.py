@@ -39,7 +39,7 @@ from bench.system.names import of_others, short_backbone
 
 
 def rank(
-    dataset: str,
+    dataset: str | Path,
     backbones: Sequence[str] = (),
     *,
     only: bool = False,
