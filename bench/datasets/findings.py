@@ -15,7 +15,7 @@ from bench.datasets import splits
 from bench.errors import RequestError
 from bench.modalities.base import Limit, Modality
 from bench.modalities.evidence import Evidence
-from bench.modalities.findings import BALANCING, UNEVEN, Case, Finding, count
+from bench.modalities.findings import BALANCING, UNEVEN, Case, Finding, count, of_classes
 from bench.modalities.nouns import Noun
 
 IMBALANCE = 3
@@ -53,10 +53,8 @@ def fractions_too_small(
             splits.check_fraction(labels, groups, fraction, seeds, key, class_names, noun)
         except RequestError as error:
             least = counts * splits.subset_size(len(labels), fraction) // len(labels)
-            cases = _of_classes(class_names, counts, least < 2)
-            found.append(
-                Finding("fraction_too_small", "validity", f"A run would refuse this: {error}", cases)
-            )
+            cases = of_classes(class_names, counts, least < 2)
+            found.append(Finding("fraction_too_small", "refused", f"A run would refuse this: {error}", cases))
     return found
 
 
@@ -86,7 +84,7 @@ def _identical(evidence: Evidence) -> list[Finding]:
             "ones."
         )
         different = np.bincount(np.unique(np.stack([evidence.labels, evidence.same]), axis=1)[0])
-        cases = _of_classes(evidence.class_names, different, different < 3)
+        cases = of_classes(evidence.class_names, different, different < 3)
         found.append(Finding("identical_not_kept_together", "validity", text, cases))
     if rest:
         copies = sum(map(len, rest)) - len(rest)
@@ -101,13 +99,14 @@ def _classes(evidence: Evidence) -> list[Finding]:
     counts = np.bincount(evidence.labels, minlength=len(names))
     tested = np.bincount(evidence.labels[evidence.in_test], minlength=len(names))
     found = []
-    cases = _of_classes(names, counts, tested == 0)
-    if cases:
+    cases = of_classes(names, counts, (tested == 0) & (counts > 0))
+    if cases and evidence.given and evidence.in_test.any():
         text = (
             f"{len(cases):,} of {len(names):,} classes have no test {noun.one}, so how well they are recognised is "
             "not measured."
         )
         found.append(Finding("classes_without_test", "validity", text, cases))
+    counts = counts[counts > 0]
     if counts.max() >= IMBALANCE * counts.min():
         text = (
             f"Classes have {counts.min():,} to {counts.max():,} {noun.many}: accuracy speaks mostly of the large "
@@ -116,11 +115,6 @@ def _classes(evidence: Evidence) -> list[Finding]:
         text += f" {BALANCING}" if counts.max() > UNEVEN * counts.min() else ""
         found.append(Finding("imbalance", "note", text))
     return found
-
-
-def _of_classes(names: Sequence[str], counts: np.ndarray, chosen: np.ndarray) -> list[Case]:
-    """The cases of the chosen classes, with their counts."""
-    return [{"class": names[c], "images": int(counts[c])} for c in np.flatnonzero(chosen).tolist()]
 
 
 def _left_out(evidence: Evidence, limits: Sequence[Limit]) -> list[Finding]:

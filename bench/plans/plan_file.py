@@ -14,7 +14,9 @@ from bench.errors import RequestError
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """What a file begins with -> its encoding; without one it is UTF-8, as TOML asks for."""
 
-_SINGLE_QUOTES = "In double quotes a backslash starts an escape. Use single quotes ('C:\\photos') or slashes (\"C:/photos\")."
+_SINGLE_QUOTES = (
+    "In double quotes a backslash starts an escape: use single quotes ('C:\\photos') or slashes (C:/photos)."
+)
 _CURLY = re.compile("[\u201c\u201d\u201e\u2018\u2019\u201a]")
 
 

@@ -33,7 +33,7 @@ def test_marked_encodings_and_line_ends_are_read(tmp_path: Path, encoding: str, 
         (b'datasets = ["C:\\temp\\new"]', "datasets without control characters"),
         (b'datasets = ["a"]\nsource_dataset = "D:\\backup"', "source_dataset without control characters"),
         ("datasets = [“photos”]".encode(), "curly quotes"),
-        (b"\n\nseeds = ", "at line 3"),
+        (b"\n\nseeds = \nepochs = 3", "at line 3"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, content: bytes, says: str) -> None:

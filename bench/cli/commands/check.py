@@ -18,14 +18,14 @@ def check(
         bool, typer.Option("--json", help="All findings with all cases, as JSON on standard output.")
     ] = False,
 ) -> None:
-    """Audits a dataset: bad files, duplicates, labels that contradict each other, classes.  Runs nothing."""
+    """Audits a dataset: bad files, duplicates, labels, classes, groups.  Exit code 1: a run would refuse it."""
     from bench.cli.show.checks import print_dataset_check
     from bench.commands.check import check as audit
     from bench.datasets import open_dataset
     from bench.plans.loading import load_plan
 
     plan = load_plan(overridden({"datasets": [dataset]}, given(options)))
-    opened = open_dataset(plan.datasets[0], vars(plan), progress=tell)
+    opened = open_dataset(plan.datasets[0], vars(plan), progress=tell, audit=True)
     result = audit(opened, plan)
     if as_json:
         import json
@@ -33,3 +33,5 @@ def check(
         print(json.dumps(result, indent=2))
     else:
         print_dataset_check(result, opened.kind)
+    if any(finding["level"] == "refused" for finding in result["findings"]):
+        raise typer.Exit(1)

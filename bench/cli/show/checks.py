@@ -16,6 +16,7 @@ CLASSES = 12
 EXAMPLES = 3
 """Cases that are shown of each finding."""
 _HEADINGS = {
+    "refused": "A run would refuse this dataset:",
     "validity": "What may make a result say something else than you think:",
     "note": "Worth knowing:",
 }
