@@ -57,6 +57,7 @@ class Dataset:
         left_out: (id, reason) of every example that could not be used.
         entry: the cache entry.
         input: how its examples became rows.
+        grouping: what in the names of files has made its groups; empty where these are given, or there are none.
     """
 
     spec: str
@@ -71,6 +72,7 @@ class Dataset:
     left_out: tuple[tuple[str, str], ...]
     entry: Path
     input: Input
+    grouping: str = ""
 
     @property
     def kind(self) -> Modality:

@@ -49,6 +49,7 @@ def load(entry: Path, input: Input) -> Dataset | None:
             left_out=tuple((id, reason) for id, reason in index["left_out"]),
             entry=entry,
             input=input,
+            grouping=index["grouping"],
             **parts,
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):

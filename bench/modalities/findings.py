@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = 20
 """Items of a finding that are kept where a person reads them; all of them are in the cache entry."""
@@ -71,9 +74,9 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def of_classes(names: Sequence[str], counts: Sequence[int], chosen: Iterable[bool]) -> list[Case]:
+def of_classes(names: Sequence[str], counts: np.ndarray, chosen: np.ndarray) -> list[Case]:
     """The cases of the chosen classes, with their counts."""
-    return [{"class": names[c], "images": int(counts[c])} for c, is_chosen in enumerate(chosen) if is_chosen]
+    return [{"class": names[c], "images": int(counts[c])} for c in chosen.nonzero()[0].tolist()]
 
 
 def _line(item: Case) -> str:

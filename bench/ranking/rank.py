@@ -93,7 +93,7 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
         check_size(spec, size_of(vars(plan), spec.modality))
-    datasets = [open_dataset(spec, vars(plan), progress=say) for spec in plan.datasets]
+    datasets = [open_dataset(spec, vars(plan), say, groups=plan.groups) for spec in plan.datasets]
     weights = {spec: resolve_weights(spec, size_of(vars(plan), spec.modality), runs.fetch) for spec in named}
     left_out: dict[str, str] = {}
     if not only:
@@ -225,6 +225,7 @@ def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, count:
         input=asdict(dataset.input),
         pooling=plan.head.pooling,
         images=count,
+        groups=plan.groups,
     )
 
 
@@ -236,7 +237,7 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
     """Where the scores of a job are kept: named by everything that they depend on."""
     versions = [importlib.metadata.version(name) for name in ("keras", runs.backend)]
     identity = asdict(job)
-    del identity["dataset"], identity["modality"]  # both are in the fingerprint
+    del identity["dataset"], identity["modality"], identity["groups"]  # they are in the fingerprint
     identity |= identity.pop("input") | {
         # One file is one source, wherever it lies.
         "weights": job.weights if job.weights in ("imagenet", "none") else "",

@@ -94,7 +94,7 @@ def prepare(
             say(text)
             resolving.check()
 
-        return open_dataset(spec, vars(plan), progress=progress)
+        return open_dataset(spec, vars(plan), progress, groups=plan.groups)
 
     datasets = [open_(spec) for spec in plan.datasets]
     for dataset in datasets:
@@ -223,6 +223,7 @@ def _cell(
         precision=plan.precision,
         metric=plan.metric,
         class_weight=plan.class_weight,
+        groups=plan.groups,
         plugins=plugins,
         protocol=plan.protocol,
         protocol_settings=plan.protocol_settings,

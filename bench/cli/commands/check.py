@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import AuditOptions, Dataset, given, overridden
+from bench.cli.options import AuditOptions, Dataset, Set, given, overridden
 from bench.cli.terminal import tell
 
 
@@ -17,6 +17,7 @@ def check(
     as_json: Annotated[
         bool, typer.Option("--json", help="All findings with all cases, as JSON on standard output.")
     ] = False,
+    set_: Set = None,
 ) -> None:
     """Audits a dataset: bad files, duplicates, labels, classes, groups.  Exit code 1: a run would refuse it."""
     from bench.cli.show.checks import print_dataset_check
@@ -24,8 +25,8 @@ def check(
     from bench.datasets import open_dataset
     from bench.plans.loading import load_plan
 
-    plan = load_plan(overridden({"datasets": [dataset]}, given(options)))
-    opened = open_dataset(plan.datasets[0], vars(plan), progress=tell, audit=True)
+    plan = load_plan(overridden({"datasets": [dataset]}, given(options, set_)))
+    opened = open_dataset(plan.datasets[0], vars(plan), tell, audit=True, groups=plan.groups)
     result = audit(opened, plan)
     if as_json:
         import json
