@@ -36,6 +36,7 @@ def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
         "fractions": plan.fractions,
         "images": summary,
         "classes": _classes(dataset),
+        "groups": None if (counts := dataset.group_counts) is None else asdict(counts),
         "findings": [asdict(finding) for finding in by_importance(found)],
     }
 

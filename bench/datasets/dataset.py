@@ -12,6 +12,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.modalities.base import Input, Modality
 from bench.modalities.findings import Finding
+from bench.modalities.groups import GroupCounts
 from bench.modalities.registry import modality
 
 
@@ -88,6 +89,14 @@ class Dataset:
         if self.fingerprint != fingerprint:
             expected = f"the data of the run; {self.kind.noun.many} or labels have changed"
             raise RequestError(field, self.spec, expected)
+
+    @property
+    def group_counts(self) -> GroupCounts | None:
+        """How its groups are divided; None without groups of the user's or of file names."""
+        pool, test = self.pool, self.test
+        if pool.group_names is None or pool.groups is None or test.groups is None:
+            return None
+        return GroupCounts.of(pool.groups, test.groups, self.grouping)
 
     @property
     def warnings(self) -> list[Finding]:

@@ -21,6 +21,11 @@ from bench.modalities.nouns import Noun
 IMBALANCE = 3
 """How many times as large as the smallest the largest class may be before it is worth a note."""
 
+MIX = 0.05
+"""Share of the test part that would have to be of other classes before another mix is worth saying."""
+MIX_CHANCE = 0.001
+"""Probability of such a difference by chance (chi-squared test of homogeneity) up to which it is said."""
+
 OUTSIDE = "symbolic link that leaves the folder"
 """Why what such a link leads to is left out."""
 
@@ -31,6 +36,7 @@ def findings(modality: Modality, evidence: Evidence) -> list[Finding]:
         *_identical(evidence),
         *modality.lookalikes(evidence),
         *_classes(evidence),
+        *_class_mix(evidence),
         *_left_out(evidence, modality.limits),
         *modality.findings(evidence),
     ]
@@ -115,6 +121,33 @@ def _classes(evidence: Evidence) -> list[Finding]:
         text += f" {BALANCING}" if counts.max() > UNEVEN * counts.min() else ""
         found.append(Finding("imbalance", "note", text))
     return found
+
+
+def _class_mix(evidence: Evidence) -> list[Finding]:
+    """A given test part whose classes come in other shares than the pool's, beyond what chance would give."""
+    tested = evidence.in_test
+    number = len(evidence.class_names)
+    counts = np.stack([np.bincount(evidence.labels[part], minlength=number) for part in (~tested, tested)])
+    if not evidence.given or not counts.sum(axis=1).all():
+        return []
+    from scipy.stats import chi2_contingency
+
+    pool, test = counts / counts.sum(axis=1, keepdims=True)
+    moved = float(np.abs(pool - test).sum() / 2)
+    if moved < MIX or chi2_contingency(counts[:, counts.any(axis=0)]).pvalue > MIX_CHANCE:
+        return []
+    many = evidence.noun.many
+    text = (
+        f"The given test part has another mix of classes than the pool: {moved:.0%} of it would have to be of "
+        "other classes. Test accuracy may then differ from validation accuracy without any overfitting. Balanced "
+        "accuracy does not depend on the mix: --set metric=balanced_accuracy."
+    )
+    items = [
+        {"id": evidence.class_names[c], "reason": f"{test[c]:.1%} of test {many}, {pool[c]:.1%} of the pool"}
+        for c in np.argsort(-np.abs(test - pool), kind="stable").tolist()
+        if pool[c] != test[c]
+    ]
+    return [Finding("class_mix", "validity", text, items)]
 
 
 def _left_out(evidence: Evidence, limits: Sequence[Limit]) -> list[Finding]:
