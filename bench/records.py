@@ -178,8 +178,9 @@ class Record:
     """Optimizer steps of the refit's last stage. Since schema 7."""
     trials: list[dict[str, Any]] = field(default_factory=list)
     """One a trial: trial, status (ok | diverged), hyperparameters, length (the share of the strategy's own), chosen
-    (whether the refit has its hyperparameters), score, val_accuracy, val_log_loss, epochs, steps, seconds; since schema
-    8 val_class_accuracy (by class, None for one that no example validates). Until schema 6 epoch_limit in place of length, and the best score was chosen."""
+    (whether the refit has its hyperparameters), score, val_accuracy, val_class_accuracy (None for a class that no
+    example validates; since schema 8), val_log_loss, epochs, steps, seconds. Until schema 6 epoch_limit in place of
+    length, and the best score was chosen."""
     curves: list[dict[str, Any]] = field(default_factory=list)
     """One a point: run (search: the chosen trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy

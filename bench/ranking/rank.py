@@ -20,6 +20,7 @@ import numpy as np
 
 from bench.backbones.plugin import backbone_origin
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
+from bench.backbones.weight_files import check_fit
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
@@ -95,6 +96,8 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
         check_size(spec, size_of(vars(plan), spec.modality))
     datasets = [open_dataset(spec, vars(plan), say, groups=plan.groups) for spec in plan.datasets]
     weights = {spec: resolve_weights(spec, size_of(vars(plan), spec.modality), runs.fetch) for spec in named}
+    for spec, found in weights.items():
+        check_fit(spec, size_of(vars(plan), spec.modality), found, runs.fetch)
     left_out: dict[str, str] = {}
     if not only:
         left_out = find_others(plan, {dataset.modality for dataset in datasets}, weights, runs, say)

@@ -129,8 +129,8 @@ def _mixes(numbers: pd.DataFrame, backbones: bool, several: bool, noun: Noun, di
     other = f"The test {noun.many} have another mix of classes than validation {noun.many}."
     if known.empty:
         return [
-            f"{other} How much of the gap between the two that explains cannot be told: this run holds no validation "
-            "accuracy by class."
+            f"{other} How much of the gap between the two that explains cannot be told: this run holds no "
+            "validation accuracy by class."
         ]
     found = []
     for row in known.drop_duplicates("dataset").to_dict("records"):
@@ -139,9 +139,9 @@ def _mixes(numbers: pd.DataFrame, backbones: bool, several: bool, noun: Noun, di
         )
         found.append(
             f"{other} With that mix, validation accuracy of {name} would be "
-            f"{words.percent(row['val'] + row['shift'])} instead of {words.percent(row['val'])}. The mix alone makes "
-            f"{words.points(row['shift'], True)} points, of {words.points(row['test'] - row['val'], True)} from "
-            "validation to test."
+            f"{words.percent(row['val'] + row['shift'])} instead of {words.percent(row['val'])}. The mix alone "
+            f"makes {words.points(row['shift'], True)} points, of "
+            f"{words.points(row['test'] - row['val'], True)} from validation to test."
         )
     return found
 
