@@ -296,12 +296,12 @@ def _bursts(names: Sequence[_Name]) -> list[Pattern]:
         if (found := _TIME.search(name.stem)) and (time := _time(found.groups())):
             by_folder[(name.place, *name.folders)].append((time, i))
     keys: list[Hashable | None] = [None] * len(names)
-    for times in by_folder.values():
+    for folder, times in by_folder.items():
         times.sort()
         first = times[0][0]
         for (before, _), (time, i) in zip(times[:1] + times, times, strict=False):
             first = first if (time - before).total_seconds() <= BURST_SECONDS else time
-            keys[i] = f"burst at {first:%Y-%m-%d %H:%M:%S}"
+            keys[i] = ("/".join(folder), f"{first:%Y-%m-%d %H:%M:%S}")
     return [Pattern(f"times within {BURST_SECONDS} seconds", keys)]
 
 
