@@ -144,7 +144,7 @@ def refusals(examples: Examples, noun: Noun) -> list[Finding]:
     counts = np.bincount(examples.labels, minlength=len(names))
     found = []
     if not counts.all():
-        text = f"{_of_all(counts == 0)} have no {noun.one} that can be read. Restore some, or remove the classes."
+        text = f"{_have(counts == 0)} no {noun.one} that can be read. Restore some, or remove the classes."
         found.append(_refused("empty_classes", text, of_classes(names, counts, counts == 0)))
     if in_test is None:
         return found + _too_small(names, counts, noun)
@@ -179,9 +179,10 @@ def _refused(kind: str, text: str, items: Sequence[Case] = ()) -> Finding:
     return Finding(kind, "refused", text, items)
 
 
-def _of_all(chosen: np.ndarray) -> str:
-    """``40 of 100 classes``."""
-    return f"{np.count_nonzero(chosen):,} of {len(chosen):,} classes"
+def _have(chosen: np.ndarray) -> str:
+    """``40 of 100 classes have``."""
+    number = np.count_nonzero(chosen)
+    return f"{number:,} of {len(chosen):,} classes {'has' if number == 1 else 'have'}"
 
 
 def _too_small(names: Sequence[str], counts: np.ndarray, noun: Noun) -> list[Finding]:
@@ -190,7 +191,7 @@ def _too_small(names: Sequence[str], counts: np.ndarray, noun: Noun) -> list[Fin
     if not small.any():
         return []
     text = (
-        f"{_of_all(small)} have fewer than {LEAST} {noun.many}: a class needs one to test and three to learn from. "
+        f"{_have(small)} fewer than {LEAST} {noun.many}: a class needs one to test and three to learn from. "
         f"Add {noun.many}, merge or remove these classes, or give a test part."
     )
     single = np.count_nonzero(counts == 1)
@@ -212,14 +213,12 @@ def _given(examples: Examples, in_test: np.ndarray, counts: np.ndarray, noun: No
     learned = np.bincount(examples.labels[~in_test], minlength=len(names))
     only_test = (learned == 0) & (counts > 0)
     if only_test.any():
-        text = (
-            f"{_of_all(only_test)} have {noun.many} in the test part only. Move some into the training part."
-        )
+        text = f"{_have(only_test)} {noun.many} in the test part only. Move some into the training part."
         found.append(_refused("classes_only_in_test", text, of_classes(names, counts, only_test)))
     single = learned == 1
     if single.any():
         text = (
-            f"{_of_all(single)} have one {noun.one} outside the test part: at least two are needed, one to train "
+            f"{_have(single)} one {noun.one} outside the test part: at least two are needed, one to train "
             f"on and one to validate on. Add {noun.many}, or merge or remove these classes."
         )
         found.append(_refused("classes_too_small", text, of_classes(names, learned, single)))

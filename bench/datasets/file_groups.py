@@ -11,10 +11,12 @@ do folders and prefixes that name a kind of thing (``character05/``) rather than
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -211,9 +213,14 @@ class _Name:
 def _name(id: str, class_name: str) -> _Name:
     path = PurePosixPath(id)
     *folders, file = path.parts or ("",)
-    at = max((i + 1 for i, folder in enumerate(folders) if folder == class_name), default=0)
+    at = max((i + 1 for i, folder in enumerate(folders) if _plain(folder) == _plain(class_name)), default=0)
     stem = file[: -len(path.suffix)] if path.suffix and not path.suffix[1:].isdigit() else file
     return _Name("/".join(folders[:at]), tuple(folders[at:]), stem)
+
+
+@lru_cache(4096)
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def _people_and_things(names: Sequence[_Name]) -> list[Pattern]:

@@ -89,7 +89,7 @@ def test_small_and_empty_classes_hide_nothing_else(tmp_path: Path) -> None:
     assert next(iter(found)) in refusals
     message = refused(root)
     assert "2 of 5 classes have no image" in message
-    assert "1 of 5 classes have fewer than 4 images" in message
+    assert "1 of 5 classes has fewer than 4 images" in message
     assert "broken/0.png" not in message.partition("Left out")[0]
 
 

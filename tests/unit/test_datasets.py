@@ -166,7 +166,7 @@ def test_folder_with_given_parts(tmp_path: Path) -> None:
     assert found["classes_without_test"] == ["b: 10"]
     assert found["loose_images"] == ["other/c/0.png: in no class folder"]
     paint(root / "test" / "c" / "0.png")
-    refused(root, "1 of 3 classes have images in the test part only", "'c' (1)")
+    refused(root, "1 of 3 classes has images in the test part only", "'c' (1)")
 
 
 def test_folders_whose_classes_are_called_like_parts(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "text", "'a.jpg'", "0.jpg (not an image")
     class_folders(tmp_path / "hollow")
     (tmp_path / "hollow" / "c").mkdir()
-    refused(tmp_path / "hollow", "1 of 3 classes have no image that can be read", "'c' (0)")
+    refused(tmp_path / "hollow", "1 of 3 classes has no image that can be read", "'c' (0)")
     class_folders(tmp_path / "small", "ab", 3)
     refused(tmp_path / "small", "2 of 2 classes have fewer than 4 images", "'a' (3), 'b' (3)")
     class_folders(tmp_path / "untrained" / "test")
@@ -356,7 +356,7 @@ def test_manifests_that_are_refused(tmp_path: Path) -> None:
     check([["path", "label"], *rows[:6], ["a.png", "b"], ["", "c"]], "Line 9 lacks its path")
     check(
         [["path", "label"], *rows[:6], *([f"{i}.png", "b"] for i in range(4))],
-        "1 of 2 classes have no image that can be read",
+        "1 of 2 classes has no image that can be read",
         "'b' (0)",
         "0.png (file not found)",
     )
