@@ -17,7 +17,7 @@ PROTOCOL_VERSION = 4
 STEPS_SINCE = 3
 """The protocol version since which training is counted in steps and every stage is trained to its end."""
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -35,7 +35,10 @@ ACCURACY: Metric = "accuracy"
 """The metric that decides unless a plan says otherwise."""
 ClassWeight = Literal["none", "balanced"]
 
-LATER: dict[str, Any] = {"metric": ACCURACY, "class_weight": "none", "length": 1.0}
+Groups = Literal["none", "auto"]
+"""Which groups keep examples together where a dataset gives none: see ``bench.datasets.file_groups``."""
+
+LATER: dict[str, Any] = {"metric": ACCURACY, "class_weight": "none", "length": 1.0, "groups": "none"}
 """Settings of cells and plans that came later, with their defaults: without them each is what it was."""
 
 WHERE = ("dataset", "name")
@@ -92,6 +95,8 @@ class Cell:
     """Which metric decides, on validation and in the report; see ``training.metrics.example_weights``."""
     class_weight: str = "none"
     """How much classes weigh in training, see ``strategies.class_weight``."""
+    groups: str = "none"
+    """Of which groups splits keep examples together, see ``datasets.file_groups``. Since schema 8."""
     companions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
     it lies and what it is called; all else identifies it."""
@@ -173,8 +178,9 @@ class Record:
     """Optimizer steps of the refit's last stage. Since schema 7."""
     trials: list[dict[str, Any]] = field(default_factory=list)
     """One a trial: trial, status (ok | diverged), hyperparameters, length (the share of the strategy's own), chosen
-    (whether the refit has its hyperparameters), score, val_accuracy, val_log_loss, epochs, steps, seconds. Until
-    schema 6 epoch_limit in place of length, and the best score was chosen."""
+    (whether the refit has its hyperparameters), score, val_accuracy, val_class_accuracy (None for a class that no
+    example validates; since schema 8), val_log_loss, epochs, steps, seconds. Until schema 6 epoch_limit in place of
+    length, and the best score was chosen."""
     curves: list[dict[str, Any]] = field(default_factory=list)
     """One a point: run (search: the chosen trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy

@@ -17,6 +17,7 @@ import keras
 
 from bench.backbones.plugin import MODULE, load_backbone
 from bench.backbones.spec import BackboneSpec, check_size
+from bench.backbones.weight_files import expected_of
 from bench.backbones.weights import Weights, verify
 from bench.errors import RequestError
 from bench.modalities.registry import modality
@@ -194,7 +195,6 @@ def _with_imagenet_normalization(application: keras.Model) -> keras.Model:
 
 def _load_file(model: keras.Model, spec: BackboneSpec, path: Path) -> None:
     """Loads a ``.weights.h5`` of exactly this network."""
-    expected = f"a file written by save_weights of {spec.architecture} without its classifier"
     try:
         stored = 0
 
@@ -211,4 +211,4 @@ def _load_file(model: keras.Model, spec: BackboneSpec, path: Path) -> None:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise RequestError("weights", str(path), expected, f"It does not fit: {reason}.") from error
+        raise RequestError("weights", str(path), expected_of(spec), f"It does not fit: {reason}.") from error

@@ -1,9 +1,10 @@
-"""``python -m bench.backbones.fetch SPEC SIZE``: lets Keras find or download ImageNet weights.
+"""``python -m bench.backbones.fetch SPEC SIZE``: lets Keras find, download or try weights.
 
 For :func:`bench.backbones.weights.resolve_weights`, in a child or a worker: the parent needs no Keras. The
 application is built exactly as a user would build it, and Keras's own ``get_file`` is watched: nothing here
 knows which file an application uses. The last line of standard output is JSON: ``path`` of the file that
-Keras used, or ``error`` with ``file``, ``folder`` and ``origin`` of what it looked for.
+Keras used, or ``error`` with ``file``, ``folder`` and ``origin`` of what it looked for. A file of the user's is
+loaded into its network instead: ``error`` says why it does not fit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import RequestError
+
+if TYPE_CHECKING:
+    from bench.backbones.spec import BackboneSpec
 
 # Keras downloads with urllib, which waits for ever for a server that does not answer. Any single wait is
 # bounded by this; a download that goes on takes as long as it takes.
@@ -24,10 +30,10 @@ STALLED_SECONDS = 20
 
 
 def fetch(text: str, size: int, download: bool = True) -> dict[str, str]:
-    """Builds the application with ``weights="imagenet"`` and tells which file Keras used.
+    """Builds the network with its weights, for ImageNet's as Keras does, and tells which file Keras used.
 
     Args:
-        text: the backbone, an application of Keras.
+        text: the backbone; an application of Keras, or one whose weights are a file.
         size: side of the square input, in pixels.
         download: False: a file that is not there stays away, which is an ``error``.
     """
@@ -38,6 +44,8 @@ def fetch(text: str, size: int, download: bool = True) -> dict[str, str]:
     socket.setdefaulttimeout(STALLED_SECONDS)
     keras.config.set_image_data_format("channels_last")
     spec = parse_backbone(text)
+    if spec.weights != "imagenet":
+        return _tried(spec, size)
     with watching(download) as seen:
         try:
             # Keras tells of sizes for which it takes the weights of 224 px: as intended, and no news to the user.
@@ -53,6 +61,19 @@ def fetch(text: str, size: int, download: bool = True) -> dict[str, str]:
                 raise  # not about the file at all: the parent shows how the traceback ends
             return {**seen, "error": _reason(error, seen)}
     return seen
+
+
+def _tried(spec: BackboneSpec, size: int) -> dict[str, str]:
+    """Builds a backbone whose weights are a file."""
+    from bench.backbones.build import build_backbone
+    from bench.backbones.weights import resolve_weights
+
+    weights = resolve_weights(spec, size)
+    try:
+        build_backbone(spec, size, weights)
+    except RequestError as error:
+        return {"error": error.remedy or str(error)}
+    return {"path": str(weights.path)}
 
 
 def asked(place: object, backbone: str, size: int, download: bool) -> dict[str, str]:

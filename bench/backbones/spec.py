@@ -173,7 +173,12 @@ def _weights(text: str, value: str, own: str) -> str:
     path = Path(value).expanduser()
     if not value.endswith(WEIGHTS_SUFFIX):
         expected = f"weights to be {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
-        raise RequestError("backbone", text, expected, did_you_mean(value, names))
+        remedy = did_you_mean(value, names)
+        if path.is_file():
+            remedy = (
+                "Keras writes one: model.save_weights('x.weights.h5') of the network without its classifier."
+            )
+        raise RequestError("backbone", text, expected, remedy)
     if not path.is_file():
         raise RequestError(
             "backbone", text, f"the weights file to exist, but there is no file {path.absolute()}"

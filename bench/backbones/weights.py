@@ -82,7 +82,7 @@ def resolve_weights(spec: BackboneSpec, size: int, ask: Ask | None = None) -> We
         return Weights("file", sha256_file(path), str(path))
     if spec.info.module == "efficientnet_lite":
         return _lite0()
-    return _keras_imagenet(spec, size, ask or _ask_child)
+    return _keras_imagenet(spec, size, ask or ask_child)
 
 
 def present(classifier: bool = False) -> list[BackboneSpec]:
@@ -250,8 +250,8 @@ def _fetch(spec: BackboneSpec, size: int, ask: Ask) -> str:
     )
 
 
-def _ask_child(spec: BackboneSpec, size: int) -> dict[str, Any]:
-    """What ``bench.backbones.fetch`` says, in a child."""
+def ask_child(spec: BackboneSpec, size: int) -> dict[str, Any]:
+    """What ``bench.backbones.fetch`` says of a backbone and a size, in a child that loads Keras."""
     command = [sys.executable, "-m", "bench.backbones.fetch", spec.text, str(size)]
     # The child finds this very package, wherever the parent was started.
     source = str(Path(__file__).resolve().parents[2])

@@ -189,7 +189,8 @@ class PlanOptions:
 
     def plan(self, assignments: list[str] | None) -> Plan:
         """Returns the plan of the file, overridden by flags and by ``--set``."""
-        from bench.plans.loading import load_plan, read_toml
+        from bench.plans.loading import load_plan
+        from bench.plans.plan_file import read_toml
 
         keys = given(self, assignments)
         return load_plan(overridden(read_toml(Path(self.file)) if self.file else _start(dict(keys)), keys))

@@ -18,15 +18,16 @@ def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
     """Audits a dataset of a plan: JSON-able; see README."""
     found, summary = full_findings(dataset)
     pool = dataset.pool
-    found += fractions_too_small(
-        pool.labels,
-        pool.groups,
-        plan.fractions,
-        plan.seeds,
-        dataset.fingerprint,
-        dataset.class_names,
-        dataset.kind.noun,
-    )
+    if not any(finding.level == "refused" for finding in found):
+        found += fractions_too_small(
+            pool.labels,
+            pool.groups,
+            plan.fractions,
+            plan.seeds,
+            dataset.fingerprint,
+            dataset.class_names,
+            dataset.kind.noun,
+        )
     return {
         "dataset": dataset.spec,
         "name": dataset.name,
@@ -35,6 +36,7 @@ def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
         "fractions": plan.fractions,
         "images": summary,
         "classes": _classes(dataset),
+        "groups": None if (counts := dataset.group_counts) is None else asdict(counts),
         "findings": [asdict(finding) for finding in by_importance(found)],
     }
 

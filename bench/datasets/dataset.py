@@ -12,6 +12,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.modalities.base import Input, Modality
 from bench.modalities.findings import Finding
+from bench.modalities.groups import GroupCounts
 from bench.modalities.registry import modality
 
 
@@ -57,6 +58,7 @@ class Dataset:
         left_out: (id, reason) of every example that could not be used.
         entry: the cache entry.
         input: how its examples became rows.
+        grouping: what in the names of files has made its groups; empty where these are given, or there are none.
     """
 
     spec: str
@@ -71,6 +73,7 @@ class Dataset:
     left_out: tuple[tuple[str, str], ...]
     entry: Path
     input: Input
+    grouping: str = ""
 
     @property
     def kind(self) -> Modality:
@@ -86,6 +89,14 @@ class Dataset:
         if self.fingerprint != fingerprint:
             expected = f"the data of the run; {self.kind.noun.many} or labels have changed"
             raise RequestError(field, self.spec, expected)
+
+    @property
+    def group_counts(self) -> GroupCounts | None:
+        """How its groups are divided; None without groups of the user's or of file names."""
+        pool, test = self.pool, self.test
+        if pool.group_names is None or pool.groups is None or test.groups is None:
+            return None
+        return GroupCounts.of(pool.groups, test.groups, self.grouping)
 
     @property
     def warnings(self) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,27 @@ def divided(
             continue
     fingerprint = digest(content)
     return Division(groups, test_part(groups, fingerprint), fingerprint, kept_together=not choices)
+
+
+def provisional(
+    labels: np.ndarray, groups: np.ndarray | None, given: np.ndarray | None, content: dict[str, Any]
+) -> Division:
+    """How a dataset is audited that no run can use: as far as it can be divided, one by one or by its groups.
+
+    Classes that are too small lie in the pool; so does everything where the groups allow no test part.
+
+    Args:
+        labels, groups, given, content: see ``divided``.
+    """
+    fingerprint = digest(content)
+    in_test = np.zeros(len(labels), bool) if given is None else given
+    large = np.flatnonzero(np.bincount(labels)[labels] >= splits.LEAST)
+    if given is None and len(large):
+        with contextlib.suppress(RequestError):
+            in_test[large] = splits.split_test(
+                labels[large], None if groups is None else groups[large], fingerprint
+            )
+    return Division(groups, in_test, fingerprint, kept_together=True)
 
 
 def _choices(

@@ -25,7 +25,7 @@ from bench.modalities.findings import EXAMPLES, Finding
 from bench.modalities.registry import modality
 from bench.system.files import canonical_json
 
-FORMAT = 4
+FORMAT = 5
 """Version of the cache entries and of the splits in them: raise it when either changes."""
 
 INDEX, CHECK = "index.json", "check.json"
@@ -49,6 +49,7 @@ def load(entry: Path, input: Input) -> Dataset | None:
             left_out=tuple((id, reason) for id, reason in index["left_out"]),
             entry=entry,
             input=input,
+            grouping=index["grouping"],
             **parts,
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
 
 from bench.datasets.source import Contents
+from bench.datasets.splits import LEAST
 from bench.errors import RequestError
 from bench.modalities.ahead import ahead
 from bench.modalities.base import Input, Item, Modality, Unreadable
+from bench.modalities.findings import Case, Finding, count, of_classes, short
 from bench.modalities.nouns import Noun
 from bench.system.names import shown
 
@@ -129,74 +131,117 @@ def _results(contents: Contents, modality: Modality, input: Input) -> Iterator[R
         yield from ahead(one, contents.pictures)
 
 
-def check(spec: str, examples: Examples, noun: Noun) -> None:
-    """Refuses what no benchmark can be made of.
+def refusals(examples: Examples, noun: Noun) -> list[Finding]:
+    """Why no benchmark can be made of these examples; empty if one can.
 
     Args:
-        spec: for messages.
         examples: those that are there, as far as is known.
         noun: what to call them.
-
-    Raises:
-        RequestError: see the messages.
     """
-    names, labels, in_test = examples.contents.class_names, examples.labels, examples.in_test
-    reasons = f" Left out: {_listed(examples.left_out)}." if examples.left_out else ""
-
-    def refuse(expected: str, remedy: str = "") -> RequestError:
-        return RequestError("dataset", spec, expected, remedy)
-
+    names, in_test = examples.contents.class_names, examples.in_test
     if len(names) < 2:
-        raise refuse(f"at least two classes; all {noun.many} are labelled {names[0]!r}")
-    counts = np.bincount(labels, minlength=len(names))
-    worst = int(counts.argmin())
+        return [_refused("one_class", f"There is one class, {names[0]!r}; at least two classes are needed.")]
+    counts = np.bincount(examples.labels, minlength=len(names))
+    found = []
     if not counts.all():
-        missing = [repr(names[i]) for i in np.flatnonzero(counts == 0).tolist()]
-        listed = ", ".join(missing[:5]) + (" and others" if missing[5:] else "")
-        raise refuse(
-            f"at least one {noun.one} that can be read in every class", f"There is none in {listed}.{reasons}"
-        )
-    if in_test is not None:
-        _check_given(examples, in_test, noun, reasons, refuse)
-    elif counts[worst] < 4:
-        raise refuse(
-            f"at least 4 {noun.many} in every class (one to test, three to learn from), or a given test part",
-            f"Class {names[worst]!r} has {counts[worst]}.{reasons}",
-        )
+        text = f"{_have(counts == 0)} no {noun.one} that can be read. Restore some, or remove the classes."
+        found.append(_refused("empty_classes", text, of_classes(names, counts, counts == 0)))
+    if in_test is None:
+        return found + _too_small(names, counts, noun)
+    return found + _given(examples, in_test, counts, noun)
 
 
-def _check_given(
-    examples: Examples,
-    in_test: np.ndarray,
-    noun: Noun,
-    reasons: str,
-    refuse: Callable[..., RequestError],
-) -> None:
-    """Refuses a given test part that leaves nothing to test or too little to learn from."""
-    contents = examples.contents
-    names = contents.class_names
+def refuse(spec: str, found: Sequence[Finding], left_out: Sequence[tuple[str, str]]) -> None:
+    """Raises all that is refused about a dataset as one error; does nothing if there is nothing.
+
+    Args:
+        spec: for the message.
+        found: of any level.
+        left_out: (id, reason) of what cannot be read, which may be why.
+    """
+    refused = [f"{f.text}{_named(f.items)}" for f in found if f.level == "refused"]
+    if refused:
+        reasons = [f"Left out: {_listed(left_out)}."] if left_out else []
+        remedy = " ".join([*refused, *reasons, "python -m bench check shows all that was found."])
+        raise RequestError("dataset", spec, "a dataset that a run can divide and learn from", remedy)
+
+
+def _named(items: Sequence[Case], limit: int = 3) -> str:
+    """`` Namely 'a' (1), 'b' (3) and 7 others.``"""
+    if not items:
+        return ""
+    names = [f"{short(item['class'], 60)!r} ({item['images']:,})" for item in items]
+    more = f" and {count(len(names) - limit, 'other')}" if names[limit:] else ""
+    return f" Namely {', '.join(names[:limit])}{more}."
+
+
+def _refused(kind: str, text: str, items: Sequence[Case] = ()) -> Finding:
+    return Finding(kind, "refused", text, items)
+
+
+def _have(chosen: np.ndarray) -> str:
+    """``40 of 100 classes have``."""
+    number = np.count_nonzero(chosen)
+    return f"{number:,} of {len(chosen):,} classes {'has' if number == 1 else 'have'}"
+
+
+def _too_small(names: Sequence[str], counts: np.ndarray, noun: Noun) -> list[Finding]:
+    """Classes of which no test part can be drawn."""
+    small = (counts > 0) & (counts < LEAST)
+    if not small.any():
+        return []
+    text = (
+        f"{_have(small)} fewer than {LEAST} {noun.many}: a class needs one to test and three to learn from. "
+        f"Add {noun.many}, merge or remove these classes, or give a test part."
+    )
+    single = np.count_nonzero(counts == 1)
+    if 2 * single > len(counts):
+        text += (
+            f" {single:,} have a single {noun.one}: if each is a person, product or sign to be recognised by it, "
+            f"collect more {noun.many} of some and see the few-shot protocol; if not, another column or folder "
+            "holds the labels."
+        )
+    return [_refused("classes_too_small", text, of_classes(names, counts, small))]
+
+
+def _given(examples: Examples, in_test: np.ndarray, counts: np.ndarray, noun: Noun) -> list[Finding]:
+    """What is wrong with a given test part: it leaves nothing to test or too little to learn from."""
+    names, found = examples.contents.class_names, []
     if not in_test.any():
-        raise refuse(f"a test part with at least one {noun.one} that can be read.{reasons}")
-    counts = np.bincount(examples.labels[~in_test], minlength=len(names))
-    worst = int(counts.argmin())
-    if counts[worst] < 2:
-        has = f"{counts[worst]}." if counts[worst] else f"{noun.many} in the test part only."
-        raise refuse(
-            f"at least two {noun.many} of every class outside the test part (one to train on, one to validate on)",
-            f"Class {names[worst]!r} has {has}{reasons}",
+        text = f"The given test part has no {noun.one} that can be read."
+        found.append(_refused("empty_test", text))
+    learned = np.bincount(examples.labels[~in_test], minlength=len(names))
+    only_test = (learned == 0) & (counts > 0)
+    if only_test.any():
+        text = f"{_have(only_test)} {noun.many} in the test part only. Move some into the training part."
+        found.append(_refused("classes_only_in_test", text, of_classes(names, counts, only_test)))
+    single = learned == 1
+    if single.any():
+        text = (
+            f"{_have(single)} one {noun.one} outside the test part: at least two are needed, one to train "
+            f"on and one to validate on. Add {noun.many}, or merge or remove these classes."
         )
+        found.append(_refused("classes_too_small", text, of_classes(names, learned, single)))
+    return found + _straddling(examples, in_test, noun)
+
+
+def _straddling(examples: Examples, in_test: np.ndarray, noun: Noun) -> list[Finding]:
+    """Groups that the given test part tears apart."""
     groups = examples.groups
-    if groups is not None:
-        both = np.intersect1d(groups[in_test], groups[~in_test])
-        if len(both):
-            more = f", and so have {len(both) - 1} more." if len(both) > 1 else "."
-            group = contents.group_names[both[0]]
-            raise refuse(
-                "groups that lie on one side of the given split",
-                f"Group {group!r} has {noun.many} in the test part and outside{more}",
-            )
+    both = [] if groups is None else np.intersect1d(groups[in_test], groups[~in_test]).tolist()
+    if not both:
+        return []
+    assert groups is not None
+    text = (
+        f"{count(len(both), 'group')} of {len(np.unique(groups)):,} lie on both sides of the given split, with "
+        f"{noun.many} in the test part and outside. Move each to one side, or leave the split out: a test part of "
+        "whole groups is then drawn."
+    )
+    names = examples.contents.group_names
+    items = [{"class": names[g], "images": int(np.count_nonzero(groups == g))} for g in both]
+    return [_refused("groups_on_both_sides", text, items)]
 
 
-def _listed(left_out: list[tuple[str, str]], limit: int = 5) -> str:
+def _listed(left_out: Sequence[tuple[str, str]], limit: int = 5) -> str:
     more = ", ..." if left_out[limit:] else ""
     return ", ".join(f"{shown(id)} ({reason})" for id, reason in left_out[:limit]) + more

@@ -15,11 +15,16 @@ from bench.datasets import splits
 from bench.errors import RequestError
 from bench.modalities.base import Limit, Modality
 from bench.modalities.evidence import Evidence
-from bench.modalities.findings import BALANCING, UNEVEN, Case, Finding, count
+from bench.modalities.findings import BALANCING, UNEVEN, Case, Finding, count, of_classes
 from bench.modalities.nouns import Noun
 
 IMBALANCE = 3
 """How many times as large as the smallest the largest class may be before it is worth a note."""
+
+MIX = 0.05
+"""Share of the test part that would have to be of other classes before another mix is worth saying."""
+MIX_CHANCE = 0.001
+"""Probability of such a difference by chance (chi-squared test of homogeneity) up to which it is said."""
 
 OUTSIDE = "symbolic link that leaves the folder"
 """Why what such a link leads to is left out."""
@@ -31,6 +36,7 @@ def findings(modality: Modality, evidence: Evidence) -> list[Finding]:
         *_identical(evidence),
         *modality.lookalikes(evidence),
         *_classes(evidence),
+        *_class_mix(evidence),
         *_left_out(evidence, modality.limits),
         *modality.findings(evidence),
     ]
@@ -53,10 +59,8 @@ def fractions_too_small(
             splits.check_fraction(labels, groups, fraction, seeds, key, class_names, noun)
         except RequestError as error:
             least = counts * splits.subset_size(len(labels), fraction) // len(labels)
-            cases = _of_classes(class_names, counts, least < 2)
-            found.append(
-                Finding("fraction_too_small", "validity", f"A run would refuse this: {error}", cases)
-            )
+            cases = of_classes(class_names, counts, least < 2)
+            found.append(Finding("fraction_too_small", "refused", f"A run would refuse this: {error}", cases))
     return found
 
 
@@ -86,7 +90,7 @@ def _identical(evidence: Evidence) -> list[Finding]:
             "ones."
         )
         different = np.bincount(np.unique(np.stack([evidence.labels, evidence.same]), axis=1)[0])
-        cases = _of_classes(evidence.class_names, different, different < 3)
+        cases = of_classes(evidence.class_names, different, different < 3)
         found.append(Finding("identical_not_kept_together", "validity", text, cases))
     if rest:
         copies = sum(map(len, rest)) - len(rest)
@@ -101,13 +105,14 @@ def _classes(evidence: Evidence) -> list[Finding]:
     counts = np.bincount(evidence.labels, minlength=len(names))
     tested = np.bincount(evidence.labels[evidence.in_test], minlength=len(names))
     found = []
-    cases = _of_classes(names, counts, tested == 0)
-    if cases:
+    cases = of_classes(names, counts, (tested == 0) & (counts > 0))
+    if cases and evidence.given and evidence.in_test.any():
         text = (
             f"{len(cases):,} of {len(names):,} classes have no test {noun.one}, so how well they are recognised is "
             "not measured."
         )
         found.append(Finding("classes_without_test", "validity", text, cases))
+    counts = counts[counts > 0]
     if counts.max() >= IMBALANCE * counts.min():
         text = (
             f"Classes have {counts.min():,} to {counts.max():,} {noun.many}: accuracy speaks mostly of the large "
@@ -118,9 +123,31 @@ def _classes(evidence: Evidence) -> list[Finding]:
     return found
 
 
-def _of_classes(names: Sequence[str], counts: np.ndarray, chosen: np.ndarray) -> list[Case]:
-    """The cases of the chosen classes, with their counts."""
-    return [{"class": names[c], "images": int(counts[c])} for c in np.flatnonzero(chosen).tolist()]
+def _class_mix(evidence: Evidence) -> list[Finding]:
+    """A given test part whose classes come in other shares than the pool's, beyond what chance would give."""
+    tested = evidence.in_test
+    number = len(evidence.class_names)
+    counts = np.stack([np.bincount(evidence.labels[part], minlength=number) for part in (~tested, tested)])
+    if not evidence.given or not counts.sum(axis=1).all():
+        return []
+    from scipy.stats import chi2_contingency
+
+    pool, test = counts / counts.sum(axis=1, keepdims=True)
+    moved = float(np.abs(pool - test).sum() / 2)
+    if moved < MIX or chi2_contingency(counts[:, counts.any(axis=0)]).pvalue > MIX_CHANCE:
+        return []
+    many = evidence.noun.many
+    text = (
+        f"The given test part has another mix of classes than the pool: {moved:.0%} of it would have to be of "
+        "other classes. Test accuracy may then differ from validation accuracy without any overfitting. Balanced "
+        "accuracy does not depend on the mix: --set metric=balanced_accuracy."
+    )
+    items = [
+        {"id": evidence.class_names[c], "reason": f"{test[c]:.1%} of test {many}, {pool[c]:.1%} of the pool"}
+        for c in np.argsort(-np.abs(test - pool), kind="stable").tolist()
+        if pool[c] != test[c]
+    ]
+    return [Finding("class_mix", "validity", text, items)]
 
 
 def _left_out(evidence: Evidence, limits: Sequence[Limit]) -> list[Finding]:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from bench.datasets.dataset import Dataset
-from bench.datasets.division import Division, divided
+from bench.datasets.division import Division, divided, provisional
 from bench.datasets.entry import FORMAT, PARTS, load, write, write_rows
-from bench.datasets.examples import Examples, check, read
+from bench.datasets.examples import Examples, read, refusals, refuse
+from bench.datasets.file_groups import patterns, pointed_out, with_groups
 from bench.datasets.findings import findings
 from bench.datasets.source import Source
 from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
 from bench.modalities.base import Input, Modality
 from bench.modalities.evidence import Evidence
-from bench.modalities.findings import by_importance
+from bench.modalities.findings import Finding, by_importance
 from bench.modalities.registry import DEFAULT, modality
 from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked
 from bench.system.names import printable
@@ -29,7 +31,11 @@ Progress = Callable[[str], None]
 
 
 def open_dataset(
-    spec: str, input: Input | Mapping[str, Any], progress: Progress = lambda line: None
+    spec: str | PurePath,
+    input: Input | Mapping[str, Any],
+    progress: Progress = lambda line: None,
+    audit: bool = False,
+    groups: str = "none",
 ) -> Dataset:
     """Opens a dataset; reads and caches it on first use.
 
@@ -37,6 +43,8 @@ def open_dataset(
         spec: as the user wrote it, or canonical.
         input: how its examples become rows, or the keys of a plan that say so for its modality.
         progress: called with a line of text about once a second while examples are read.
+        audit: opens what no run can use, too, as far as it can be read; why is among its findings (``refused``).
+        groups: ``auto``: where it has no groups of its own, those that file names give away, see ``file_groups``.
 
     Returns:
         The dataset; its rows are read-only memory maps of the cache.
@@ -52,10 +60,10 @@ def open_dataset(
     noun = modality(input.modality).noun
     if source.modality != input.modality:
         raise RequestError("dataset", spec, f"a dataset of {noun.many}; its examples are of another kind")
-    prefix, entry = _entry(spec, source, input)
+    prefix, entry = _entry(spec, source, input, groups)
     dataset = load(entry, input)
     if dataset is not None:
-        return dataset
+        return _usable(dataset, audit)
     caches = entry.parent
     try:
         with locked(caches / f"{prefix}.lock"):
@@ -63,7 +71,7 @@ def open_dataset(
                 # All else of this prefix is of a former state of the data, damaged, or a killed process's.
                 for stale in (*caches.glob(f"{prefix}-*"), *caches.glob(f"{TEMPORARY_PREFIX}{prefix}-*")):
                     shutil.rmtree(stale, ignore_errors=True)
-                _make(entry, spec, source, input, progress)
+                _make(entry, _Making(spec, source, input, groups, audit), progress)
     except BrokenPipeError:
         raise  # of whoever is told the progress
     except OSError as error:
@@ -74,10 +82,19 @@ def open_dataset(
     dataset = load(entry, input)
     if dataset is None:
         raise BenchError(f"The dataset cache {str(entry)!r} was damaged as soon as it was written.")
+    return _usable(dataset, audit)
+
+
+def _usable(dataset: Dataset, audit: bool) -> Dataset:
+    """A dataset, unless no run can use it and it is not for an audit."""
+    if not audit:
+        refuse(dataset.spec, dataset.findings, dataset.left_out)
     return dataset
 
 
-def cached_dataset(spec: str, input: Input | Mapping[str, Any]) -> Dataset | None:
+def cached_dataset(
+    spec: str | PurePath, input: Input | Mapping[str, Any], groups: str = "none"
+) -> Dataset | None:
     """The dataset if it has been read before and is in the cache, else None; see ``open_dataset``.
 
     Raises:
@@ -87,12 +104,12 @@ def cached_dataset(spec: str, input: Input | Mapping[str, Any]) -> Dataset | Non
     source = open_source(spec)
     if not isinstance(input, Input):
         input = modality(source.modality).input(input)
-    return load(_entry(spec, source, input)[1], input)
+    return load(_entry(spec, source, input, groups)[1], input)
 
 
-def _entry(spec: str, source: Source, input: Input) -> tuple[str, Path]:
+def _entry(spec: str, source: Source, input: Input, groups: str) -> tuple[str, Path]:
     """What the names of the dataset's cache entries begin with, and the entry of its present state."""
-    prefix = digest([spec, *input.key])
+    prefix = digest([spec, *input.key, *([groups] if groups != "none" else [])])
     limits = modality(input.modality).stamp()
     name = f"{prefix}-{digest([source.stamp(), decoding_versions(input.modality), *limits])}"
     return prefix, cache_dir() / "datasets" / name
@@ -103,26 +120,43 @@ def decoding_versions(name: str = DEFAULT) -> list[int]:
     return [FORMAT, modality(name).version]
 
 
-def _make(entry: Path, spec: str, source: Source, input: Input, progress: Progress) -> None:
+@dataclass(frozen=True)
+class _Making:
+    """What an entry is made of; see ``open_dataset``."""
+
+    spec: str
+    source: Source
+    input: Input
+    groups: str
+    audit: bool
+
+
+def _make(entry: Path, making: _Making, progress: Progress) -> None:
     """Builds a cache entry beside its place and renames it into it."""
     temporary = entry.with_name(TEMPORARY_PREFIX + entry.name)
     temporary.mkdir()
     try:
-        _build(temporary, spec, source, input, progress)
+        _build(temporary, making, progress)
         os.replace(temporary, entry)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _build(folder: Path, spec: str, source: Source, input: Input, progress: Progress) -> None:
-    """Writes a cache entry."""
+def _build(folder: Path, making: _Making, progress: Progress) -> None:
+    """Writes a cache entry. Unless for an audit, what is refused anyway is refused before it is decoded."""
+    spec, source, input = making.spec, making.source, making.input
     kind = modality(source.modality)
     many, name = kind.noun.many, printable(source.name)
     doing = "fetching, if it is not here yet" if source.downloads else f"listing the {many}"
     progress(f"{name}: {doing}")
     contents = source.contents()
+    given = contents.groups is not None
+    repeated = [] if given else patterns(contents.ids, contents.labels, contents.class_names)
+    if making.groups == "auto" and not given:
+        contents = with_groups(contents, repeated)
     total = len(contents.ids)
-    check(spec, Examples(contents, list(range(total)), []), kind.noun)
+    if not making.audit:
+        refuse(spec, refusals(Examples(contents, list(range(total)), []), kind.noun), contents.left_out)
 
     def tell(done: int) -> None:
         progress(f"{name}: {done:,} of {total:,} {many} decoded")
@@ -130,21 +164,17 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
     rows = folder / "decoded"
     with rows.open("wb") as file:
         examples = read(contents, kind, input, file, tell)
-    check(spec, examples, kind.noun)
+    refused = refusals(examples, kind.noun)
+    if not examples.numbers:
+        refuse(spec, refused, examples.left_out)
 
     progress(f"{name}: looking for duplicates")
     same = kind.identical(examples.facts, examples.sha256, examples.again)
-    division = divided(
-        examples.labels,
-        examples.groups,
-        examples.in_test,
-        same,
-        contents.class_names,
-        kind.noun,
-        examples.content(kind.name),
-    )
+    division, refused = _divided(kind, examples, same, refused)
     evidence = _evidence(kind, input, examples, same, division)
-    found = by_importance([*findings(kind, evidence), *contents.findings])
+    if contents.groups is None:
+        refused += pointed_out(repeated, examples.numbers, evidence)
+    found = by_importance([*refused, *findings(kind, evidence), *contents.findings])
 
     write_rows(folder, rows, kind.row(input), division.in_test)
     rows.unlink()
@@ -154,12 +184,33 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
         "modality": kind.name,
         "fingerprint": division.fingerprint,
         "class_names": list(contents.class_names),
+        "grouping": contents.grouping,
         **kind.traits(source.name),
         "shape": list(kind.row(input).shape),
         **_parts(examples, division),
         "left_out": examples.left_out,
     }
     write(folder, index, found, kind.summary(examples.facts))
+
+
+def _divided(
+    kind: Modality, examples: Examples, same: np.ndarray, refused: list[Finding]
+) -> tuple[Division, list[Finding]]:
+    """How the examples are divided, and why no run can use them, if none can."""
+    labels, groups, given = examples.labels, examples.groups, examples.in_test
+    names, content = examples.contents.class_names, examples.content(kind.name)
+    try:
+        if not refused:
+            return divided(labels, groups, given, same, names, kind.noun, content), []
+    except RequestError as error:  # the groups allow no test part
+        refused = [
+            Finding(
+                "groups_not_divisible",
+                "refused",
+                f"There are {error.received}; a run needs {error.expected}. {error.remedy}",
+            )
+        ]
+    return provisional(labels, groups, given, content), refused
 
 
 def _evidence(
@@ -176,6 +227,7 @@ def _evidence(
         left_out=examples.left_out,
         input=input,
         noun=kind.noun,
+        given=examples.in_test is not None,
     )
 
 

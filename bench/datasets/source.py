@@ -46,6 +46,8 @@ class Contents:
     findings: list[Finding] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     group_texts: Sequence[str] | None = None
+    grouping: str = ""
+    """What in the names of files has made the groups; empty where the source gives them, or there are none."""
 
 
 class Source(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bench.datasets.adapters.arrays import ArrayFile, Digits
 from bench.datasets.adapters.fetched import Fetched
@@ -12,6 +12,7 @@ from bench.datasets.adapters.manifest import Manifest
 from bench.datasets.plugin import Checked
 from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import RequestError, did_you_mean
+from bench.system.names import path_text
 from bench.system.plugins import find, plugins
 
 ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, Manifest, ArrayFile, Checked)
@@ -23,7 +24,7 @@ def known_datasets() -> list[tuple[str, str]]:
     return [line for adapter in ADAPTERS for line in (adapter.names | adapter.forms).items()]
 
 
-def canonical_spec(spec: str) -> str:
+def canonical_spec(spec: str | PurePath) -> str:
     """Resolves a dataset as the user wrote it to the form that plans store. Reads no data.
 
     Args:
@@ -36,6 +37,7 @@ def canonical_spec(spec: str) -> str:
     Raises:
         RequestError: the name is not known.
     """
+    spec = path_text(spec)
     for adapter in ADAPTERS:
         if (name := adapter.canonical(spec)) is not None:
             return name

@@ -19,6 +19,9 @@ from bench.modalities.nouns import Noun
 EXAMPLE = Noun("example", "examples")
 """What messages call examples, unless told."""
 
+LEAST = 4
+"""Examples of a class of which a test part can be drawn: one to test, three to learn from."""
+
 SHARE = 0.2
 """Share of the data that becomes the test part, and share of a subset that becomes validation."""
 
@@ -48,11 +51,11 @@ def split_test(
     """
     labels = np.asarray(labels)
     values, counts = np.unique(labels, return_counts=True)
-    if len(counts) and counts.min() < 4:
+    if len(counts) and counts.min() < LEAST:
         raise RequestError(
             "dataset",
             f"class {_name(values[counts.argmin()], class_names)} with {_counted(counts.min(), noun)}",
-            f"at least 4 {noun.many} in every class (one to test, three to learn from), or a given test part",
+            f"at least {LEAST} {noun.many} in every class (one to test, three to learn from), or a given test part",
             f"Add {noun.many}, or leave the class out.",
         )
     size = subset_size(len(labels), SHARE)
@@ -147,6 +150,7 @@ def subset(
             "fractions",
             fraction,
             f"a fraction that gives every class at least two {unit} (one to train on, one to validate on): "
+            f"{np.count_nonzero(have < 2):,} of {len(have):,} classes get fewer, "
             f"class {_name(worst, class_names)} gets {have.min()} of its "
             f"{len(np.unique(units[labels == worst]))}",
             f"No fraction of this dataset does; add {noun.many} of that class, or leave it out."

@@ -84,6 +84,7 @@ class Rank(Job):
         input: how they become rows, by the plan's keys.
         pooling: of its features.
         images: labelled examples to look at, at most.
+        groups: see ``open_dataset``.
     """
 
     handler = "bench.ranking.worker:run"
@@ -97,6 +98,7 @@ class Rank(Job):
     input: dict[str, Any]
     pooling: str
     images: int
+    groups: str = "none"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Evidence:
         left_out: (id, reason) of the examples that are not used.
         input: how examples became rows.
         noun: what to call them.
+        given: whether the source says which examples are test examples.
     """
 
     ids: Sequence[str]
@@ -41,6 +42,7 @@ class Evidence:
     left_out: Sequence[tuple[str, str]]
     input: Any
     noun: Noun
+    given: bool = False
 
     @cached_property
     def sets(self) -> list[list[int]]:

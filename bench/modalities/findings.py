@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = 20
 """Items of a finding that are kept where a person reads them; all of them are in the cache entry."""
@@ -25,19 +28,25 @@ Case = dict[str, Any]
 ``{"class", "images"}``, whatever the examples are."""
 
 
+Level = Literal["refused", "validity", "note"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""The gravest first."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that a user should know of a dataset.
 
     Attributes:
         kind: a stable name, for programs.
-        level: ``"validity"`` if a run's numbers may mean something else than one thinks, else ``"note"``.
+        level: ``"refused"`` if no run can use the dataset as it is, ``"validity"`` if a run's numbers may mean
+            something else than one thinks, else ``"note"``.
         text: a sentence with the numbers.
         items: the cases.
     """
 
     kind: str
-    level: Literal["validity", "note"]
+    level: Level
     text: str
     items: Sequence[Case] = ()
 
@@ -52,17 +61,22 @@ class Finding:
 
 
 def by_importance(found: list[Finding]) -> list[Finding]:
-    """What touches validity first, else in the given order."""
-    return sorted(found, key=lambda finding: finding.level != "validity")
+    """The gravest first, else in the given order."""
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
 
-def level_of(share: float) -> Literal["validity", "note"]:
+def level_of(share: float) -> Level:
     return "validity" if share >= NEGLIGIBLE else "note"
 
 
 def count(n: int, noun: str) -> str:
     """``1 image``, ``1,204 images``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def of_classes(names: Sequence[str], counts: np.ndarray, chosen: np.ndarray) -> list[Case]:
+    """The cases of the chosen classes, with their counts."""
+    return [{"class": names[c], "images": int(counts[c])} for c in chosen.nonzero()[0].tolist()]
 
 
 def _line(item: Case) -> str:

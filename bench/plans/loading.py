@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import RequestError, did_you_mean
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
+from bench.plans.plan_file import read_toml
 from bench.plans.protocol import PROTOCOLS, protocol
 from bench.records import FRACTIONS
 from bench.system import backend as backends
-from bench.system.names import names_weights, with_weights
+from bench.system.names import names_weights, path_text, with_weights
 
 QUICKSTART: dict[str, Any] = {
     "datasets": ["digits"],
@@ -27,11 +29,12 @@ QUICKSTART: dict[str, Any] = {
 """The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
 
 
-def load_plan(plan: str | Path | dict[str, Any] | Plan) -> Plan:
+def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
     """Reads and validates a plan.
 
     Args:
-        plan: the path of a TOML file, or a dictionary with the same keys.
+        plan: the path of a TOML file, or a dictionary with the same keys, in which paths may be texts or
+            ``pathlib.Path``.
 
     Returns:
         The plan; dataset paths that were relative in a file are relative to the current folder.
@@ -43,17 +46,16 @@ def load_plan(plan: str | Path | dict[str, Any] | Plan) -> Plan:
         return plan
     if isinstance(plan, (str, Path)):
         return _validated(read_toml(Path(plan)))
-    return _validated(plan)
+    return _validated(as_texts(plan))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a plan file, not yet validated."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
+def as_texts(value: Any) -> Any:
+    """What a dictionary holds, with texts in place of paths."""
+    if isinstance(value, PurePath):
+        return path_text(value)
+    if isinstance(value, Mapping):
+        return {key: as_texts(inner) for key, inner in value.items()}
+    return [as_texts(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def read_stored_plan(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from bench.modalities.registry import DEFAULT, plan_keys
-from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Metric
+from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Groups, Metric
 from bench.system import backend as backends
 from bench.system.files import digest
 from bench.system.sections import Section, distinct
@@ -144,6 +144,9 @@ class Plan(Keys):
     """Which metric decides: among trials, in the report and its figures, and in what is recommended."""
     class_weight: ClassWeight = "none"
     """``balanced``: in training, all classes count the same, however many labels they have."""
+    groups: Groups = "none"
+    """``auto``: examples whose file names repeat a person, video or original stay together; a given ``group``
+    always holds."""
     source_dataset: str = ""
     """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
     source_groups: Literal["auto", "names", "none"] = "auto"

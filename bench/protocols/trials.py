@@ -83,7 +83,7 @@ class Scored(NamedTuple):
 
     fitted: Fitted
     score: float
-    measured: dict[str, float]
+    measured: dict[str, Any]
     losses: np.ndarray
 
 

@@ -58,13 +58,13 @@ def run_cell(
 
 def _opened(here: Workplace, cell: Cell, spec: str, fingerprint: str | None = None) -> Dataset:
     """A dataset, decoded as the cell says."""
-    return here.dataset(spec, input_of(cell.examples, cell.modality), fingerprint)
+    return here.dataset(spec, input_of(cell.examples, cell.modality), fingerprint, cell.groups)
 
 
 def _companions(place: Place, cell: Cell, dataset: Dataset) -> dict[str, Any]:
     """What a cell learns beside its dataset, by kind; kept for the next cell with the same."""
     relation = protocol(cell.protocol).relation_of(cell)
-    key = f"companions {digest([cell.fingerprint, cell.examples, relation, cell.companions])}"
+    key = f"companions {digest([cell.fingerprint, cell.examples, cell.groups, relation, cell.companions])}"
     if key not in place.kept:
         here = workplace(place)
         place.kept[key] = reopened(cell.companions, dataset, relation, lambda spec: _opened(here, cell, spec))

@@ -20,6 +20,7 @@ import numpy as np
 
 from bench.backbones.plugin import backbone_origin
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
+from bench.backbones.weight_files import check_fit
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.datasets import Dataset, decoding_versions, open_dataset
 from bench.errors import BenchError, RequestError
@@ -39,7 +40,7 @@ from bench.system.names import of_others, short_backbone
 
 
 def rank(
-    dataset: str,
+    dataset: str | Path,
     backbones: Sequence[str] = (),
     *,
     only: bool = False,
@@ -93,8 +94,10 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
     named = [parse_backbone(text) for text in plan.named]
     for spec in named:
         check_size(spec, size_of(vars(plan), spec.modality))
-    datasets = [open_dataset(spec, vars(plan), progress=say) for spec in plan.datasets]
+    datasets = [open_dataset(spec, vars(plan), say, groups=plan.groups) for spec in plan.datasets]
     weights = {spec: resolve_weights(spec, size_of(vars(plan), spec.modality), runs.fetch) for spec in named}
+    for spec, found in weights.items():
+        check_fit(spec, size_of(vars(plan), spec.modality), found, runs.fetch)
     left_out: dict[str, str] = {}
     if not only:
         left_out = find_others(plan, {dataset.modality for dataset in datasets}, weights, runs, say)
@@ -225,6 +228,7 @@ def _job(plan: Plan, dataset: Dataset, spec: BackboneSpec, file: Weights, count:
         input=asdict(dataset.input),
         pooling=plan.head.pooling,
         images=count,
+        groups=plan.groups,
     )
 
 
@@ -236,7 +240,7 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
     """Where the scores of a job are kept: named by everything that they depend on."""
     versions = [importlib.metadata.version(name) for name in ("keras", runs.backend)]
     identity = asdict(job)
-    del identity["dataset"], identity["modality"]  # both are in the fingerprint
+    del identity["dataset"], identity["modality"], identity["groups"]  # they are in the fingerprint
     identity |= identity.pop("input") | {
         # One file is one source, wherever it lies.
         "weights": job.weights if job.weights in ("imagenet", "none") else "",

@@ -25,10 +25,10 @@ from bench.training.prefixes import BATCH
 from bench.training.workplace import workplace
 
 
-def run(place: Place, dataset: str, fingerprint: str, **job: Any) -> dict[str, Any]:
+def run(place: Place, dataset: str, fingerprint: str, groups: str, **job: Any) -> dict[str, Any]:
     """See ``bench.execution.jobs.Rank``."""
     here = workplace(place)
-    opened = here.dataset(dataset, input_of(job["input"], job["modality"]), fingerprint)
+    opened = here.dataset(dataset, input_of(job["input"], job["modality"]), fingerprint, groups)
     return rank(job, opened, here.engine, place.tick)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ def run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
             "class_names": list(dataset.class_names),
             "class_counts": np.bincount(labels, minlength=len(dataset.class_names)).tolist(),
             "pool_counts": np.bincount(dataset.pool.labels, minlength=len(dataset.class_names)).tolist(),
+            **({} if (groups := dataset.group_counts) is None else {"groups": asdict(groups)}),
             "n_pool": len(dataset.pool.ids),
             "n_test": len(dataset.test.ids),
             "findings": findings_of(dataset),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.backbones.own import WeightSource, read_source
 from bench.backbones.spec import BackboneSpec, has_small_map
+from bench.backbones.weight_files import check_fit
 from bench.backbones.weights import Ask, Weights, resolve_weights
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.companions import auxiliary, source
@@ -94,7 +95,7 @@ def prepare(
             say(text)
             resolving.check()
 
-        return open_dataset(spec, vars(plan), progress=progress)
+        return open_dataset(spec, vars(plan), progress, groups=plan.groups)
 
     datasets = [open_(spec) for spec in plan.datasets]
     for dataset in datasets:
@@ -223,6 +224,7 @@ def _cell(
         precision=plan.precision,
         metric=plan.metric,
         class_weight=plan.class_weight,
+        groups=plan.groups,
         plugins=plugins,
         protocol=plan.protocol,
         protocol_settings=plan.protocol_settings,
@@ -294,7 +296,9 @@ class _Resolving(threading.Thread):
         try:
             for spec in self.specs:
                 size = size_of(vars(self.plan), spec.modality)
-                self._found[spec] = resolve_weights(spec, size, self.ask)
+                found = resolve_weights(spec, size, self.ask)
+                check_fit(spec, size, found, self.ask)
+                self._found[spec] = found
         except Exception as error:
             self._error = error
 

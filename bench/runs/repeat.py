@@ -113,7 +113,7 @@ def _check_data(cell: Cell) -> None:
     """
 
     def open_(spec: str) -> Dataset:
-        return open_dataset(spec, cell.examples)
+        return open_dataset(spec, cell.examples, groups=cell.groups)
 
     dataset = open_(cell.dataset)
     dataset.check_unchanged(cell.fingerprint, "dataset")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 
 def printable(path: str) -> str:
     """A file name as valid Unicode: bytes that are not UTF-8 become ``\\xff``."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def path_text(path: str | PurePath) -> str:
+    """A path as a plan writes it; ``Path("digits")`` is a folder and not the name of a dataset: ``./digits``."""
+    if isinstance(path, PurePath) and len(path.parts) == 1 and not path.is_absolute():
+        return f"./{path}"
+    return str(path)
 
 
 def shown(text: str) -> str:

@@ -43,6 +43,15 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
+def class_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> list[float | None]:
+    """The accuracy of each class; None for one without an example."""
+    right = probabilities.argmax(axis=1) == labels
+    return [
+        float(right[labels == c].mean()) if (labels == c).any() else None
+        for c in range(probabilities.shape[1])
+    ]
+
+
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
     """ECE of the predicted class with equally wide confidence bins (Guo et al. 2017, arXiv:1706.04599)."""
     confidence = probabilities.max(axis=1).astype(np.float64)

@@ -19,21 +19,24 @@ class Workplace:
 
     def __init__(self, threads: int) -> None:
         self.engine = Engine(threads)
-        self._datasets: dict[tuple[str, Input], Dataset] = {}
+        self._datasets: dict[tuple[str, Input, str], Dataset] = {}
 
-    def dataset(self, spec: str, input: Input, fingerprint: str | None = None) -> Dataset:
+    def dataset(
+        self, spec: str, input: Input, fingerprint: str | None = None, groups: str = "none"
+    ) -> Dataset:
         """A dataset, opened once.
 
         Args:
             spec, input: see ``open_dataset``.
             fingerprint: what it was when the run was planned.
+            groups: see ``open_dataset``.
 
         Raises:
             RuntimeError: it has changed since.
         """
-        key = (spec, input)
+        key = (spec, input, groups)
         if key not in self._datasets:
-            self._datasets[key] = open_dataset(*key)
+            self._datasets[key] = open_dataset(spec, input, groups=groups)
         dataset = self._datasets[key]
         if fingerprint not in (None, dataset.fingerprint):
             raise RuntimeError(f"the dataset {spec} has changed since this run was planned")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
+from bench.modalities.groups import GroupCounts
 from bench.modalities.registry import modality
 from bench.records import ACCURACY, STEPS_SINCE
 from reports import words
@@ -11,12 +15,16 @@ from reports.questions.auxiliary import method_lines
 from reports.results import Results
 from reports.sections import Section
 
+Z95 = NormalDist().inv_cdf(0.975)
+"""Standard errors in half a 95% interval."""
+
 
 def section(run: Results) -> Section:
     """The protocol, companions of the target, and the settings of this run."""
     lines = [
         *_protocol(run),
         *_weighing(run),
+        *_groups(run),
         *source_lines(run.run_info, run.noun),
         *method_lines(run.run_info, run.noun),
     ]
@@ -68,6 +76,24 @@ def _weighing(run: Results) -> list[str]:
             "Class weights: in training losses and in votes of neighbours, all classes that occur among the labels "
             f"count the same, however many {many} they have. The majority class stays the most frequent one."
         )
+    return found
+
+
+def _groups(run: Results) -> list[str]:
+    """How the groups of each dataset are divided, and what they leave of the test set's size."""
+    found = []
+    largest = {decision.dataset: decision for decision in run.decisions}
+    for about in run.run_info.get("datasets", {}).values():
+        if (counts := GroupCounts.read(about.get("groups"))) is None:
+            continue
+        name = words.clean(about.get("name", "dataset"), 40)
+        text = " ".join(words.clean(line, 400) for line in counts.sentences(run.noun))
+        decision = largest.get(about.get("name", ""))
+        if decision is not None and run.metric == ACCURACY and 0 < decision.margin < math.inf:
+            share = decision.leader.value
+            worth = min(share * (1 - share) * (Z95 / decision.margin) ** 2, counts.n_test)
+            text += f" For the strategy that leads, it is {words.count(worth)}."
+        found.append(f"{name}: {text}")
     return found
 
 

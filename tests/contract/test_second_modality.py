@@ -17,7 +17,8 @@ pytest.importorskip("keras_tuner")
 from numbers_modality.adapter import Table
 
 from bench.backbones.build import build_backbone
-from bench.backbones.spec import parse_backbone
+from bench.backbones.fetch import fetch
+from bench.backbones.spec import BackboneSpec, parse_backbone
 from bench.backbones.weights import Weights
 from bench.datasets import specs
 from bench.execution.jobs import Place
@@ -68,6 +69,11 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
+def tried_here(spec: BackboneSpec, size: int) -> dict[str, str]:
+    """Tries weights in this process: a child of its own would not know the modality."""
+    return fetch(spec.text, size)
+
+
 def test_from_a_file_to_a_page(data: Path, weights: Path, tmp_path: Path) -> None:
     plan = load_plan(
         {
@@ -75,7 +81,7 @@ def test_from_a_file_to_a_page(data: Path, weights: Path, tmp_path: Path) -> Non
             "fractions": [0.5, 1.0], "seeds": 1, "epochs": 2, "length": 0.05, "tuning": {"trials": 1},
         }
     )  # fmt: skip
-    prepared = prepare(plan)
+    prepared = prepare(plan, ask=tried_here)
     assert {cell.modality for cell in prepared.cells} == {"numbers"}
     assert {str(cell.examples) for cell in prepared.cells} == {"{'scale': 1.0}"}
     assert not [key for cell in prepared.cells for key in cell.identity if "image" in key or key == "flip"]
@@ -108,7 +114,7 @@ def test_a_source_domain_helps_it_too(data: Path, weights: Path, tmp_path: Path)
     )  # fmt: skip
     place = Place(1, lambda text: None)
     place.kept["workplace"] = Workplace(1)
-    for cell in prepare(plan).cells:
+    for cell in prepare(plan, ask=tried_here).cells:
         assert cell.companions["source"]["name"] == "others"
         fields = run_cell(place, asdict(cell), 1.0, str(tmp_path / f"{cell.id}.npz"), "", "")
         assert fields["status"] == "ok", fields

@@ -204,7 +204,7 @@ def child(tmp_path, monkeypatch):
         asked.append((spec.architecture, image_size))
         return {"path": str(file), "file": file.name, "folder": str(tmp_path)}
 
-    monkeypatch.setattr(weights, "_ask_child", fetch)
+    monkeypatch.setattr(weights, "ask_child", fetch)
     return file, asked
 
 

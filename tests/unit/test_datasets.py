@@ -166,7 +166,7 @@ def test_folder_with_given_parts(tmp_path: Path) -> None:
     assert found["classes_without_test"] == ["b: 10"]
     assert found["loose_images"] == ["other/c/0.png: in no class folder"]
     paint(root / "test" / "c" / "0.png")
-    refused(root, "'c' has images in the test part only")
+    refused(root, "1 of 3 classes has images in the test part only", "'c' (1)")
 
 
 def test_folders_whose_classes_are_called_like_parts(tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "text", "'a.jpg'", "0.jpg (not an image")
     class_folders(tmp_path / "hollow")
     (tmp_path / "hollow" / "c").mkdir()
-    refused(tmp_path / "hollow", "There is none in 'c'")
+    refused(tmp_path / "hollow", "1 of 3 classes has no image that can be read", "'c' (0)")
     class_folders(tmp_path / "small", "ab", 3)
-    refused(tmp_path / "small", "at least 4 images in every class", "'a' has 3")
+    refused(tmp_path / "small", "2 of 2 classes have fewer than 4 images", "'a' (3), 'b' (3)")
     class_folders(tmp_path / "untrained" / "test")
     refused(tmp_path / "untrained", "train/ of class folders beside test/")
     (tmp_path / "archive.zip").write_bytes(b"")
@@ -331,7 +331,13 @@ def test_manifest_with_parts_and_groups(tmp_path: Path) -> None:
     assert len({*dataset.pool.groups, *dataset.test.groups}) == 14
 
     straddling = [[p, y, split, f"g{i // 2}"] for i, (p, y, split, _) in enumerate(given)]
-    refused(write_csv(tmp_path / "both.csv", [header, *straddling]), "Group 'g1'", "one side", "5 more")
+    refused(
+        write_csv(tmp_path / "both.csv", [header, *straddling]),
+        "6 groups of",
+        "on both sides",
+        "'g1'",
+        "3 others",
+    )
 
 
 def test_manifests_that_are_refused(tmp_path: Path) -> None:
@@ -350,7 +356,8 @@ def test_manifests_that_are_refused(tmp_path: Path) -> None:
     check([["path", "label"], *rows[:6], ["a.png", "b"], ["", "c"]], "Line 9 lacks its path")
     check(
         [["path", "label"], *rows[:6], *([f"{i}.png", "b"] for i in range(4))],
-        "There is none in 'b'",
+        "1 of 2 classes has no image that can be read",
+        "'b' (0)",
         "0.png (file not found)",
     )
     refused(tmp_path / "bat.csv", "existing", "Did you mean 'bad.csv'?")
@@ -442,7 +449,7 @@ def test_array_files_that_are_refused(tmp_path: Path) -> None:
     check("at least one image", x=x[:0], y=y[:0])
     check("whole numbers", x=x, y=y + 0.5)
     check("at least two classes", x=x, y=y * 0)
-    check("at least 4 images", x=x, y=np.arange(10) // 8)
+    check("fewer than 4 images", x=x, y=np.arange(10) // 8)
     np.savez(path, x=x, y=np.array(["a", 1] * 5, object))
     refused(path, "'y' is an array of objects", "pickles")
     data = path.read_bytes()

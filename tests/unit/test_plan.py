@@ -14,8 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import RequestError
-from bench.plans.loading import QUICKSTART, load_plan, parse_assignment, read_toml, set_key
+from bench.plans.loading import QUICKSTART, load_plan, parse_assignment, set_key
 from bench.plans.plan import DEFAULT_STRATEGIES, NUMBERLESS, Plan
+from bench.plans.plan_file import read_toml
 from bench.runs.prepare import _Resolving, prepare
 
 DIGITS: dict[str, Any] = {"datasets": ["digits"]}
@@ -232,7 +233,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
         "tuning": {"trials": 5}, "length": 2.0, "auxiliary": ["body"], "auxiliary_dataset": "other",
-        "metric": "macro_f1", "class_weight": "balanced",
+        "metric": "macro_f1", "class_weight": "balanced", "groups": "auto",
     }  # fmt: skip
     beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "protocol_settings"}
     assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}
@@ -276,7 +277,7 @@ def test_set_key_makes_a_copy() -> None:
         set_key(content, "seeds.more", 1)
 
 
-@pytest.mark.parametrize("content", [b"seeds = ", b"\xff\xfe", b"seeds = 1\nseeds = 2"])
+@pytest.mark.parametrize("content", [b"seeds = ", b"\xff\xfe\x00", b"seeds = 1\nseeds = 2"])
 def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "plan.toml"
     path.write_bytes(content)

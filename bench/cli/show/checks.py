@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.modalities.findings import Finding, count, short
+from bench.modalities.groups import GroupCounts
 from bench.system.names import shown
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ CLASSES = 12
 EXAMPLES = 3
 """Cases that are shown of each finding."""
 _HEADINGS = {
+    "refused": "A run would refuse this dataset:",
     "validity": "What may make a result say something else than you think:",
     "note": "Worth knowing:",
 }
@@ -31,6 +33,8 @@ def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
     described = kind.described_summary(result["images"])
     if described:
         print(f"  {described}")
+    if groups := GroupCounts.read(result["groups"]):
+        print("\n".join(f"  {line}" for line in map(shown, groups.sentences(kind.noun))))
     findings = [Finding(**finding) for finding in result["findings"]]
     for level, heading in _HEADINGS.items():
         _print_findings(heading, [finding for finding in findings if finding.level == level])

@@ -34,6 +34,8 @@ def print_plan(prepared: Prepared, out: Path) -> None:
 def _print_dataset(dataset: Dataset, prepared: Prepared) -> None:
     """How large a dataset is, and what is learned from beside it."""
     print(f"{shown(dataset.name)}: {prepared.resolved.protocol.introduction(prepared.plan, dataset)}")
+    if groups := dataset.group_counts:
+        print("\n".join(f"  {line}" for line in map(shown, groups.sentences(dataset.kind.noun))))
     for companion in prepared.companions.values():
         for line in companion.introduction(dataset):
             print(f"  {shown(line)}")

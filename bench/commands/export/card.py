@@ -70,6 +70,9 @@ def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, fi
         fingerprint=dataset.fingerprint,
         pool=words.count(recipe.labels),
         test=words.count(len(dataset.test.ids)),
+        groups=[_text(line, 400) for line in counted.sentences(recipe.noun)]
+        if (counted := dataset.group_counts)
+        else [],
         warnings=[_text(finding.text, 400) for finding in dataset.warnings],
         classes=[
             (_text(name), words.count(count)) for name, count in zip(dataset.class_names, counts, strict=True)

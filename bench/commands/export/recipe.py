@@ -143,7 +143,7 @@ def _check_backend(cell: Cell) -> None:
 
 
 def _dataset(cell: Cell) -> Dataset:
-    dataset = open_dataset(cell.dataset, cell.examples)
+    dataset = open_dataset(cell.dataset, cell.examples, groups=cell.groups)
     dataset.check_unchanged(cell.fingerprint, "dataset")
     return dataset
 

@@ -44,10 +44,10 @@ FIXED = ("datasets", "backbones", "weights", "strategies", "fractions", "seeds",
 
 
 def pretrain(
-    dataset: str,
+    dataset: str | Path,
     backbone: str,
     out: str | Path,
-    weights: str = "none",
+    weights: str | Path = "none",
     settings: dict[str, Any] | None = None,
     say: Callable[[str], None] = lambda text: None,
     notify: Callable[[Event], None] = lambda event: None,
@@ -78,7 +78,7 @@ def pretrain(
     folder = Path(out).expanduser().resolve()
     _check_out(folder, str(out))
     _check_settings(backbone, settings)
-    spec = parse_backbone(with_weights(backbone, weights))
+    spec = parse_backbone(with_weights(backbone, str(weights)))
     plan = _plan(dataset, spec, settings)
     with being_written(folder) as made, _executor(plan, settings, made, notify) as executor:
         training = _train(plan, spec.weights, executor, say)
@@ -103,7 +103,7 @@ def _check_settings(backbone: str, settings: dict[str, Any]) -> None:
             raise RequestError("--set", key, expected)
 
 
-def _plan(dataset: str, spec: BackboneSpec, settings: dict[str, Any]) -> Plan:
+def _plan(dataset: str | Path, spec: BackboneSpec, settings: dict[str, Any]) -> Plan:
     """A plan of the one cell that the training is."""
     tuning = settings.get("tuning", {})
     return load_plan(

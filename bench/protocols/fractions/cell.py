@@ -21,7 +21,7 @@ from bench.training.engine import Engine
 from bench.training.examples import PartExamples
 from bench.training.loop import NotFinite, selection_score
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
-from bench.training.metrics import accuracy, example_weights, log_loss, log_losses, score
+from bench.training.metrics import accuracy, class_accuracy, example_weights, log_loss, log_losses, score
 from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
@@ -131,6 +131,7 @@ class LabelSearch(Search):
         measured = {
             "val_accuracy": accuracy(probabilities, val.labels),
             "val_log_loss": log_loss(probabilities, val.labels),
+            "val_class_accuracy": class_accuracy(probabilities, val.labels),
         }
         metric = self.info.metric
         return Scored(

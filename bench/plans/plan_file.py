@@ -1,0 +1,82 @@
+"""Reading a plan file as editors leave it: whatever its byte order mark, and with the cause of every mistake."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import RequestError
+
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+"""What a file begins with -> its encoding; without one it is UTF-8, as TOML asks for."""
+
+_SINGLE_QUOTES = (
+    "In double quotes a backslash starts an escape: use single quotes ('C:\\photos') or slashes (C:/photos)."
+)
+_CURLY = re.compile("[\u201c\u201d\u201e\u2018\u2019\u201a]")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a plan file, not yet validated.
+
+    Raises:
+        RequestError: it is missing, in another encoding than UTF-8 or marked UTF-16, or not TOML; with the line.
+    """
+    text = _text(path)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        raise RequestError(
+            "PLAN", str(path), f"a readable TOML file ({reason})", _remedy(text, reason)
+        ) from None
+    for key, value in _strings(content):
+        if any(ord(letter) < 32 for letter in value):  # "C:\temp" is C:, a tabulator, emp
+            raise RequestError("PLAN", str(path), f"{key} without control characters", _SINGLE_QUOTES)
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
+    except OSError as error:
+        raise RequestError("PLAN", str(path), f"a file that can be read ({error.strerror})") from None
+    encoding = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        expected = f"a TOML file in UTF-8; line {line} holds bytes of another encoding"
+        raise RequestError("PLAN", str(path), expected, "Save it as UTF-8 in your editor.") from None
+    if "\0" in text:
+        expected = "a TOML file in UTF-8; it seems to be UTF-16 without a byte order mark"
+        raise RequestError("PLAN", str(path), expected, "Save it as UTF-8 in your editor.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _remedy(text: str, reason: str) -> str:
+    """What has probably led to an error of the TOML reader, by the line that it names."""
+    found = re.search(r"at line (\d+)", reason)
+    lines = text.split("\n")
+    line = lines[min(int(found[1]), len(lines)) - 1] if found else ""
+    if _CURLY.search(line):
+        return "The line holds curly quotes: use straight ones."
+    return _SINGLE_QUOTES if re.search(r'"[^"]*\\', line) else ""
+
+
+def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """All texts of a plan, with the keys that they stand under."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _strings(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner, key)
