@@ -22,6 +22,9 @@ FEW = 0.001
 OVERSHOOT = 0.01
 """Share of all values that may lie up to a quarter of the range beyond it, as sharp resampling leaves them."""
 
+FILLED = 0.05
+"""Share of all values that the upper three quarters of a range hold at least if those beyond it are exceptions."""
+
 APART = 8
 """How many times as large as those of another part the values of a part may be before one scale cannot fit both."""
 
@@ -132,8 +135,8 @@ class Levels:
         # Signal goes on beyond any limit; what begins again at twice the limit stands for something else.
         if far > FEW or beyond > OVERSHOOT or far > self.over(2 * white):
             return False
-        # What lies beyond is the exception only where enough else needs the range.
-        if self.over(0.25 * white) - beyond < 10 * far:
+        # Few bright places in dark images are the signal: others have to fill the range up to the limit.
+        if far and self.over(0.25 * white) - beyond < FILLED:
             return False
         return self.under(0) <= (OVERSHOOT if self.low >= -0.25 * white else FEW)
 
@@ -147,8 +150,11 @@ class Levels:
             raise Undecided(
                 "Some values are NaN or infinite.", "Leave these images out, or np.nan_to_num(x)."
             )
-        if self.under(0) > OVERSHOOT:
-            return self._signed()
+        signed = self._signed() if self.low < 0 else None
+        if signed and self.under(0) > OVERSHOOT:
+            return signed
+        if signed or self.under(0) > OVERSHOOT:  # a few values below zero: the only black, or no measurement
+            raise self._undecided()
         if self.whole:
             small = [white for white in SMALL if self.low >= 0 and 0 < self.high <= white]
             fitting = [*small, *(white for white in DEPTHS if self.within(white))]
@@ -160,18 +166,16 @@ class Levels:
             raise self._undecided()
         return Scale(0.0, float(fitting[0]))
 
-    def _signed(self) -> Scale:
-        if self.whole:
-            for black in (1, *CENTRED):
-                white = max(1, black - 1)
-                if -black <= self.low < -black / 2 and black / 2 - 1 < self.high <= white:
-                    return Scale(-float(black), float(white))
+    def _signed(self) -> Scale | None:
+        """The scale of values on both sides of zero; None if they fill the range of none."""
+        for black in (1, *CENTRED) if self.whole else ():
+            white = max(1, black - 1)
+            if -black <= self.low < -black / 2 and black / 2 - 1 < self.high <= white:
+                return Scale(-float(black), float(white))
         near = max(self.under(-1.0), self.over(1)) <= OVERSHOOT and not max(
             self.under(-1.25), self.over(1.25)
         )
-        if near and self.low < -0.5:
-            return Scale(-1.0, 1.0)
-        raise self._undecided()
+        return Scale(-1.0, 1.0) if near and self.low < -0.5 else None
 
     def _undecided(self) -> Undecided:
         why = (
