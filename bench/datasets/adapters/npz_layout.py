@@ -71,7 +71,9 @@ def pairs(shapes: Shapes) -> list[Pair]:
     if set(shapes) == {"arr_0", "arr_1"}:  # np.savez without names
         found = {("", role): [name] for role, name in zip("xy", _by_shape(shapes), strict=True)}
     # Beside x_train and y_train, x and y hold the same images once more.
-    learned = "train" if {("train", "x"), ("train", "y")} <= found.keys() else ""
+    named = {("train", "x"), ("train", "y")} & found.keys()
+    plain = {("", "x"), ("", "y")} <= found.keys()
+    learned = "train" if len(named) == 2 or (named and not plain) else ""
     parts = [part for part in ("val", "test") if {(part, "x"), (part, "y")} & found.keys()]
     return [
         Pair(part or "train", *(_only(found, shapes, part, role) for role in "xy"))
