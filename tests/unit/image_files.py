@@ -35,7 +35,7 @@ def png16(values: np.ndarray) -> bytes:
 
 
 def tiff(data: bytes, width: int, height: int, bits: int, **tags: int) -> bytes:
-    """An uncompressed little-endian TIFF with one strip.
+    """A little-endian TIFF with one strip.
 
     Args:
         data: the strip.
@@ -43,14 +43,15 @@ def tiff(data: bytes, width: int, height: int, bits: int, **tags: int) -> bytes:
         height: likewise.
         bits: of each sample.
         tags: ``photometric`` (0: white is zero; 1; 2: RGB), ``sample_format`` (1 unsigned, 2 signed, 3 float),
-            ``samples`` of a pixel, ``planes`` (2: one after the other).
+            ``samples`` of a pixel, ``planes`` (2: one after the other), ``compression`` (8: deflate).
     """
-    samples = tags.get("samples", 1)
+    samples, compression = tags.get("samples", 1), tags.get("compression", 1)
+    data = zlib.compress(data) if compression == 8 else data
     pointer = 8 + 12 * 10 + 2 + 4
     entries = {
         256: (4, 1, width), 257: (4, 1, height),
         258: (3, samples, bits if samples == 1 else pointer),
-        259: (3, 1, 1), 262: (3, 1, tags.get("photometric", 1)), 273: (4, 1, pointer + 2 * samples),
+        259: (3, 1, compression), 262: (3, 1, tags.get("photometric", 1)), 273: (4, 1, pointer + 2 * samples),
         277: (3, 1, samples), 278: (4, 1, height), 279: (4, 1, len(data)),
         284: (3, 1, tags.get("planes", 1)), 339: (3, 1, tags.get("sample_format", 1)),
     }  # fmt: skip

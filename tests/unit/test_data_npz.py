@@ -45,9 +45,11 @@ def test_a_validation_part_belongs_to_the_pool(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize(
     ("images", "labels"),
     [
-        ("X", "y"), ("images", "labels"), ("image", "label"), ("data", "target"), ("data", "labels"), ("x", "targets"),
+        ("X", "y"), ("images", "labels"), ("image", "label"), ("data", "target"), ("data", "labels"),
+        ("x", "targets"),
         ("X_train", "Y_train"), ("train_images", "train_labels"), ("images_train", "labels_train"),
-        ("trainImages", "trainLabels"), ("xtrain", "ytrain"), ("train_x", "train_y"), ("train-data", "train-labels"),
+        ("trainImages", "trainLabels"), ("xtrain", "ytrain"), ("train_x", "train_y"),
+        ("train-data", "train-labels"),
         ("arr_0", "arr_1"), ("arr_1", "arr_0"),
     ],
 )  # fmt: skip
@@ -78,7 +80,8 @@ def test_float_labels_and_class_names(tmp_path: Path) -> None:
     [
         ("x_unlabelled", X, "join them"), ("extra", COLOURS, "join them"), ("X", X, "join them"),
         ("labels", Y, "join them"), ("groups", Y, "column group"), ("groups_train", Y, "column group"),
-        ("patient_id", Y, "column group"), ("train_idx", Y, "x_train, x_val and x_test"), ("folds", Y, "x_train, x_val"),
+        ("patient_id", Y, "column group"), ("train_idx", Y, "x_train, x_val and x_test"),
+        ("folds", Y, "x_train, x_val"),
     ],
 )  # fmt: skip
 def test_arrays_that_look_like_data_and_are_not_used_touch_validity(
@@ -93,7 +96,7 @@ def test_arrays_that_look_like_data_and_are_not_used_touch_validity(
 @pytest.mark.parametrize(
     ("name", "array", "says"),
     [
-        ("label_names", ["a", "b"], "did you mean class_names"),
+        ("label_names", ["a", "b"], "mean class_names"),
         ("mean", 3.5, "(1,)"),
         ("ids", np.arange(20), "(20,)"),
     ],
@@ -131,7 +134,7 @@ def test_images_that_stand_there_twice_are_used_once(tmp_path: Path) -> None:
         ({"X": X, "images": X, "y": Y}, "X and images could both be meant"),
         ({"pixels": X, "kind": Y}, 'x=old["pixels"], y=old["kind"]'),
         ({"arr_0": X, "arr_1": X, "arr_2": Y, "arr_3": Y}, 'x=old["arr_0"], y=old["arr_1"]'),
-        ({"train_images": X, "test_images": X, "test_labels": Y}, "train"),
+        ({"train_images": X, "test_images": X, "test_labels": Y}, "both x_train and y_train"),
     ],
 )
 def test_what_is_refused_has_a_line_to_type(tmp_path: Path, arrays: dict[str, Any], says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bench.commands.export.images import Images
 from bench.datasets import Dataset, open_dataset
 from bench.errors import RequestError
 from bench.modalities.base import Unreadable
@@ -234,6 +236,12 @@ FILES: dict[str, tuple[int, str, Callable[[np.ndarray], bytes]]] = {
         4095, "tif",
         lambda x: tiff(np.stack([gray(x)] * 3, -1).tobytes(), SIZE, SIZE, 16, samples=3, photometric=2),
     ),
+    "deflated 16-bit rgb tiff of 12 bits": (
+        4095, "tif",
+        lambda x: tiff(
+            np.stack([gray(x)] * 3, -1).tobytes(), SIZE, SIZE, 16, samples=3, photometric=2, compression=8
+        ),
+    ),
     "12-bit tiff": (4095, "tif", lambda x: tiff(twelve_bits(gray(x)), SIZE, SIZE, 12)),
     "16-bit tiff, white is zero": (
         4095, "tif", lambda x: tiff((4095 - gray(x)).tobytes(), SIZE, SIZE, 16, photometric=0)
@@ -376,3 +384,13 @@ def test_ordinary_images_have_no_new_findings(tmp_path: Path) -> None:
     assert not new & kinds(dataset)
     black = Image.new("RGB", (9, 9))
     assert not decode(saved(np.asarray(black), "PNG"), SIZE)[0].any()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_an_export_of_deep_files_holds_their_pixels(tmp_path: Path, deep: bool) -> None:
+    x = pictures()
+    dataset = of_files(tmp_path / "x", [saved(gray(i) if deep else shown(i), "PNG") for i in x], "png")
+    recipe: Any = SimpleNamespace(dataset=dataset, cell=SimpleNamespace(dataset=dataset.spec))
+    Images().write_examples(recipe, tmp_path)
+    assert (tmp_path / "images.npz").exists() == deep
+    assert (tmp_path / "labels.csv").exists() != deep

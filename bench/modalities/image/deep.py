@@ -95,7 +95,7 @@ def _tile(image: Image.Image) -> tuple[str, str, object]:
 
 def _other_byte(file: IO[bytes], unpacking: str) -> np.ndarray:
     file.seek(0)
-    with Image.open(file) as image:
+    with Image.open(file, formats=("PNG", "TIFF")) as image:
         swapped = _OTHER_BYTE[unpacking]
         image.tile = [
             tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
