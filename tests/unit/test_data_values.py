@@ -340,9 +340,16 @@ def test_uniform_images_are_named_with_their_share(tmp_path: Path) -> None:
 
 
 def test_half_of_the_images_in_another_range_are_seen(tmp_path: Path) -> None:
-    x = shown(pictures()).astype("f4")
-    x[::3] /= 255
-    assert "uniform_images" in kinds(of_arrays(tmp_path / "x.npz", x=x, y=LABELS), "validity")
+    x = shown(pictures())
+    mixed = x.astype("f4")
+    mixed[::3] /= 255
+    assert {"uniform_images", "black_images"} <= kinds(
+        of_arrays(tmp_path / "x.npz", x=mixed, y=LABELS), "validity"
+    )
+    files = [saved(image.astype("u2") * (1 if i % 3 == 0 else 16), "PNG") for i, image in enumerate(x)]
+    dataset = of_files(tmp_path / "files", files, "png")
+    (finding,) = [f for f in dataset.warnings if f.kind == "black_images"]
+    assert {int(item["id"][2:4]) for item in finding.items} == set(range(0, COUNT, 3))
 
 
 def test_brightness_of_a_test_part_is_compared_within_classes(tmp_path: Path) -> None:
@@ -375,7 +382,16 @@ def test_clipped_values_are_told(tmp_path: Path) -> None:
 
 
 def test_ordinary_images_have_no_new_findings(tmp_path: Path) -> None:
-    new = {"scaled_values", "clipped_values", "narrow_range", "uniform_images", "test_brightness"}
+    new = {
+        "scaled_values",
+        "clipped_values",
+        "narrow_range",
+        "uniform_images",
+        "black_images",
+        "test_brightness",
+    }
+    for name, x in (("gray", shown(pictures())), ("channel", shown(pictures())[..., None])):
+        assert not new & kinds(of_arrays(tmp_path / f"{name}.npz", x=x, y=LABELS))
     files = [saved(shown(image), "PNG") for image in pictures()]
     assert not new & kinds(of_files(tmp_path / "png", files, "png"))
     rng = np.random.default_rng(0)

@@ -35,6 +35,9 @@ faint X-rays 20."""
 OUTERMOST = 0.1
 """Percent of the darkest and of the brightest gray levels that do not count for it."""
 
+BLACK = 32
+"""Gray level, an eighth of all, that some part of a thumbnail reaches if it is not nearly black."""
+
 UNIFORM = 2
 """Gray levels within which all of a thumbnail lies if there is nothing to see."""
 
@@ -76,7 +79,7 @@ def pixels(evidence: Evidence) -> list[Finding]:
     return [
         *_values(evidence.facts),
         *_cut(evidence),
-        *_narrow(gray),
+        *(_narrow(gray) or _black(evidence, thumbnails)),
         *_uniform(evidence, thumbnails),
         *_brightness(evidence, gray.mean(axis=1)),
     ]
@@ -122,6 +125,21 @@ def _narrow(gray: np.ndarray) -> list[Finding]:
         "networks see little in them. If black and white are other values, stretch the images before storing them."
     )
     return [Finding("narrow_range", "validity", text)]
+
+
+def _black(evidence: Evidence, thumbnails: np.ndarray) -> list[Finding]:
+    """Images that are nearly black beside others that are not."""
+    brightest = thumbnails.reshape(len(thumbnails), -1).max(axis=1)
+    dark = np.flatnonzero(brightest < BLACK).tolist()
+    if not dark:
+        return []
+    share = len(dark) / len(thumbnails)
+    text = (
+        f"{count(len(dark), 'image')} ({share:.1%}) nearly black: below gray level {BLACK} of 255. Check that all "
+        "images have the same range of values."
+    )
+    cases = [{"id": evidence.ids[i], "reason": f"brightest {brightest[i]} of 255"} for i in dark]
+    return [Finding("black_images", level_of(share), text, cases)]
 
 
 def _uniform(evidence: Evidence, thumbnails: np.ndarray) -> list[Finding]:

@@ -159,12 +159,13 @@ def decode_array(
     Returns:
         uint8, (size, size, 3), and what else there is to know of the image.
     """
-    pixels = row if row.dtype == np.uint8 and scale == BYTES else _to_bytes(row, scale)
+    ordinary = row.dtype == np.uint8 and scale == BYTES
+    pixels = row if ordinary else _to_bytes(row, scale)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
     rgb = _to_rgb(image)
-    values = ORDINARY if pixels is row else _values("given", row, FULL, scale)
+    values = ORDINARY if ordinary else _values("given", row, FULL, scale)
     facts = _facts(rgb, image.size, image.mode, values)
     return np.asarray(resize(rgb, size, resizing)), facts
 

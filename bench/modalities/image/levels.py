@@ -170,7 +170,7 @@ class Levels:
         """The scale of values on both sides of zero; None if they fill the range of none."""
         for black in (1, *CENTRED) if self.whole else ():
             white = max(1, black - 1)
-            if -black <= self.low < -black / 2 and black / 2 - 1 < self.high <= white:
+            if -black <= self.low < -black / 2 and white / 2 <= self.high <= white:
                 return Scale(-float(black), float(white))
         near = max(self.under(-1.0), self.over(1)) <= OVERSHOOT and not max(
             self.under(-1.25), self.over(1.25)
