@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from bench.datasets.source import Contents
-from bench.errors import RequestError
+from bench.errors import BenchError, RequestError
 from bench.modalities.ahead import ahead
 from bench.modalities.base import Input, Item, Modality, Unreadable
 from bench.modalities.nouns import Noun
@@ -121,7 +121,10 @@ def _read_again(found: Examples, modality: Modality, input: Input, file: IO[byte
 
     def one(example: tuple[int, Item]) -> tuple[int, np.ndarray, Any]:
         number, item = example
-        return number, *modality.read_again(item, input, looks[number])
+        try:
+            return number, *modality.read_again(item, input, looks[number])
+        except Unreadable as error:  # it could be read a moment ago
+            raise BenchError(f"{shown(found.ids[number])} was changed while it was read: {error}.") from error
 
     with modality.reading():
         for number, row, facts in ahead(one, found.again(set(looks))):

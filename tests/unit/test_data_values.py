@@ -15,11 +15,12 @@ from PIL import Image
 
 from bench.commands.export.images import Images
 from bench.datasets import Dataset, open_dataset
-from bench.errors import RequestError
+from bench.errors import BenchError, RequestError
 from bench.modalities.base import Unreadable
 from bench.modalities.image.decode import decode
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.levels import Levels, Scale, Undecided
+from bench.modalities.image.pictures import FilePicture
 from tests.unit.image_files import png16, saved, tiff, twelve_bits
 
 SIZE, COUNT = 8, 20
@@ -304,6 +305,23 @@ def test_files_that_cannot_be_read_rightly_are_refused_or_left_out(tmp_path: Pat
     planes = tiff(bytes(2 * 3 * SIZE * SIZE), SIZE, SIZE, 16, samples=3, photometric=2, planes=2)
     with pytest.raises(Unreadable, match="separate planes"):
         decode(planes, SIZE)
+
+
+def test_a_file_that_changes_between_two_looks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = FilePicture.decode, set()
+
+    def once(self: FilePicture, *arguments: Any) -> Any:
+        if self.path in asked:
+            raise Unreadable("file not found")
+        asked.add(self.path)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(FilePicture, "decode", once)
+    files = [saved(gray(image * (1 if i else 0.2)), "PNG") for i, image in enumerate(pictures())]
+    with pytest.raises(BenchError, match=r"a/00\.png was changed while it was read: file not found"):
+        of_files(tmp_path / "x", files, "png")
 
 
 def test_a_scale_is_decided_by_all_images_and_never_by_one(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class ArrayFile(Adapter):
     """
 
     suffixes = (".npz",)
-    forms: ClassVar[dict[str, str]] = {"FILE.npz": "arrays x, y, optionally x_test, y_test"}
+    forms: ClassVar[dict[str, str]] = {"FILE.npz": "arrays x, y, optionally x_val, y_val, x_test, y_test"}
 
     def __init__(self, path: str | Path, spec: str = "") -> None:
         super().__init__(spec or str(path))
