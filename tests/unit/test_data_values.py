@@ -346,6 +346,16 @@ def test_images_that_use_few_gray_levels_touch_validity(tmp_path: Path) -> None:
     assert "narrow_range" not in kinds(of_arrays(tmp_path / "full.npz", x=shown(x), y=LABELS))
 
 
+def test_thin_lines_are_enough_to_see(tmp_path: Path) -> None:
+    page = np.full((COUNT, 160, 160), 255, np.uint8)
+    for i, image in enumerate(page):
+        image[40 + 3 * i] = 0
+    for name, x in (("white", page), ("black", 255 - page)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=LABELS)
+        dataset = open_dataset(str(tmp_path / f"{name}.npz"), ImageInput(160))
+        assert not {"narrow_range", "black_images"} & kinds(dataset)
+
+
 def test_uniform_images_are_named_with_their_share(tmp_path: Path) -> None:
     x = shown(pictures())
     x[4], x[7] = 0, 200 + x[7] % 2

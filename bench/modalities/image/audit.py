@@ -32,11 +32,14 @@ NARROW = 51
 """Gray levels, a fifth of all, that all images together should use at least. Photographs of clothes use 255,
 faint X-rays 20."""
 
-OUTERMOST = 0.1
-"""Percent of the darkest and of the brightest gray levels that do not count for it."""
+OUTERMOST = 0.001
+"""Share of the darkest and of the brightest gray levels that do not count for it."""
 
 BLACK = 32
 """Gray level, an eighth of all, that some part of a thumbnail reaches if it is not nearly black."""
+
+CONTRAST = 128
+"""Between the darkest and brightest pixel of an image that is not weak; thin lines fade in a thumbnail alone."""
 
 UNIFORM = 2
 """Gray levels within which all of a thumbnail lies if there is nothing to see."""
@@ -76,10 +79,11 @@ def pixels(evidence: Evidence) -> list[Finding]:
     """What became of pixel values, and whether there is something to see."""
     thumbnails = np.stack([f.thumbnail for f in evidence.facts])
     gray = thumbnails.mean(axis=3, dtype=np.float32).reshape(len(thumbnails), -1)
+    weak = np.array([f.contrast < CONTRAST for f in evidence.facts])
     return [
         *_values(evidence.facts),
         *_cut(evidence),
-        *(_narrow(gray) or _black(evidence, thumbnails)),
+        *(_narrow(gray, weak) or _black(evidence, thumbnails, weak)),
         *_uniform(evidence, thumbnails),
         *_brightness(evidence, gray.mean(axis=1)),
     ]
@@ -114,23 +118,24 @@ def _cut(evidence: Evidence) -> list[Finding]:
     return [Finding("clipped_values", "validity" if far else "note", text, cases)]
 
 
-def _narrow(gray: np.ndarray) -> list[Finding]:
+def _narrow(gray: np.ndarray, weak: np.ndarray) -> list[Finding]:
     """All images together use few gray levels."""
-    low, high = np.percentile(gray, [OUTERMOST, 100 - OUTERMOST])
-    if high - low >= NARROW:
+    shares = np.bincount(np.rint(gray).astype(np.uint8).reshape(-1), minlength=256).cumsum() / gray.size
+    low, high = np.searchsorted(shares, [OUTERMOST, 1 - OUTERMOST]).tolist()
+    if high - low >= NARROW or weak.mean() < 0.5:
         return []
     kind = "dark" if high < 128 else "bright" if low >= 128 else "faint"
     text = (
-        f"The images are {kind}: they use only gray levels {low:.0f} to {high:.0f} of 0 to 255. Pretrained "
+        f"The images are {kind}: they use only gray levels {low} to {high} of 0 to 255. Pretrained "
         "networks see little in them. If black and white are other values, stretch the images before storing them."
     )
     return [Finding("narrow_range", "validity", text)]
 
 
-def _black(evidence: Evidence, thumbnails: np.ndarray) -> list[Finding]:
+def _black(evidence: Evidence, thumbnails: np.ndarray, weak: np.ndarray) -> list[Finding]:
     """Images that are nearly black beside others that are not."""
     brightest = thumbnails.reshape(len(thumbnails), -1).max(axis=1)
-    dark = np.flatnonzero(brightest < BLACK).tolist()
+    dark = np.flatnonzero((brightest < BLACK) & weak).tolist()
     if not dark:
         return []
     share = len(dark) / len(thumbnails)

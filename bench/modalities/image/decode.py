@@ -125,8 +125,7 @@ def decode(
                     values = replace(values, scale=scale)
             format = image.format or ""
             animated = format != "MPO" and _is_animated(image)
-            facts = _facts(rgb, original, mode, values, _VARIANTS.get(format, format), animated)
-            return row, facts
+            return row, _facts(rgb, row, original, mode, values, _VARIANTS.get(format, format), animated)
 
     return _reading(source, read)
 
@@ -166,8 +165,8 @@ def decode_array(
     image = Image.fromarray(np.ascontiguousarray(pixels))
     rgb = _to_rgb(image)
     values = ORDINARY if ordinary else _values("given", row, FULL, scale)
-    facts = _facts(rgb, image.size, image.mode, values)
-    return np.asarray(resize(rgb, size, resizing)), facts
+    square = np.asarray(resize(rgb, size, resizing))
+    return square, _facts(rgb, square, image.size, image.mode, values)
 
 
 def resize(image: Image.Image, size: int, resizing: str) -> Image.Image:
@@ -301,6 +300,7 @@ def _digest(rgb: Image.Image) -> bytes:
 
 def _facts(
     rgb: Image.Image,
+    row: np.ndarray,
     original: tuple[int, int],
     mode: str,
     values: Values,
@@ -317,6 +317,7 @@ def _facts(
         digest=_digest(rgb),
         thumbnail=np.asarray(rgb.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
         values=values,
+        contrast=int(row.max()) - int(row.min()),
     )
 
 

@@ -27,6 +27,7 @@ class Facts:
         digest: blake2b of the upright RGB pixels before they are brought to a square.
         thumbnail: uint8, (THUMBNAIL, THUMBNAIL, 3).
         values: how its values became 0 to 255.
+        contrast: greatest less smallest value of what the network will see.
     """
 
     width: int
@@ -38,6 +39,7 @@ class Facts:
     digest: bytes
     thumbnail: np.ndarray
     values: Values = ORDINARY
+    contrast: int = 255
 
 
 class Album(list[Facts]):
