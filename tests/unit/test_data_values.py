@@ -155,6 +155,7 @@ def test_signal_is_no_exception() -> None:
     ("values", "says"),
     [
         (np.linspace(-1024, 3071, 999).astype("i2"), "-1,024 to 3,071.*WHITE - BLACK"),
+        (np.r_[np.linspace(0, 3000, 999), [-1024] * 4].astype("i2"), "-1,024 to 3,000"),
         (np.linspace(-2.1, 2.6, 999), "-2.1 to 2.6, with fractions.*BLACK"),
         (np.linspace(0, 1.3, 999), r"0 is black and 1 is white: x = np.clip\(x, 0, 1\)"),
         (np.linspace(-30, 290, 999), r"np.clip\(x, 0, 255\)"),

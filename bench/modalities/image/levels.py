@@ -138,7 +138,7 @@ class Levels:
         # Few bright places in dark images are the signal: others have to fill the range up to the limit.
         if far and self.over(0.25 * white) - beyond < FILLED:
             return False
-        return self.under(0) <= (OVERSHOOT if self.low >= -0.25 * white else FEW)
+        return self.under(0) <= (OVERSHOOT if self.low >= -0.25 * min(white, self.high) else FEW)
 
     def scale(self) -> Scale:
         """Which values are black and white.
