@@ -108,6 +108,7 @@ def test_any_type_and_range_of_the_same_pictures_looks_the_same_or_is_refused(
     try:
         found = images(of_arrays(tmp_path / "data.npz", x=values, y=LABELS))
     except RequestError:
+        assert style in ("faint", "bright")  # one pixel alone shows where black is
         return
     assert same(found, shown(x, limit))
 

@@ -78,13 +78,18 @@ def described(summary: Mapping[str, Any]) -> str:
 def pixels(evidence: Evidence) -> list[Finding]:
     """What became of pixel values, and whether there is something to see."""
     thumbnails = np.stack([f.thumbnail for f in evidence.facts])
-    gray = thumbnails.mean(axis=3, dtype=np.float32).reshape(len(thumbnails), -1)
+    total = thumbnails[..., 0].astype(
+        np.uint16
+    )  # a mean over three numbers at a time takes five times as long
+    total += thumbnails[..., 1]
+    total += thumbnails[..., 2]
+    gray = (total // 3).astype(np.uint8).reshape(len(thumbnails), -1)
     weak = np.array([f.contrast < CONTRAST for f in evidence.facts])
     return [
         *_values(evidence.facts),
         *_cut(evidence),
         *(_narrow(gray, weak) or _black(evidence, thumbnails, weak)),
-        *_uniform(evidence, thumbnails),
+        *_uniform(evidence, thumbnails, gray),
         *_brightness(evidence, gray.mean(axis=1)),
     ]
 
@@ -120,7 +125,7 @@ def _cut(evidence: Evidence) -> list[Finding]:
 
 def _narrow(gray: np.ndarray, weak: np.ndarray) -> list[Finding]:
     """All images together use few gray levels."""
-    shares = np.bincount(np.rint(gray).astype(np.uint8).reshape(-1), minlength=256).cumsum() / gray.size
+    shares = np.bincount(gray.reshape(-1), minlength=256).cumsum() / gray.size
     low, high = np.searchsorted(shares, [OUTERMOST, 1 - OUTERMOST]).tolist()
     if high - low >= NARROW or weak.mean() < 0.5:
         return []
@@ -147,10 +152,11 @@ def _black(evidence: Evidence, thumbnails: np.ndarray, weak: np.ndarray) -> list
     return [Finding("black_images", level_of(share), text, cases)]
 
 
-def _uniform(evidence: Evidence, thumbnails: np.ndarray) -> list[Finding]:
+def _uniform(evidence: Evidence, thumbnails: np.ndarray, gray: np.ndarray) -> list[Finding]:
     """Images in which there is next to nothing to see."""
-    spread = np.ptp(thumbnails.reshape(len(thumbnails), -1, 3), axis=1).max(axis=1)
-    plain = np.flatnonzero(spread <= UNIFORM).tolist()
+    flat = np.flatnonzero(np.ptp(gray, axis=1) <= UNIFORM)
+    spread = np.ptp(thumbnails[flat], axis=(1, 2)).max(axis=1)
+    plain = flat[spread <= UNIFORM].tolist()
     if not plain:
         return []
     share = len(plain) / len(thumbnails)
