@@ -20,7 +20,7 @@ from bench.datasets.findings import findings
 from bench.datasets.source import Source
 from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
-from bench.modalities.base import Input, Modality
+from bench.modalities.base import Input, Modality, Unfit
 from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding, by_importance
 from bench.modalities.registry import DEFAULT, modality
@@ -163,7 +163,10 @@ def _build(folder: Path, making: _Making, progress: Progress) -> None:
 
     rows = folder / "decoded"
     with rows.open("wb") as file:
-        examples = read(contents, kind, input, file, tell)
+        try:
+            examples = read(contents, kind, input, file, tell)
+        except Unfit as error:
+            raise RequestError("dataset", spec, error.expected, error.remedy) from None
     refused = refusals(examples, kind.noun)
     if not examples.numbers:
         refuse(spec, refused, examples.left_out)

@@ -22,6 +22,19 @@ class Unreadable(Exception):
     """An item that cannot be used; its text is the reason, a few words."""
 
 
+class Unfit(Exception):
+    """Examples that can be read one by one, and not together.
+
+    Args:
+        expected: what would have been right, as the end of the sentence "expected ...".
+        remedy: what is wrong and what to do about it, sentences.
+    """
+
+    def __init__(self, expected: str, remedy: str) -> None:
+        super().__init__(f"{expected}. {remedy}")
+        self.expected, self.remedy = expected, remedy
+
+
 class Item(Protocol):
     """One example that is not read yet: a file, say, or a row of an array."""
 
@@ -175,6 +188,22 @@ class Modality(ABC):
         Raises:
             Unreadable: with the reason.
         """
+
+    def second_look(self, facts: Sequence[Any], in_test: np.ndarray | None) -> dict[int, Any]:
+        """Which examples have to be read again now that all are known, by number, each with what it takes.
+
+        Args:
+            facts: of each example.
+            in_test: which are test examples, (N,); None if no test part is given.
+
+        Raises:
+            Unfit: they cannot be read in one way.
+        """
+        return {}
+
+    def read_again(self, item: Any, input: Any, look: Any) -> tuple[np.ndarray, Any]:
+        """``read`` with what ``second_look`` has said of the item."""
+        raise NotImplementedError
 
     def reading(self) -> AbstractContextManager[None]:
         """What is set up once around the reading of many items."""

@@ -18,7 +18,8 @@ from PIL import Image
 from bench.errors import RequestError
 from bench.modalities.base import Unreadable
 from bench.modalities.image import decode as decoding
-from bench.modalities.image.decode import quiet, value_scale
+from bench.modalities.image.decode import quiet
+from bench.modalities.image.levels import BYTES, Scale
 
 RED, GREEN, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (255, 255, 255), (0, 0, 0)
 
@@ -216,31 +217,9 @@ def test_quiet_restores_what_it_changes() -> None:
     assert filters == list(warnings.filters)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "low", "high", "scale"),
-    [
-        ("bool", 0, 1, 255), ("uint8", 0, 255, 1), ("uint8", 0, 1, 1), ("uint16", 0, 60000, 1 / 257),
-        ("int16", 0, 200, 1), ("int64", 0, 255, 1), ("float32", 0, 1, 255), ("float64", 0, 254.5, 1),
-    ],
-)  # fmt: skip
-def test_scale_of_arrays(dtype: str, low: float, high: float, scale: float) -> None:
-    assert value_scale(np.dtype(dtype), low, high) == scale
-
-
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"),
-    [("float32", np.nan, np.nan), ("float32", 0, np.inf), ("float32", -1, 1), ("int32", 0, 70000),
-     ("float32", 0, 300),
-          ("complex64", 0, 1)],
-)  # fmt: skip
-def test_arrays_that_are_no_pixels(dtype: str, low: float, high: float) -> None:
-    with pytest.raises(ValueError, match=r"pixels|NaN"):
-        value_scale(np.dtype(dtype), low, high)
-
-
 def test_rows_of_arrays() -> None:
-    assert is_about(decode_array(np.full((8, 8), 16.0), 255 / 16, 4)[2, 2], WHITE, 0)
-    assert is_about(decode_array(np.full((8, 8, 1), 9, np.uint8), 1, 4)[2, 2], (9, 9, 9), 0)
-    assert is_about(decode_array(np.array([[[255, 0, 0]]], np.uint8), 1, 4)[2, 2], RED, 0)
-    assert is_about(decode_array(np.array([[[255, 0, 0, 0]]], np.uint8), 1, 4)[2, 2], WHITE, 0)
-    assert is_about(decode_array(np.ones((8, 8), bool), 255, 4)[2, 2], WHITE, 0)
+    assert is_about(decode_array(np.full((8, 8), 16.0), Scale(0, 16), 4)[2, 2], WHITE, 0)
+    assert is_about(decode_array(np.full((8, 8, 1), 9, np.uint8), BYTES, 4)[2, 2], (9, 9, 9), 0)
+    assert is_about(decode_array(np.array([[[255, 0, 0]]], np.uint8), BYTES, 4)[2, 2], RED, 0)
+    assert is_about(decode_array(np.array([[[255, 0, 0, 0]]], np.uint8), BYTES, 4)[2, 2], WHITE, 0)
+    assert is_about(decode_array(np.ones((8, 8), bool), Scale(0, 1), 4)[2, 2], WHITE, 0)

@@ -6,42 +6,18 @@ import ast
 import dataclasses
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from bench.commands.export import spelled
 from bench.commands.export.code import plain
-from bench.commands.export.images import is_plain
 from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
 from bench.system import templates as cards
 from strategies import STRATEGIES
 from strategies.base import Fitted, Stage, Strategy, Task
 from strategies.logistic import Logistic
-
-
-@pytest.mark.parametrize(
-    ("mode", "suffix", "plain"),
-    [
-        ("RGB", "jpg", True), ("RGBA", "png", True), ("L", "png", True), ("P", "gif", True), ("1", "png", True),
-        ("CMYK", "jpg", True), ("I;16", "png", False), ("F", "tiff", False), ("I", "tiff", False),
-    ],
-)  # fmt: skip
-def test_deep_gray_is_handed_over_as_pixels(tmp_path: Path, mode: str, suffix: str, plain: bool) -> None:
-    image = Image.fromarray(np.zeros((9, 9, 3), np.uint8))
-    path = tmp_path / f"image.{suffix}"
-    if mode in ("I;16", "I", "F"):
-        dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
-        image = Image.fromarray(np.zeros((9, 9), dtype))
-    else:
-        image = image.convert(mode)
-    image.save(path)
-    assert is_plain(path) == plain
-
 
 HOSTILE = ['"""', "'", "\\", "\n", "{{ x }}", "é", "\udcff", "]", "\u2028"]
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from bench.commands.export.inputs import ExampleWriter
 from bench.commands.export.recipe import Recipe
 from bench.datasets.specs import open_source
 from bench.modalities.image import augment
-from bench.modalities.image.decode import quiet
+from bench.modalities.image.audit import SCALED
 from bench.modalities.image.facts import THUMBNAIL
 from bench.modalities.image.pictures import FilePicture
 
@@ -31,7 +30,7 @@ class Images(ExampleWriter):
 
     def write_examples(self, recipe: Recipe, folder: Path) -> Path | None:
         pool = recipe.dataset.pool
-        files = _plain_files(recipe)
+        files = {} if _is_scaled(recipe) else _files(recipe)
         if len(files) < len(set(pool.ids)):
             np.savez_compressed(folder / "images.npz", images=pool.data, labels=pool.labels)
             return None
@@ -78,21 +77,20 @@ class Images(ExampleWriter):
         }
 
 
-def _plain_files(recipe: Recipe) -> dict[str, Path]:
-    """The files of the pool that train.py may read itself, by id."""
+def _is_scaled(recipe: Recipe) -> bool:
+    """Whether ``read_image`` in train.py would show some images differently: it knows 8 bits alone."""
+    return any(finding.kind == SCALED for finding in recipe.dataset.findings)
+
+
+def _files(recipe: Recipe) -> dict[str, Path]:
+    """The files of the pool, by id."""
     wanted = set(recipe.dataset.pool.ids)
     contents = open_source(recipe.cell.dataset).contents()
     return {
         name: picture.path.resolve()
         for name, picture in zip(contents.ids, contents.pictures, strict=True)
-        if name in wanted and isinstance(picture, FilePicture) and is_plain(picture.path)
+        if name in wanted and isinstance(picture, FilePicture)
     }
-
-
-def is_plain(path: Path) -> bool:
-    """Whether ``read_image`` in train.py reads it as we do: not 16-bit, 32-bit or floating-point gray."""
-    with quiet(), Image.open(path) as image:
-        return image.mode != "F" and not image.mode.startswith("I")
 
 
 def _write_list(recipe: Recipe, path: Path, files: dict[str, Path], base: Path) -> None:

@@ -14,8 +14,10 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
+from bench.datasets.adapters.npz_layout import Unclear, check_images, pairs, unused
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
+from bench.modalities.image.levels import DARKEST, FULL, Levels, Scale, Undecided, agreed, together
 from bench.modalities.image.pictures import RowPicture
 
 BLOCK_BYTES = 16 * 2**20
@@ -51,11 +53,12 @@ class Digits(Adapter):
 class ArrayFile(Adapter):
     """An ``.npz`` with images ``x`` and labels ``y``, and a test part ``x_test``, ``y_test`` if there is one.
 
-    ``x_train`` and ``y_train`` are understood as well, and ``class_names`` gives integer labels names.
+    ``x_train`` and ``y_train`` are understood as well, ``x_val`` and ``y_val`` belong to what is learned from, and
+    ``class_names`` gives integer labels names. See ``npz_layout`` for the names of other packages.
     """
 
     suffixes = (".npz",)
-    forms: ClassVar[dict[str, str]] = {"FILE.npz": "arrays x, y, optionally x_test, y_test"}
+    forms: ClassVar[dict[str, str]] = {"FILE.npz": "arrays x, y, optionally x_val, y_val, x_test, y_test"}
 
     def __init__(self, path: str | Path, spec: str = "") -> None:
         super().__init__(spec or str(path))
@@ -69,58 +72,61 @@ class ArrayFile(Adapter):
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return self._contents({name.removesuffix(".npy") for name in archive.namelist()})
+        except Unclear as error:
+            raise self._error(error.expected, error.remedy) from None
         except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError) as error:
             raise self._error(
                 "an .npz file as written by numpy.savez", f"It cannot be read: {error}."
             ) from None
 
     def _contents(self, names: set[str]) -> Contents:
-        pairs = [("x_train", "y_train") if {"x_train", "y_train"} <= names else ("x", "y")]
-        missing = [name for name in pairs[0] if name not in names]
-        if missing:
-            raise self._error(
-                "arrays x (images) and y (labels)",
-                f"It lacks {' and '.join(missing)}; it holds: {', '.join(sorted(names)[:20]) or 'nothing'}.",
-            )
-        if len({"x_test", "y_test"} & names) == 1:
-            raise self._error("both x_test and y_test, or neither", "")
-        if "x_test" in names:
-            pairs.append(("x_test", "y_test"))
-
-        arrays = [_Array(self.path, x) for x, _ in pairs]
+        shapes = {name: self._shape(name) for name in names}
+        used = pairs(shapes)
+        arrays = [_Array(self.path, pair.images) for pair in used]
         labels: list[Any] = []
         ids: list[str] = []
-        for array, (x, y) in zip(arrays, pairs, strict=True):
-            self._check_images(x, array)
-            values = self._labels(y)
+        for array, pair in zip(arrays, used, strict=True):
+            values = self._labels(pair.labels)
+            self._check_images(pair.images, array, len(values))
             if len(values) != len(array):
                 raise self._error(
-                    f"as many labels as images; {x} has {len(array):,}, {y} has {len(values):,}", ""
+                    f"as many labels as images; {pair.images} has {len(array):,}, {pair.labels} has "
+                    f"{len(values):,}",
+                    "",
                 )
             labels += values
-            ids += _row_ids(len(array), "test/" if x == "x_test" else "")
+            ids += _row_ids(len(array), "" if pair.part == "train" else f"{pair.part}/")
         if not labels:
-            raise self._error("at least one image", "x is empty.")
+            raise self._error("at least one image", f"{used[0].images} is empty.")
         codes, class_names = self._classes(labels, self._names(names))
-        counts = [len(array) for array in arrays]
+        tested = [
+            pair.part == "test" for array, pair in zip(arrays, used, strict=True) for _ in range(len(array))
+        ]
         return Contents(
             ids=ids,
             labels=codes,
             class_names=class_names,
-            in_test=[False] * counts[0] + [True] * counts[1] if len(counts) > 1 and counts[1] else None,
+            in_test=tested if any(tested) else None,
             groups=None,
             group_names=(),
-            pictures=_Rows(arrays, self._scale(arrays)),
+            pictures=_Rows(
+                arrays, self._scale({pair.images: a for pair, a in zip(used, arrays, strict=True)})
+            ),
+            findings=unused(shapes, used),
         )
 
-    def _check_images(self, name: str, array: _Array) -> None:
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Empty for what is no array of numbers or strings; it may lie unused beside those that are."""
+        try:
+            return _Array(self.path, name).shape
+        except (RequestError, KeyError):
+            return ()
+
+    def _check_images(self, name: str, array: _Array, labels: int) -> None:
         from bench.modalities.image.decode import max_pixels
 
         shape = array.shape
-        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)) or 0 in shape[1:]:
-            raise self._error(
-                f"{name} of shape (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)", f"It is {shape}."
-            )
+        check_images(name, shape, labels)
         if array.dtype.kind not in "buif":
             raise self._error(f"{name} of a numeric type", f"It is of type {array.dtype}.")
         if shape[1] * shape[2] > max_pixels():
@@ -134,9 +140,9 @@ class ArrayFile(Adapter):
         array = _Array(self.path, name)
         shape = array.shape
         if array.dtype.kind not in "biufUS" or not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
-            hint = "One-hot labels: store y.argmax(axis=1)." if len(shape) == 2 else ""
             raise self._error(
-                f"{name} of shape (N,), integers or strings; it is {array.dtype} of shape {shape}", hint
+                f"{name} of shape (N,), integers or strings; it is {array.dtype} of shape {shape}",
+                _one_label_each(name, array),
             )
         values = np.concatenate([np.empty(0, array.dtype), *(block.reshape(-1) for block in array.blocks())])
         if values.dtype.kind == "f":
@@ -164,26 +170,13 @@ class ArrayFile(Adapter):
         named = len(set(names)) == len(names) and distinct[0] >= 0 and distinct[-1] < len(names)
         return [index[v] for v in labels], [names[v] if named else str(v) for v in distinct]
 
-    def _scale(self, arrays: list[_Array]) -> float:
-        """One factor for all images of the file, which brings them to 0..255."""
-        from bench.modalities.image.decode import value_scale
-
-        arrays = [array for array in arrays if len(array)]
-        if all(array.dtype == np.uint8 for array in arrays):
-            return 1.0
-        if len({array.dtype.kind for array in arrays}) > 1:
-            raise self._error(
-                "x and x_test of one type", f"They are {' and '.join(str(a.dtype) for a in arrays)}."
-            )
-        ranges = [(float(b.min()), float(b.max())) for array in arrays for b in array.blocks()]
-        low, high = (
-            np.min([r[0] for r in ranges]),
-            np.max([r[1] for r in ranges]),
-        )  # keeps a NaN, as min() does not
+    def _scale(self, arrays: dict[str, _Array]) -> Scale:
+        """What is black and white in all images of the file."""
+        parts = {name: _levels(array) for name, array in arrays.items() if len(array)}
         try:
-            return value_scale(arrays[0].dtype, float(low), float(high))
-        except ValueError as error:
-            raise self._error("x with pixel values", f"It has {error}.") from None
+            return agreed(parts)
+        except Undecided as error:
+            raise self._error("images whose values say which are black and white", str(error)) from None
 
     def _error(self, expected: str, remedy: str) -> RequestError:
         return RequestError("dataset", self.spec, expected, remedy)
@@ -247,13 +240,33 @@ class _Rows:
     """The images of several arrays, one after the other."""
 
     arrays: list[_Array]
-    scale: float
+    scale: Scale
 
     def __iter__(self) -> Iterator[RowPicture]:
         for array in self.arrays:
             for block in array.blocks():
                 for row in block:
                     yield RowPicture(row, self.scale)
+
+
+def _levels(array: _Array) -> Levels:
+    """What is known of the values of all images; of bytes no more than whether they are tiny."""
+    found = []
+    for block in array.blocks():
+        found.append(Levels.of(block))
+        if array.dtype == np.uint8 and found[-1].high > DARKEST:
+            return FULL
+    return together(found)
+
+
+def _one_label_each(name: str, array: _Array) -> str:
+    """What to do about labels that are a row for each image, a sentence; empty for others."""
+    if len(array.shape) != 2 or array.dtype.kind not in "biuf":
+        return ""
+    one_hot = all((np.count_nonzero(block, axis=1) == 1).all() for block in array.blocks())
+    if one_hot or array.dtype.kind == "f":
+        return f"For one label each, of one-hot rows or of probabilities, store {name}.argmax(axis=1)."
+    return f"For one label each, store one of its columns, {name}[:, 0] say."
 
 
 def _row_ids(count: int, prefix: str = "") -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding, count, level_of
 from bench.modalities.image.facts import Facts
+from bench.modalities.image.levels import BYTES, ORDINARY
 from bench.modalities.image.looks import lookalikes
 
 FORMATS = {
@@ -20,6 +21,32 @@ FORMATS = {
 }  # fmt: skip
 """What a file's extension says that it is."""
 
+
+SCALED = "scaled_values"
+"""Kind of the finding that there are images which a plain reader would show differently."""
+
+OVERSHOOT = 0.25
+"""How far, as a part of the range, values may lie outside of it as the trace of a resampling."""
+
+NARROW = 51
+"""Gray levels, a fifth of all, that all images together should use at least. Photographs of clothes use 255,
+faint X-rays 20."""
+
+OUTERMOST = 0.001
+"""Share of the darkest and of the brightest gray levels that do not count for it."""
+
+BLACK = 32
+"""Gray level, an eighth of all, that some part of a thumbnail reaches if it is not nearly black."""
+
+CONTRAST = 128
+"""Between the darkest and brightest pixel of an image that is not weak; thin lines fade in a thumbnail alone."""
+
+UNIFORM = 2
+"""Gray levels within which all of a thumbnail lies if there is nothing to see."""
+
+BRIGHTER, LARGE_EFFECT, SURE = 10.0, 0.8, 4.0
+"""Least difference in brightness between test images and others that is told: in gray levels, in standard
+deviations of images (a large effect by Cohen 1988) and in standard errors, all three at once."""
 
 LEAST_SIDE = 32
 """Images of fewer pixels on a side are not compared for looks: different digits of 8 pixels look alike."""
@@ -46,6 +73,121 @@ def described(summary: Mapping[str, Any]) -> str:
         for name, (low, median, high) in ((name, summary[name]) for name in ("width", "height"))
     ]
     return "; ".join([*kinds, *sides])
+
+
+def pixels(evidence: Evidence) -> list[Finding]:
+    """What became of pixel values, and whether there is something to see."""
+    thumbnails = np.stack([f.thumbnail for f in evidence.facts])
+    total = thumbnails[..., 0].astype(
+        np.uint16
+    )  # a mean over three numbers at a time takes five times as long
+    total += thumbnails[..., 1]
+    total += thumbnails[..., 2]
+    gray = (total // 3).astype(np.uint8).reshape(len(thumbnails), -1)
+    weak = np.array([f.contrast < CONTRAST for f in evidence.facts])
+    return [
+        *_values(evidence.facts),
+        *_cut(evidence),
+        *(_narrow(gray, weak) or _black(evidence, thumbnails, weak)),
+        *_uniform(evidence, thumbnails, gray),
+        *_brightness(evidence, gray.mean(axis=1)),
+    ]
+
+
+def _values(facts: Sequence[Facts]) -> list[Finding]:
+    """Images whose values were not bytes of 0 to 255."""
+    values = [f.values for f in facts if f.values is not ORDINARY]
+    scales = Counter(v.scale for v in values if v.kind != "bytes" or v.scale != BYTES)
+    if not scales:
+        return []
+    listed = ", ".join(f"{scale} ({count(n, 'image')})" for scale, n in scales.most_common())
+    return [Finding(SCALED, "note", f"Pixel values are scaled to 8 bits: {listed}.")]
+
+
+def _cut(evidence: Evidence) -> list[Finding]:
+    """Values beyond what is black and white."""
+    beyond = [(i, f.values) for i, f in enumerate(evidence.facts) if f.values.cut]
+    if not beyond:
+        return []
+    share = sum(values.cut for _, values in beyond) / len(evidence.facts)
+    far = max(values.beyond for _, values in beyond) > OVERSHOOT
+    text = (
+        f"{100 * share:.2g}% of all pixel values, in {count(len(beyond), 'image')}, are clipped: they are darker "
+        "than black or brighter than white."
+    )
+    text += " If they show something, scale the images to 8 bits yourself." if far else ""
+    cases = [
+        {"id": evidence.ids[i], "reason": f"{values.cut:.2%} of its values; {values.scale}"}
+        for i, values in beyond
+    ]
+    return [Finding("clipped_values", "validity" if far else "note", text, cases)]
+
+
+def _narrow(gray: np.ndarray, weak: np.ndarray) -> list[Finding]:
+    """All images together use few gray levels."""
+    shares = np.bincount(gray.reshape(-1), minlength=256).cumsum() / gray.size
+    low, high = np.searchsorted(shares, [OUTERMOST, 1 - OUTERMOST]).tolist()
+    if high - low >= NARROW or weak.mean() < 0.5:
+        return []
+    kind = "dark" if high < 128 else "bright" if low >= 128 else "faint"
+    text = (
+        f"The images are {kind}: they use only gray levels {low} to {high} of 0 to 255. Pretrained "
+        "networks see little in them. If black and white are other values, stretch the images before storing them."
+    )
+    return [Finding("narrow_range", "validity", text)]
+
+
+def _black(evidence: Evidence, thumbnails: np.ndarray, weak: np.ndarray) -> list[Finding]:
+    """Images that are nearly black beside others that are not."""
+    brightest = thumbnails.reshape(len(thumbnails), -1).max(axis=1)
+    dark = np.flatnonzero((brightest < BLACK) & weak).tolist()
+    if not dark:
+        return []
+    share = len(dark) / len(thumbnails)
+    text = (
+        f"{count(len(dark), 'image')} ({share:.1%}) nearly black: below gray level {BLACK} of 255. Check that all "
+        "images have the same range of values."
+    )
+    cases = [{"id": evidence.ids[i], "reason": f"brightest {brightest[i]} of 255"} for i in dark]
+    return [Finding("black_images", level_of(share), text, cases)]
+
+
+def _uniform(evidence: Evidence, thumbnails: np.ndarray, gray: np.ndarray) -> list[Finding]:
+    """Images in which there is next to nothing to see."""
+    flat = np.flatnonzero(np.ptp(gray, axis=1) <= UNIFORM)
+    spread = np.ptp(thumbnails[flat], axis=(1, 2)).max(axis=1)
+    plain = flat[spread <= UNIFORM].tolist()
+    if not plain:
+        return []
+    share = len(plain) / len(thumbnails)
+    text = f"{count(len(plain), 'image')} ({share:.1%}) of one colour all over: empty, or of another range."
+    cases = [
+        {"id": evidence.ids[i], "reason": f"gray level {thumbnails[i].mean():.0f} of 0 to 255"} for i in plain
+    ]
+    return [Finding("uniform_images", level_of(share), text, cases)]
+
+
+def _brightness(evidence: Evidence, brightness: np.ndarray) -> list[Finding]:
+    """Test images are darker or brighter than the others of their class."""
+    labels, tested = evidence.labels, evidence.in_test
+    sums = np.bincount(labels[~tested], brightness[~tested], len(evidence.class_names))
+    counts = np.bincount(labels[~tested], minlength=len(evidence.class_names))
+    residual = brightness - (sums / np.maximum(counts, 1))[labels]
+    known = counts[labels] > 0
+    test, rest = residual[tested & known], residual[~tested]
+    if len(test) < 2 or len(rest) < 2:
+        return []
+    spread = float(np.sqrt((test.var() + rest.var()) / 2))
+    difference = float(test.mean())
+    error = spread * np.sqrt(1 / len(test) + 1 / len(rest))
+    if abs(difference) < max(BRIGHTER, LARGE_EFFECT * spread, SURE * error):
+        return []
+    text = (
+        f"Test images are {abs(difference):.0f} gray levels of 255 {'brighter' if difference > 0 else 'darker'} "
+        "than the other images of their classes. Check that both have the same range of values and were made in "
+        "the same way."
+    )
+    return [Finding("test_brightness", "validity", text)]
 
 
 def near(evidence: Evidence) -> list[Finding]:

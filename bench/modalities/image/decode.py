@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, TypeVar
 
 import numpy as np
@@ -20,10 +22,12 @@ from PIL import Image
 
 from bench.errors import RequestError
 from bench.modalities.base import Unreadable
+from bench.modalities.image.deep import Stored
 from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts
 from bench.modalities.image.input import RESIZINGS
+from bench.modalities.image.levels import BYTES, DARKEST, FULL, ORDINARY, Levels, Scale, Undecided, Values
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it whenever the same input would decode to other pixels."""
 
 MAX_PIXELS = 100_000_000
@@ -32,6 +36,9 @@ overrides it."""
 
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """The formats tried, whatever a file is called; never PostScript, say, which starts a program."""
+
+SUSPICIOUS = DARKEST + 4
+"""Rows that reach this are of no mask with values up to DARKEST; resampling may have raised them a little."""
 
 _VARIANTS = {"MPO": "JPEG", "DIB": "BMP"}
 """What Pillow calls a JPEG with a preview, and a bitmap without a file header."""
@@ -81,20 +88,22 @@ def quiet() -> Iterator[None]:
 
 
 def decode(
-    source: str | os.PathLike[str] | bytes, size: int, resizing: str = "crop"
+    source: str | os.PathLike[str] | bytes, size: int, resizing: str = "crop", scale: Scale | None = None
 ) -> tuple[np.ndarray, Facts]:
     """Decodes one image file.
 
-    The EXIF orientation is applied, transparency is shown on white, CMYK becomes RGB, 16-bit and
-    floating-point gray is scaled (not clipped) to 8 bits, and of an animation the first frame is taken.
+    The EXIF orientation is applied, transparency is shown on white, CMYK becomes RGB, values of more than 8 bits
+    are scaled (not clipped), and of an animation the first frame is taken.
 
     Args:
         source: path of the file, or its bytes.
         size: side of the result in pixels.
         resizing: see ``resize``.
+        scale: what is black and white; None: what the file says, or its own values if it says nothing.
 
     Returns:
-        uint8, (size, size, 3), and what else there is to know of the image.
+        uint8, (size, size, 3), and what else there is to know of the image. All is black if its own values do not
+        tell what is black and white (``Facts.values.scale`` is None then).
 
     Raises:
         Unreadable: with the reason.
@@ -106,11 +115,17 @@ def decode(
     def read(file: IO[bytes]) -> tuple[np.ndarray, Facts]:
         with Image.open(file, formats=FORMATS) as image:
             mode = image.mode
-            rgb, original = _upright_rgb(image, side)
+            rgb, original, values = _upright_rgb(image, file, side, scale)
+            row = np.asarray(resize(rgb, size, resizing))
+            if values is None:
+                values = _of_bytes(rgb, row)
+                if scale not in (None, BYTES):
+                    rgb = rgb.point(_to_bytes(np.arange(256), scale).tolist() * 3)
+                    row = np.asarray(resize(rgb, size, resizing))
+                    values = replace(values, scale=scale)
             format = image.format or ""
             animated = format != "MPO" and _is_animated(image)
-            facts = _facts(rgb, original, mode, _VARIANTS.get(format, format), animated)
-            return np.asarray(resize(rgb, size, resizing)), facts
+            return row, _facts(rgb, row, original, mode, values, _VARIANTS.get(format, format), animated)
 
     return _reading(source, read)
 
@@ -124,32 +139,34 @@ def full_digest(source: str | os.PathLike[str] | bytes) -> bytes:
 
     def read(file: IO[bytes]) -> bytes:
         with Image.open(file, formats=FORMATS) as image:
-            return _digest(_upright_rgb(image, None)[0])
+            return _digest(_upright_rgb(image, file, None, None)[0])
 
     return _reading(source, read)
 
 
 def decode_array(
-    row: np.ndarray, scale: float, size: int, resizing: str = "crop"
+    row: np.ndarray, scale: Scale, size: int, resizing: str = "crop"
 ) -> tuple[np.ndarray, Facts]:
     """Decodes one row of an array of images.
 
     Args:
         row: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4: the last is opacity), any real dtype.
-        scale: factor that brings its values to 0..255.
+        scale: which of its values are black and white.
         size: side of the result in pixels.
         resizing: see ``resize``.
 
     Returns:
         uint8, (size, size, 3), and what else there is to know of the image.
     """
-    pixels = row if row.dtype == np.uint8 and scale == 1 else _to_bytes(row, scale)
+    ordinary = row.dtype == np.uint8 and scale == BYTES
+    pixels = row if ordinary else _to_bytes(row, scale)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
     rgb = _to_rgb(image)
-    facts = _facts(rgb, image.size, image.mode)
-    return np.asarray(resize(rgb, size, resizing)), facts
+    values = ORDINARY if ordinary else _values("given", row, FULL, scale)
+    square = np.asarray(resize(rgb, size, resizing))
+    return square, _facts(rgb, square, image.size, image.mode, values)
 
 
 def resize(image: Image.Image, size: int, resizing: str) -> Image.Image:
@@ -208,24 +225,64 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
         raise Unreadable(_reason(error)) from error
 
 
-def _upright_rgb(image: Image.Image, side: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    """The pixels of an opened image, at least ``side`` wide and high if there are as many (None: all of them),
-    and the width and height that it has in full."""
+def _upright_rgb(
+    image: Image.Image, file: IO[bytes], side: int | None, scale: Scale | None
+) -> tuple[Image.Image, tuple[int, int], Values | None]:
+    """The pixels of an opened image, at least ``side`` wide and high if there are as many (None: all of them), the
+    width and height that it has in full, and what was done to its values, if they are not ordinary."""
     width, height = image.size
     limit = max_pixels()
     if width * height > limit:
         raise Unreadable(f"{width:,} x {height:,} pixels, {TOO_LARGE} {limit / 1e6:g} million")
+    stored = Stored.of(image)
     if side is not None:
         image.draft(image.mode, (side, side))
     image.load()
+    pixels, values = (image, None) if stored is None else _deep(image, file, stored, scale)
     try:
         orientation = image.getexif().get(0x0112)
     except Exception:  # damaged metadata, sound pixels
         orientation = None
     if orientation not in _UPRIGHT:
-        return _to_rgb(image), (width, height)
-    upright = image.transpose(_UPRIGHT[orientation])
-    return _to_rgb(upright), (height, width) if orientation >= 5 else (width, height)
+        return _to_rgb(pixels), (width, height), values
+    upright = pixels.transpose(_UPRIGHT[orientation])
+    return _to_rgb(upright), (height, width) if orientation >= 5 else (width, height), values
+
+
+def _deep(
+    image: Image.Image, file: IO[bytes], stored: Stored, scale: Scale | None
+) -> tuple[Image.Image, Values]:
+    """A loaded image of more than 8 bits with 8, and what was done to its values."""
+    found, alpha = stored.values(image, file)
+    levels = Levels.of(found)
+    scale = scale or stored.declared
+    try:
+        scale = scale or levels.scale()
+    except Undecided as error:
+        if math.isnan(levels.low):
+            raise Unreadable("some values are NaN or infinite") from error
+        return Image.new("L", image.size), Values(stored.kind, levels, None)
+    pixels = _to_bytes(found, scale)
+    picture = Image.fromarray(255 - pixels if stored.inverted else pixels)
+    if alpha is not None:
+        picture = picture.convert("RGB")
+        picture.putalpha(Image.fromarray(np.ascontiguousarray(alpha)))
+    return picture, _values(stored.kind, found, levels, scale)
+
+
+def _of_bytes(rgb: Image.Image, row: np.ndarray) -> Values:
+    """What there is to know of the values of an ordinary image: nothing, but where all of them are tiny."""
+    if row[0].max() > SUSPICIOUS or row.max() > SUSPICIOUS:  # the first line mostly is enough
+        return ORDINARY
+    levels = Levels.of(np.asarray(rgb))
+    return ORDINARY if levels.high > DARKEST else Values(levels=levels)
+
+
+def _values(kind: str, values: np.ndarray, levels: Levels, scale: Scale) -> Values:
+    low, high = float(values.min()), float(values.max())
+    beyond = max(scale.black - low, high - scale.white, 0.0) / (scale.white - scale.black)
+    cut = float(((values < scale.black) | (values > scale.white)).mean()) if beyond else 0.0
+    return Values(kind, levels, scale, cut, beyond)
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -242,7 +299,13 @@ def _digest(rgb: Image.Image) -> bytes:
 
 
 def _facts(
-    rgb: Image.Image, original: tuple[int, int], mode: str, format: str = "", animated: bool = False
+    rgb: Image.Image,
+    row: np.ndarray,
+    original: tuple[int, int],
+    mode: str,
+    values: Values,
+    format: str = "",
+    animated: bool = False,
 ) -> Facts:
     return Facts(
         width=original[0],
@@ -253,13 +316,13 @@ def _facts(
         reduced=rgb.size != original,
         digest=_digest(rgb),
         thumbnail=np.asarray(rgb.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+        values=values,
+        contrast=int(row.max()) - int(row.min()),
     )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any Pillow mode to RGB as it looks on white paper."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _gray_to_8_bits(image)
+    """Converts any Pillow mode of 8 bits to RGB as it looks on white paper."""
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
@@ -267,52 +330,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _gray_to_8_bits(image: Image.Image) -> Image.Image:
-    """Scales 16-bit, 32-bit and floating-point gray to 0..255, where ``convert`` would clip it to white."""
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        scale = 1 / 257
-    elif image.format == "PPM":
-        scale = 1 / 257  # Pillow has brought any depth to 0..65535
-    else:
-        try:
-            scale = value_scale(values.dtype, float(values.min()), float(values.max()))
-        except ValueError as error:
-            raise Unreadable(str(error)) from None
-    return Image.fromarray(_to_bytes(values, scale))
-
-
-def value_scale(dtype: np.dtype, low: float, high: float) -> float:
-    """The factor that brings pixel values to 0..255, decided by their type and range.
-
-    Args:
-        dtype: type of the values.
-        low: smallest value (NaN if any value is NaN).
-        high: largest value.
-
-    Returns:
-        255 for bool and for floats up to 1, 1 for values up to 255, 1/257 for 16-bit values.
-
-    Raises:
-        ValueError: with what is wrong: NaN or infinite, negative, or too large.
-    """
-    if dtype.kind not in "buif":
-        raise ValueError(f"values of type {dtype} are not pixels")
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("some values are NaN or infinite")
-    if low < 0:
-        raise ValueError(f"values from {low:g} to {high:g}, where pixels are 0 to 1, 0 to 255 or 0 to 65535")
-    if dtype.kind == "b" or (dtype.kind == "f" and high <= 1):
-        return 255.0
-    if high <= 255:
-        return 1.0
-    if dtype.kind in "ui" and high <= 65535:
-        return 1 / 257
-    raise ValueError(f"values up to {high:g}, where pixels are 0 to 1, 0 to 255 or, as integers, 0 to 65535")
-
-
-def _to_bytes(values: np.ndarray, scale: float) -> np.ndarray:
-    return np.clip(np.rint(values.astype(np.float32) * scale), 0, 255).astype(np.uint8)
+def _to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
+    found = values.astype(np.float32)
+    if scale.black:
+        found -= scale.black
+    return np.clip(np.rint(found * scale.factor), 0, 255).astype(np.uint8)
 
 
 def _reason(error: Exception) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+
+from bench.modalities.image.levels import ORDINARY, Values
 
 THUMBNAIL = 16
 """Side of the thumbnail by which an image's looks are compared."""
@@ -23,6 +26,8 @@ class Facts:
         reduced: whether it was decoded to fewer pixels than it has (JPEG), which then are those of ``digest``.
         digest: blake2b of the upright RGB pixels before they are brought to a square.
         thumbnail: uint8, (THUMBNAIL, THUMBNAIL, 3).
+        values: how its values became 0 to 255.
+        contrast: greatest less smallest value of what the network will see.
     """
 
     width: int
@@ -33,6 +38,8 @@ class Facts:
     reduced: bool
     digest: bytes
     thumbnail: np.ndarray
+    values: Values = ORDINARY
+    contrast: int = 255
 
 
 class Album(list[Facts]):
@@ -47,9 +54,15 @@ class Album(list[Facts]):
         self._thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL, 3), np.uint8)
 
     def append(self, facts: Facts) -> None:
-        thumbnail = self._thumbnails[len(self)]
+        super().append(self._kept(len(self), facts))
+
+    def __setitem__(self, number: Any, facts: Any) -> None:
+        super().__setitem__(number, self._kept(number, facts))
+
+    def _kept(self, number: int, facts: Facts) -> Facts:
+        thumbnail = self._thumbnails[number]
         thumbnail[:] = facts.thumbnail
-        super().append(replace(facts, thumbnail=thumbnail))
+        return replace(facts, thumbnail=thumbnail)
 
 
 TOO_LARGE = "more than the limit of"

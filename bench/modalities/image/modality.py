@@ -15,6 +15,7 @@ from bench.modalities.image import audit, decode
 from bench.modalities.image.augment import Augmentation
 from bench.modalities.image.facts import TOO_LARGE, Album, Facts
 from bench.modalities.image.input import ImageInput
+from bench.modalities.image.levels import Scale, scales
 from bench.modalities.image.looks import identical, square_hashes
 from bench.modalities.image.pictures import Picture, full_digests, keeps_label_mirrored
 from bench.modalities.image.preview import thumbnail
@@ -92,6 +93,13 @@ class Image(Modality):
     def read(self, item: Picture, input: ImageInput) -> tuple[np.ndarray, Facts]:
         return item.decode(input.image_size, input.resizing)
 
+    def second_look(self, facts: Sequence[Facts], in_test: np.ndarray | None) -> dict[int, Scale]:
+        """What is black and white in images that were read as if it were something else."""
+        return scales([f.values for f in facts], in_test)
+
+    def read_again(self, item: Picture, input: ImageInput, look: Scale) -> tuple[np.ndarray, Facts]:
+        return item.decode(input.image_size, input.resizing, look)
+
     def reading(self) -> AbstractContextManager[None]:
         return decode.quiet()
 
@@ -105,7 +113,7 @@ class Image(Modality):
         return audit.near(evidence)
 
     def findings(self, evidence: Evidence) -> list[Finding]:
-        return audit.files(evidence)
+        return [*audit.pixels(evidence), *audit.files(evidence)]
 
     def summary(self, facts: Sequence[Facts]) -> dict[str, Any]:
         return audit.summary(facts)

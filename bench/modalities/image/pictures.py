@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.modalities.ahead import ahead
 from bench.modalities.base import Item, Unreadable
+from bench.modalities.image.levels import Scale
 from bench.system.files import sha256_file
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 class Picture(Item, Protocol):
     """One image, not decoded yet."""
 
-    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
-        """uint8, (size, size, 3), and what else is known of it then. Raises ``Unreadable``."""
+    def decode(self, size: int, resizing: str, scale: Scale | None = None) -> tuple[np.ndarray, Facts]:
+        """uint8, (size, size, 3), and what else is known of it then. Raises ``Unreadable``.
+
+        ``scale`` is what all images of the dataset together have shown to be black and white.
+        """
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,10 @@ class FilePicture:
 
     path: Path
 
-    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
+    def decode(self, size: int, resizing: str, scale: Scale | None = None) -> tuple[np.ndarray, Facts]:
         from bench.modalities.image.decode import decode
 
-        return decode(self.path, size, resizing)
+        return decode(self.path, size, resizing, scale)
 
     def sha256(self) -> str:
         return sha256_file(self.path)
@@ -42,15 +46,21 @@ class FilePicture:
 
 @dataclass(frozen=True)
 class RowPicture:
-    """A row of an array of images."""
+    """A row of an array of images.
+
+    Attributes:
+        row: see ``decode.decode_array``.
+        scale: which of its values are black and white; or the factor that brings them to 0..255.
+    """
 
     row: np.ndarray
-    scale: float
+    scale: float | Scale
 
-    def decode(self, size: int, resizing: str) -> tuple[np.ndarray, Facts]:
+    def decode(self, size: int, resizing: str, scale: Scale | None = None) -> tuple[np.ndarray, Facts]:
         from bench.modalities.image.decode import decode_array
 
-        return decode_array(self.row, self.scale, size, resizing)
+        given = self.scale if isinstance(self.scale, Scale) else Scale(0.0, 255 / self.scale)
+        return decode_array(self.row, given, size, resizing)
 
     def sha256(self) -> str:
         head = f"{self.row.dtype.str}{self.row.shape}"  # the same bytes may be another image in another shape
