@@ -25,7 +25,7 @@ from bench.modalities.findings import EXAMPLES, Finding
 from bench.modalities.registry import modality
 from bench.system.files import canonical_json
 
-FORMAT = 4
+FORMAT = 5
 """Version of the cache entries and of the splits in them: raise it when either changes."""
 
 INDEX, CHECK = "index.json", "check.json"

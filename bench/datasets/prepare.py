@@ -15,6 +15,7 @@ from bench.datasets.division import Division, divided
 from bench.datasets.entry import FORMAT, PARTS, load, write, write_rows
 from bench.datasets.examples import Examples, check, read
 from bench.datasets.findings import findings
+from bench.datasets.labels import noted, told_why
 from bench.datasets.source import Source
 from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
@@ -120,9 +121,10 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
     many, name = kind.noun.many, printable(source.name)
     doing = "fetching, if it is not here yet" if source.downloads else f"listing the {many}"
     progress(f"{name}: {doing}")
-    contents = source.contents()
+    contents = noted(source.contents())
     total = len(contents.ids)
-    check(spec, Examples(contents, list(range(total)), []), kind.noun)
+    with told_why(contents):
+        check(spec, Examples(contents, list(range(total)), []), kind.noun)
 
     def tell(done: int) -> None:
         progress(f"{name}: {done:,} of {total:,} {many} decoded")
@@ -130,7 +132,8 @@ def _build(folder: Path, spec: str, source: Source, input: Input, progress: Prog
     rows = folder / "decoded"
     with rows.open("wb") as file:
         examples = read(contents, kind, input, file, tell)
-    check(spec, examples, kind.noun)
+    with told_why(contents):
+        check(spec, examples, kind.noun)
 
     progress(f"{name}: looking for duplicates")
     same = kind.identical(examples.facts, examples.sha256, examples.again)

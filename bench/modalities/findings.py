@@ -20,6 +20,8 @@ UNEVEN = 5
 BALANCING = "To let all classes count the same: --set metric=balanced_accuracy --set class_weight=balanced."
 
 
+Level = Literal["validity", "note"]
+
 Case = dict[str, Any]
 """One case of a finding: ``{"id", "reason"}``, ``{"ids", "labels"}`` of examples that belong together, or
 ``{"class", "images"}``, whatever the examples are."""
@@ -37,7 +39,7 @@ class Finding:
     """
 
     kind: str
-    level: Literal["validity", "note"]
+    level: Level
     text: str
     items: Sequence[Case] = ()
 
@@ -56,7 +58,7 @@ def by_importance(found: list[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.level != "validity")
 
 
-def level_of(share: float) -> Literal["validity", "note"]:
+def level_of(share: float) -> Level:
     return "validity" if share >= NEGLIGIBLE else "note"
 
 

@@ -22,6 +22,7 @@ from bench.errors import RequestError
 from bench.modalities.base import Unreadable
 from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts
 from bench.modalities.image.input import RESIZINGS
+from bench.modalities.image.kinds import FORMATS, HEAD_BYTES, kind_of
 
 VERSION = 2
 """Part of the cache key: raise it whenever the same input would decode to other pixels."""
@@ -29,9 +30,6 @@ VERSION = 2
 MAX_PIXELS = 100_000_000
 """Images whose header claims more are left out, before anything is decoded. ``TRANSFER_BENCH_MAX_PIXELS``
 overrides it."""
-
-FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
-"""The formats tried, whatever a file is called; never PostScript, say, which starts a program."""
 
 _VARIANTS = {"MPO": "JPEG", "DIB": "BMP"}
 """What Pillow calls a JPEG with a preview, and a bitmap without a file header."""
@@ -205,7 +203,7 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
     except PermissionError:
         raise Unreadable("permission denied") from None
     except Exception as error:  # on damaged files Pillow raises nearly everything there is
-        raise Unreadable(_reason(error)) from error
+        raise Unreadable(_reason(error, source)) from error
 
 
 def _upright_rgb(image: Image.Image, side: int | None) -> tuple[Image.Image, tuple[int, int]]:
@@ -315,13 +313,20 @@ def _to_bytes(values: np.ndarray, scale: float) -> np.ndarray:
     return np.clip(np.rint(values.astype(np.float32) * scale), 0, 255).astype(np.uint8)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, source: str | os.PathLike[str] | bytes) -> str:
     """A few words for an exception of Pillow's; its own words may name objects and addresses."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image, or of no supported format"
+        return kind_of(_head(source)) or "not an image, or of no supported format"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than the limit"
     text = str(error).lower()
     if "truncated" in text or "unexpected end" in text or isinstance(error, EOFError):
         return "truncated"
     return "damaged"
+
+
+def _head(source: str | os.PathLike[str] | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES]
+    with open(source, "rb") as file:
+        return file.read(HEAD_BYTES)
