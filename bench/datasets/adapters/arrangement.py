@@ -137,15 +137,17 @@ class _Reader:
         if "train" not in deep.values():
             self._refuse_bare_parts(named, deep, rest)
             return {}
-        if rest and set(named.values()) == {"train"} and not any(map(is_plain, deep)):
-            if (
-                sum(bool(folders[name].folders) for name in rest) > 1
-            ):  # of "train_station", "airport" and "port"
+        if rest and set(named.values()) == {"train"}:
+            inside = {inner for name in deep for inner in folders[name].folders}
+            others = [set(folders[name].folders) for name in rest if folders[name].folders]
+            plain = any(map(is_plain, deep))
+            if not plain and len(others) > 1:  # "train_station", "airport" and "port"
                 return {}
-            raise self._error(
-                f"folders that are all classes or all parts; {_listed(sorted(deep))} may be either",
-                f"Call it train/ if it is a part. If it is a class, {MANIFEST}.",
-            )
+            if not plain or (others and not any(inside & names for names in others)):
+                raise self._error(
+                    f"folders that are all classes or all parts; {_listed(sorted(deep))} may be either",
+                    f"Call it train/ if it is a part, and move the others out. If it is a class, {MANIFEST}.",
+                )
         return deep
 
     def _refuse_bare_parts(
@@ -162,9 +164,18 @@ class _Reader:
                 f"{listed} hold{'s' if len(named) == 1 else ''} images directly, and nothing says their classes. "
                 f"Move those of each class into a folder of their own, or {MANIFEST}.",
             )
-        beside = {name for other in rest for name in (other, *self.tree.folders[other].folders)}
         for name in deep:
-            if common := sorted(beside & set(self.tree.folders[name].folders)):
+            alike = [
+                other
+                for other in rest
+                if {*self.tree.folders[name].folders} & {*self.tree.folders[other].folders}
+            ]
+            if alike:
+                raise self._error(
+                    f"a training part beside {name}/; {_listed(alike)} may be it",
+                    f"Call it train/, or {MANIFEST}.",
+                )
+            if common := sorted(set(rest) & set(self.tree.folders[name].folders)):
                 raise self._error(
                     f"all class folders within parts, or none; {name}/ holds {_listed(common)}, and so does what "
                     "lies beside it",
@@ -263,12 +274,14 @@ class _Reader:
                 "folders that are classes, or train/, validation/ and test/",
                 f"{_listed(names)} are pieces of one dataset. Merge them, or {MANIFEST}.",
             )
-        for path, node in ((root + path, node) for root in roots for path, node in self._at(root).walk()):
+        for root, path, node in (
+            (root, path, node) for root in roots for path, node in self._at(root).walk()
+        ):
             if _is_divided(node):
                 raise self._error(
-                    f"parts above the class folders; {printable('/'.join(path))} holds "
+                    f"parts above the class folders; {printable('/'.join(at + path))} holds "
                     f"{_listed(sorted(node.folders))}",
-                    f"Put the parts on top, such as train/{path[-1]}/, or {MANIFEST}.",
+                    f"Put the parts on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
                 )
 
     def _at(self, path: Parts) -> _Node:

@@ -37,6 +37,7 @@ TEXTS = frozenset(
 
 SYSTEM = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin"))
 
+DANGLING = "symbolic link to nothing"
 CIRCLE = "symbolic link to a folder that it lies in"
 
 
@@ -48,7 +49,9 @@ class _File:
     problem: str = ""
     """Why it cannot be used, or an empty string."""
     real: str = ""
-    """The file itself, where it lies in a linked folder."""
+    """Where it lies with the links to its folder resolved."""
+    linked: bool = False
+    """Whether there are any."""
 
     @property
     def id(self) -> str:
@@ -93,6 +96,9 @@ class Folder(Adapter):
         return [*files, [str(path) for path in self._folders]]
 
     def contents(self) -> Contents:
+        if is_written_here(os.listdir(self.root)):
+            remedy = "It was written by a run, pretrain or export. Give the folder of the images."
+            raise RequestError("dataset", str(self.root), "a folder of class folders with images", remedy)
         revealed = _Revealed.of(self.root, self._others)
         images = sorted([*self._files, *revealed.images], key=lambda file: file.relative.parts)
         if not any(not file.problem for file in images):
@@ -127,14 +133,14 @@ class Folder(Adapter):
 
     def _nothing(self, images: Sequence[_File], revealed: _Revealed) -> RequestError:
         """The refusal of a folder without a single image that can be tried."""
-        if is_written_here(os.listdir(self.root)):
-            remedy = "This folder was written by a run, pretrain or export. Give the folder of the images."
-        elif images:
+        if images:
             reasons = Counter(file.problem for file in images)
             listed = ", ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common())
             remedy = f"None of its {len(images):,} image files can be used ({listed})."
             if OUTSIDE in reasons:
                 remedy += f" Copy them (cp -rL {self.root} COPY), or list the files themselves in a manifest."
+            if DANGLING in reasons:
+                remedy += " Fetch the files that the links lead to first (git annex get, dvc pull)."
         elif revealed.unread:
             remedy = f"It holds no image that can be read: {_by_reason(revealed.unread)}."
         elif self._links:
@@ -221,18 +227,16 @@ class Folder(Adapter):
         problem = ""
         if entry.is_symlink():
             target = os.path.realpath(entry.path)
-            problem = (
-                OUTSIDE
-                if not self._is_within(target)
-                else ""
-                if os.path.exists(target)
-                else "symbolic link to nothing"
-            )
+            if not self._is_within(target):
+                problem = OUTSIDE
+            elif not os.path.exists(target):
+                problem = DANGLING
         try:
             status = entry.stat(follow_symlinks=not problem)
         except OSError:  # gone since it was listed
             return
-        kind.append(_File(path, status, problem, os.path.join(real, entry.name)))
+        linked = real != os.path.normpath(os.path.join(self._real_root, path.parent))
+        kind.append(_File(path, status, problem, os.path.join(real, entry.name), linked))
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,7 @@ def _placed(images: Sequence[_File], arrangement: Arrangement) -> tuple[list[_Pl
     placed: list[_Place] = []
     loose: list[_File] = []
     ways: dict[tuple[str, str, str | None], _Place] = {}
-    for file in images:
+    for file in sorted(images, key=lambda file: file.linked):
         place = arrangement.place(file.relative.parts)
         if place is None:
             loose.append(file)
@@ -285,6 +289,7 @@ def _placed(images: Sequence[_File], arrangement: Arrangement) -> tuple[list[_Pl
         if first is found:
             placed.append(found)
     used = {place.file.real for place in placed}
+    placed.sort(key=lambda place: place.file.relative.parts)
     return placed, [file for file in loose if not file.problem and file.real not in used]
 
 
@@ -312,7 +317,7 @@ def _unread(revealed: _Revealed, images: Sequence[_File]) -> list[Finding]:
 
 def _by_reason(unread: Sequence[tuple[_File, str]]) -> str:
     reasons = Counter(reason for _, reason in unread)
-    return "; ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
+    return "; ".join(f"{reason} ({number:,})" for reason, number in reasons.most_common())
 
 
 def _other_files(others: Sequence[_File], hidden: Sequence[_File]) -> Iterator[Finding]:

@@ -61,12 +61,6 @@ def kind_of(head: bytes) -> str | None:
     return next((kind for pattern, kind in _KINDS if pattern.match(head)), None)
 
 
-def is_lfs_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is what git keeps in place of a large one."""
-    with open(path, "rb") as file:
-        return file.read(HEAD_BYTES).startswith(b"version https://git-lfs")
-
-
 def disguised(path: str | os.PathLike[str]) -> str | None:
     """What a file is whose name does not say that it is an image.
 
