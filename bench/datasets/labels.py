@@ -29,6 +29,8 @@ MANY = 10
 ALONE = 0.5
 """Share of the labels with one example each, and of labels among examples, from which on they look like ids."""
 
+_NOTHING = frozenset(("nan", "none", "null", "n/a", "#n/a", "<na>", "?", "-", "undefined"))
+
 ONE_EACH = (
     "One class an example is learned here. Keep one label of each, or write a manifest for one question, such as "
     "{0!r}: yes or no."
@@ -69,6 +71,7 @@ def noted(contents: Contents) -> Contents:
             "groups", "twin_groups", sorted({*contents.group_texts} - {""}) if contents.group_texts else ()
         ),
         *(_several(names, counts) or _not_classes(names, counts)),
+        *_no_label(names),
     ]
     return replace(contents, findings=[*contents.findings, *found])
 
@@ -163,7 +166,7 @@ def _are_several(pieces: Mapping[str, list[str]], separator: str) -> bool:
 
 def _listed(name: str) -> list[str] | None:
     """The labels of a list as programs write it: ``['a', 'b']``, ``["a"]``, ``{a, b}``."""
-    if not re.fullmatch(r"\s*[\[({].*[\])}]\s*", name, re.DOTALL):
+    if not re.fullmatch(r"\s*(\[.*\]|\(.*\)|\{.*\})\s*", name, re.DOTALL):
         return None
     try:
         value = ast.literal_eval(name)
@@ -202,3 +205,10 @@ def _not_classes(names: Sequence[str], counts: Mapping[int, int]) -> list[Findin
         )
         return [Finding("labels_like_ids", "validity", text)]
     return []
+
+
+def _no_label(names: Sequence[str]) -> list[Finding]:
+    """Classes whose names are what programs write where there is no value."""
+    found = [name for name in names if name.lower() in _NOTHING]
+    text = f"A class is called {' and '.join(map(repr, found))}. If that means no label, leave these examples out."
+    return [Finding("class_of_nothing", "note", text)] if found else []

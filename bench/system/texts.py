@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable
 
 _MARKS = (
@@ -13,6 +14,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks; UTF-32's begins with UTF-16's."""
+
+WINDOWS = "cp1252"
+"""The legacy encoding of Western Europe and the Americas."""
 
 USUAL = ("utf-8", "utf-8-sig")
 """Encodings that nobody needs to be told of."""
@@ -52,13 +56,22 @@ def _without_mark(head: bytes) -> str | None:
     return "utf-16-le" if odd > even else "utf-16-be"
 
 
+def _is_western(data: bytes) -> bool:
+    """Whether a text has accents here and there, as Western European languages do: too few to tell them by."""
+    words = re.findall(rb"[^\s,;|]*[\x80-\xff][^\s,;|]*", data)
+    text = b"".join(words).decode(WINDOWS, "replace")
+    mixed = sum(re.search(rb"[a-zA-Z]", word) is not None for word in words)
+    return all(c.isalpha() for c in text if not c.isascii()) and 2 * mixed >= len(words)
+
+
 def _legacy(data: bytes, rate: Callable[[str], int]) -> tuple[str, str]:
-    """Of the encodings that charset-normalizer holds for possible, and Windows' own, the one that fits best."""
+    """Of the encodings that charset-normalizer holds for possible, and that of the West, the one that fits best."""
     from charset_normalizer import from_bytes
 
     likely = [match.encoding for match in from_bytes(data)]
+    at = 0 if _is_western(data) else 1
     found: dict[str, str] = {}
-    for name in dict.fromkeys([*likely[:1], "cp1252", *likely[1:]]):
+    for name in dict.fromkeys([*likely[:at], WINDOWS, *likely[at:]]):
         try:
             text = data.decode(name)
         except (UnicodeDecodeError, LookupError):

@@ -260,6 +260,11 @@ class _Reader:
                 "at least two class folders",
                 "The images lie directly in the folder: give those of each class a folder of their own.",
             )
+        if (len(names) > 1 and all(map(is_fold, names))) or are_numbered_containers(names):
+            raise self._error(
+                "folders that are classes, or train/, validation/ and test/",
+                f"{_listed(names)} are pieces of one dataset. Merge them, or {MANIFEST}.",
+            )
         in_parts = () not in roots
         if all(map(is_container, names)) or (in_parts and all(map(part_of, names))):
             raise self._error(
@@ -269,14 +274,12 @@ class _Reader:
             )
         if len(names) < 2:
             raise self._error("at least two class folders", f"There is one, {printable(names[0])!r}.")
-        if all(map(is_fold, names)) or are_numbered_containers(names):
-            raise self._error(
-                "folders that are classes, or train/, validation/ and test/",
-                f"{_listed(names)} are pieces of one dataset. Merge them, or {MANIFEST}.",
-            )
-        for root, path, node in (
-            (root, path, node) for root in roots for path, node in self._at(root).walk()
-        ):
+        for at in roots:
+            self._refuse_divided(at)
+
+    def _refuse_divided(self, at: Parts) -> None:
+        """Refuses parts below class folders."""
+        for path, node in self._at(at).walk():
             if _is_divided(node):
                 raise self._error(
                     f"parts above the class folders; {printable('/'.join(at + path))} holds "

@@ -127,9 +127,7 @@ class Manifest(Adapter):
             text = f"{count(len(without), 'row')} without a split, taken for training."
             found.append(Finding("rows_without_split", "note", text, items))
         if self._encoding not in USUAL:
-            text = (
-                f"The file is not UTF-8; it was read as {self._encoding}. Look at the names of the classes."
-            )
+            text = f"The file is not UTF-8; it was read as {self._encoding}. If names are wrong, save it as UTF-8."
             found.append(Finding("encoding", "note", text))
         return found
 
@@ -167,8 +165,8 @@ class Manifest(Adapter):
         if re.match(r"\w+://", plain):
             return f"{said} These are addresses: download the images and list the files."
         for i in range(1, len(names)):
-            if self._exists("/".join(names[i:])):
-                return f"{said} Leave {plain[: plain.index(names[i])]!r} out of the paths."
+            if self._exists(rest := "/".join(names[i:])):
+                return f"{said} Leave {plain.removesuffix(rest)!r} out of the paths."
         for suffix in sorted(EXTENSIONS | {suffix.upper() for suffix in EXTENSIONS}):
             if self._exists(plain + suffix):
                 return f"{said} Add the extension {suffix!r} to the paths."
@@ -207,9 +205,8 @@ class Manifest(Adapter):
     def _text(self) -> str:
         def existing(text: str) -> int:
             """How many of the first cells with letters beyond ASCII are files."""
-            odd = [line for line in text.splitlines() if not line.isascii()][:50]
-            cells = [cell.strip(' "') for line in odd for cell in re.split(rf"[{DELIMITERS}]", line)]
-            return sum(bool(cell) and self._exists(cell.replace("\\", "/")) for cell in cells)
+            odd = [cell for cell in re.split(rf"[{DELIMITERS}\r\n]+", text) if not cell.isascii()]
+            return sum(self._exists(self._found(cell.strip('"'))) for cell in odd[:200])
 
         data = self.path.read_bytes()
         raw = data.decode("utf-8-sig", "surrogateescape")
@@ -223,10 +220,8 @@ class Manifest(Adapter):
         delimiter = None
         if said := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # as Excel writes it
             delimiter, text = said[1], text[said.end() :]
-        header = text.partition("\n")[0]
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter or max(DELIMITERS, key=header.count)
-        )
+        delimiter = delimiter or max(DELIMITERS, key=text.partition("\n")[0].count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         names = next(reader, [])
         at = self._places(names, columns, lambda: list(reader))
         for cells in reader:
