@@ -15,6 +15,9 @@ _MARKS = (
 )
 """Byte order marks; UTF-32's begins with UTF-16's."""
 
+UNICODE = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+"""Encodings that are known for certain."""
+
 WINDOWS = "cp1252"
 """The legacy encoding of Western Europe and the Americas."""
 
@@ -58,7 +61,7 @@ def _without_mark(head: bytes) -> str | None:
 
 def _is_western(data: bytes) -> bool:
     """Whether a text has accents here and there, as Western European languages do: too few to tell them by."""
-    words = re.findall(rb"[^\s,;|]*[\x80-\xff][^\s,;|]*", data)
+    words = [word for word in re.split(rb"[\s,;|]+", data) if not word.isascii()]
     text = b"".join(words).decode(WINDOWS, "replace")
     mixed = sum(re.search(rb"[a-zA-Z]", word) is not None for word in words)
     return all(c.isalpha() for c in text if not c.isascii()) and 2 * mixed >= len(words)

@@ -187,6 +187,7 @@ class Folder(Adapter):
         if relative.parts and (real == self._cache or is_written_here(entry.name for entry in entries)):
             return False
         written = 0
+        linked = real != os.path.normpath(os.path.join(self._real_root, relative))
         for entry in entries:
             path = relative / entry.name
             if self._is_folder(entry, path, above):
@@ -196,7 +197,7 @@ class Folder(Adapter):
                 if kept:
                     self._folders.append(path)
             elif entry.name.lower() not in SYSTEM:
-                self._note(entry, path, real)
+                self._note(entry, path, real, linked)
         return not written or written < sum(not entry.name.startswith(".") for entry in entries)
 
     def _is_folder(self, entry: os.DirEntry[str], path: Path, above: frozenset[str]) -> bool:
@@ -214,7 +215,7 @@ class Folder(Adapter):
     def _is_within(self, real: str) -> bool:
         return real.startswith(self._real_root.rstrip("/") + "/") or real == self._real_root
 
-    def _note(self, entry: os.DirEntry[str], path: Path, real: str) -> None:
+    def _note(self, entry: os.DirEntry[str], path: Path, real: str, linked: bool) -> None:
         """Notes a file."""
         if entry.name.startswith("."):
             kind = self._hidden
@@ -235,7 +236,6 @@ class Folder(Adapter):
             status = entry.stat(follow_symlinks=not problem)
         except OSError:  # gone since it was listed
             return
-        linked = real != os.path.normpath(os.path.join(self._real_root, path.parent))
         kind.append(_File(path, status, problem, os.path.join(real, entry.name), linked))
 
 

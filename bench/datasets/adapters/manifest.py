@@ -21,10 +21,13 @@ from bench.errors import RequestError
 from bench.modalities.findings import Finding, count
 from bench.modalities.image.pictures import FilePicture
 from bench.system.names import printable
-from bench.system.texts import USUAL, decoded
+from bench.system.texts import UNICODE, USUAL, decoded
 
 DELIMITERS = "\t;,|"
 """Spreadsheets write what their country uses."""
+
+_INDEX = re.compile("unnamed: ?\\d+$|__index_level_")
+"""What pandas calls the numbers of the rows."""
 
 Row = tuple[str, str, str, str, str]
 """Where it stands in the file ("line 7"), path, label, split, group; empty where nothing is given."""
@@ -119,7 +122,9 @@ class Manifest(Adapter):
         return found
 
     def _findings(self) -> list[Finding]:
-        columns = [Column(name, list(self.column(name).values())) for name in self.further_columns()]
+        names = [name for name in self.further_columns() if not _INDEX.match(name)]
+        values = [row[1:] for row in self._read(names)]
+        columns = [Column(name, [row[i] for row in values]) for i, name in enumerate(names)]
         found = unused(columns, self._names, [label for _, _, label, _, _ in self._rows])
         without = [(path, where) for where, path, _, split, _ in self._rows if not split]
         if 0 < len(without) < len(self._rows):
@@ -209,10 +214,12 @@ class Manifest(Adapter):
             return sum(self._exists(self._found(cell.strip('"'))) for cell in odd[:200])
 
         data = self.path.read_bytes()
-        raw = data.decode("utf-8-sig", "surrogateescape")
-        if existing(raw):  # names on the disk that are themselves no UTF-8
-            return raw
         text, self._encoding = decoded(data, existing)
+        if self._encoding in UNICODE:
+            return text
+        raw = data.decode("utf-8", "surrogateescape")  # names on the disk need not be text
+        if existing(raw) > existing(text):
+            text, self._encoding = raw, UNICODE[0]
         return text
 
     def _read_text(self, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -35,7 +35,7 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (rb".{128}DICM", "DICOM file: convert it to PNG, with the window that matters"),
     (rb"8BPS", "Photoshop file: convert it to PNG"),
     (rb"\x76\x2f\x31\x01|#\?RADIANCE", "high-dynamic-range picture: convert it to PNG"),
-    (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!.*?>\s*)*<svg", "SVG drawing: convert it to PNG"),
+    (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<![^>]*>\s*)*<svg", "SVG drawing: convert it to PNG"),
     (rb"%PDF", "PDF document: convert its pages to PNG"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript drawing: convert it to PNG"),
     (rb"\x93NUMPY", "NumPy array: give an .npz with x and y, or convert it to PNG"),
