@@ -29,7 +29,16 @@ MANY = 10
 ALONE = 0.5
 """Share of the labels with one example each, and of labels among examples, from which on they look like ids."""
 
-_NOTHING = frozenset(("nan", "none", "null", "n/a", "#n/a", "<na>", "?", "-", "undefined"))
+_NOTHING = frozenset(("nan", "null", "n/a", "#n/a", "<na>", "?", "-"))
+
+CAUSES = (
+    "twin_classes",
+    "several_labels",
+    "labels_like_ids",
+    "labels_like_numbers",
+    "files_not_read",
+)
+"""Findings that explain why classes are too small."""
 
 ONE_EACH = (
     "One class an example is learned here. Keep one label of each, or write a manifest for one question, such as "
@@ -89,16 +98,6 @@ def told_why(contents: Contents) -> Iterator[None]:
         raise RequestError(error.field, error.received, error.expected, remedy) from error
 
 
-CAUSES = (
-    "twin_classes",
-    "several_labels",
-    "labels_like_ids",
-    "labels_like_numbers",
-    "folders_without_images",
-)
-"""Findings that explain why classes are too small."""
-
-
 def _twins(what: str, kind: str, names: Collection[str]) -> list[Finding]:
     found = twins(names)
     if not found:
@@ -154,7 +153,9 @@ def _are_several(pieces: Mapping[str, list[str]], separator: str) -> bool:
     occurrences = Counter(piece for found in pieces.values() for piece in set(found))
     recurring = [piece for piece, number in occurrences.items() if number > 1]
     if separator in STRONG:
-        return any(piece in recurring for found in compound for piece in found)
+        return not _is_tree([*pieces.values()]) and any(
+            piece in recurring for found in compound for piece in found
+        )
     return (
         len(compound) >= max(3, len(pieces) / 2)
         and len({len(found) for found in pieces.values()}) > 1
@@ -162,6 +163,12 @@ def _are_several(pieces: Mapping[str, list[str]], separator: str) -> bool:
         and len(occurrences) < len(pieces)
         and all(len(set(found)) == len(found) for found in compound)
     )
+
+
+def _is_tree(names: Sequence[list[str]]) -> bool:
+    """Whether all names are a class below others, each below one: ``Tops|Shirt``, ``Tops|Blouse``."""
+    below = {tuple(found): found[-1] for found in names}
+    return len({len(found) for found in names}) == 1 and len(set(below.values())) == len(below)
 
 
 def _listed(name: str) -> list[str] | None:

@@ -11,7 +11,8 @@ import pytest
 from bench.store import Store
 from tests.unit.data_samples import picture, tree
 
-RUN = "--image-size 32 --backbone MobileNet:alpha=0.25,weights=none --strategy majority --fractions 1 --trials 1".split()
+NETWORK = ["--image-size", "32", "--backbone", "MobileNet:alpha=0.25,weights=none"]
+RUN = [*NETWORK, "--strategy", "majority", "--fractions", "1", "--trials", "1"]
 
 
 @pytest.fixture

@@ -88,6 +88,17 @@ def test_pictures_of_other_kinds_are_named(root: Path, name: str) -> None:
     assert kind in refusal(only)
 
 
+def test_a_class_of_nothing_that_is_read(tmp_path: Path) -> None:
+    root = tree(tmp_path / "data", "cats")
+    (root / "dogs").mkdir()
+    assert "There is one, 'cats'. No image is in dogs/." in refusal(root)
+    (root / "dogs" / "x.dcm").write_bytes(DICOM)
+    assert "There is one, 'cats'. Not read: DICOM file" in refusal(root)
+    small = tree(tmp_path / "small", "cats dogs*2")
+    (small / "dogs" / "x.dcm").write_bytes(DICOM)
+    assert "'dogs' has 2. 1 file not read: DICOM file" in refusal(small)
+
+
 def test_camera_raw_is_not_read_as_the_tiff_that_it_begins_as(root: Path) -> None:
     picture(root / "cats" / "x.dng", "TIFF")
     assert "camera raw" in told(root)["files_not_read"][1]

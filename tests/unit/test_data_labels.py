@@ -129,6 +129,7 @@ ONE = {
     "garments": ["t-shirt", "shirt", "polo shirt", "dress"],
     "emoji": ["face", "smiling face", "cat", "smiling cat face"],
     "ranges": ["(0, 10]", "(10, 20]", "(20, 30]"],
+    "a tree": ["Tops|Shirt", "Tops|Blouse", "Shoes|Boots"],
     "bar once": ["a|b", "c", "d"],
 }
 

@@ -232,6 +232,12 @@ class _Reader:
         if not divided:
             return False
         first = divided[0]
+        if any(part.folders for name in divided for part in classes[name].folders.values()):
+            raise self._error(
+                f"one dataset; {_listed(sorted(divided))} {'hold' if divided[1:] else 'holds'} parts of class folders",
+                f"Give one of them: {printable(str(self.root / first))}. If these are the classes, put the parts "
+                f"on top, such as train/{first}/.",
+            )
         others = [name for name, node in classes.items() if name not in divided or node.direct]
         others += [
             f"{name}/{inner}" for name in divided for inner in classes[name].folders if not part_of(inner)
@@ -240,12 +246,6 @@ class _Reader:
             raise self._error(
                 f"all class folders with parts or none; {first}/ has some, {_listed(others)} not",
                 f"Put the parts on top, such as train/{first}/, or {MANIFEST}.",
-            )
-        if any(part.folders for name in divided for part in classes[name].folders.values()):
-            raise self._error(
-                f"one dataset; {_listed(sorted(divided))} each hold parts with folders in them",
-                f"Give one of them: {printable(str(self.root / first))}. If these are the classes, put the parts "
-                f"on top, such as train/{first}/.",
             )
         return True
 

@@ -106,7 +106,7 @@ class Folder(Adapter):
         try:
             arrangement = arranged(self.root, [file.relative.parts for file in images])
         except RequestError as error:
-            remedy = f"{error.remedy} {_of_links(self.root, self._links)}".rstrip()
+            remedy = " ".join(filter(None, [error.remedy, *self._beside(images, revealed)]))
             raise RequestError(error.field, error.received, error.expected, remedy) from None
         placed, loose = _placed(images, arrangement)
         good = [place for place in placed if not place.file.problem]
@@ -130,6 +130,15 @@ class Folder(Adapter):
             ],
             left_out=[(file.id, file.problem) for file in (*images, *self._links) if file.problem],
         )
+
+    def _beside(self, images: Sequence[_File], revealed: _Revealed) -> list[str]:
+        """What else there is, where the folders with images are too few or misplaced."""
+        filled = {file.relative.parts[0] for file in images}
+        empty = [f"{printable(folder.name)}/" for folder in self._folders if len(folder.parts) == 1]
+        empty = [name for name in empty if name.removesuffix("/") not in filled]
+        unread = [f"Not read: {_by_reason(revealed.unread)}."] if revealed.unread else []
+        without = [f"No image is in {', '.join(empty[:4])}{' ...' if empty[4:] else ''}."] if empty else []
+        return [*unread, *without, _of_links(self.root, self._links)]
 
     def _nothing(self, images: Sequence[_File], revealed: _Revealed) -> RequestError:
         """The refusal of a folder without a single image that can be tried."""
@@ -339,9 +348,9 @@ def _of_links(root: Path, links: Sequence[_File]) -> str:
         return ""
     real = [os.path.realpath(root / file.relative) for file in outside]
     where = os.path.commonpath([os.path.dirname(path) for path in real])
-    named = ", ".join(f"{file.id}/" for file in outside[:4]) + (" ..." if outside[4:] else "")
+    listed = ", ".join(f"{printable(file.id)}/" for file in outside[:4]) + (" ..." if outside[4:] else "")
     are = "is a symbolic link" if len(outside) == 1 else "are symbolic links"
     return (
-        f"{named} {are} to folders outside of it, which are not followed. Give {printable(where)} if that holds "
+        f"{listed} {are} to folders outside of it, which are not followed. Give {printable(where)} if that holds "
         f"the class folders, copy them (cp -rL), or list the files in a manifest."
     )
