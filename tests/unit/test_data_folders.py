@@ -141,15 +141,21 @@ def test_hidden_images_are_named(root: Path) -> None:
     assert told(root)["hidden_images"] == ("note", "1 hidden image not used: their names begin with a dot.")
 
 
-def test_folders_without_images_are_no_classes(root: Path) -> None:
+def test_folders_without_images(root: Path) -> None:
     (root / "birds").mkdir()
+    assert "There is none in 'birds'" in refusal(root), "its images are missing"
+    (root / "birds" / "0.txt").write_text("text")
     assert opened(root).class_names == ("cats", "dogs")
     level, text = told(root)["folders_without_images"]
     assert (level, text) == ("validity", "1 folder without an image, not taken for a class.")
-    (root / "birds").rmdir()
-    (root / "annotations").mkdir()
-    (root / "annotations" / "0.xml").write_text("<box/>")
+    (root / "birds").rename(root / "annotations")
     assert told(root)["folders_without_images"][0] == "note"
+
+
+def test_a_part_that_is_empty_is_named(tmp_path: Path) -> None:
+    root = tree(tmp_path / "data", "train/cats train/dogs")
+    (root / "test").mkdir()
+    assert told(root)["folders_without_images"][0] == "validity"
 
 
 # -------------------------------------------------------------------------------------------------- links

@@ -97,11 +97,11 @@ REFUSED = {
     "a/2019/train a/2019/test b/x": ["a/2019 holds test/ and train/", "train/a/"],
     "train/a/train train/a/test train/b": ["train/a holds test/ and train/"],
     "d1/train/a d1/train/b d1/test/a d2/train/a d2/test/a": [
-        "d1/ and d2/ hold parts of class folders",
+        "parts of class folders are in d1/ and d2/",
         "/d1",
     ],
     "archive/train/a archive/train/b archive/test/a other/x": [
-        "archive/ holds parts of class folders",
+        "parts of class folders are in archive/",
         "/archive",
     ],
     "train/steam train/electric bus/x car/y": ["train/ may be either"],

@@ -234,7 +234,7 @@ class _Reader:
         first = divided[0]
         if any(part.folders for name in divided for part in classes[name].folders.values()):
             raise self._error(
-                f"one dataset; {_listed(sorted(divided))} {'hold' if divided[1:] else 'holds'} parts of class folders",
+                f"one dataset; parts of class folders are in {_listed(sorted(divided))}",
                 f"Give one of them: {printable(str(self.root / first))}. If these are the classes, put the parts "
                 f"on top, such as train/{first}/.",
             )

@@ -110,7 +110,8 @@ class Folder(Adapter):
             raise RequestError(error.field, error.received, error.expected, remedy) from None
         placed, loose = _placed(images, arrangement)
         good = [place for place in placed if not place.file.problem]
-        class_names = sorted({place.label for place in placed})
+        empty, unfilled = self._unfilled(images, arrangement)
+        class_names = sorted({place.label for place in placed} | empty)
         index = {name: i for i, name in enumerate(class_names)}
         in_test = [place.part == "test" for place in good]
         return Contents(
@@ -125,7 +126,7 @@ class Folder(Adapter):
                 *arrangement.findings,
                 *_unused_images(loose, arrangement, len(images)),
                 *_unread(revealed, images),
-                *self._without_images(images, arrangement),
+                *unfilled,
                 *_other_files(revealed.others, self._hidden),
             ],
             left_out=[(file.id, file.problem) for file in (*images, *self._links) if file.problem],
@@ -159,18 +160,26 @@ class Folder(Adapter):
         remedy = f"{remedy} {_of_links(self.root, self._links)}".strip()
         return RequestError("dataset", str(self.root), "a folder of class folders with images", remedy)
 
-    def _without_images(self, images: Sequence[_File], arrangement: Arrangement) -> list[Finding]:
-        """Folders beside class folders that hold no image."""
+    def _unfilled(self, images: Sequence[_File], arrangement: Arrangement) -> tuple[set[str], list[Finding]]:
+        """Folders beside class folders that hold no image.
+
+        Returns:
+            The classes that are empty folders, whose images are missing; and what is told of the others, which hold
+            something else or lie beside the parts.
+        """
         filled = {parent for file in images for parent in file.relative.parents}
-        beside = {*arrangement.roots, ()}
-        empty = [f for f in self._folders if f not in filled and f.parts[:-1] in beside]
-        if not empty:
-            return []
-        level: Level = "note" if all(is_container(folder.name) for folder in empty) else "validity"
-        classes = "a class" if len(empty) == 1 else "classes"
-        text = f"{count(len(empty), 'folder')} without an image, not taken for {classes}."
-        items = [{"id": f"{printable(str(folder))}/", "reason": "no image"} for folder in empty]
-        return [Finding("folders_without_images", level, text, items)]
+        held = {parent for file in self._others for parent in file.relative.parents}
+        at_classes = [f for f in self._folders if f not in filled and f.parts[:-1] in arrangement.roots]
+        beside = [f for f in self._folders if f not in filled and len(f.parts) == 1 and f not in at_classes]
+        empty = {clean(printable(folder.name)) for folder in at_classes if folder not in held}
+        others = [*beside, *(folder for folder in at_classes if folder in held)]
+        if not others:
+            return empty, []
+        level: Level = "note" if all(is_container(folder.name) for folder in others) else "validity"
+        classes = "a class" if len(others) == 1 else "classes"
+        text = f"{count(len(others), 'folder')} without an image, not taken for {classes}."
+        items = [{"id": f"{printable(str(folder))}/", "reason": "no image"} for folder in others]
+        return empty, [Finding("folders_without_images", level, text, items)]
 
     # ------------------------------------------------------------------------------------------- scanning
 
