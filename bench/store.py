@@ -20,6 +20,21 @@ from bench.system.files import TEMPORARY_PREFIX, publish, write_atomic
 ENDINGS = (".npz", ".png")
 """Of the files beside a record in ``predictions``: the predictions, and pictures where a strategy makes some."""
 
+_WRITTEN = (
+    {".lock", "plan.toml"},
+    {"run.json", "plan.toml"},
+    {"source.json", "backbone.weights.h5"},
+    {"train.py", "model.keras", "card.md"},
+    {"pyvenv.cfg"},
+)
+"""What is in every run directory, source, export and virtual environment, and in no folder of examples."""
+
+
+def is_written_here(names: Iterable[str]) -> bool:
+    """Whether a folder with these entries was written by a program, most likely this one, and holds no examples."""
+    found = set(names)
+    return found == {".lock"} or any(found >= marks for marks in _WRITTEN)
+
 
 @dataclass(frozen=True)
 class Shard:

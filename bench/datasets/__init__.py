@@ -7,6 +7,8 @@ only Keras or TensorFlow Datasets can download is fetched once, by a short-lived
 dataset      what the rest of the harness sees
 source       what a source offers
 adapters     the sources, a file each
+parts        words for train, validation and test
+labels       labels that are the same to a person, several in one, ids
 specs        the list of adapters; how a text names a dataset
 prepare      from a source to a dataset, by way of the cache
 examples     reading what a source lists

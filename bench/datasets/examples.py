@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bench.datasets.labels import CAUSES
 from bench.datasets.source import Contents
 from bench.datasets.splits import LEAST
 from bench.errors import BenchError, RequestError
@@ -175,12 +176,13 @@ def refuse(spec: str, found: Sequence[Finding], left_out: Sequence[tuple[str, st
 
     Args:
         spec: for the message.
-        found: of any level.
+        found: of any level; those of ``CAUSES`` say why.
         left_out: (id, reason) of what cannot be read, which may be why.
     """
     refused = [f"{f.text}{_named(f.items)}" for f in found if f.level == "refused"]
     if refused:
-        reasons = [f"Left out: {_listed(left_out)}."] if left_out else []
+        reasons = [f.text for f in found if f.kind in CAUSES]
+        reasons += [f"Left out: {_listed(left_out)}."] if left_out else []
         remedy = " ".join([*refused, *reasons, "python -m bench check shows all that was found."])
         raise RequestError("dataset", spec, "a dataset that a run can divide and learn from", remedy)
 

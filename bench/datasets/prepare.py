@@ -17,6 +17,7 @@ from bench.datasets.entry import FORMAT, PARTS, load, write, write_rows
 from bench.datasets.examples import Examples, read, refusals, refuse
 from bench.datasets.file_groups import patterns, pointed_out, with_groups
 from bench.datasets.findings import findings
+from bench.datasets.labels import noted
 from bench.datasets.source import Source
 from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
@@ -149,14 +150,15 @@ def _build(folder: Path, making: _Making, progress: Progress) -> None:
     many, name = kind.noun.many, printable(source.name)
     doing = "fetching, if it is not here yet" if source.downloads else f"listing the {many}"
     progress(f"{name}: {doing}")
-    contents = source.contents()
+    contents = noted(source.contents())
     given = contents.groups is not None
     repeated = [] if given else patterns(contents.ids, contents.labels, contents.class_names)
     if making.groups == "auto" and not given:
         contents = with_groups(contents, repeated)
     total = len(contents.ids)
     if not making.audit:
-        refuse(spec, refusals(Examples(contents, list(range(total)), []), kind.noun), contents.left_out)
+        refused = refusals(Examples(contents, list(range(total)), []), kind.noun)
+        refuse(spec, [*refused, *contents.findings], contents.left_out)
 
     def tell(done: int) -> None:
         progress(f"{name}: {done:,} of {total:,} {many} decoded")
@@ -169,7 +171,7 @@ def _build(folder: Path, making: _Making, progress: Progress) -> None:
             raise RequestError("dataset", spec, error.expected, error.remedy) from None
     refused = refusals(examples, kind.noun)
     if not examples.numbers:
-        refuse(spec, refused, examples.left_out)
+        refuse(spec, [*refused, *contents.findings], examples.left_out)
 
     progress(f"{name}: looking for duplicates")
     same = kind.identical(examples.facts, examples.sha256, examples.again)

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePath
+import re
+import shlex
+from pathlib import Path, PurePath, PureWindowsPath
+from urllib.parse import unquote, urlsplit
 
 from bench.datasets.adapters.arrays import ArrayFile, Digits
 from bench.datasets.adapters.fetched import Fetched
-from bench.datasets.adapters.folder import Folder
+from bench.datasets.adapters.folder import EXTENSIONS, Folder
 from bench.datasets.adapters.manifest import Manifest
 from bench.datasets.plugin import Checked
 from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import RequestError, did_you_mean
+from bench.system.files import is_lfs_pointer
 from bench.system.names import path_text
 from bench.system.plugins import find, plugins
+
+EXPECTED = (
+    "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet) or an .npz file"
+)
+
+ARCHIVES = {".zip": "unzip {0} -d {1}", ".7z": "7z x {0} -o{1}", ".rar": "unrar x {0} {1}/"} | dict.fromkeys(
+    (".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz", ".txz", ".zst"), "mkdir {1} && tar -xf {0} -C {1}"
+)
+"""Extensions of archives -> the command that unpacks one into a folder."""
+
+TABLES = frozenset((".xlsx", ".xls", ".ods", ".json", ".jsonl", ".txt", ".xml", ".feather", ".pkl"))
+"""Extensions of files that may list images in a form that is not read."""
 
 ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, Manifest, ArrayFile, Checked)
 """All there are, in the order of listings."""
@@ -41,18 +57,15 @@ def canonical_spec(spec: str | PurePath) -> str:
     for adapter in ADAPTERS:
         if (name := adapter.canonical(spec)) is not None:
             return name
-    if spec.strip() and not any(spec.startswith(adapter.prefixes) for adapter in ADAPTERS):
+    remedy = "" if os.path.exists(spec) else _as_a_path_here(spec)
+    if not remedy and spec.strip() and not any(spec.startswith(adapter.prefixes) for adapter in ADAPTERS):
         path = Path(spec).expanduser()
         if "/" in spec or spec in (".", "..") or path.suffix.lower() in _suffixes() or path.exists():
             return os.path.abspath(path)
     names = [name for adapter in ADAPTERS for name in adapter.names]
     names += [f"{PLUGIN}{plugin.name}" for plugin in plugins("datasets")]
-    raise RequestError(
-        "dataset",
-        spec,
-        "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet) or an .npz file",
-        did_you_mean(f"{PLUGIN}{spec}" if find("datasets", spec) else spec, names),
-    )
+    remedy = remedy or did_you_mean(f"{PLUGIN}{spec}" if find("datasets", spec) else spec, names)
+    raise RequestError("dataset", spec, EXPECTED, remedy)
 
 
 def open_source(spec: str) -> Source:
@@ -66,6 +79,10 @@ def open_source(spec: str) -> Source:
             return adapter(spec)
     path = Path(spec)
     try:
+        if path.is_file() and is_lfs_pointer(path):
+            raise RequestError(
+                "dataset", spec, "the file itself; it is a git-lfs pointer", "Run: git lfs pull"
+            )
         for adapter in ADAPTERS:
             if adapter.reads(path):
                 return adapter(spec)
@@ -76,8 +93,58 @@ def open_source(spec: str) -> Source:
         ) from None
     if exists:
         *most, last = _suffixes()
-        raise RequestError("dataset", spec, f"a folder, or a file that ends in {', '.join(most)} or {last}")
+        expected = f"a folder, or a file that ends in {', '.join(most)} or {last}"
+        raise RequestError("dataset", spec, expected, _of_another_kind(path))
     raise RequestError("dataset", spec, "an existing folder or file", _nearest_sibling(path))
+
+
+def _as_a_path_here(spec: str) -> str:
+    """What to type instead of an address, or of a path as other systems write it; empty if it is neither."""
+    if spec.startswith("file://"):
+        return f"Write it without file://, as {unquote(urlsplit(spec).path)!r}."
+    if re.match(r"[a-zA-Z][\w+.-]+://", spec):
+        return "This is an address. Download the images, unpack them, and give their folder."
+    stripped = spec.strip().strip("'\"“”‘’")
+    if stripped != spec and os.path.exists(stripped):
+        return f"Leave the quotes and spaces around it out: {stripped!r}."
+    if any(character in spec for character in "*?") and ("/" in spec or "\\" in spec):
+        return "Give the folder itself, without * or ?."
+    expanded = os.path.expandvars(spec)
+    if expanded != spec:
+        return f"Variables are not replaced here. Write {expanded!r}."
+    windows = PureWindowsPath(spec)
+    if "\\" not in spec and not windows.drive:
+        return ""
+    return f"This is a Windows path. {_from_windows(windows)}"
+
+
+def _from_windows(path: PureWindowsPath) -> str:
+    """How a Windows path is written here."""
+    if not path.drive:
+        return f"Write it with slashes: {path.as_posix()!r}."
+    if path.drive.endswith(":"):
+        mounted = Path(
+            "/mnt", path.drive[0].lower(), *path.parts[1:]
+        )  # as in the Windows Subsystem for Linux
+        if mounted.exists():
+            return f"Write {str(mounted)!r}."
+    return "Give the path that the folder has on this machine, with slashes, such as /home/me/photos."
+
+
+def _of_another_kind(path: Path) -> str:
+    """What to do about a file that is no dataset."""
+    suffix = path.suffix.lower()
+    if suffix in ARCHIVES:
+        folder = path.with_name(path.name.split(".")[0])
+        command = ARCHIVES[suffix].format(shlex.quote(str(path)), shlex.quote(str(folder)))
+        return f"Unpack it and give the folder: {command}"
+    if suffix in TABLES:
+        return "If it lists the images, save it as CSV with the columns path,label."
+    if suffix == ".npy":
+        return "Save images and labels as one file: numpy.savez('data.npz', x=images, y=labels)"
+    if suffix in EXTENSIONS:
+        return "This is one image. Give the folder that holds the class folders."
+    return ""
 
 
 def _suffixes() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.runs.latency import latencies
 from bench.runs.prepare import Prepared, prepare
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
-from bench.store import Shard, Store
+from bench.store import Shard, Store, is_written_here
 from bench.system.files import locked
 
 RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
@@ -73,6 +74,7 @@ def run(
     part = Shard.parse(shard) if shard is not None else None
     resolved = resolve(load_plan(plan))
     directory = Path(out) if out is not None else default_out(resolved.plan)
+    _check_apart(directory, resolved.plan)
     reporter.say(f"Run directory: {directory}")
     store = Store(directory)
     with _opened(executor, ray_address, workers, store, resolved.plan, reporter) as runs:
@@ -110,6 +112,24 @@ class _Work:
         self.stored = {record.cell_id: record for record in self.store.records(self.ids)}
         mine = [c for c in self.prepared.cells if self.part is None or self.part.has(c.id)]
         self.todo = [c for c in mine if c.id not in self.stored or self.stored[c.id].status in self.again]
+
+
+def _check_apart(directory: Path, plan: Plan) -> None:
+    """Refuses to write a run among the examples of its datasets; a folder of its own there is no part of them.
+
+    Raises:
+        RequestError: the directory holds examples.
+    """
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return
+    out = directory.resolve()
+    if is_written_here(os.listdir(out)) and out not in {Path(spec).resolve() for spec in plan.datasets}:
+        return
+    others = (plan.source_dataset, plan.auxiliary_dataset)
+    roots = [Path(spec).resolve() for spec in (*plan.datasets, *others) if spec and Path(spec).is_dir()]
+    if any(out.is_relative_to(root) for root in roots):
+        expected = "a new folder, or the one of this run; this one is part of the dataset"
+        raise RequestError("out", str(directory), expected, "For instance: --out runs/first")
 
 
 def _again(retry: tuple[str, ...]) -> frozenset[str]:

@@ -35,6 +35,12 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what git keeps in place of a large one that was not downloaded."""
+    with path.open("rb") as file:
+        return file.read(64).startswith(b"version https://git-lfs")
+
+
 def canonical_json(value: Any) -> str:
     """JSON that is the same for equal values: keys sorted, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

@@ -164,7 +164,7 @@ def test_folder_with_given_parts(tmp_path: Path) -> None:
     assert dataset.class_names == ("a", "b")
     found = {finding.kind: finding.examples for finding in dataset.warnings}
     assert found["classes_without_test"] == ["b: 10"]
-    assert found["loose_images"] == ["other/c/0.png: in no class folder"]
+    assert found["loose_images"] == ["other/c/0.png: in other/, which is no part by its name"]
     paint(root / "test" / "c" / "0.png")
     refused(root, "1 of 3 classes has images in the test part only", "'c' (1)")
 
@@ -229,8 +229,8 @@ def test_single_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
     assert reasons["a/empty.png"] == "empty file"
     assert reasons["b/away.png"] == reasons["b/elsewhere"] == "symbolic link that leaves the folder"
     texts = {finding.kind: finding.text for finding in dataset.warnings}
-    assert texts["unreadable"].startswith("5 of 25 images not readable and left out: ")
-    assert texts["links_outside"].startswith("3 of 25 images left out")
+    assert texts["unreadable"].startswith("6 of 25 images not readable and left out: ")
+    assert texts["links_outside"].startswith("2 of 25 images left out")
     assert open_dataset(str(root), ImageInput(SIZE)).left_out == dataset.left_out
 
 

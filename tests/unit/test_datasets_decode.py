@@ -169,7 +169,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path, monkeypatch: pytest.Mo
         "100,000 x 100,000 pixels": bomb(100_000, 100_000),
         "10,001 x 10,000 pixels": bomb(10_001, 10_000),
         "damaged|truncated": bomb(10, 10),
-        "not an image, or of no": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "PostScript drawing": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
     }
     for reason, data in bad.items():
         path = tmp_path / "image.jpg"

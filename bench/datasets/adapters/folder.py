@@ -1,33 +1,44 @@
-"""Folders of class folders, with or without train/, validation/ and test/ above them."""
+"""Folders of class folders, with or without parts above them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bench.datasets.adapters.arrangement import Arrangement, arranged
 from bench.datasets.findings import OUTSIDE
+from bench.datasets.labels import clean
+from bench.datasets.parts import is_container
 from bench.datasets.source import Adapter, Contents, stamp_of
 from bench.errors import RequestError
-from bench.modalities.findings import Finding, count
+from bench.modalities.findings import Finding, Level, count, level_of
 from bench.modalities.image.pictures import FilePicture
+from bench.store import is_written_here
+from bench.system.files import cache_dir
 from bench.system.names import printable
 
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+EXTENSIONS = frozenset(
+    """
+    .jpg .jpeg .jpe .jfif .png .bmp .dib .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .heic .heif .jp2
+    """.split()  # noqa: SIM905
+)
+"""Files of these names are images; others are if they begin as one."""
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "test": "test",
-}
-"""Folder names and manifest entries, in lower case -> the part that they mean."""
+TEXTS = frozenset(
+    """
+    .txt .xml .json .csv .tsv .md .html .htm .yaml .yml .toml .py .ipynb .log
+    """.split()  # noqa: SIM905
+)
+"""Files of these names are not looked into."""
 
 SYSTEM = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin"))
+
+DANGLING = "symbolic link to nothing"
+CIRCLE = "symbolic link to a folder that it lies in"
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,24 @@ class _File:
     relative: Path
     """Relative to the dataset's folder."""
     status: os.stat_result
-    problem: str
+    problem: str = ""
     """Why it cannot be used, or an empty string."""
+    real: str = ""
+    """Where it lies with the links to its folder resolved."""
+    linked: bool = False
+    """Whether there are any."""
+
+    @property
+    def id(self) -> str:
+        return printable(self.relative.as_posix())
 
 
 class Folder(Adapter):
-    """A folder of images; scanned (names, sizes, times) when it is made, opened only for pixels."""
+    """A folder of images; scanned (names, sizes, times) when it is made, opened only for pixels.
+
+    Links are followed as long as they stay within it. What this program writes into it (runs, sources, exports, its
+    cache) is no part of it.
+    """
 
     forms: ClassVar[dict[str, str]] = {
         "FOLDER/": "a folder of class folders, or of train/ validation/ test/ folders of class folders"
@@ -55,136 +78,288 @@ class Folder(Adapter):
         self.root = root = Path(root)
         self.name = root.name or str(root)
         self._real_root = os.path.realpath(root)
+        self._cache = os.path.realpath(cache_dir())
         self._files: list[_File] = []
+        self._others: list[_File] = []
+        self._hidden: list[_File] = []
+        self._links: list[_File] = []
+        """To folders that are not followed."""
         self._folders: list[Path] = []
-        self._others: list[Path] = []
-        self._scan()
-        self._files.sort(key=lambda file: file.relative.parts)
+        self._scan(Path(), self._real_root, frozenset((self._real_root,)))
+        for files in (self._files, self._others, self._hidden, self._links):
+            files.sort(key=lambda file: file.relative.parts)
         self._folders.sort()
-        self._others.sort()
 
     def stamp(self) -> list[Any]:
-        files = [stamp_of(file.relative, file.status) + [file.problem] for file in self._files]
-        return [files, *([str(path) for path in paths] for paths in (self._folders, self._others))]
+        kinds = (self._files, self._others, self._hidden, self._links)
+        files = [[[*stamp_of(file.relative, file.status), file.problem] for file in files] for files in kinds]
+        return [*files, [str(path) for path in self._folders]]
 
     def contents(self) -> Contents:
-        parts = self._split_folders()
-        depth = 1 if parts else 0  # where in a path the class folder's name stands
-        tops = set(parts) or {path.parts[0] for path in self._folders}
-        classes = {p.parts[depth] for p in self._folders if len(p.parts) == depth + 1 and p.parts[0] in tops}
-        if not self._files:
-            raise RequestError(
-                "dataset",
-                str(self.root),
-                "a folder of class folders with images",
-                f"It holds no image file ({' '.join(sorted(EXTENSIONS))}).",
-            )
-        if len(classes) < 2:
-            raise RequestError(
-                "dataset",
-                str(self.root),
-                "at least two class folders",
-                f"There is one, {printable(next(iter(classes)))!r}."
-                if classes
-                else "The images lie directly in the folder: give those of each class a folder of their own.",
-            )
-        good: list[Path] = []
-        loose: list[Path] = []
-        for file in self._files:
-            if not file.problem:
-                in_class = len(file.relative.parts) > depth + 1 and file.relative.parts[0] in tops
-                (good if in_class else loose).append(file.relative)
-        class_names = sorted(map(printable, classes))
+        if is_written_here(os.listdir(self.root)):
+            remedy = "It was written by a run, pretrain or export. Give the folder of the images."
+            raise RequestError("dataset", str(self.root), "a folder of class folders with images", remedy)
+        revealed = _Revealed.of(self.root, self._others)
+        images = sorted([*self._files, *revealed.images], key=lambda file: file.relative.parts)
+        if not any(not file.problem for file in images):
+            raise self._nothing(images, revealed)
+        try:
+            arrangement = arranged(self.root, [file.relative.parts for file in images])
+        except RequestError as error:
+            remedy = " ".join(filter(None, [error.remedy, *self._beside(images, revealed)]))
+            raise RequestError(error.field, error.received, error.expected, remedy) from None
+        placed, loose = _placed(images, arrangement)
+        good = [place for place in placed if not place.file.problem]
+        empty, unfilled = self._unfilled(images, arrangement)
+        class_names = sorted({place.label for place in placed} | empty)
         index = {name: i for i, name in enumerate(class_names)}
-        in_test = [parts.get(path.parts[0]) == "test" for path in good]
+        in_test = [place.part == "test" for place in good]
         return Contents(
-            ids=[printable(path.as_posix()) for path in good],
-            labels=[index[printable(path.parts[depth])] for path in good],
+            ids=[place.file.id for place in good],
+            labels=[index[place.label] for place in good],
             class_names=class_names,
             in_test=in_test if any(in_test) else None,
             groups=None,
             group_names=(),
-            pictures=[FilePicture(self.root / path) for path in good],
-            findings=self._findings(loose),
-            left_out=[(printable(f.relative.as_posix()), f.problem) for f in self._files if f.problem],
+            pictures=[FilePicture(self.root / place.file.relative) for place in good],
+            findings=[
+                *arrangement.findings,
+                *_unused_images(loose, arrangement, len(images)),
+                *_unread(revealed, images),
+                *unfilled,
+                *_other_files(revealed.others, self._hidden),
+            ],
+            left_out=[(file.id, file.problem) for file in (*images, *self._links) if file.problem],
         )
 
-    def _scan(self) -> None:
-        """Notes all files of the folder. Follows no link to a folder, and no link to a file elsewhere."""
-        pending = [Path()]
-        while pending:
-            relative = pending.pop()
-            try:
-                with os.scandir(self.root / relative) as entries:
-                    pending += self._scan_one(relative, entries)
-            except OSError as error:
-                where = str(self.root / relative)
-                raise RequestError(
-                    "dataset", str(self.root), "a folder that can be read", f"{where!r}: {error.strerror}."
-                ) from None
+    def _beside(self, images: Sequence[_File], revealed: _Revealed) -> list[str]:
+        """What else there is, where the folders with images are too few or misplaced."""
+        filled = {file.relative.parts[0] for file in images}
+        empty = [f"{printable(folder.name)}/" for folder in self._folders if len(folder.parts) == 1]
+        empty = [name for name in empty if name.removesuffix("/") not in filled]
+        unread = [f"Not read: {_by_reason(revealed.unread)}."] if revealed.unread else []
+        without = [f"No image is in {', '.join(empty[:4])}{' ...' if empty[4:] else ''}."] if empty else []
+        return [*unread, *without, _of_links(self.root, self._links)]
 
-    def _scan_one(self, relative: Path, entries: Iterable[os.DirEntry[str]]) -> list[Path]:
-        """Notes the files that lie directly in one folder; returns the folders in it."""
-        folders = []
+    def _nothing(self, images: Sequence[_File], revealed: _Revealed) -> RequestError:
+        """The refusal of a folder without a single image that can be tried."""
+        if images:
+            reasons = Counter(file.problem for file in images)
+            listed = ", ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common())
+            remedy = f"None of its {len(images):,} image files can be used ({listed})."
+            if OUTSIDE in reasons:
+                remedy += f" Copy them (cp -rL {self.root} COPY), or list the files themselves in a manifest."
+            if DANGLING in reasons:
+                remedy += " Fetch the files that the links lead to first (git annex get, dvc pull)."
+        elif revealed.unread:
+            remedy = f"It holds no image that can be read: {_by_reason(revealed.unread)}."
+        elif self._links:
+            remedy = ""
+        else:
+            remedy = f"It holds no image file ({' '.join(sorted(EXTENSIONS))})."
+        remedy = f"{remedy} {_of_links(self.root, self._links)}".strip()
+        return RequestError("dataset", str(self.root), "a folder of class folders with images", remedy)
+
+    def _unfilled(self, images: Sequence[_File], arrangement: Arrangement) -> tuple[set[str], list[Finding]]:
+        """Folders beside class folders that hold no image.
+
+        Returns:
+            The classes that are empty folders, whose images are missing; and what is told of the others, which hold
+            something else or lie beside the parts.
+        """
+        filled = {parent for file in images for parent in file.relative.parents}
+        held = {parent for file in self._others for parent in file.relative.parents}
+        at_classes = [f for f in self._folders if f not in filled and f.parts[:-1] in arrangement.roots]
+        beside = [f for f in self._folders if f not in filled and len(f.parts) == 1 and f not in at_classes]
+        empty = {clean(printable(folder.name)) for folder in at_classes if folder not in held}
+        others = [*beside, *(folder for folder in at_classes if folder in held)]
+        if not others:
+            return empty, []
+        level: Level = "note" if all(is_container(folder.name) for folder in others) else "validity"
+        classes = "a class" if len(others) == 1 else "classes"
+        text = f"{count(len(others), 'folder')} without an image, not taken for {classes}."
+        items = [{"id": f"{printable(str(folder))}/", "reason": "no image"} for folder in others]
+        return empty, [Finding("folders_without_images", level, text, items)]
+
+    # ------------------------------------------------------------------------------------------- scanning
+
+    def _scan(self, relative: Path, real: str, above: frozenset[str]) -> bool:
+        """Notes all that lies in a folder.
+
+        Args:
+            relative: the folder.
+            real: the same with all links resolved.
+            above: the real paths of the folders that lead to it.
+
+        Returns:
+            Whether it holds anything beside what this program has written.
+        """
+        try:
+            with os.scandir(self.root / relative) as listing:
+                entries = list(listing)
+        except OSError as error:
+            where = str(self.root / relative)
+            raise RequestError(
+                "dataset", str(self.root), "a folder that can be read", f"{where!r}: {error.strerror}."
+            ) from None
+        if relative.parts and (real == self._cache or is_written_here(entry.name for entry in entries)):
+            return False
+        written = 0
+        linked = real != os.path.normpath(os.path.join(self._real_root, relative))
         for entry in entries:
             path = relative / entry.name
-            if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(path)
-                continue
-            problem = ""
-            if entry.is_symlink():
-                real = os.path.realpath(entry.path)
-                if not real.startswith(self._real_root.rstrip("/") + "/"):
-                    problem = OUTSIDE
-                elif not os.path.exists(real):
-                    problem = "symbolic link to nothing"
-                elif os.path.isdir(real):
-                    problem = "symbolic link to a folder"
-            is_folder = problem and os.path.isdir(entry.path)
-            if not is_folder and path.suffix.lower() not in EXTENSIONS:
-                self._others.append(path)
-                continue
-            try:
-                status = entry.stat(follow_symlinks=not problem)
-            except OSError:  # gone since it was listed
-                continue
-            self._files.append(_File(path, status, problem))
-        self._folders += folders
-        return folders
+            if self._is_folder(entry, path, above):
+                inside = os.path.realpath(entry.path)
+                kept = self._scan(path, inside, above | {inside})
+                written += not kept
+                if kept:
+                    self._folders.append(path)
+            elif entry.name.lower() not in SYSTEM:
+                self._note(entry, path, real, linked)
+        return not written or written < sum(not entry.name.startswith(".") for entry in entries)
 
-    def _split_folders(self) -> dict[str, str]:
-        """The top folders that are parts of a given split -> which; empty for a plain folder of classes.
+    def _is_folder(self, entry: os.DirEntry[str], path: Path, above: frozenset[str]) -> bool:
+        """Whether an entry is a folder to look into; notes links to folders that are not."""
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM or not entry.is_dir():
+            return False
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            problem = OUTSIDE if not self._is_within(real) else CIRCLE if real in above else ""
+            if problem:
+                self._links.append(_File(path, entry.stat(follow_symlinks=False), problem))
+                return False
+        return True
 
-        A folder counts only if it holds folders: classes may be called "valid" and "invalid", or "test".
-        """
-        with_folders = {path.parts[0] for path in self._folders if len(path.parts) > 1}
-        found = {top: SPLITS[top.lower()] for top in with_folders if top.lower() in SPLITS}
-        others = with_folders - set(found)
-        if not found or ("train" not in found.values() and others):
-            return {}
-        if "train" not in found.values():
-            raise RequestError(
-                "dataset",
-                str(self.root),
-                "a folder train/ of class folders beside " + " and ".join(f"{top}/" for top in sorted(found)),
-            )
+    def _is_within(self, real: str) -> bool:
+        return real.startswith(self._real_root.rstrip("/") + "/") or real == self._real_root
+
+    def _note(self, entry: os.DirEntry[str], path: Path, real: str, linked: bool) -> None:
+        """Notes a file."""
+        if entry.name.startswith("."):
+            kind = self._hidden
+            if entry.name.startswith("._") or path.suffix.lower() not in EXTENSIONS:
+                return
+        elif entry.is_symlink() and os.path.isdir(entry.path):
+            return  # noted as a link
+        else:
+            kind = self._files if path.suffix.lower() in EXTENSIONS else self._others
+        problem = ""
+        if entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            if not self._is_within(target):
+                problem = OUTSIDE
+            elif not os.path.exists(target):
+                problem = DANGLING
+        try:
+            status = entry.stat(follow_symlinks=not problem)
+        except OSError:  # gone since it was listed
+            return
+        kind.append(_File(path, status, problem, os.path.join(real, entry.name), linked))
+
+
+@dataclass(frozen=True)
+class _Revealed:
+    """Files whose names do not say that they are images, by their first bytes."""
+
+    images: list[_File]
+    unread: list[tuple[_File, str]]
+    """Pictures, videos and archives that cannot be read, and why."""
+    others: list[_File]
+
+    @classmethod
+    def of(cls, root: Path, files: Sequence[_File]) -> _Revealed:
+        from bench.modalities.image.decode import quiet
+        from bench.modalities.image.kinds import disguised
+
+        found = cls([], [], [])
+        with quiet():
+            for file in files:
+                text = file.problem or file.relative.suffix.lower() in TEXTS
+                kind = None if text else disguised(root / file.relative)
+                if kind is None:
+                    found.others.append(file)
+                elif kind:
+                    found.unread.append((file, kind))
+                else:
+                    found.images.append(file)
         return found
 
-    def _findings(self, loose: list[Path]) -> list[Finding]:
-        found = []
-        if loose:
-            text = f"{count(len(loose), 'image')} in no class folder, not used."
-            items = [{"id": printable(path.as_posix()), "reason": "in no class folder"} for path in loose]
-            found.append(Finding("loose_images", "validity", text, items))
-        # What lies at the top (a licence, a readme) is not meant to be an image.
-        others = [path for path in self._others if len(path.parts) > 1]
-        if others:
-            text = f"{count(len(others), 'file')} in the folders not an image by the name, not used."
-            items = [
-                {"id": printable(path.as_posix()), "reason": printable(path.suffix) or "no extension"}
-                for path in others
-            ]
-            found.append(Finding("other_files", "note", text, items))
-        return found
+
+@dataclass(frozen=True)
+class _Place:
+    file: _File
+    label: str
+    part: str | None
+
+
+def _placed(images: Sequence[_File], arrangement: Arrangement) -> tuple[list[_Place], list[_File]]:
+    """The images of class folders, each once a class however many links lead to it, and the rest."""
+    placed: list[_Place] = []
+    loose: list[_File] = []
+    ways: dict[tuple[str, str, str | None], _Place] = {}
+    for file in sorted(images, key=lambda file: file.linked):
+        place = arrangement.place(file.relative.parts)
+        if place is None:
+            loose.append(file)
+            continue
+        found = _Place(file, clean(printable(place[0])), place[1])
+        first = ways.setdefault((file.real, found.label, found.part), found)
+        if first is found:
+            placed.append(found)
+    used = {place.file.real for place in placed}
+    placed.sort(key=lambda place: place.file.relative.parts)
+    return placed, [file for file in loose if not file.problem and file.real not in used]
+
+
+def _unused_images(loose: Sequence[_File], arrangement: Arrangement, total: int) -> list[Finding]:
+    if not loose:
+        return []
+    items = [{"id": file.id, "reason": arrangement.why_not(file.relative.parts)} for file in loose]
+    reasons = Counter(item["reason"] for item in items)
+    listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
+    text = f"{len(loose):,} of {count(total, 'image')} not used: {listed}."
+    return [Finding("loose_images", level_of(len(loose) / total), text, items)]
+
+
+def _unread(revealed: _Revealed, images: Sequence[_File]) -> list[Finding]:
+    """Pictures of kinds that are not read."""
+    unread = revealed.unread
+    if not unread:
+        return []
+    whole = {file.relative.parent for file, _ in unread} - {file.relative.parent for file in images}
+    share = len(unread) / (len(images) + len(unread))
+    text = f"{count(len(unread), 'file')} not read: {_by_reason(unread)}."
+    items = [{"id": file.id, "reason": reason} for file, reason in unread]
+    return [Finding("files_not_read", "validity" if whole else level_of(share), text, items)]
+
+
+def _by_reason(unread: Sequence[tuple[_File, str]]) -> str:
+    reasons = Counter(reason for _, reason in unread)
+    return "; ".join(f"{reason} ({number:,})" for reason, number in reasons.most_common())
+
+
+def _other_files(others: Sequence[_File], hidden: Sequence[_File]) -> Iterator[Finding]:
+    # What lies at the top (a licence, a readme) is not meant to be an image.
+    within = [file for file in others if len(file.relative.parts) > 1]
+    if within:
+        text = f"{count(len(within), 'file')} in the folders no image by name and content, not used."
+        items = [{"id": f.id, "reason": printable(f.relative.suffix) or "no extension"} for f in within]
+        yield Finding("other_files", "note", text, items)
+    if hidden:
+        text = f"{count(len(hidden), 'hidden image')} not used: their names begin with a dot."
+        yield Finding("hidden_images", "note", text, [{"id": f.id, "reason": "hidden"} for f in hidden])
+
+
+def _of_links(root: Path, links: Sequence[_File]) -> str:
+    """What to do about folders that are links to elsewhere; empty if there are none."""
+    outside = [file for file in links if file.problem == OUTSIDE]
+    if not outside:
+        return ""
+    real = [os.path.realpath(root / file.relative) for file in outside]
+    where = os.path.commonpath([os.path.dirname(path) for path in real])
+    listed = ", ".join(f"{printable(file.id)}/" for file in outside[:4]) + (" ..." if outside[4:] else "")
+    are = "is a symbolic link" if len(outside) == 1 else "are symbolic links"
+    return (
+        f"{listed} {are} to folders outside of it, which are not followed. Give {printable(where)} if that holds "
+        f"the class folders, copy them (cp -rL), or list the files in a manifest."
+    )

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench.datasets import Dataset
-from bench.datasets.adapters.manifest import COLUMNS, Manifest
+from bench.datasets.adapters.columns import COLUMNS
+from bench.datasets.adapters.manifest import Manifest
 from bench.datasets.companions.base import Companion, Open, Relation, findings_of
 from bench.datasets.companions.source import SourceDomain, beside
 from bench.datasets.source import numbered

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from bench.datasets import Dataset, Part
-from bench.datasets.adapters.folder import SPLITS
 from bench.datasets.companions.base import Companion, Open, Relation, findings_of
 from bench.datasets.division import united
 from bench.datasets.leakage import example_hashes
+from bench.datasets.parts import part_of
 from bench.datasets.splits import split_validation
 from bench.errors import RequestError, told_of
 from bench.system.names import shown
@@ -329,7 +329,7 @@ def _file_name(id: str) -> str | None:
     if not path.suffix:
         return None
     first, *rest = path.with_suffix("").parts
-    return "/".join(rest if len(rest) > 1 and first.lower() in SPLITS else [first, *rest])
+    return "/".join(rest if len(rest) > 1 and part_of(first) else [first, *rest])
 
 
 def _groups(source: Dataset, target: Dataset, grouping: str) -> np.ndarray:

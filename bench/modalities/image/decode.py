@@ -25,6 +25,7 @@ from bench.modalities.base import Unreadable
 from bench.modalities.image.deep import Stored
 from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts
 from bench.modalities.image.input import RESIZINGS
+from bench.modalities.image.kinds import FORMATS, HEAD_BYTES, kind_of
 from bench.modalities.image.levels import BYTES, DARKEST, FULL, ORDINARY, Levels, Scale, Undecided, Values
 
 VERSION = 3
@@ -33,9 +34,6 @@ VERSION = 3
 MAX_PIXELS = 100_000_000
 """Images whose header claims more are left out, before anything is decoded. ``TRANSFER_BENCH_MAX_PIXELS``
 overrides it."""
-
-FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
-"""The formats tried, whatever a file is called; never PostScript, say, which starts a program."""
 
 SUSPICIOUS = DARKEST + 4
 """Rows that reach this are of no mask with values up to DARKEST; resampling may have raised them a little."""
@@ -222,7 +220,7 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
     except PermissionError:
         raise Unreadable("permission denied") from None
     except Exception as error:  # on damaged files Pillow raises nearly everything there is
-        raise Unreadable(_reason(error)) from error
+        raise Unreadable(_reason(error, source)) from error
 
 
 def _upright_rgb(
@@ -337,13 +335,20 @@ def _to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
     return np.clip(np.rint(found * scale.factor), 0, 255).astype(np.uint8)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, source: str | os.PathLike[str] | bytes) -> str:
     """A few words for an exception of Pillow's; its own words may name objects and addresses."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image, or of no supported format"
+        return kind_of(_head(source)) or "not an image, or of no supported format"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than the limit"
     text = str(error).lower()
     if "truncated" in text or "unexpected end" in text or isinstance(error, EOFError):
         return "truncated"
     return "damaged"
+
+
+def _head(source: str | os.PathLike[str] | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES]
+    with open(source, "rb") as file:
+        return file.read(HEAD_BYTES)

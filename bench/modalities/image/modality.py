@@ -11,7 +11,7 @@ import numpy as np
 from bench.modalities.base import Again, Limit, Modality, Tensor
 from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding
-from bench.modalities.image import audit, decode
+from bench.modalities.image import audit, decode, kinds
 from bench.modalities.image.augment import Augmentation
 from bench.modalities.image.facts import TOO_LARGE, Album, Facts
 from bench.modalities.image.input import ImageInput
@@ -85,7 +85,7 @@ class Image(Modality):
         )
 
     def stamp(self) -> list[Any]:
-        return [decode.max_pixels()]
+        return [decode.max_pixels(), *(["heif"] if kinds.HEIF else [])]
 
     def row(self, input: ImageInput) -> Tensor:
         return Tensor((input.image_size, input.image_size, 3), "uint8")
