@@ -96,7 +96,7 @@ def test_a_class_of_nothing_that_is_read(tmp_path: Path) -> None:
     assert "There is one, 'cats'. Not read: DICOM file" in refusal(root)
     small = tree(tmp_path / "small", "cats dogs*2")
     (small / "dogs" / "x.dcm").write_bytes(DICOM)
-    assert "'dogs' has 2. 1 file not read: DICOM file" in refusal(small)
+    assert "'dogs' (2). 1 file not read: DICOM file" in refusal(small)
 
 
 def test_camera_raw_is_not_read_as_the_tiff_that_it_begins_as(root: Path) -> None:
@@ -143,7 +143,7 @@ def test_hidden_images_are_named(root: Path) -> None:
 
 def test_folders_without_images(root: Path) -> None:
     (root / "birds").mkdir()
-    assert "There is none in 'birds'" in refusal(root), "its images are missing"
+    assert "Namely 'birds' (0)." in refusal(root), "its images are missing"
     (root / "birds" / "0.txt").write_text("text")
     assert opened(root).class_names == ("cats", "dogs")
     level, text = told(root)["folders_without_images"]

@@ -155,7 +155,7 @@ def test_a_refusal_names_the_cause(tmp_path: Path) -> None:
     assert "30 classes for 30 examples, 30 of them with one" in ids
     numbers = refusal(labelled(tmp_path / "c", [f"{i}.{i}7" for i in range(30)], 1))
     assert "30 classes have decimals, like a quantity that is to be predicted (regression)" in numbers
-    assert "Class 'a' has 2." in refusal(labelled(tmp_path / "d", ["a", "b"], 2))
+    assert "Namely 'a' (2), 'b' (2)." in refusal(labelled(tmp_path / "d", ["a", "b"], 2))
 
 
 def test_numbers_with_decimals_are_told_though_they_may_run(tmp_path: Path) -> None:
