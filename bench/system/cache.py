@@ -86,6 +86,9 @@ def opening(folder: Path) -> Iterator[None]:
     Files that are open live on when they are deleted, so that it needs no holding afterwards.
     """
     with locked(folder.with_suffix(".lock")):
+        for path in (folder, folder / "claims"):
+            if path.is_symlink():
+                path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "claims").touch()
         yield
