@@ -136,7 +136,7 @@ def _plain(text: str) -> str:
 
 @contextmanager
 def held(weights: Weights) -> Iterator[Path | None]:
-    """A private copy of the file, with the bytes whose hash will be in the record: what is loaded is what was hashed.
+    """A private copy of the file, with the bytes whose hash is in the record: what is loaded is what was hashed.
 
     Raises:
         RequestError: of field ``weights``, if the file has gone or changed, or cannot be copied.
@@ -150,12 +150,12 @@ def held(weights: Weights) -> Iterator[Path | None]:
         try:
             shutil.copyfile(weights.path, copy)
             actual = sha256_file(copy)
+        except FileNotFoundError:
+            raise RequestError("weights", weights.path, expected, "It has gone.") from None
         except OSError as error:
-            reason = f"It cannot be copied to {tempfile.gettempdir()} ({error.strerror}). TMPDIR names another folder."
-            gone = not Path(weights.path).is_file()
-            raise RequestError(
-                "weights", weights.path, expected, "It has gone." if gone else reason
-            ) from None
+            failed = f"Copying it to {tempfile.gettempdir()} failed: {error.strerror}."
+            remedy = f"{failed} Set TMPDIR to another folder."
+            raise RequestError("weights", weights.path, expected, remedy) from None
         if actual != weights.sha256:
             raise RequestError("weights", weights.path, expected, "It has changed.")
         yield copy

@@ -3,8 +3,8 @@
 The place is made of the key of what is cached. So a file that was damaged, cut short, exchanged with another or
 replaced by a link does not match. It is as if it were not there: it is computed again, and the person is told.
 
-The checksum is XXH3, at 20 GB a second on one core, so that it is verified whenever a file is opened, once a process.
-It is for accidents and mix-ups. Against other people the cache is private, see ``files.cache_dir``.
+The checksum is XXH3, at 20 GB a second on one core: it is verified whenever a file is opened, once a process. It is
+for accidents and mix-ups. Against other people the cache is private, see ``files.cache_dir``.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def checksum(path: Path) -> str:
 
 
 def stamp(file: IO[bytes]) -> tuple[int, ...]:
-    """What changes with the content of an open file: unlike its time of modification, that of change cannot be set."""
+    """What changes with the content of an open file: nobody can set its ctime, as they can its mtime."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

@@ -1,13 +1,13 @@
 """Stored prefixes: what everything below a cut makes of an example, computed once and kept on disk.
 
 One folder a (part of a dataset, backbone, weights, cut, augmented view), with one float16 file a crossing tensor
-and a checksum for each row. Rows are computed when they are first asked for, in batches of one fixed size, so that a
-row's numbers do not depend on who asked for it, nor on which other rows are stored. Several processes fill one folder
-together. A prefix that is not worth its place is not stored but computed, in the same batches and rounded to the same
-type, whenever it is asked for: its numbers are the same.
+and a checksum for each row. Rows are computed when they are first asked for, in batches of one fixed size, so that
+a row's numbers do not depend on who asked for it, nor on which other rows are stored. Several processes fill one
+folder together. A prefix that is not worth its place is not stored but computed, in the same batches and rounded to
+the same type, whenever it is asked for: its numbers are the same.
 
-A checksum is over a row's numbers and over which row of which folder it is. Rows that do not match are computed again,
-and a file of the wrong size is made anew; deleting the folder at any time harms nothing.
+A checksum is over a row's numbers and over which row of which folder it is. Rows that do not match are computed
+again, and a file of the wrong size is made anew; deleting the folder at any time harms nothing.
 """
 
 from __future__ import annotations
