@@ -17,7 +17,7 @@ PROTOCOL_VERSION = 3
 STEPS_SINCE = 3
 """The protocol version since which training is counted in steps and every stage is trained to its end."""
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -193,6 +193,8 @@ class Record:
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    predictions_sha256: str | None = None
+    """Of the file with its predictions; None if it has none. Since schema 8."""
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
