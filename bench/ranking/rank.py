@@ -7,7 +7,6 @@ at, never a test example.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import tempfile
@@ -180,8 +179,7 @@ def _rank_dataset(
             say(f"  {short_backbone(spec.text)}: {failed[spec.text]}")
             continue
         found[spec] = answer
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
-            sealed.write(kept[spec], json.dumps(answer, indent=1, allow_nan=False))
+        sealed.write(kept[spec], json.dumps(answer, indent=1, allow_nan=False))
         say(f"  {short_backbone(spec.text)}: {_shown(answer['scores'][DECIDES])}")
     if not found:
         (backbone, reason), *_ = failed.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
 from collections.abc import Iterable
@@ -77,9 +76,8 @@ class Forecast:
             del measured[:-KEPT]
 
     def save(self) -> None:
-        """Keeps what was learnt for later runs. A cache that cannot be written costs no run."""
-        with contextlib.suppress(OSError):
-            sealed.write(self._path, json.dumps(self._measured))
+        """Keeps what was learnt for later runs."""
+        sealed.write(self._path, json.dumps(self._measured))
 
     def seconds(self, cells: Iterable[Cell]) -> tuple[float, bool]:
         """What ``cells`` will take one after the other, in seconds, and whether all of their kinds are known."""

@@ -55,6 +55,5 @@ def latencies(
                 stack.enter_context(locked(cache_dir() / "latency.lock"))  # one measurement at a time
             known[key] = executor.measure_latency(job)
         if known[key] is not None:
-            with contextlib.suppress(OSError):
-                sealed.write(path, repr(known[key]))
+            sealed.write(path, repr(known[key]))
     return {cell_id: known.get(key) for cell_id, key in of_cell.items()}

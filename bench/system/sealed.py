@@ -9,6 +9,7 @@ for accidents and mix-ups. Against other people the cache is private, see ``file
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -19,7 +20,7 @@ from typing import IO, Literal
 
 import xxhash
 
-from bench.system.files import cache_dir, canonical_json, write_atomic
+from bench.system.files import cache_dir, canonical_json, removed, write_atomic
 
 SEAL = "seal.json"
 """In a folder that is sealed as a whole: the checksum of each of its files."""
@@ -33,19 +34,17 @@ _checksums: dict[Path, tuple[tuple[int, ...], str]] = {}
 _told: set[Path] = set()
 
 
-def write(path: Path, content: bytes | str, place: Path | None = None) -> None:
-    """Writes a file of the cache atomically, its checksum in the first line.
+def write(path: Path, content: bytes | str) -> None:
+    """Writes a file of the cache, its checksum first. A cache that cannot be written costs time alone."""
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            removed(path)
+        _write(path, content, path)
 
-    Args:
-        path: where it is written.
-        content: of the file.
-        place: where it will lie, if its folder is renamed once it is complete; default: ``path``.
 
-    Raises:
-        OSError: it cannot be written.
-    """
+def _write(path: Path, content: bytes | str, place: Path) -> None:
     data = content.encode() if isinstance(content, str) else content
-    write_atomic(path, _sealed(place or path, data) + b"\n" + data)
+    write_atomic(path, _sealed(place, data) + b"\n" + data)
 
 
 def read(path: Path) -> bytes | None:
@@ -71,7 +70,7 @@ def seal(folder: Path, place: Path) -> None:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): checksum(path) for path in files}
-    write(folder / SEAL, canonical_json(sums), place / SEAL)
+    _write(folder / SEAL, canonical_json(sums), place / SEAL)
 
 
 def is_whole(folder: Path) -> bool:

@@ -323,7 +323,9 @@ def _opened(path: Path, dtype: np.dtype, shape: tuple[int, ...], files: list[IO[
     header = written.getvalue()
     size = len(header) + int(np.prod(shape)) * dtype.itemsize
     if not _begins(path, header, size):
-        removed(path)
+        if os.path.lexists(path):
+            sealed.tell(path.parent)
+            removed(path)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         removed(temporary)
         with temporary.open("xb") as file:

@@ -79,7 +79,7 @@ def _altered(run: Results) -> Iterator[Alert]:
         yield Alert(
             "problem",
             f"The predictions of {words.plural(len(files), 'cell')} were changed or exchanged after the run. The "
-            "report does not use them: some intervals are wider, and some results by class and example are missing. "
+            "report does not use them: some intervals are wider, and results by class or example may be missing. "
             "Restore the files in predictions/, or delete these records in cells/ and run again.",
             files,
         )
