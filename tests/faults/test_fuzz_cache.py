@@ -290,6 +290,13 @@ def faults(readers: dict[str, Read], aside: Path, count: int) -> list[str]:
     return found
 
 
+def test_every_file_of_the_cache_has_a_checksum(readers: dict[str, Read]) -> None:
+    for path in (path for paths in files_of(cache_dir()).values() for path in paths):
+        sealed_folder = json.loads(sealed.read(path.parent / sealed.SEAL) or "{}")
+        by_row = path.parent.parent.name == "prefixes" and path.suffix == ".npy"
+        assert path.name in sealed_folder or by_row or path.name == "claims" or sealed.read(path) is not None
+
+
 def test_no_mutation_gives_a_wrong_number(readers: dict[str, Read], tmp_path: Path) -> None:
     assert faults(readers, tmp_path / "aside", 180) == []
 
