@@ -153,7 +153,7 @@ def held(weights: Weights) -> Iterator[Path | None]:
         except FileNotFoundError:
             raise RequestError("weights", weights.path, expected, "It has gone.") from None
         except OSError as error:
-            failed = f"Copying it to {tempfile.gettempdir()} failed: {error.strerror}."
+            failed = f"Copying it to {tempfile.gettempdir()} failed: {error.strerror or error}."
             remedy = f"{failed} Set TMPDIR to another folder."
             raise RequestError("weights", weights.path, expected, remedy) from None
         if actual != weights.sha256:
