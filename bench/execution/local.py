@@ -18,6 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,12 @@ class LocalExecutor:
         self.pool[number] = self._start(number)
 
 
+@cache
+def _log(text: str) -> None:
+    """Once, however many workers say so."""
+    log.warning("%s", text)
+
+
 def _reason(message: Message) -> str:
     """Why a job came to nothing; empty if it did not."""
     if message.kind == "gone":
@@ -344,7 +351,7 @@ class _Worker:
         messages = [Message(**json.loads(line)) for line in lines]
         for message in messages:
             if message.kind == "log":
-                log.warning("%s", message.content["text"])
+                _log(message.content["text"])
         return [message for message in messages if message.kind != "log"]
 
     def memory_mb(self) -> float:
