@@ -237,17 +237,17 @@ MUTATIONS = (
 
 @contextlib.contextmanager
 def within(seconds: int) -> Iterator[None]:
-    """Ends what waits for ever."""
+    """Ends what waits for ever. Not by an ``OSError``, which is taken for a cache that cannot be used."""
 
     def end(*_: object) -> None:
-        raise TimeoutError(f"took longer than {seconds} s")
+        raise RuntimeError(f"took longer than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
