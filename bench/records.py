@@ -199,6 +199,8 @@ class Record:
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    predictions_sha256: str | None = None
+    """Of the file with its predictions; None if it has none. Since schema 8."""
     schema_version: int = SCHEMA_VERSION
 
     @classmethod

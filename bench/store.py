@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,9 +17,10 @@ import numpy as np
 
 from bench.errors import NewerRecord, RecordError, RequestError, RunLocked, StoreError
 from bench.records import Record
-from bench.system.files import TEMPORARY_PREFIX, publish, write_atomic
+from bench.system.files import TEMPORARY_PREFIX, publish, sha256_file, write_atomic
 
-ENDINGS = (".npz", ".png")
+PREDICTIONS = ".npz"
+ENDINGS = (PREDICTIONS, ".png")
 """Of the files beside a record in ``predictions``: the predictions, and pictures where a strategy makes some."""
 
 _WRITTEN = (
@@ -172,6 +175,8 @@ class Store:
         for ending in ENDINGS:
             temporary = self.temporary_predictions_path(record.cell_id).with_suffix(ending)
             if record.status == "ok" and temporary.exists():
+                if ending == PREDICTIONS:
+                    record.predictions_sha256 = sha256_file(temporary)
                 publish(temporary, self.predictions_path(record.cell_id).with_suffix(ending))
         text = json.dumps(record.to_json(), indent=1, allow_nan=False)
         write_atomic(self._path(record.cell_id), text)
@@ -231,9 +236,29 @@ class Store:
         With ``groups`` int64 (N,) if examples belong together. In the few-shot protocol instead, float32 and by
         setting, in the order of ``Record.episodes``: ``accuracies`` (settings, episodes), ``class_accuracies`` of
         the queries of each class and ``class_weights`` in the mean (settings, classes).
+
+        Raises:
+            OSError: they are not there.
+            RecordError: they are damaged, or not those that the record of the cell speaks of.
         """
-        with np.load(self.predictions_path(cell_id), allow_pickle=False) as file:
-            return dict(file)
+        path = self.predictions_path(cell_id)
+        content = path.read_bytes()
+        expected = _read(self._path(cell_id)).get("predictions_sha256")
+        if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+            raise RecordError(f"{path}: not the predictions of this cell; they were changed or exchanged")
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                return dict(file)
+        except Exception as error:  # on damaged files NumPy and zipfile raise nearly everything there is
+            raise RecordError(f"{path}: no predictions of a cell ({error})") from None
+
+    def has_other_predictions(self, record: Record) -> bool:
+        """Whether the file of a record's predictions is not the one that was stored with it."""
+        try:
+            path = self.predictions_path(record.cell_id)
+            return record.predictions_sha256 not in (None, sha256_file(path))
+        except OSError:
+            return False  # not there
 
     def write_plan(self, text: str) -> None:
         with self.writing():

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from bench.errors import RequestError
+from bench.errors import RecordError, RequestError
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import ACCURACY
+from bench.store import Store
 from reports import words
 from reports.phrases import who
 from reports.statistics.credits import metric_of
@@ -196,10 +195,9 @@ def _tested(
             continue
         for cell_id in cells["cell_id"]:
             try:
-                path = directory / "predictions" / f"{cell_id}.npz"
-                with np.load(path, allow_pickle=False) as file:
-                    ids, labels = file["ids"].astype(str).tolist(), file["labels"].tolist()
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                file = Store(directory).predictions(cell_id)
+                ids, labels = file["ids"].astype(str).tolist(), file["labels"].tolist()
+            except (OSError, RecordError, ValueError, KeyError):
                 continue
             names = about.get(key[0], ("", {}))[1].get("class_names", [])
             found[key[0]] = {

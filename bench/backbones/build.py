@@ -15,10 +15,11 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
+from bench.backbones.fetch import giving
 from bench.backbones.plugin import MODULE, load_backbone
 from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weight_files import expected_of
-from bench.backbones.weights import Weights, verify
+from bench.backbones.weights import Weights, held
 from bench.errors import RequestError
 from bench.modalities.registry import modality
 
@@ -91,20 +92,21 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
         RequestError: the input is too small, or the weights file is not one of this network.
     """
     check_size(spec, size)
-    verify(weights)
     # All that we feed is (height, width, channel), whatever the user's keras.json says.
     keras.config.set_image_data_format("channels_last")
     takes = modality(spec.modality).inputs(size)
     (image,) = (keras.Input(shape, dtype=dtype, name=name) for name, (shape, dtype) in takes.items())
     build = _BUILDERS.get(spec.info.module, _application)
-    model = build(spec, image, FRONTS.get(spec.info.module, _inside)(image), weights)
-    if weights.kind == "file":
-        _load_file(model, spec, _path(weights))
+    front = FRONTS.get(spec.info.module, _inside)(image)
+    with held(weights) as copy:
+        model = build(spec, image, front, copy if weights.kind == "imagenet" else None)
+        if copy is not None and weights.kind == "file":
+            _load_file(model, spec, copy, str(weights.path))
     return model
 
 
 def _of_plugin(
-    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, imagenet: Path | None
 ) -> keras.Model:
     found = load_backbone(spec.name)
     assert found is not None
@@ -119,18 +121,18 @@ def _of_plugin(
 
 
 def _lite(
-    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, imagenet: Path | None
 ) -> keras.Model:
     from bench.backbones.families import efficientnet_lite
 
     model = keras.Model(image, efficientnet_lite.efficientnet_lite0(front), name=spec.name.lower())
-    if weights.kind == "imagenet":
-        efficientnet_lite.load_imagenet(model, _path(weights))
+    if imagenet is not None:
+        efficientnet_lite.load_imagenet(model, imagenet)
     return model
 
 
 def _conv4(
-    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, imagenet: Path | None
 ) -> keras.Model:
     from bench.backbones.families.conv4 import conv4
 
@@ -143,26 +145,21 @@ def _rescale(x: keras.KerasTensor, scale: Any, offset: Any) -> keras.KerasTensor
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(x)
 
 
-def _path(weights: Weights) -> Path:
-    assert weights.path is not None, "only weights 'none' have no file"
-    return Path(weights.path)
-
-
 def _application(
-    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, weights: Weights
+    spec: BackboneSpec, image: keras.KerasTensor, front: keras.KerasTensor, imagenet: Path | None
 ) -> keras.Model:
     """The network of Keras Applications on top of ``front``."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), giving(imagenet):
         # MobileNets say that they load the weights of 224 px for other sizes, which is what we want.
         warnings.filterwarnings("ignore", message=".*Weights for input shape", category=UserWarning)
         application = getattr(keras.applications, spec.name)(
             include_top=False,
-            weights="imagenet" if weights.kind == "imagenet" else None,
+            weights=None if imagenet is None else "imagenet",
             input_tensor=front,
             input_shape=tuple(image.shape[1:]),
             **dict(spec.options),
         )
-    if spec.info.module == "efficientnet" and weights.kind != "imagenet":
+    if spec.info.module == "efficientnet" and imagenet is None:
         application = _with_imagenet_normalization(application)
     # The applications keep their input in a list; rebuilt so that the model takes a bare tensor.
     return keras.Model(image, application.outputs[0], name=application.name)
@@ -193,8 +190,8 @@ def _with_imagenet_normalization(application: keras.Model) -> keras.Model:
     return keras.models.clone_model(application, input_tensors=application.input, call_function=call)
 
 
-def _load_file(model: keras.Model, spec: BackboneSpec, path: Path) -> None:
-    """Loads a ``.weights.h5`` of exactly this network."""
+def _load_file(model: keras.Model, spec: BackboneSpec, path: Path, named: str) -> None:
+    """Loads a ``.weights.h5`` of exactly this network, a copy of the one that is ``named``."""
     try:
         stored = 0
 
@@ -211,4 +208,4 @@ def _load_file(model: keras.Model, spec: BackboneSpec, path: Path) -> None:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise RequestError("weights", str(path), expected_of(spec), f"It does not fit: {reason}.") from error
+        raise RequestError("weights", named, expected_of(spec), f"It does not fit: {reason}.") from error

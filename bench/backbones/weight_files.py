@@ -6,7 +6,6 @@ builds the network and loads the file, once; the answer is kept for as long as f
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import zipfile
@@ -16,7 +15,8 @@ from bench.backbones.plugin import backbone_origin
 from bench.backbones.spec import BackboneSpec
 from bench.backbones.weights import Ask, Weights, ask_child
 from bench.errors import RequestError
-from bench.system.files import cache_dir, digest, write_atomic
+from bench.system import sealed
+from bench.system.files import cache_dir, digest
 from bench.system.names import PREFIX
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -51,13 +51,12 @@ def check_fit(spec: BackboneSpec, size: int, weights: Weights, ask: Ask | None =
         "keras": importlib.metadata.version("keras"),
     }
     kept = cache_dir() / "weights" / f"fit-{digest(key)}.json"
-    if kept.exists():
+    if sealed.read(kept) is not None:
         return
     answer = (ask or ask_child)(spec, size)
     if "error" in answer:
         raise RequestError("weights", str(path), expected, answer["error"])
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
-        write_atomic(kept, json.dumps(key, indent=1))
+    sealed.write(kept, json.dumps(key, indent=1))
 
 
 def expected_of(spec: BackboneSpec) -> str:

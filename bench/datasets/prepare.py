@@ -25,7 +25,8 @@ from bench.modalities.base import Input, Modality, Unfit
 from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding, by_importance
 from bench.modalities.registry import DEFAULT, modality
-from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked
+from bench.system import sealed
+from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked, removed
 from bench.system.names import printable
 
 Progress = Callable[[str], None]
@@ -71,7 +72,7 @@ def open_dataset(
             if load(entry, input) is None:  # another process may have made it while this one waited
                 # All else of this prefix is of a former state of the data, damaged, or a killed process's.
                 for stale in (*caches.glob(f"{prefix}-*"), *caches.glob(f"{TEMPORARY_PREFIX}{prefix}-*")):
-                    shutil.rmtree(stale, ignore_errors=True)
+                    removed(stale)
                 _make(entry, _Making(spec, source, input, groups, audit), progress)
     except BrokenPipeError:
         raise  # of whoever is told the progress
@@ -138,6 +139,7 @@ def _make(entry: Path, making: _Making, progress: Progress) -> None:
     temporary.mkdir()
     try:
         _build(temporary, making, progress)
+        sealed.seal(temporary, entry)
         os.replace(temporary, entry)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -114,10 +114,11 @@ class Fetch(Job):
 
 @dataclass(frozen=True)
 class Message:
-    """What a worker says: ``tick`` while it works, then an ``answer``, ``failed`` with a ``reason``, or
-    ``unstored`` with one. ``gone``, with the fields of a record, is said for a worker that no longer can."""
+    """What a worker says: ``tick`` while it works, ``log`` for its parent's log, then an ``answer``, ``failed``
+    with a ``reason``, or ``unstored`` with one. ``gone``, with the fields of a record, is said for a worker that
+    no longer can."""
 
-    kind: Literal["tick", "answer", "failed", "unstored", "gone"]
+    kind: Literal["tick", "log", "answer", "failed", "unstored", "gone"]
     content: dict[str, Any]
 
     @property

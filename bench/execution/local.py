@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import selectors
 import signal
@@ -17,6 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from bench.modalities.registry import modality
 from bench.records import AGAIN, FINAL, Cell, Record
 from bench.store import Store
 from bench.system import machine
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 CRASH_SIGNALS = {
@@ -284,6 +288,12 @@ class LocalExecutor:
         self.pool[number] = self._start(number)
 
 
+@cache
+def _log(text: str) -> None:
+    """Once, however many workers say so."""
+    log.warning("%s", text)
+
+
 def _reason(message: Message) -> str:
     """Why a job came to nothing; empty if it did not."""
     if message.kind == "gone":
@@ -328,7 +338,7 @@ class _Worker:
             self.process.stdin.flush()
 
     def read(self) -> list[Message]:
-        """The whole messages that have arrived."""
+        """The whole messages that have arrived; what is for the log is in it."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 chunk = os.read(self.channel, 1 << 16)
@@ -338,7 +348,11 @@ class _Worker:
                     break
                 self._buffer += chunk
         *lines, self._buffer = self._buffer.split(b"\n")
-        return [Message(**json.loads(line)) for line in lines]
+        messages = [Message(**json.loads(line)) for line in lines]
+        for message in messages:
+            if message.kind == "log":
+                _log(message.content["text"])
+        return [message for message in messages if message.kind != "log"]
 
     def memory_mb(self) -> float:
         """Resident memory, in MiB; 0 if the process is gone."""

@@ -8,6 +8,7 @@ whatever it was doing: it stores nothing itself, so nothing can be left half don
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import sys
@@ -33,6 +34,11 @@ def main() -> None:
     def send(kind: str, **content: Any) -> None:
         channel.write(json.dumps({"kind": kind, "content": content}, allow_nan=False) + "\n")
 
+    class ToParent(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            send("log", text=record.getMessage())
+
+    logging.getLogger("bench").addHandler(ToParent(logging.WARNING))
     place = Place(int(os.environ["TRANSFER_BENCH_THREADS"]), lambda text: send("tick", text=text))
     job = jobs.get()
     place.tick("starting Keras")

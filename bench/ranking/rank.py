@@ -7,7 +7,6 @@ at, never a test example.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import tempfile
@@ -35,7 +34,8 @@ from bench.ranking.ranking import DECIDES, SCORES, Ranked, Ranking, choose, orde
 from bench.ranking.scores import VERSION
 from bench.records import PROTOCOL_VERSION
 from bench.store import Store
-from bench.system.files import cache_dir, digest, write_atomic
+from bench.system import sealed
+from bench.system.files import cache_dir, digest
 from bench.system.names import of_others, short_backbone
 
 
@@ -182,8 +182,7 @@ def _rank_dataset(
             say(f"  {short_backbone(spec.text)}: {failed[spec.text]}")
             continue
         found[spec] = answer
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
-            write_atomic(kept[spec], json.dumps(answer, indent=1, allow_nan=False))
+        sealed.write(kept[spec], json.dumps(answer, indent=1, allow_nan=False))
         say(f"  {short_backbone(spec.text)}: {_shown(answer['scores'][DECIDES])}")
     if not found:
         (backbone, reason), *_ = failed.items()
@@ -254,10 +253,8 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Kept scores; None if there are none or they are damaged."""
-    try:
-        answer = json.loads(path.read_text())
-        keys = {"scores", "missing", "params", "width", "feature_map", "ms_per_image"}
-        return answer if set(answer) == keys and set(answer["scores"]) == set(SCORES) else None
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
+    """Kept scores; None if there are none, or not all."""
+    kept = sealed.read(path)
+    answer: dict[str, Any] = json.loads(kept or "{}")
+    keys = {"scores", "missing", "params", "width", "feature_map", "ms_per_image"}
+    return answer if set(answer) == keys and set(answer["scores"]) == set(SCORES) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
 from collections.abc import Iterable
@@ -16,7 +15,8 @@ from bench.plans.lengths import default_stages, training
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
 from bench.records import Cell
-from bench.system.files import cache_dir, digest, write_atomic
+from bench.system import sealed
+from bench.system.files import cache_dir, digest
 from strategies.base import Stage
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ class Forecast:
         self.sizes = sizes
         self._path = cache_dir() / "speeds.json"
         self._measured: dict[str, list[tuple[float, float]]] = {}
-        try:
-            for key, pairs in json.loads(self._path.read_text()).items():
-                self._measured[key] = [(float(work), float(seconds)) for work, seconds in pairs]
-        except (OSError, ValueError, TypeError, AttributeError):
-            self._measured = {}  # nothing measured yet, or damaged: it is measured again
+        for key, pairs in json.loads(sealed.read(self._path) or "{}").items():
+            self._measured[key] = [(work, seconds) for work, seconds in pairs]
 
     def work(self, cell: Cell) -> float:
         """Training examples of a cell, at most; 0 if it trains no network."""
@@ -79,9 +76,8 @@ class Forecast:
             del measured[:-KEPT]
 
     def save(self) -> None:
-        """Keeps what was learnt for later runs. A cache that cannot be written costs no run."""
-        with contextlib.suppress(OSError):
-            write_atomic(self._path, json.dumps(self._measured))
+        """Keeps what was learnt for later runs."""
+        sealed.write(self._path, json.dumps(self._measured))
 
     def seconds(self, cells: Iterable[Cell]) -> tuple[float, bool]:
         """What ``cells`` will take one after the other, in seconds, and whether all of their kinds are known."""

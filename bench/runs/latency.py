@@ -13,7 +13,8 @@ from bench.modalities.registry import modality, size_of
 from bench.plans.protocol import protocol
 from bench.records import Cell
 from bench.runs.prepare import Prepared
-from bench.system.files import cache_dir, digest, locked, write_atomic
+from bench.system import sealed
+from bench.system.files import cache_dir, digest, locked
 
 
 def latencies(
@@ -46,14 +47,13 @@ def latencies(
     known: dict[str, float | None] = {}
     for key, job in jobs.items():
         path = cache_dir() / "latency" / key
-        with contextlib.suppress(OSError, ValueError):
-            known[key] = float(path.read_text())
+        if (kept := sealed.read(path)) is not None:
+            known[key] = float(kept)
             continue
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # a cache that cannot be written must not cost a run
                 stack.enter_context(locked(cache_dir() / "latency.lock"))  # one measurement at a time
             known[key] = executor.measure_latency(job)
         if known[key] is not None:
-            with contextlib.suppress(OSError):
-                write_atomic(path, repr(known[key]))
+            sealed.write(path, repr(known[key]))
     return {cell_id: known.get(key) for cell_id, key in of_cell.items()}

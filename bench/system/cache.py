@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import RequestError
+from bench.system import sealed
 from bench.system.files import cache_dir, locked
 
 LIMIT_GIB = 20.0
@@ -86,6 +87,10 @@ def opening(folder: Path) -> Iterator[None]:
     Files that are open live on when they are deleted, so that it needs no holding afterwards.
     """
     with locked(folder.with_suffix(".lock")):
+        for path in (folder, folder / "claims"):
+            if path.is_symlink():  # to another one, say: neither read nor written through
+                sealed.tell(folder)
+                path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "claims").touch()
         yield

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import mmap
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from bench.errors import RequestError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -22,11 +27,25 @@ TEMPORARY_PREFIX = ".tmp-"
 
 
 def cache_dir() -> Path:
-    """The folder of everything that can be computed again (not created here).
+    """The folder of everything that can be computed again, made for its owner alone.
 
     ``TRANSFER_BENCH_CACHE`` if set, else the platform's cache folder for ``transfer-bench``.
+
+    Raises:
+        RequestError: it belongs to somebody else, and others can write to it: what it holds may be anybody's.
     """
-    return Path(os.environ.get("TRANSFER_BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
+    folder = Path(os.environ.get("TRANSFER_BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
+    try:
+        status = folder.stat()
+    except OSError:
+        with contextlib.suppress(OSError):  # told by whoever writes to it
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+    if status.st_uid != os.geteuid() and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        expected = "a cache folder of your own, or one that nobody but its owner can write to"
+        remedy = f"It belongs to user {status.st_uid}, and others can change it. Set it to another folder."
+        raise RequestError("TRANSFER_BENCH_CACHE", str(folder), expected, remedy)
+    return folder
 
 
 def sha256_file(path: Path) -> str:
@@ -86,6 +105,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def removed(path: Path) -> None:
+    """Deletes a file, a link (not what it leads to) or a folder, if it is there and may be deleted."""
+    with contextlib.suppress(OSError):
+        path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

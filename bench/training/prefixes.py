@@ -1,17 +1,19 @@
 """Stored prefixes: what everything below a cut makes of an example, computed once and kept on disk.
 
 One folder a (part of a dataset, backbone, weights, cut, augmented view), with one float16 file a crossing tensor
-and one byte a row that says whether the row is there. Rows are computed when they are first asked for, in batches
-of one fixed size, so that a row's numbers do not depend on who asked for it, nor on which other rows are stored.
-Several processes fill one folder together. A prefix that is not worth its place is not stored but computed,
-in the same batches and rounded to the same type, whenever it is asked for: its numbers are the same.
+and a checksum for each row. Rows are computed when they are first asked for, in batches of one fixed size, so that
+a row's numbers do not depend on who asked for it, nor on which other rows are stored. Several processes fill one
+folder together. A prefix that is not worth its place is not stored but computed, in the same batches and rounded to
+the same type, whenever it is asked for: its numbers are the same.
 
-A file of the wrong size is made anew; deleting the folder at any time harms nothing.
+A checksum is over a row's numbers and over which row of which folder it is. Rows that do not match are computed
+again, and a file of the wrong size is made anew; deleting the folder at any time harms nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import time
@@ -19,18 +21,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
+import xxhash
 
-from bench.system import cache, machine
-from bench.system.files import digest, locked, rows_of, write_atomic
+from bench.system import cache, machine, sealed
+from bench.system.files import digest, locked, removed, rows_of
 from bench.training.examples import Augmentation, PartExamples
 
 BATCH = 64
 BLOCK = 4 * BATCH
 """Rows that one process claims, computes and writes at a time."""
 STORED_TYPE = np.dtype(np.float16)
+SUMS, SUM_TYPE = "sums.npy", np.dtype(np.uint64)
 LARGEST = float(np.finfo(STORED_TYPE).max)
 VIEWS = 2
 """The example itself and one augmented view of it, where augmentation is on.
@@ -141,6 +145,7 @@ class PrefixStore:
         self.row_bytes = sum(int(np.prod(shape)) for shape in self.shapes) * STORED_TYPE.itemsize
         self._warm = False
         self._is_slower_to_read = False
+        self._verified: dict[str, _Verified] = {}
 
     def get(self, examples: PartExamples, augmentation: Augmentation | None, views: int) -> Prefix:
         """The prefix of ``examples`` in ``views`` views, computing and storing what is not there yet."""
@@ -172,16 +177,18 @@ class PrefixStore:
         key = digest({**self.identity, "images": examples.key, "view": policy, "type": STORED_TYPE.str}, 32)
         folder = cache.prefixes_dir() / key
         total = len(examples.data)
-        with cache.opening(folder):
-            paths = [folder / f"tensor-{i}.npy" for i in range(len(self.shapes))]
-            for path, shape in zip(paths, self.shapes, strict=True):
-                _ensure(path, STORED_TYPE, (total, *shape))
-            _ensure(folder / "done.npy", np.dtype(np.uint8), (total,))
-            tensors = [np.load(path, mmap_mode="r") for path in paths]
-            done = np.load(folder / "done.npy", mmap_mode="r")
-            files = [path.open("r+b") for path in (*paths, folder / "done.npy", folder / "claims")]
+        files: list[IO[bytes]] = []
         try:
-            missing = examples.index[done[examples.index] == 0]
+            with cache.opening(folder):
+                tensors = [
+                    _opened(folder / f"tensor-{i}.npy", STORED_TYPE, (total, *shape), files)
+                    for i, shape in enumerate(self.shapes)
+                ]
+                sums = _opened(folder / SUMS, SUM_TYPE, (total,), files)
+                files.append(sealed.opened(folder / "claims", "r+b"))
+            rows = _Rows(folder, tensors, sums)
+            # Of all but the claims: these are touched whenever the view is used.
+            missing = self._missing(rows, examples.index, [sealed.stamp(file) for file in files[:-1]])
             if len(missing):
                 size = len(missing) * self.row_bytes
                 cache.make_room(size, keep=folder)
@@ -191,29 +198,87 @@ class PrefixStore:
                     self._warm = True
                 *data, marks, claims = (file.fileno() for file in files)
 
-                def fill(rows: np.ndarray) -> None:
+                def fill(chosen: np.ndarray) -> None:
                     start = time.perf_counter()
-                    values = computed.read(rows)
+                    values = computed.read(chosen)
                     seconds = time.perf_counter() - start
-                    if seconds / len(rows) < self.row_bytes / reading:
+                    if seconds / len(chosen) < self.row_bytes / reading:
                         raise _SlowerToReadError
                     for descriptor, tensor, content in zip(data, tensors, values, strict=True):
-                        _write_rows(descriptor, tensor, rows, content)
+                        _write_rows(descriptor, tensor, chosen, content)
                     for descriptor in data:
                         os.fdatasync(descriptor)
-                    # Only now: a row is marked once its numbers are on disk.
-                    _write_rows(marks, done, rows, np.ones(len(rows), np.uint8))
-                    _add_speed(folder, len(rows), seconds)
+                    # Only now: a row is there once its numbers are on disk.
+                    _write_rows(marks, sums, chosen, rows.sums_of(chosen, values))
+                    _add_speed(folder, len(chosen), seconds)
 
-                _fill_together(missing, done, claims, fill)
+                _fill_together(missing, rows.are_sound, claims, fill)
         finally:
             for file in files:
                 file.close()
-        return tensors, _speed(folder)
+        return list(tensors), _speed(folder)
+
+    def _missing(self, rows: _Rows, wanted: np.ndarray, stamps: list[tuple[int, ...]]) -> np.ndarray:
+        """Which of the wanted rows are not there; what this process has verified is so until the files change."""
+        known = self._verified.get(rows.key)
+        if known is None or known.stamps != stamps:
+            known = self._verified[rows.key] = _Verified(stamps, np.zeros(len(rows.sums), bool))
+        unknown = wanted[~known.sound[wanted]]
+        known.sound[unknown] = rows.are_sound(unknown)
+        return wanted[~known.sound[wanted]]
+
+
+@dataclass
+class _Verified:
+    """Which rows of a view this process has found sound, while its files had these stamps."""
+
+    stamps: list[tuple[int, ...]]
+    sound: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The stored rows of a view, and their checksums: 0 for a row that was never stored."""
+
+    folder: Path
+    tensors: list[np.memmap]
+    sums: np.memmap
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    def are_sound(self, rows: np.ndarray) -> np.ndarray:
+        """Which of these rows are there as they were written; the person is told of those that were changed."""
+        expected = rows_of(self.sums, rows)  # before the numbers: another process may be writing both
+        sound = expected != 0
+        stored = np.flatnonzero(sound)
+        for first in range(0, len(stored), BATCH):
+            here = stored[first : first + BATCH]
+            values = [rows_of(tensor, rows[here]) for tensor in self.tensors]
+            sound[here] = self.sums_of(rows[here], values) == expected[here]
+        if not sound[stored].all():
+            sealed.tell(self.folder)
+        return sound
+
+    def sums_of(self, rows: np.ndarray, values: Sequence[np.ndarray]) -> np.ndarray:
+        """The checksums of ``values`` as the numbers of ``rows``."""
+        place = xxhash.xxh3_64_intdigest(self.key.encode())
+        values = [np.ascontiguousarray(tensor) for tensor in values]
+        found = np.empty(len(rows), SUM_TYPE)
+        for i, row in enumerate(rows.tolist()):
+            value = (place + row) % 2**64
+            for tensor in values:
+                value = xxhash.xxh3_64_intdigest(tensor[i], seed=value)
+            found[i] = value or 1
+        return found
 
 
 def _fill_together(
-    missing: np.ndarray, done: np.ndarray, claims: int, fill: Callable[[np.ndarray], None]
+    missing: np.ndarray,
+    are_sound: Callable[[np.ndarray], np.ndarray],
+    claims: int,
+    fill: Callable[[np.ndarray], None],
 ) -> None:
     """Fills blocks of rows, leaving to other processes those that they are at, and waits for these at the end."""
     blocks = np.unique(missing // BLOCK).tolist()
@@ -225,7 +290,7 @@ def _fill_together(
                     left.append(block)
                     continue
                 rows = missing[missing // BLOCK == block]
-                rows = rows[done[rows] == 0]  # another process may have been here
+                rows = rows[~are_sound(rows)]  # another process may have been here
                 if len(rows):
                     fill(rows)
         blocks = left
@@ -245,28 +310,42 @@ def _claim(claims: int, block: int, patient: bool) -> Iterator[bool]:
         fcntl.lockf(claims, fcntl.LOCK_UN, 1, block)
 
 
-def _ensure(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """A .npy file of exactly this type and shape; made anew, zeroed and sparse, if it is not one."""
+def _opened(path: Path, dtype: np.dtype, shape: tuple[int, ...], files: list[IO[bytes]]) -> np.memmap:
+    """A .npy file of exactly this type and shape; made anew, zeroed and sparse, if it is not one.
+
+    Args:
+        path, dtype, shape: of it.
+        files: it is appended to these, open.
+    """
+    written = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(written, {"descr": descr, "fortran_order": False, "shape": shape})
+    header = written.getvalue()
+    size = len(header) + int(np.prod(shape)) * dtype.itemsize
+    if not _begins(path, header, size):
+        if os.path.lexists(path):
+            sealed.tell(path.parent)
+            removed(path)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        removed(temporary)
+        with temporary.open("xb") as file:
+            file.write(header)
+            file.truncate(size)
+        os.replace(temporary, path)
+    files.append(sealed.opened(path, "r+b"))
+    return np.memmap(files[-1], dtype, "r", len(header), shape)
+
+
+def _begins(path: Path, header: bytes, size: int) -> bool:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.dtype == dtype and array.shape == shape:
-            return
-    except (OSError, ValueError, EOFError):
-        pass
-    # The marks go first: with a tensor file gone, no row is there, whatever they said.
-    (path.parent / "done.npy").unlink(missing_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        descr = np.lib.format.dtype_to_descr(dtype)
-        header = {"descr": descr, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + int(np.prod(shape)) * dtype.itemsize)
-    os.replace(temporary, path)
+        with sealed.opened(path) as file:
+            return os.fstat(file.fileno()).st_size == size and file.read(len(header)) == header
+    except OSError:
+        return False
 
 
-def _write_rows(descriptor: int, array: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
+def _write_rows(descriptor: int, array: np.memmap, rows: np.ndarray, values: np.ndarray) -> None:
     """Writes rows of a .npy file. Not through a map: on a full disk a map kills the process, a write raises."""
-    assert isinstance(array, np.memmap)
     row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
     starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
     for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
@@ -281,7 +360,7 @@ def _add_speed(folder: Path, count: int, seconds: float) -> None:
     with locked(folder.with_suffix(".lock")):
         before = _read_speed(folder)
         after = {"images": before["images"] + count, "seconds": before["seconds"] + seconds}
-        write_atomic(folder / "speed.json", json.dumps(after))
+        sealed.write(folder / "speed.json", json.dumps(after))
 
 
 def _speed(folder: Path) -> float:
@@ -291,8 +370,6 @@ def _speed(folder: Path) -> float:
 
 
 def _read_speed(folder: Path) -> dict[str, float]:
-    try:
-        speed = json.loads((folder / "speed.json").read_text())
-        return {"images": float(speed["images"]), "seconds": float(speed["seconds"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"images": 0.0, "seconds": 0.0}
+    kept = sealed.read(folder / "speed.json")
+    found: dict[str, float] = json.loads(kept) if kept is not None else {"images": 0.0, "seconds": 0.0}
+    return found

@@ -14,6 +14,7 @@ import pandas as pd
 from bench.modalities.findings import BALANCING, UNEVEN
 from bench.modalities.nouns import Noun
 from bench.records import ACCURACY, FRACTIONS, STEPS_SINCE, Record
+from bench.store import Store
 from bench.system.names import LEARNED_NOTHING
 from reports import words
 from reports.phrases import small_maps
@@ -68,6 +69,20 @@ def _data(run: Results) -> Iterator[Alert]:
         for finding in content.get("findings", []):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]
             yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
+
+
+def _altered(run: Results) -> Iterator[Alert]:
+    """Predictions that are not those of their cells: nothing is said that rests on them."""
+    store = Store(run.directory)
+    files = [f"{record.cell_id}.npz" for record in run.records if store.has_other_predictions(record)]
+    if files:
+        yield Alert(
+            "problem",
+            f"The predictions of {words.plural(len(files), 'cell')} were changed or exchanged after the run. The "
+            "report does not use them: some intervals are wider, and results by class or example may be missing. "
+            "Restore the files in predictions/, or delete these records in cells/ and run again.",
+            files,
+        )
 
 
 def _imbalance(run: Results) -> Iterator[Alert]:
@@ -198,7 +213,18 @@ def _warnings(run: Results) -> Iterator[Alert]:
         yield Alert("note", words.clean(note, 400))
 
 
-_LOOKS = (_data, _imbalance, _sources, _small_maps, _without_result, _answers, _cut_short, _trials, _warnings)
+_LOOKS = (
+    _data,
+    _altered,
+    _imbalance,
+    _sources,
+    _small_maps,
+    _without_result,
+    _answers,
+    _cut_short,
+    _trials,
+    _warnings,
+)
 """Each gives the alerts of one kind."""
 
 

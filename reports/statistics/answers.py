@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from bench.errors import RecordError
 from bench.records import ACCURACY
+from bench.store import Store
 from reports.statistics.credits import credits, heaviest
 from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE, Floats, Spread, unseen_of, wilson
 
@@ -148,12 +149,12 @@ def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
 
 
 @lru_cache(maxsize=4096)
-def _load_answers(path: Path, modified: int, metric: str) -> Answers | None:
+def _load_answers(directory: Path, cell_id: str, changed: int, metric: str) -> Answers | None:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            ids, labels = file["ids"].astype(str), file["labels"]
-            found = credits(file["probabilities"], labels, metric)
-            groups = file["groups"].astype(np.int64) if "groups" in file else None
+        file = Store(directory).predictions(cell_id)
+        ids, labels = file["ids"].astype(str), file["labels"]
+        found = credits(file["probabilities"], labels, metric)
+        groups = file["groups"].astype(np.int64) if "groups" in file else None
         order = np.argsort(ids)
         return Answers(
             _shared(ids[order]),
@@ -161,13 +162,14 @@ def _load_answers(path: Path, modified: int, metric: str) -> Answers | None:
             None if groups is None else groups[order],
             heaviest(labels, metric),
         )
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+    except (OSError, RecordError, ValueError, KeyError, IndexError):
         return None
 
 
-def answers_in(path: Path, metric: str = ACCURACY) -> Answers | None:
-    """What a cell's predictions file says, examples in the order of their ids; None if there is none to read."""
+def answers_of(directory: Path, cell_id: str, metric: str = ACCURACY) -> Answers | None:
+    """What a cell's predictions say, examples in the order of their ids; None if there are none to be read."""
     try:
-        return _load_answers(path, path.stat().st_mtime_ns, metric)
+        changed = Store(directory).predictions_path(cell_id).stat().st_ctime_ns
+        return _load_answers(directory, cell_id, changed, metric)
     except OSError:
         return None

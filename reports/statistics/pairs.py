@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.records import ACCURACY
-from reports.statistics.answers import Answers, answers_in
+from reports.statistics.answers import Answers, answers_of
 from reports.statistics.credits import metric_of
 from reports.statistics.intervals import (
     LEVEL,
@@ -137,9 +137,8 @@ class Measured:
         """By seed, if every cell has predictions that can be read; else empty."""
         if self.directory is None:
             return {}
-        folder = self.directory / "predictions"
         ids = zip(self.cells.index.tolist(), self.cells["cell_id"].tolist(), strict=True)
-        found = {seed: answers_in(folder / f"{cell_id}.npz", self.metric) for seed, cell_id in ids}
+        found = {seed: answers_of(self.directory, cell_id, self.metric) for seed, cell_id in ids}
         known = {seed: answer for seed, answer in found.items() if answer is not None}
         return known if len(known) == len(found) else {}
 

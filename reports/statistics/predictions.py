@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.errors import RecordError
 from bench.records import Record
+from bench.store import Store
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import wilson
 
@@ -95,10 +96,10 @@ def predictions_of(
 
 def _load(directory: Path, cell_id: str) -> dict[str, npt.NDArray[Any]] | None:
     try:
-        with np.load(directory / "predictions" / f"{cell_id}.npz", allow_pickle=False) as file:
-            found = {name: file[name] for name in ("ids", "labels", "probabilities")}
+        file = Store(directory).predictions(cell_id)
+        found = {name: file[name] for name in ("ids", "labels", "probabilities")}
         shapes_agree = found["probabilities"].shape[:1] == found["labels"].shape == found["ids"].shape
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, RecordError, KeyError):
         return None
     return found | {"ids": found["ids"].astype(str)} if shapes_agree else None
 

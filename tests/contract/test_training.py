@@ -580,7 +580,7 @@ def retype(path: Path) -> None:
     np.save(path, np.load(path).astype(np.float64))
 
 
-@pytest.mark.parametrize("name", ["tensor-0.npy", "done.npy"])
+@pytest.mark.parametrize("name", ["tensor-0.npy", "sums.npy"])
 @pytest.mark.parametrize("damage", [Path.unlink, truncate, reshape, retype, garble])
 def test_damaged_files_are_computed_again(
     tasks: list[Any], prefix_store: Any, fresh_cache: Path, name: str, damage: Callable[[Path], None]
@@ -595,7 +595,7 @@ def test_damaged_files_are_computed_again(
         np.testing.assert_array_equal(a, b)
     assert {path.name for path in stored(fresh_cache, "*")} == {
         "tensor-0.npy",
-        "done.npy",
+        "sums.npy",
         "speed.json",
         "claims",
     }
@@ -627,9 +627,9 @@ def test_the_key_has_all_that_matters(tasks: list[Any], prefix_store: Any, fresh
     examples = replace(tasks[0].train, index=tasks[0].train.index[:1])
 
     def folders(store: Any, examples: Any, augmentation: Augmentation, views: int) -> set[str]:
-        before = {path.parent.name for path in stored(fresh_cache, "done.npy")}
+        before = {path.parent.name for path in stored(fresh_cache, "sums.npy")}
         store.get(examples, augmentation, views)
-        return {path.parent.name for path in stored(fresh_cache, "done.npy")} - before
+        return {path.parent.name for path in stored(fresh_cache, "sums.npy")} - before
 
     assert len(folders(prefix_store, examples, LIGHT, 2)) == 2
     assert not folders(prefix_store, examples, LIGHT, 2)
@@ -667,7 +667,7 @@ def test_cached_and_uncached_cells_are_the_same(
     run: Callable[..., Outcome], fresh_cache: Path, strategy: str
 ) -> None:
     uncached = run(strategy)
-    assert stored(fresh_cache, "done.npy")
+    assert stored(fresh_cache, "sums.npy")
     cached = run(strategy)
     assert uncached.probabilities is not None
     assert cached.probabilities is not None

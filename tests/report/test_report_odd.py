@@ -14,11 +14,14 @@ import pandas as pd
 import pytest
 
 from bench.records import Record
+from bench.store import Store
+from bench.system.files import sha256_file
 from reports import recommend as r
 from reports.html import render
 from reports.phrases import absence
 from reports.questions.answer import answers
 from reports.questions.transfer import transfer_tables
+from reports.statistics.answers import answers_of
 from reports.statistics.benefits import benefits
 from reports.statistics.decisions import decide
 from reports.tables import curves_frame, results_frame, several_backbones
@@ -324,3 +327,29 @@ def test_the_same_backbones_for_all_in_the_diagram_of_ranks() -> None:
     assert found is not None
     assert places is not None
     assert next(iter(found.ranks)) == places.rows[0].name == "scratch"
+
+
+def test_predictions_that_were_exchanged_are_named_and_not_used(tmp_path: Path) -> None:
+    records = fake.records(fractions=(1.0,), strategies=("scratch", "full_finetune"))
+    fake.write_predictions(records, tmp_path)
+    store = Store(tmp_path)
+    for record in records:
+        record.predictions_sha256 = sha256_file(store.predictions_path(record.cell_id))
+        store.write(record)
+    whole = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "were changed or exchanged" not in whole
+    one, other = (store.predictions_path(record.cell_id) for record in (records[0], records[-1]))
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    page = render(records, fake.run_info(records), "", tmp_path).read_text()
+    assert "The predictions of 2 cells were changed or exchanged after the run." in page
+    assert one.name in page
+    assert other.name in page
+    assert answers_of(tmp_path, records[0].cell_id) is None
+    assert answers_of(tmp_path, records[1].cell_id) is not None
+    # Whole files that were stored before there were hashes are read as they are.
+    for record in records:
+        record.predictions_sha256 = None
+        store.write(record)
+    assert answers_of(tmp_path, records[1].cell_id) is not None

@@ -21,7 +21,7 @@ from bench.backbones.families import torch_reader
 from bench.backbones.families.torch_reader import UnsafePickle, read_tensors
 from bench.backbones.registry import BACKBONES
 from bench.backbones.spec import BackboneSpec, check_size, has_small_map, parse_backbone
-from bench.backbones.weights import Weights, resolve_weights, verify
+from bench.backbones.weights import Weights, held, resolve_weights
 from bench.errors import BenchError, RequestError
 from bench.system.names import short_backbone
 
@@ -167,11 +167,16 @@ def test_no_weights_and_own_file(tmp_path):
     found = resolve_weights(parse_backbone(f"ResNet50:weights={file}"), 64)
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert found == Weights("file", sha256, str(file))
-    verify(found)
-    file.write_bytes(b"abd")
-    with pytest.raises(RequestError, match="It has changed"):
-        verify(found)
+    with held(found) as copy:
+        assert copy.read_bytes() == b"abc"
+        assert copy.name == file.name
+        file.write_bytes(b"abd")  # what is loaded is what was hashed
+        assert copy.read_bytes() == b"abc"
+    with pytest.raises(RequestError, match="It has changed"), held(found):
+        pass
     file.unlink()
+    with pytest.raises(RequestError, match="It has gone"), held(found):
+        pass
     with pytest.raises(RequestError, match="a file that exists"):
         resolve_weights(BackboneSpec("ResNet50", (), str(file)), 64)
 

@@ -24,6 +24,7 @@ from bench.datasets import canonical_spec, known_datasets, open_dataset
 from bench.datasets.dataset import Dataset
 from bench.errors import BenchError, RequestError
 from bench.modalities.image.input import ImageInput
+from bench.system.files import digest
 
 SIZE = 8
 
@@ -527,6 +528,22 @@ def test_keras_datasets_are_fetched_once(fake_packages: Path, cache: Path) -> No
     (fake_packages / "keras.py").write_text("raise RuntimeError('imported again')")
     assert open_dataset("keras:mnist", ImageInput(SIZE)).fingerprint == dataset.fingerprint
     assert open_dataset("keras:mnist", ImageInput(2 * SIZE)).fingerprint == dataset.fingerprint
+
+
+def test_fetched_datasets_that_were_exchanged_are_fetched_again(fake_packages: Path, cache: Path) -> None:
+    prints = {
+        spec: open_dataset(spec, ImageInput(SIZE)).fingerprint for spec in ("keras:mnist", "keras:cifar10")
+    }
+    first, second = (cache / "datasets" / "fetched" / digest(spec) for spec in prints)
+    for source, target in ((first, cache / "aside"), (second, first), (cache / "aside", second)):
+        source.rename(target)
+    assert {spec: open_dataset(spec, ImageInput(2 * SIZE)).fingerprint for spec in prints} == prints
+    arrays = first / "data.npz"
+    arrays.write_bytes((second / "data.npz").read_bytes())
+    (fake_packages / "keras.py").write_text("raise RuntimeError('no network')")
+    with pytest.raises(BenchError, match="no network"):
+        open_dataset("keras:mnist", ImageInput(3 * SIZE))
+    assert arrays.exists()  # not deleted before there is a new one
 
 
 def test_a_failed_download_says_what_to_do(

@@ -29,6 +29,7 @@ from bench.runs.results import Run
 from bench.runs.run import default_out
 from bench.store import Store
 from bench.system import plugins
+from bench.system.files import cache_dir
 
 GOOD = {"MobileNet": 0.7, "MobileNet:alpha=0.25": 0.6, "EfficientNetLite0": 0.8, "DenseNet121": 0.75}
 """Predicted accuracy of pretrained weights in these tests; random ones get 0.2."""
@@ -192,8 +193,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         "asked": [], "jobs": [], "fails": [], "feature_map": [2, 2],
     }  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    for module in (ranking_module, weights):  # decoded images may be those of other tests
-        monkeypatch.setattr(module, "cache_dir", lambda: tmp_path / "cache")
+    (tmp_path / "cache").mkdir()
+    # Decoded images may be those of other tests.
+    (cache_dir() / "datasets").mkdir(exist_ok=True)
+    (tmp_path / "cache" / "datasets").symlink_to(cache_dir() / "datasets")
+    monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "some.h5"
     file.write_bytes(b"abc")
 

@@ -21,6 +21,7 @@ from bench.errors import BenchError, RequestError
 from bench.execution.local import LocalExecutor
 from bench.modalities.image.input import ImageInput
 from bench.records import Record
+from bench.system import sealed
 
 PLAN = {
     "datasets": ["digits"],
@@ -120,14 +121,14 @@ def test_a_cache_that_cannot_be_written_costs_no_run(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     bench.datasets.open_dataset("digits", ImageInput(32))
-    whole = bench.runs.latency.write_atomic
+    whole = sealed.write_atomic
 
     def write(path: Path, data: Any) -> None:
         if "latency" in path.parts:
             fails()
         whole(path, data)
 
-    monkeypatch.setattr(bench.runs.latency, "write_atomic", write)
+    monkeypatch.setattr(sealed, "write_atomic", write)
     monkeypatch.setattr(bench.runs.latency, "locked", fails)
     assert bench.run(PLAN, tmp_path / "out").exit_code == 0
 

@@ -20,7 +20,7 @@ from bench.records import SCHEMA_VERSION, Cell, Record
 from bench.runs.results import load
 from bench.store import Store
 from bench.system import files
-from bench.system.files import TEMPORARY_PREFIX, write_atomic
+from bench.system.files import TEMPORARY_PREFIX, sha256_file, write_atomic
 
 
 def record(seed: int = 0, status: str = "ok") -> Record:
@@ -225,8 +225,46 @@ def test_predictions_are_never_unpickled(tmp_path: Path) -> None:
     path.parent.mkdir()
     objects = np.array([{}], dtype=object)
     np.savez(path, probabilities=objects, labels=objects, ids=objects)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(RecordError, match="allow_pickle"):
         store.predictions("x")
+
+
+def test_predictions_that_are_not_those_of_the_record_are_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, second = record(0), record(1)
+    for one, answer in ((first, 0.5), (second, 0.25)):
+        path = store.temporary_predictions_path(one.cell_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, probabilities=np.full((2, 2), answer))
+        store.write(one)
+    assert [one.predictions_sha256 for one in store.records()] == [
+        sha256_file(store.predictions_path(one.cell_id)) for one in store.records()
+    ]
+    whole = store.predictions_path(first.cell_id).read_bytes()
+    exchanged = store.predictions_path(second.cell_id).read_bytes()
+    for content in (exchanged, whole[:-1], whole[:50] + bytes([whole[50] ^ 1]) + whole[51:], b""):
+        store.predictions_path(first.cell_id).write_bytes(content)
+        assert store.has_other_predictions(store.records([first.cell_id])[0])
+        with pytest.raises(RecordError, match="changed or exchanged"):
+            store.predictions(first.cell_id)
+    store.predictions_path(first.cell_id).write_bytes(whole)
+    assert not store.has_other_predictions(store.records([first.cell_id])[0])
+    assert (store.predictions(first.cell_id)["probabilities"] == 0.5).all()
+
+
+def test_predictions_of_older_records_are_read_as_they_are(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one = record(0)
+    leave_predictions(store, one.cell_id)
+    store.write(one)
+    content = one.to_json() | {"schema_version": 7}
+    del content["predictions_sha256"]
+    write_atomic(tmp_path / "cells" / f"{one.cell_id}.json", json.dumps(content))
+    assert list(store.predictions(one.cell_id)["ids"]) == ["a", "b"]
+    assert not store.has_other_predictions(store.records()[0])
+    store.predictions_path(one.cell_id).write_bytes(b"torn")
+    with pytest.raises(RecordError, match="no predictions"):
+        store.predictions(one.cell_id)
 
 
 # ------------------------------------------------------------------------------------------------------- lock

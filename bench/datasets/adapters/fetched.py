@@ -15,7 +15,8 @@ from bench.datasets.adapters.arrays import ArrayFile
 from bench.datasets.adapters.manifest import Manifest
 from bench.datasets.source import Adapter, Contents, Source
 from bench.errors import BenchError, RequestError
-from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked
+from bench.system import sealed
+from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked, removed
 
 KERAS = {
     "mnist": "70,000 handwritten digits, 28 px, gray",
@@ -62,12 +63,14 @@ class Fetched(Adapter):
     def contents(self) -> Contents:
         folder = cache_dir() / "datasets" / "fetched" / digest(self.spec)
         with locked(folder.with_suffix(".lock")):
-            if not folder.exists():
+            if not sealed.is_whole(folder):
                 temporary = folder.with_name(TEMPORARY_PREFIX + folder.name)
-                shutil.rmtree(temporary, ignore_errors=True)
+                removed(temporary)
                 temporary.mkdir(parents=True)
                 try:
                     self._fetch(temporary)
+                    sealed.seal(temporary, folder)
+                    removed(folder)
                     os.replace(temporary, folder)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)

@@ -10,7 +10,6 @@ differences are paired on classes and seeds.
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.errors import RecordError
 from bench.records import Record
+from bench.store import Store
 from reports.results import Results
 from reports.statistics.answers import Answers
 from reports.statistics.decisions import Decision, decide_among
@@ -244,12 +245,11 @@ def _shares(record: Record, place: int, directory: Path | None) -> Shares | None
     """
     if directory is None:
         return None
-    path = directory / "predictions" / f"{record.cell_id}.npz"
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            share = np.asarray(file["class_accuracies"][place], np.float64)
-            weights = np.asarray(file["class_weights"][place], np.float64)
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+        file = Store(directory).predictions(record.cell_id)
+        share = np.asarray(file["class_accuracies"][place], np.float64)
+        weights = np.asarray(file["class_weights"][place], np.float64)
+    except (OSError, RecordError, ValueError, KeyError, IndexError):
         return None
     classes = np.flatnonzero(weights)
     share, weights = share[classes], weights[classes] / weights.sum()
