@@ -15,7 +15,7 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
-from bench.backbones.fetch import giving
+from bench.backbones.keras_files import giving
 from bench.backbones.plugin import MODULE, load_backbone
 from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weight_files import expected_of

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from bench.backbones.families.torch_reader import read_tensors
-from bench.backbones.fetch import watching
+from bench.backbones.keras_files import watching
 from bench.backbones.spec import BackboneSpec
 from bench.backbones.weights import LITE0_SHA256, Weights, present
 
