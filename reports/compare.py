@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.errors import RequestError
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
+from bench.predictions import arrays_in
 from bench.records import ACCURACY
 from reports import words
 from reports.phrases import who
@@ -195,12 +194,10 @@ def _tested(
         if directory is None or key[0] in found:
             continue
         for cell_id in cells["cell_id"]:
-            try:
-                path = directory / "predictions" / f"{cell_id}.npz"
-                with np.load(path, allow_pickle=False) as file:
-                    ids, labels = file["ids"].astype(str).tolist(), file["labels"].tolist()
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            arrays = arrays_in(directory / "predictions" / f"{cell_id}.npz")
+            if arrays is None or not {"ids", "labels"} <= arrays.keys():
                 continue
+            ids, labels = arrays["ids"].astype(str).tolist(), arrays["labels"].tolist()
             names = about.get(key[0], ("", {}))[1].get("class_names", [])
             found[key[0]] = {
                 i: names[label] if label < len(names) else str(label)

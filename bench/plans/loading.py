@@ -13,6 +13,7 @@ from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, 
 from bench.plans.protocol import PROTOCOLS, protocol
 from bench.records import FRACTIONS
 from bench.system import backend as backends
+from bench.system.files import read_file
 from bench.system.names import names_weights, with_weights
 
 QUICKSTART: dict[str, Any] = {
@@ -49,10 +50,24 @@ def load_plan(plan: str | Path | dict[str, Any] | Plan) -> Plan:
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a plan file, not yet validated."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
+    except RecursionError:
+        raise RequestError("PLAN", str(path), "a TOML file that is not nested so deeply") from None
+    except ValueError as error:  # no TOML, or a number of thousands of digits
+        raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a plan file.
+
+    Raises:
+        RequestError: there is none, or it is no text.
+    """
+    try:
+        return read_file(path).decode("utf-8")
     except FileNotFoundError:
         raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RequestError("PLAN", str(path), f"a readable TOML file ({error})") from None
 
 

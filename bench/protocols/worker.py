@@ -118,8 +118,9 @@ def _write_samples(path: Path, samples: np.ndarray) -> None:
 
 def _stored(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        path.parent.mkdir(exist_ok=True)  # the run directory itself is there, unless it was moved
+        path.unlink(missing_ok=True)  # what a link leads to is not ours
+        with path.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

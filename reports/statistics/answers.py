@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from bench.predictions import arrays_in
 from bench.records import ACCURACY
 from reports.statistics.credits import credits, heaviest
 from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE, Floats, Spread, unseen_of, wilson
@@ -149,20 +149,19 @@ def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
 
 @lru_cache(maxsize=4096)
 def _load_answers(path: Path, modified: int, metric: str) -> Answers | None:
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            ids, labels = file["ids"].astype(str), file["labels"]
-            found = credits(file["probabilities"], labels, metric)
-            groups = file["groups"].astype(np.int64) if "groups" in file else None
-        order = np.argsort(ids)
-        return Answers(
-            _shared(ids[order]),
-            found[None, order],
-            None if groups is None else groups[order],
-            heaviest(labels, metric),
-        )
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+    arrays = arrays_in(path)
+    if arrays is None or not {"ids", "labels", "probabilities"} <= arrays.keys():
         return None
+    ids, labels = arrays["ids"].astype(str), arrays["labels"]
+    found = credits(arrays["probabilities"], labels, metric)
+    groups = arrays["groups"].astype(np.int64) if "groups" in arrays else None
+    order = np.argsort(ids)
+    return Answers(
+        _shared(ids[order]),
+        found[None, order],
+        None if groups is None else groups[order],
+        heaviest(labels, metric),
+    )
 
 
 def answers_in(path: Path, metric: str = ACCURACY) -> Answers | None:

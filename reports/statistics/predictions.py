@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.predictions import Arrays, arrays_in
 from bench.records import Record
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import wilson
@@ -68,8 +68,9 @@ def predictions_of(
         and (record.cell["strategy"], record.cell["backbone"], record.cell["weights"])
         == (chosen.strategy, chosen.backbone, chosen.weights)
     ]
-    found = [p for record in mine if (p := _load(directory, record.cell_id)) is not None]
-    if not found or any(not np.array_equal(p["ids"], found[0]["ids"]) for p in found):
+    paths = (directory / "predictions" / f"{record.cell_id}.npz" for record in mine)
+    found = [p for path in paths if (p := arrays_in(path)) is not None and "probabilities" in p]
+    if not found or any(_examples(p) != _examples(found[0]) for p in found):
         return None
     fingerprint = mine[0].cell["fingerprint"]
     about = run_info.get("datasets", {}).get(fingerprint, {})
@@ -87,20 +88,14 @@ def predictions_of(
         n=decision.n,
         class_names=tuple(map(str, names)),
         class_sizes=counts * decision.fraction,
-        ids=tuple(found[0]["ids"].tolist()),
+        ids=tuple(found[0]["ids"].astype(str).tolist()),
         labels=found[0]["labels"].astype(np.int64),
         probabilities=np.stack([p["probabilities"].astype(float) for p in found]),
     )
 
 
-def _load(directory: Path, cell_id: str) -> dict[str, npt.NDArray[Any]] | None:
-    try:
-        with np.load(directory / "predictions" / f"{cell_id}.npz", allow_pickle=False) as file:
-            found = {name: file[name] for name in ("ids", "labels", "probabilities")}
-        shapes_agree = found["probabilities"].shape[:1] == found["labels"].shape == found["ids"].shape
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return found | {"ids": found["ids"].astype(str)} if shapes_agree else None
+def _examples(arrays: Arrays) -> tuple[list[str], tuple[int, ...]]:
+    return arrays["ids"].astype(str).tolist(), arrays["probabilities"].shape
 
 
 def confusion_numbers(predictions: Predictions) -> pd.DataFrame:

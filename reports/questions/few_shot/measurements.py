@@ -10,7 +10,6 @@ differences are paired on classes and seeds.
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.predictions import arrays_in
 from bench.records import Record
 from reports.results import Results
 from reports.statistics.answers import Answers
@@ -244,12 +244,13 @@ def _shares(record: Record, place: int, directory: Path | None) -> Shares | None
     """
     if directory is None:
         return None
-    path = directory / "predictions" / f"{record.cell_id}.npz"
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            share = np.asarray(file["class_accuracies"][place], np.float64)
-            weights = np.asarray(file["class_weights"][place], np.float64)
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+    arrays = arrays_in(directory / "predictions" / f"{record.cell_id}.npz")
+    if arrays is None or "class_accuracies" not in arrays or len(arrays["class_accuracies"]) <= place:
+        return None
+    share, weights = (
+        arrays[name][place].astype(np.float64) for name in ("class_accuracies", "class_weights")
+    )
+    if not weights.any():
         return None
     classes = np.flatnonzero(weights)
     share, weights = share[classes], weights[classes] / weights.sum()
