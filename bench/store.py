@@ -171,11 +171,18 @@ class Store:
             StoreError: instead of an ``OSError``, with the remedy.
         """
         try:
-            if self._is is not None and not os.path.samestat(self._is, self.directory.stat()):
+            if self._is is not None and not self._is_here(self._is):
                 raise FileNotFoundError(errno.ENOENT, MOVED)
             yield
         except OSError as error:
             raise self.cannot_write(error.strerror or str(error)) from error
+
+    def _is_here(self, locked: os.stat_result) -> bool:
+        """Whether the directory is still the one that was locked."""
+        try:
+            return os.path.samestat(locked, self.directory.stat())
+        except FileNotFoundError:
+            return False
 
     def cannot_write(self, reason: str) -> StoreError:
         """Why a file could not be written, and what to do about it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from bench.errors import RequestError, did_you_mean
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
 from bench.plans.protocol import PROTOCOLS, protocol
+from bench.plans.strategies import ask_for, ask_for_any
 from bench.records import FRACTIONS
 from bench.system import backend as backends
 from bench.system.files import read_file
@@ -44,7 +46,21 @@ def load_plan(plan: str | Path | dict[str, Any] | Plan) -> Plan:
         return plan
     if isinstance(plan, (str, Path)):
         return _validated(read_toml(Path(plan)))
-    return _validated(plan)
+    found = _validated(plan)
+    ask_for(*found.strategies)  # by whoever wrote that dictionary
+    return found
+
+
+def merged(content: dict[str, Any], asked: Iterable[str], trust: bool = False) -> Plan:
+    """The plan of a file and flags.
+
+    Args:
+        content: of both.
+        asked: the strategies that flags name.
+        trust: whether those that the file names may be imported as well.
+    """
+    ask_for_any() if trust else ask_for(*asked)
+    return _validated(content)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from bench.records import Cell
+
 Content = Any
 PAYLOAD = "0'\"); __import__('pathlib').Path('{}').touch() #\n__import__('pathlib').Path('{}').touch()"
 """Ends a literal of Python, a comment and a line, and would leave a file."""
@@ -64,6 +66,26 @@ def changed(content: Content, random: random.Random, mark: str) -> Content:
 
 def _json(path: Path, random: random.Random, mark: str) -> None:
     text = json.dumps(changed(json.loads(path.read_bytes()), random, mark))
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def _signed(path: Path, random: random.Random, mark: str) -> None:
+    """A record whose id fits what was changed, as a careful vandal leaves it."""
+    content = changed(json.loads(path.read_bytes()), random, mark)
+    try:
+        content["cell_id"] = Cell.of(content["cell"]).id
+    except Exception:  # of a cell that is none there is no id
+        return
+    path.unlink()
+    (path.parent / f"{content['cell_id']}.json").write_bytes(
+        json.dumps(content).encode("utf-8", "surrogatepass")
+    )
+
+
+def _older(path: Path, random: random.Random, mark: str) -> None:
+    """A record of an older version, whose ids are not known any more."""
+    content = {**json.loads(path.read_bytes()), "schema_version": random.randint(-1, 6)}
+    text = json.dumps(changed(content, random, mark))
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
 

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from bench.commands.export import spelled
-from bench.commands.export.code import plain
 from bench.commands.export.images import is_plain
 from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
@@ -48,11 +47,11 @@ HOSTILE = ['"""', "'", "\\", "\n", "{{ x }}", "é", "\udcff", "]", "\u2028"]
 
 def test_names_are_literals() -> None:
     for names in (HOSTILE, HOSTILE * 9):
-        assert ast.literal_eval(cards._literal(names)) == names
+        assert ast.literal_eval(cards.literal(names)) == names
 
 
 def test_comments_cannot_end() -> None:
-    assert set(plain("".join(HOSTILE))) <= set("? x")
+    assert set(cards.comment("".join(HOSTILE))) <= set("? x")
 
 
 def test_markdown_stays_text() -> None:

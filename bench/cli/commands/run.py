@@ -17,7 +17,7 @@ def run(
 ) -> None:
     """Runs a plan, or what is missing of it.  Without arguments: the embedded quickstart."""
     if again != RepeatOptions():
-        _repeat(again)
+        _repeat(again, options.trust)
     from bench.cli.progress import TerminalReporter
     from bench.runs.run import run as run_plan
 
@@ -34,14 +34,14 @@ def run(
     raise typer.Exit(result.exit_code)
 
 
-def _repeat(again: RepeatOptions) -> None:
+def _repeat(again: RepeatOptions, trust: bool) -> None:
     """Repeats a cell and prints what came out; exit code 0 if the same."""
     if again.cell is None or again.from_ is None:
         raise RequestError("cell", again.cell, "--cell ID and --from DIR together")
     from bench.cli.show.results import print_repetition
     from bench.runs.repeat import repeat
 
-    repetition = repeat(again.cell, again.from_)
+    repetition = repeat(again.cell, again.from_, trust=trust)
     print_repetition(repetition)
     raise typer.Exit(1 if repetition.differences else 0)
 
