@@ -47,25 +47,31 @@ Settings = dict[Text, Setting]
 Stamp = dict[Text, Setting | Settings]
 """What a companion is, see ``Cell.companions``."""
 
-Metrics = TypedDict(  # type: ignore[misc]
-    "Metrics",
-    {
-        **dict.fromkeys(
-            ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "ece", "verification_auc"), Share
-        ),
-        "log_loss": Amount,
-    },
-    total=False,
-)
-Costs = TypedDict(  # type: ignore[misc]
-    "Costs",
-    dict.fromkeys(
-        ("tune_seconds", "fit_seconds", "prefix_seconds", "total_seconds", "wall_seconds", "inference_ms_per_image",
-         "peak_memory_mb", "params", "trainable_params"),
-        Amount | None,
-    ),
-    total=False,
-)  # fmt: skip
+
+class Metrics(TypedDict, total=False):
+    """See ``Record.metrics``."""
+
+    accuracy: Share
+    balanced_accuracy: Share
+    macro_f1: Share
+    auroc: Share
+    log_loss: Amount
+    ece: Share
+    verification_auc: Share
+
+
+class Costs(TypedDict, total=False):
+    """See ``Record.costs``."""
+
+    tune_seconds: Amount | None
+    fit_seconds: Amount | None
+    prefix_seconds: Amount | None
+    total_seconds: Amount | None
+    wall_seconds: Amount | None
+    inference_ms_per_image: Amount | None
+    params: Amount | None
+    trainable_params: Amount | None
+    peak_memory_mb: Amount | None
 
 
 class Trial(TypedDict, total=False):

@@ -15,6 +15,7 @@ from bench.plans.plan import Head, Tuning
 from bench.plans.protocol import PROTOCOLS
 from bench.records import Cell, Record
 from bench.system import backend
+from bench.system.sections import Section
 from strategies.base import Stage, Strategy
 from strategies.refuse import stage_problems
 
@@ -29,7 +30,11 @@ def check_cell(cell: Cell) -> None:
     for name, known in choices.items():
         if getattr(cell, name) not in known:
             raise _error(cell.id, f"cell.{name}", getattr(cell, name), " or ".join(known))
-    sections = {"head": Head, "tuning": Tuning, "examples": plan_keys()[cell.modality]}
+    sections: dict[str, type[Section]] = {
+        "head": Head,
+        "tuning": Tuning,
+        "examples": plan_keys()[cell.modality],
+    }
     for name, section in sections.items():
         try:
             section.model_validate(getattr(cell, name))

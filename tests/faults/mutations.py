@@ -179,7 +179,9 @@ def mutate(directory: Path, seed: int, mark: Path) -> str:
     files = [path for path in sorted((directory / folder).iterdir()) if path.suffix in BY_SUFFIX]
     path = chance.choice(files)
     way = chance.choice(
-        [BY_SUFFIX[path.suffix]] * 8 + [_bytes, _bytes, _nodes] + [_twins] * (folder == "cells")
+        [BY_SUFFIX[path.suffix]] * 8
+        + [_bytes, _bytes, _nodes]
+        + [_twins, _signed, _signed, _older] * (folder == "cells")
     )
     way(path, chance, str(mark))
     return f"seed {seed}: {way.__name__.strip('_')} of {path.relative_to(directory)}"

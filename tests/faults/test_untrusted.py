@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import tomllib
@@ -112,10 +113,8 @@ def use(directory: Path, cells: list[str], to: Path) -> None:
         ),
         *(lambda id=id: repeat(id, directory) for id in cells),  # type: ignore[misc]
     ):
-        try:
+        with contextlib.suppress(BenchError, Reached):
             action()
-        except (BenchError, Reached) as error:
-            assert str(error) or isinstance(error, Reached)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -135,10 +134,8 @@ def test_a_text_in_any_field_of_plan_and_run_stays_a_text(
     run: bench.Run, tmp_path: Path, mark: Path, name: str
 ) -> None:
     for _, directory in tampered(run, tmp_path / "run", name, mark):
-        try:
+        with contextlib.suppress(BenchError):
             use(directory, [], tmp_path)
-        except BenchError as error:
-            assert str(error)
 
 
 def test_sound_records_get_as_far_as_to_train(run: bench.Run, mark: Path, tmp_path: Path) -> None:
