@@ -70,6 +70,11 @@ ANY = "*"
 _ASKED: set[str] = set()
 
 
+def is_code(text: str) -> bool:
+    """Whether a strategy is named as ``module:Class``, which is imported only if it is asked for."""
+    return ":" in divided(text)[0]
+
+
 def _check_asked(name: str) -> None:
     module = name.partition(":")[0]
     if _ASKED & {name, ANY} or module in sys.modules or module.startswith("strategies."):

@@ -32,6 +32,18 @@ TRAPS = (
 )  # fmt: skip
 """Modules that a folder may hold, in the hope that they are taken for the real ones."""
 STRATEGIES = ("scratch", "logistic")
+UNUSED = (
+    "curves",
+    "provenance",
+    "similarity",
+    "costs",
+    "metrics",
+    "warnings",
+    "findings",
+    "versions",
+    "hardware",
+)
+"""Of which neither export nor repetition reads anything; what a report does with them is fuzzed."""
 
 
 class Reached(Exception):
@@ -73,11 +85,7 @@ def tampered(run: bench.Run, to: Path, name: str, mark: Path) -> Iterator[tuple[
     read: Callable[[str], Any] = tomllib.loads if name.endswith(".toml") else json.loads
     write: Callable[[Any], str] = tomli_w.dumps if name.endswith(".toml") else json.dumps
     for way in places(read(source.read_text())):
-        if (
-            len(way) > 1
-            and way[0] in ("curves", "provenance", "similarity")
-            and way[1] not in (0, "versions")
-        ):
+        if way[0] in UNUSED or (way[0] == "trials" and way[1:2] == (1,)):
             continue
         content = read(source.read_text())
         *above, last = way
@@ -94,27 +102,20 @@ def tampered(run: bench.Run, to: Path, name: str, mark: Path) -> Iterator[tuple[
                 continue
             path.unlink()
             path = path.with_name(f"{content['cell_id']}.json")
-            for planned in (json.loads((directory / "run.json").read_text()),):
-                planned["cells"].append(content["cell_id"])
-                (directory / "run.json").write_text(json.dumps(planned))
+            planned = json.loads((directory / "run.json").read_text())
+            planned["cells"].append(content["cell_id"])
+            (directory / "run.json").write_text(json.dumps(planned))
         path.write_text(write(content))
         yield ".".join(map(str, way)), directory
 
 
-def use(directory: Path, cells: list[str], to: Path) -> None:
-    """Whatever reads the directory: a result, or a message."""
-    found = bench.load(directory)
-    for action in (
-        lambda: found._repr_html_(),
-        lambda: found.recommend(),
-        *(
-            lambda name=name: export(directory, to / "export", Constraints(strategies=(name,)))  # type: ignore[misc]
-            for name in STRATEGIES
-        ),
-        *(lambda id=id: repeat(id, directory) for id in cells),  # type: ignore[misc]
-    ):
+def use(directory: Path, strategy: str, to: Path) -> None:
+    """Whatever could run something of the directory: a result, or a message."""
+    with contextlib.suppress(BenchError, Reached):
+        export(directory, to / "export", Constraints(strategies=(strategy,)))
+    for path in (directory / "cells").glob("*.json"):
         with contextlib.suppress(BenchError, Reached):
-            action()
+            repeat(path.stem, directory)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -124,9 +125,9 @@ def test_a_text_in_any_field_of_a_record_stays_a_text(
     (mine,) = (record for record in run.records if record.cell["strategy"] == strategy)
     count = 0
     for _, directory in tampered(run, tmp_path / "run", f"cells/{mine.cell_id}.json", mark):
-        use(directory, [record.cell_id for record in bench.load(directory).records], tmp_path)
+        use(directory, strategy, tmp_path)
         count += 1
-    assert count > 60
+    assert count > 40
 
 
 @pytest.mark.parametrize("name", ["plan.toml", "run.json"])
@@ -135,7 +136,8 @@ def test_a_text_in_any_field_of_plan_and_run_stays_a_text(
 ) -> None:
     for _, directory in tampered(run, tmp_path / "run", name, mark):
         with contextlib.suppress(BenchError):
-            use(directory, [], tmp_path)
+            use(directory, "logistic", tmp_path)
+            bench.load(directory)._repr_html_()
 
 
 def test_sound_records_get_as_far_as_to_train(run: bench.Run, mark: Path, tmp_path: Path) -> None:

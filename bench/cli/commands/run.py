@@ -19,6 +19,7 @@ def run(
     if again != RepeatOptions():
         _repeat(again, options.trust)
     from bench.cli.progress import TerminalReporter
+    from bench.plans.strategies import is_code
     from bench.runs.run import run as run_plan
 
     plan, out = options.plan(set_), options.directory(out)
@@ -28,7 +29,7 @@ def run(
             plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address
         )
     except KeyboardInterrupt:
-        _say_how_to_resume(reporter.directory)
+        _say_how_to_resume(reporter.directory, " --trust" if any(map(is_code, plan.strategies)) else "")
         raise typer.Exit(130) from None
     reporter.summary(result)
     raise typer.Exit(result.exit_code)
@@ -46,12 +47,12 @@ def _repeat(again: RepeatOptions, trust: bool) -> None:
     raise typer.Exit(1 if repetition.differences else 0)
 
 
-def _say_how_to_resume(directory: Path | None) -> None:
+def _say_how_to_resume(directory: Path | None, trust: str) -> None:
     if directory is None:
         print("\nInterrupted before anything was run.", file=sys.stderr)
     else:
         print(
             f"\nInterrupted. All finished cells are kept; to resume:\n"
-            f"  python -m bench run {quoted(directory / 'plan.toml')}",
+            f"  python -m bench run {quoted(directory / 'plan.toml')}{trust}",
             file=sys.stderr,
         )
