@@ -37,13 +37,15 @@ class Shape:
 Text = Annotated[str, Shape(str)]
 Count = Annotated[int, Interval(ge=0, lt=2**53)]
 AtLeastOne = Annotated[int, Interval(ge=1, lt=2**53)]
-Share = Annotated[float, Interval(ge=0, le=1)]
+Share = Annotated[float, Interval(ge=-1e-6, le=1 + 1e-6)]
+"""From 0 to 1, but for rounding."""
 Amount = Annotated[float, Interval(ge=0, le=1e18)]
 """Seconds, losses, sizes."""
 Finite = Annotated[float, Interval(ge=-1e18, le=1e18)]
 Scalar = Text | bool | Annotated[int, Interval(gt=-(2**53), lt=2**53)] | Finite | None
 Setting = Scalar | list[Scalar]
 Settings = dict[Text, Setting]
+Empty = Annotated[dict[Text, Any], Len(0, 0)]
 Stamp = dict[Text, Setting | Settings]
 """What a companion is, see ``Cell.companions``."""
 
@@ -132,12 +134,29 @@ class Failure(TypedDict, total=False):
     traceback: Text
 
 
+class Commit(TypedDict):
+    """Of this project's own checkout."""
+
+    commit: Text
+    dirty: bool
+
+
+class Hardware(TypedDict, total=False):
+    """See ``system.provenance.hardware``."""
+
+    cpu: Text | None
+    cores: Count
+    memory_gb: Amount
+    gpu: list[Text]
+    os: Text
+
+
 class Provenance(TypedDict, total=False):
     """Where something was made."""
 
     versions: dict[Text, Text]
-    git: Settings | None
-    hardware: Settings
+    git: Commit | Empty | None
+    hardware: Hardware
 
 
 class Finding(TypedDict):
@@ -226,7 +245,7 @@ class RunFile(Provenance, total=False):
     backend: Text
     datasets: dict[Text, About]
     sources: dict[Text, OwnSource]
-    source_dataset: Beside | dict[Literal["none"], None] | None
+    source_dataset: Beside | Empty | None
     auxiliary: dict[Text, list[Task]]
     counterparts: dict[Text, Text]
     plugins: dict[Text, Text]
@@ -235,7 +254,8 @@ class RunFile(Provenance, total=False):
 
 
 # What a newer or an older version says beside that is of no use here.
-RunFile.__pydantic_config__ = {"allow_inf_nan": False}  # type: ignore[attr-defined]
+for _kind in (Provenance, Hardware, RunFile):
+    _kind.__pydantic_config__ = {"allow_inf_nan": False}  # type: ignore[attr-defined]
 
 
 class RankedFile(TypedDict):
