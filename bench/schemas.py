@@ -97,8 +97,8 @@ class Trial(TypedDict, total=False):
 class Point(TypedDict, total=False):
     """See ``Record.curves``."""
 
-    run: Text
-    stage: Text
+    run: str
+    stage: str
     epoch: Count
     images: Count
     seconds: Amount
@@ -111,7 +111,7 @@ class Point(TypedDict, total=False):
 class Block(TypedDict):
     """See ``Record.similarity``."""
 
-    block: Text
+    block: str
     depth: Share
     cka: Finite | None
 
@@ -121,7 +121,7 @@ class Episodes(TypedDict):
 
     ways: AtLeastOne
     shots: AtLeastOne
-    scope: Text
+    scope: str
     accuracy: Share
     deviation: Amount
 

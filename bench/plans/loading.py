@@ -129,7 +129,7 @@ def _validated(content: dict[str, Any]) -> Plan:
     content = dict(content)
     if isinstance(content.get("fractions"), (list, tuple)):
         content["fractions"] = [
-            float(f) + 0.0 if isinstance(f, (int, float)) and not isinstance(f, bool) else f  # -0.0 is 0.0
+            float(f) + 0.0 if isinstance(f, float) or (type(f) is int and f in (0, 1)) else f  # -0.0 is 0.0
             for f in content["fractions"]
         ]
     if str(content.get("backbones")).strip().startswith(AUTO):  # backbones = "auto:5"

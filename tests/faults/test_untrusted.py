@@ -134,10 +134,11 @@ def test_a_text_in_any_field_of_a_record_stays_a_text(
 def test_a_text_in_any_field_of_plan_and_run_stays_a_text(
     run: bench.Run, tmp_path: Path, mark: Path, name: str
 ) -> None:
-    for _, directory in tampered(run, tmp_path / "run", name, mark):
+    for place, directory in tampered(run, tmp_path / "run", name, mark):
         with contextlib.suppress(BenchError):
-            use(directory, "logistic", tmp_path)
             bench.load(directory)._repr_html_()
+            if "." not in place:
+                use(directory, "logistic", tmp_path)
 
 
 def test_sound_records_get_as_far_as_to_train(run: bench.Run, mark: Path, tmp_path: Path) -> None:
