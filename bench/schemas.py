@@ -12,7 +12,7 @@ import reprlib
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, get_type_hints
 
-from annotated_types import Interval, Len
+from annotated_types import Interval, Len, Predicate
 from typing_extensions import TypedDict
 
 from bench.errors import RecordError
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True)
 class Shape:
     """Stands beside a type in its ``Annotated``: what is held when a value is read, where that is more than mypy is
-    to know. Text is Python's, in which names of files that are no UTF-8 have unpaired surrogates."""
+    to know."""
 
     of: Any
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.is_instance_schema(str) if self.of is str else handler.generate_schema(self.of)
+        return handler.generate_schema(self.of)
 
 
-Text = Annotated[str, Shape(str)]
+Text = str
+"""Names of files among them: where these are no UTF-8 they have unpaired surrogates."""
+Word = Annotated[str, Predicate(str.isprintable)]
+"""What is a column of a table as it stands."""
 Count = Annotated[int, Interval(ge=0, lt=2**53)]
 AtLeastOne = Annotated[int, Interval(ge=1, lt=2**53)]
 Share = Annotated[float, Interval(ge=-1e-6, le=1 + 1e-6)]
@@ -97,8 +98,8 @@ class Trial(TypedDict, total=False):
 class Point(TypedDict, total=False):
     """See ``Record.curves``."""
 
-    run: str
-    stage: str
+    run: Literal["search", "refit"]
+    stage: Word
     epoch: Count
     images: Count
     seconds: Amount
@@ -111,7 +112,7 @@ class Point(TypedDict, total=False):
 class Block(TypedDict):
     """See ``Record.similarity``."""
 
-    block: str
+    block: Word
     depth: Share
     cka: Finite | None
 
@@ -121,7 +122,7 @@ class Episodes(TypedDict):
 
     ways: AtLeastOne
     shots: AtLeastOne
-    scope: str
+    scope: Word
     accuracy: Share
     deviation: Amount
 
@@ -255,7 +256,7 @@ class RunFile(Provenance, total=False):
 
 # What a newer or an older version says beside that is of no use here.
 for _kind in (Provenance, Hardware, RunFile):
-    _kind.__pydantic_config__ = {"allow_inf_nan": False}  # type: ignore[attr-defined]
+    _kind.__pydantic_config__ = {"allow_inf_nan": False}  # type: ignore[union-attr]
 
 
 class RankedFile(TypedDict):

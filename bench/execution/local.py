@@ -88,6 +88,7 @@ class LocalExecutor:
         Raises:
             StoreError: the disk is full.
         """
+        self.store.directory.mkdir(parents=True, exist_ok=True)  # workers make it no more: it may be moved
         queue = Queue(cells)
         attempts: Counter[str] = Counter()
         halved: set[str] = set()

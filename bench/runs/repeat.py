@@ -78,7 +78,8 @@ def repeat(
     found = [record for record in run.records if record.cell_id.startswith(cell_id)] if cell_id else []
     if len(found) != 1:
         expected = "the id of one cell of this run (first column of results.csv)"
-        raise RequestError("cell", cell_id, expected, did_you_mean(cell_id, ids))
+        remedy = " ".join([did_you_mean(cell_id, ids), *run.warnings]).strip()
+        raise RequestError("cell", cell_id, expected, remedy)
     (then,) = found
     cell = Cell.of(then.cell)
     if cell.protocol_version != PROTOCOL_VERSION:
