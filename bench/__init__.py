@@ -6,12 +6,14 @@ strategy what is wrong with it.
 Everything is imported when it is first used: ``import bench`` loads neither Keras nor pandas.
 """
 
-from __future__ import annotations
-
+# Nothing is imported here that Python has not imported by itself: "python -m bench" comes by before ``__main__``
+# takes the current folder, in which a typing.py may lie, off the path.
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from bench.commands.pretraining.pretrain import pretrain as pretrain
     from bench.commands.strategy_check.check import StrategyCheck as StrategyCheck
     from bench.commands.strategy_check.check import check_strategy as check_strategy
@@ -46,7 +48,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -3,6 +3,7 @@
 BenchError                  exit code 1
 ├── RequestError            exit code 2: what was asked for is wrong; nothing was run
 ├── RunLocked               exit code 2: another run works in the same directory
+├── Unlockable              exit code 2: the file system has no locks
 └── RecordError             exit code 2: a stored record cannot be used
     └── NewerRecord         exit code 2: it was written by a newer version of this program
 """
@@ -58,6 +59,18 @@ class RunLocked(BenchError):
     """Another process is running in this run directory."""
 
     exit_code = 2
+
+
+class Unlockable(BenchError):
+    """A folder lies on a file system without locks, where two runs would write over each other."""
+
+    exit_code = 2
+
+    def __init__(self, path: object, reason: str | None) -> None:
+        super().__init__(
+            f"{path}: this file system cannot lock files ({reason}), so two runs could write over each other. Put "
+            "the run directory (--out) and the cache (TRANSFER_BENCH_CACHE) on a local disk."
+        )
 
 
 class RecordError(BenchError):

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Interval
 
 from bench.errors import NewerRecord, RecordError
+from bench.schemas import (
+    AtLeastOne,
+    Block,
+    Costs,
+    Count,
+    Episodes,
+    Failure,
+    Metrics,
+    Point,
+    Provenance,
+    Settings,
+    Shape,
+    Share,
+    Stamp,
+    Text,
+    Trial,
+    held,
+    parsed,
+    shape_of,
+)
 from bench.system.files import digest
 from bench.system.names import titled
 
@@ -61,43 +82,43 @@ class Cell:
     ``dataset`` and ``name`` of a companion.
     """
 
-    strategy: str
-    strategy_version: int
-    dataset: str
-    dataset_name: str
-    fingerprint: str
-    modality: str
-    backbone: str
+    strategy: Text
+    strategy_version: Count
+    dataset: Text
+    dataset_name: Text
+    fingerprint: Text
+    modality: Text
+    backbone: Text
     """Architecture and options without weights (``MobileNet:alpha=0.25``); empty if none is used."""
-    weights: str
+    weights: Text
     """``imagenet``, ``none``, a path, or ``source:`` and a path; empty if no weights are used."""
-    weights_sha256: str
-    fraction: float
-    seed: int
-    examples: dict[str, Any]
+    weights_sha256: Text
+    fraction: Share
+    seed: Count
+    examples: Annotated[dict[str, Any], Shape(Settings)]
     """How an example becomes an input and is augmented, by the plan's keys of its modality."""
-    epochs: int
-    batch_size: int
-    threads: int
-    head: dict[str, Any]
-    tuning: dict[str, Any]
-    length: float = 1.0
+    epochs: AtLeastOne
+    batch_size: AtLeastOne
+    threads: AtLeastOne
+    head: Annotated[dict[str, Any], Shape(Settings)]
+    tuning: Annotated[dict[str, Any], Shape(Settings)]
+    length: Annotated[float, Interval(gt=0, le=100)] = 1.0
     """The share of each strategy's own length of training. Since schema 7."""
-    backend: str = "tensorflow"
-    precision: str = "float32"
-    protocol_version: int = PROTOCOL_VERSION
-    plugins: dict[str, str] = field(default_factory=dict)
+    backend: Text = "tensorflow"
+    precision: Text = "float32"
+    protocol_version: Count = PROTOCOL_VERSION
+    plugins: dict[Text, Text] = field(default_factory=dict)
     """What of it other packages give, see ``protocols.cells.used``: other code is another cell."""
-    protocol: str = FRACTIONS
-    protocol_settings: dict[str, Any] = field(default_factory=dict)
+    protocol: Text = FRACTIONS
+    protocol_settings: Annotated[dict[str, Any], Shape(Settings)] = field(default_factory=dict)
     """Those of a protocol other than ``fractions``: the section of the plan that has its name."""
-    metric: str = ACCURACY
+    metric: Annotated[str, Shape(Metric)] = ACCURACY
     """Which metric decides, on validation and in the report; see ``training.metrics.example_weights``."""
-    class_weight: str = "none"
+    class_weight: Annotated[str, Shape(ClassWeight)] = "none"
     """How much classes weigh in training, see ``strategies.class_weight``."""
-    groups: str = "none"
+    groups: Annotated[str, Shape(Groups)] = "none"
     """Of which groups splits keep examples together, see ``datasets.file_groups``. Since schema 8."""
-    companions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    companions: Annotated[dict[str, dict[str, Any]], Shape(dict[Text, Stamp])] = field(default_factory=dict)
     """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
     it lies and what it is called; all else identifies it."""
 
@@ -148,60 +169,58 @@ class Cell:
 class Record:
     """What became of a cell. Numbers are raw; ``None`` stands for what was not measured."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    cell_id: str
+    cell_id: Text
     cell: dict[str, Any]
     status: Status
-    n: int | None = None
-    n_train: int | None = None
-    n_val: int | None = None
-    n_test: int | None = None
-    n_source: int | None = None
+    n: Count | None = None
+    n_train: Count | None = None
+    n_val: Count | None = None
+    n_test: Count | None = None
+    n_source: Count | None = None
     """Labelled examples of the source dataset that the refit had. Since schema 4."""
-    n_auxiliary: int | None = None
+    n_auxiliary: Count | None = None
     """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: Annotated[dict[str, float], Shape(Metrics)] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, auroc (where it is defined; since schema 7), log_loss (nats), ece: on
     the test set. In the few-shot protocol: verification_auc."""
-    costs: dict[str, float | None] = field(default_factory=dict)
+    costs: Annotated[dict[str, float | None], Shape(Costs)] = field(default_factory=dict)
     """tune_seconds, fit_seconds, prefix_seconds, total_seconds, wall_seconds, inference_ms_per_image, params,
     trainable_params, peak_memory_mb."""
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: Annotated[dict[str, Any], Shape(Settings)] = field(default_factory=dict)
     """Those of the refit."""
-    batch_size: int | None = None
+    batch_size: AtLeastOne | None = None
     """Of the second run of a cell that had run out of memory; None: the cell's own. Since schema 2."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Epochs of the last stage of the chosen trial. Until protocol version 2 the best of them, to which the refit
     trained."""
-    steps: int | None = None
+    steps: Count | None = None
     """Optimizer steps of the refit's last stage. Since schema 7."""
-    trials: list[dict[str, Any]] = field(default_factory=list)
+    trials: Annotated[list[dict[str, Any]], Shape(list[Trial])] = field(default_factory=list)
     """One a trial: trial, status (ok | diverged), hyperparameters, length (the share of the strategy's own), chosen
     (whether the refit has its hyperparameters), score, val_accuracy, val_class_accuracy (None for a class that no
     example validates; since schema 8), val_log_loss, epochs, steps, seconds. Until schema 6 epoch_limit in place of
     length, and the best score was chosen."""
-    curves: list[dict[str, Any]] = field(default_factory=list)
+    curves: Annotated[list[dict[str, Any]], Shape(list[Point])] = field(default_factory=list)
     """One a point: run (search: the chosen trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy
     where they exist."""
-    similarity: list[dict[str, Any]] = field(default_factory=list)
+    similarity: Annotated[list[dict[str, Any]], Shape(list[Block])] = field(default_factory=list)
     """Of a tuned pretrained backbone, one an end of a block from the input upward: block, depth (share of the
     layers with weights that lie below), cka (linear, between its output before and after tuning; on up to 256
     training examples). Since schema 3."""
-    feature_map: list[int] = field(default_factory=list)
+    feature_map: list[Count] = field(default_factory=list)
     """The extent of the backbone's last feature map, of images its rows and columns; empty without one. Since
     schema 7."""
-    episodes: list[dict[str, Any]] = field(default_factory=list)
+    episodes: Annotated[list[dict[str, Any]], Shape(list[Episodes])] = field(default_factory=list)
     """In the few-shot protocol, one a setting: ways, shots, scope (``all``, or ``within`` a superclass), accuracy
     (mean over episodes) and deviation (between episodes). Since schema 5."""
-    error: dict[str, str] | None = None
+    error: Annotated[dict[str, str] | None, Shape(Failure | None)] = None
     """type, message and, of an exception, traceback; of a skipped cell, the reason as message."""
-    warnings: list[str] = field(default_factory=list)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    predictions_sha256: str | None = None
+    warnings: list[Text] = field(default_factory=list)
+    provenance: Annotated[dict[str, Any], Shape(Provenance)] = field(default_factory=dict)
+    predictions_sha256: Text | None = None
     """Of the file with its predictions; None if it has none. Since schema 8."""
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Record:
@@ -211,29 +230,34 @@ class Record:
             RecordError: the text is no record, or one of a newer schema.
         """
         try:
-            # Strict, but in JSON's own terms, where an object may stand for a dataclass.
-            record: Record = _validator().validate_json(text, strict=True)
-            record.cell = asdict(Cell.of(record.cell))
-        except (TypeError, ValueError) as error:
-            cls._refuse_newer(text, where)
-            reason = "; ".join((str(error) or repr(error)).splitlines()[1:3]) or repr(error)
-            raise RecordError(f"{where}: not a record of a cell ({reason})") from None
-        if record.schema_version > SCHEMA_VERSION:
-            cls._refuse_newer(text, where)
+            content = parsed(text, dict[Text, Any], "")
+            if isinstance(version := content.get("schema_version"), int) and version > SCHEMA_VERSION:
+                raise NewerRecord(
+                    f"{where}: schema version {version} is newer than this program's {SCHEMA_VERSION}. "
+                    "Update transfer-bench, or use another run directory."
+                )
+            held(content, _record_shape(), "")
+            held(cell := _nested(content["cell"]), _cell_shape(), "cell")
+            record = cls(**{**content, "cell": asdict(Cell(**cell))})
+            record._check()
+        except NewerRecord:
+            raise
+        except RecordError as error:
+            raise RecordError(f"{where}: not a record of a cell ({error})") from None
         return record
 
-    @staticmethod
-    def _refuse_newer(text: str | bytes, where: str) -> None:
-        try:
-            version = json.loads(text)["schema_version"]
-            newer = isinstance(version, int) and version > SCHEMA_VERSION
-        except (KeyError, TypeError, ValueError):
-            return
-        if newer:
-            raise NewerRecord(
-                f"{where}: schema version {version} is newer than this program's {SCHEMA_VERSION}. "
-                "Update transfer-bench, or use another run directory."
-            )
+    def _check(self) -> None:
+        """Refuses what no cell can have left.
+
+        Raises:
+            RecordError: two fields do not go together.
+        """
+        current = (self.schema_version, self.cell["protocol_version"]) == (SCHEMA_VERSION, PROTOCOL_VERSION)
+        if current and self.cell_id != (own := Cell(**self.cell).id):
+            raise RecordError(f"cell_id: received {self.cell_id!r}; expected {own!r}, which its cell has")
+        metric = self.cell["metric"]
+        if self.status == "ok" and self.cell["protocol"] == FRACTIONS and metric not in self.metrics:
+            raise RecordError(f"metrics: received {sorted(self.metrics)}; expected {metric} among them")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -256,7 +280,10 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _validator() -> Any:
-    from pydantic import TypeAdapter
+def _record_shape() -> Any:
+    return shape_of(Record)
 
-    return TypeAdapter(Record)
+
+@cache
+def _cell_shape() -> Any:
+    return shape_of(Cell)

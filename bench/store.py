@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import io
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from bench.errors import NewerRecord, RecordError, RequestError, RunLocked, StoreError
+from bench.predictions import Arrays, read_arrays
 from bench.records import Record
-from bench.system.files import TEMPORARY_PREFIX, publish, sha256_file, write_atomic
+from bench.schemas import RankingFile, RunFile, parsed
+from bench.system.files import (
+    TEMPORARY_PREFIX,
+    locked,
+    publish,
+    read_file,
+    sha256_file,
+    take_lock,
+    write_atomic,
+)
 
 PREDICTIONS = ".npz"
 ENDINGS = (PREDICTIONS, ".png")
@@ -65,6 +73,16 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
+MOVED = "the run directory was moved or deleted while it was at work"
+_NOT_ALLOWED = "get the permission to write there, or copy the directory to where you have it"
+REMEDIES = {
+    **dict.fromkeys(map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS)), _NOT_ALLOWED),
+    **dict.fromkeys((MOVED, os.strerror(errno.ENOENT)), "move it back"),
+    os.strerror(errno.ENAMETOOLONG): "choose a shorter --out",
+}
+"""What to do about a reason why a file could not be written, where it is not that the disk is full."""
+
+
 class Store:
     """The files of one run.
 
@@ -79,7 +97,10 @@ class Store:
         self.ranking_path = directory / "ranking.json"
         self.damaged: list[str] = []
         """Files that were no records when ``records`` last read them; they were renamed out of the way."""
-        self._locks: list[IO[str]] = []
+        self._unread: dict[Path, str] = {}
+        self._locks: list[int] = []
+        self._is: os.stat_result | None = None
+        """Which folder it is while it is locked: it may be moved, and another one made in its place."""
 
     def lock(self, shard: Shard | None = None) -> None:
         """Takes the directory, or one shard of it, for this process until it ends.
@@ -91,11 +112,12 @@ class Store:
             RunLocked: another process has it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._is = self.directory.stat()
         if shard is None:
-            self._take(".lock", fcntl.LOCK_EX, "another run is working in this directory")
+            self._take(".lock", False, "another run is working in this directory")
         else:
-            self._take(".lock", fcntl.LOCK_SH, "a run of all shards is working in this directory")
-            self._take(f".lock-{shard.index}-of-{shard.count}", fcntl.LOCK_EX, f"shard {shard} is being run")
+            self._take(".lock", True, "a run of all shards is working in this directory")
+            self._take(f".lock-{shard.index}-of-{shard.count}", False, f"shard {shard} is being run")
         if shard is None:  # else these may be the files of another shard, about to get their names
             for folder in (
                 self.directory,
@@ -105,11 +127,9 @@ class Store:
                     if stale.is_file():
                         stale.unlink(missing_ok=True)
 
-    def _take(self, name: str, kind: int, taken: str) -> None:
-        file = (self.directory / name).open("w")
-        self._locks.append(file)
+    def _take(self, name: str, shared: bool, taken: str) -> None:
         try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            self._locks.append(take_lock(self.directory / name, shared, wait=False))
         except BlockingIOError:
             self.unlock()
             raise RunLocked(
@@ -117,8 +137,21 @@ class Store:
             ) from None
 
     def unlock(self) -> None:
+        self._is = None
         while self._locks:
-            self._locks.pop().close()
+            os.close(self._locks.pop())
+
+    @contextmanager
+    def holding(self, name: str) -> Iterator[None]:
+        """Holds a lock beside that of the run, waiting for it: ``report``, ``ranking``.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        with ExitStack() as stack:
+            with self.writing():
+                stack.enter_context(locked(self.directory / f".lock-{name}"))
+            yield
 
     def write(self, record: Record) -> None:
         """Stores a record durably, and its predictions first if its worker has left some.
@@ -147,8 +180,9 @@ class Store:
         """
         path = self.temporary_predictions_path(cell_id).with_suffix(ending)
         with self.writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)  # what a link leads to is not ours
+            with path.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -161,14 +195,25 @@ class Store:
             StoreError: instead of an ``OSError``, with the remedy.
         """
         try:
+            if self._is is not None and not self._is_here(self._is):
+                raise FileNotFoundError(errno.ENOENT, MOVED)
             yield
         except OSError as error:
             raise self.cannot_write(error.strerror or str(error)) from error
 
+    def _is_here(self, locked: os.stat_result) -> bool:
+        """Whether the directory is still the one that was locked."""
+        try:
+            return os.path.samestat(locked, self.directory.stat())
+        except FileNotFoundError:
+            return False
+
     def cannot_write(self, reason: str) -> StoreError:
+        """Why a file could not be written, and what to do about it."""
+        remedy = REMEDIES.get(reason, "make room")
         return StoreError(
             f"{self.directory}: a file could not be written ({reason}). All results that were stored are kept: "
-            f"make room, then run {self.plan_path} again."
+            f"{remedy}, then run {self.plan_path} again."
         )
 
     def _write(self, record: Record) -> None:
@@ -203,25 +248,40 @@ class Store:
         """
         self.damaged = []
         wanted = None if cell_ids is None else set(cell_ids)
-        result = []
+        result, seen = [], dict[str, str]()
         for path in sorted((self.directory / "cells").glob("*.json")):
             if wanted is not None and path.stem not in wanted:
                 continue
             try:
-                record = Record.from_json(path.read_bytes(), path.name)
-                if record.cell_id != path.stem:
-                    raise RecordError(f"{path.name}: holds the record of cell {record.cell_id}")
+                record = self._record(path)
+                if twin := seen.get(json.dumps(record.cell, sort_keys=True)):
+                    raise RecordError(f"{path.name}: cell: received that of {twin}; expected each cell once")
             except NewerRecord:
                 raise
             except RecordError as error:
                 self._set_aside(path, str(error))
                 continue
+            seen[json.dumps(record.cell, sort_keys=True)] = path.name
             result.append(record)
         return result
 
+    def _record(self, path: Path) -> Record:
+        try:
+            record = Record.from_json(read_file(path), path.name)
+        except OSError as error:
+            raise RecordError(f"{path.name}: it cannot be read ({error.strerror or error})") from error
+        if record.cell_id != path.stem:
+            raise RecordError(f"{path.name}: cell_id: received {record.cell_id}; expected {path.stem}")
+        return record
+
     def _set_aside(self, path: Path, reason: str) -> None:
-        path.replace(path.with_suffix(".damaged"))
-        self.damaged.append(f"{path.name}: damaged ({reason}); set aside as {path.stem}.damaged")
+        """Renames what is no record; in a directory of somebody else it stays, and counts as not there."""
+        there = f"set aside as {path.stem}.damaged"
+        try:
+            path.replace(path.with_suffix(".damaged"))
+        except OSError as error:
+            there = f"left out, and could not be renamed: {error.strerror}"
+        self.damaged.append(f"{path.name}: damaged ({reason}); {there}")
 
     def predictions_path(self, cell_id: str) -> Path:
         return self.directory / "predictions" / f"{cell_id}.npz"
@@ -238,19 +298,24 @@ class Store:
         the queries of each class and ``class_weights`` in the mean (settings, classes).
 
         Raises:
-            OSError: they are not there.
+            OSError: they cannot be read.
             RecordError: they are damaged, or not those that the record of the cell speaks of.
         """
-        path = self.predictions_path(cell_id)
-        content = path.read_bytes()
-        expected = _read(self._path(cell_id)).get("predictions_sha256")
-        if expected is not None and hashlib.sha256(content).hexdigest() != expected:
-            raise RecordError(f"{path}: not the predictions of this cell; they were changed or exchanged")
+        return read_arrays(self.predictions_path(cell_id), self._expected(cell_id))
+
+    def arrays(self, cell_id: str) -> Arrays | None:
+        """The same; None where they cannot be used. What is damaged is told by ``predictions.damaged``."""
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                return dict(file)
-        except Exception as error:  # on damaged files NumPy and zipfile raise nearly everything there is
-            raise RecordError(f"{path}: no predictions of a cell ({error})") from None
+            return self.predictions(cell_id)
+        except (OSError, RecordError):
+            return None
+
+    def _expected(self, cell_id: str) -> str | None:
+        """The hash of the predictions that the record of a cell speaks of."""
+        try:
+            return self._record(self._path(cell_id)).predictions_sha256
+        except RecordError:
+            return None
 
     def has_other_predictions(self, record: Record) -> bool:
         """Whether the file of a record's predictions is not the one that was stored with it."""
@@ -269,24 +334,31 @@ class Store:
             write_atomic(self.run_path, json.dumps(content, indent=1, allow_nan=False))
 
     def read_run(self) -> dict[str, Any]:
-        """The content of run.json; empty if there is none or it cannot be read."""
-        return _read(self.run_path)
+        """The content of run.json; empty if there is none, or none as it was written: see ``warnings``."""
+        return self._read(self.run_path, RunFile)
 
     def write_ranking(self, content: dict[str, Any]) -> None:
         with self.writing():
             write_atomic(self.ranking_path, json.dumps(content, indent=1, allow_nan=False))
 
     def read_ranking(self) -> dict[str, Any]:
-        """How ``auto:K`` was resolved, see ``bench.ranking.rank``; empty if that is not there or not sound."""
-        content = _read(self.ranking_path)
-        chosen = content.get("chosen")
-        sound = isinstance(chosen, list) and chosen and all(isinstance(name, str) for name in chosen)
-        return content if sound else {}
+        """How ``auto:K`` was resolved, see ``bench.ranking.rank``; empty like ``read_run``."""
+        return self._read(self.ranking_path, RankingFile)
 
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    def _read(self, path: Path, shape: Any) -> dict[str, Any]:
+        self._unread.pop(path, None)
+        if not os.path.lexists(path):
+            return {}
+        try:
+            content: dict[str, Any] = parsed(read_file(path), shape, path.name)
+            return content
+        except OSError as error:
+            self._unread[path] = f"{path.name}: it cannot be read ({error.strerror or error})"
+        except RecordError as error:
+            self._unread[path] = f"{error}; it was left out"
         return {}
-    return content if isinstance(content, dict) else {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """Which files were not as they were written when they were last read, a sentence each."""
+        return [*self._unread.values(), *self.damaged]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import RecordError, RequestError
+from bench.errors import RequestError
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import ACCURACY
@@ -194,11 +194,10 @@ def _tested(
         if directory is None or key[0] in found:
             continue
         for cell_id in cells["cell_id"]:
-            try:
-                file = Store(directory).predictions(cell_id)
-                ids, labels = file["ids"].astype(str).tolist(), file["labels"].tolist()
-            except (OSError, RecordError, ValueError, KeyError):
+            arrays = Store(directory).arrays(cell_id)
+            if arrays is None or not {"ids", "labels"} <= arrays.keys():
                 continue
+            ids, labels = arrays["ids"].astype(str).tolist(), arrays["labels"].tolist()
             names = about.get(key[0], ("", {}))[1].get("class_names", [])
             found[key[0]] = {
                 i: names[label] if label < len(names) else str(label)

@@ -15,6 +15,7 @@ import pandas as pd
 from bench.records import Record
 from bench.system.files import write_atomic
 from bench.system.names import titled
+from bench.system.spreadsheets import defused
 from reports import words
 from reports.columns import CLASSIFICATION, COSTS, CURVES, LATER, RESULTS, named
 from reports.statistics.credits import metric_of
@@ -147,7 +148,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
             if column in _WHOLE and (safe[column].dropna() % 1 == 0).all():
                 safe[column] = safe[column].astype("Int64")  # 341, not 341.0
         else:
-            safe[column] = safe[column].map(_defused)
+            safe[column] = safe[column].map(defused)
     write_atomic(path, safe.to_csv(index=False, lineterminator="\n"))
 
 
@@ -317,8 +318,3 @@ def dataset_names(records: Sequence[Record]) -> dict[str, str]:
         fingerprints[name].add(fingerprint)
         names.setdefault(fingerprint, name)
     return {f: f"{name} ({f[:6]})" if len(fingerprints[name]) > 1 else name for f, name in names.items()}
-
-
-def _defused(value: Any) -> Any:
-    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if formula else value

@@ -267,7 +267,7 @@ def _fetch(spec: BackboneSpec, size: int, ask: Ask) -> str:
 
 def ask_child(spec: BackboneSpec, size: int) -> dict[str, Any]:
     """What ``bench.backbones.fetch`` says of a backbone and a size, in a child that loads Keras."""
-    command = [sys.executable, "-m", "bench.backbones.fetch", spec.text, str(size)]
+    command = [sys.executable, "-P", "-m", "bench.backbones.fetch", spec.text, str(size)]
     # The child finds this very package, wherever the parent was started.
     source = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -20,7 +20,9 @@ from bench.cli.commands.recommend import recommend
 from bench.cli.commands.report import report
 from bench.cli.commands.run import run
 from bench.cli.expand import expanded
+from bench.cli.streams import open_streams
 from bench.errors import BenchError
+from bench.system.machine import available_memory
 from bench.system.names import shown
 
 COMMANDS = (
@@ -42,17 +44,28 @@ for command in COMMANDS:
 
 def main() -> None:
     """Runs the command line; every expected error is one message on standard error, and its exit code."""
-    # Names of files may hold bytes that the terminal's encoding lacks; they are shown escaped.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    open_streams()
     try:
         app(prog_name="python -m bench")
     except BenchError as error:
-        print("\n".join(map(shown, f"bench: {error}".split("\n"))), file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of a pipe has left (``| head``); nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except MemoryError:
+        _end(
+            f"there is too little memory ({available_memory() / 2**20:.0f} MiB are free now). {LESS_MEMORY}",
+            1,
+        )
+    except OSError as error:  # of the surroundings: no code of ours knows better what it was about
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _end(
+            f"{where}{error.strerror or error}. Check that path, its permissions and the room on its disk.", 2
+        )
+
+
+LESS_MEMORY = "Close other programs, or take fewer --workers, a smaller image_size or a smaller batch_size."
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print("\n".join(map(shown, f"bench: {message}".split("\n"))), file=sys.stderr)
+    sys.exit(code)

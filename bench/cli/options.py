@@ -62,6 +62,12 @@ Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Import the strategies module:Class that the plan or run names: run their code."
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the plan: tuning.algorithm=grid."),
@@ -186,14 +192,17 @@ class PlanOptions:
     ] = None
     length: Length = None
     image_size: ImageSize = None
+    trust: Trust = False
 
     def plan(self, assignments: list[str] | None) -> Plan:
         """Returns the plan of the file, overridden by flags and by ``--set``."""
-        from bench.plans.loading import load_plan
+        from bench.plans.loading import merged
         from bench.plans.plan_file import read_toml
 
         keys = given(self, assignments)
-        return load_plan(overridden(read_toml(Path(self.file)) if self.file else _start(dict(keys)), keys))
+        content = overridden(read_toml(Path(self.file)) if self.file else _start(dict(keys)), keys)
+        asked = dict(keys).get("strategies", [])
+        return merged(content, map(str, asked if isinstance(asked, list) else [asked]), self.trust)
 
     def directory(self, out: Path | None) -> Path | None:
         """Returns the run directory that was named, by ``--out`` or by the place of the plan file."""

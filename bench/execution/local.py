@@ -46,6 +46,8 @@ CRASH_SIGNALS = {
     signal.SIGSYS,
 }
 STDERR_TAIL = 2000
+OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory", "failed to allocate", "out of memory")
+"""What is said, by Python, C++ and the system, before a process ends that has too little memory."""
 WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import bench.execution.worker as w; w.main()"
 )
@@ -90,6 +92,7 @@ class LocalExecutor:
         Raises:
             StoreError: the disk is full.
         """
+        self.store.directory.mkdir(parents=True, exist_ok=True)  # workers make it no more: it may be moved
         queue = Queue(cells)
         attempts: Counter[str] = Counter()
         halved: set[str] = set()
@@ -377,6 +380,9 @@ class _Worker:
             )
             return {"status": "killed", "error": {"type": "SIGKILL", "message": message}}
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if any(words in tail for words in OUT_OF_MEMORY):
+            message = f"the worker ended by {name}: it ran out of memory while holding {self.peak_mb:.0f} MiB"
+            return {"status": "oom", "error": {"type": "MemoryError", "message": message, "traceback": tail}}
         status = "crashed" if code > 0 or -code in CRASH_SIGNALS else "killed"
         message = f"the worker ended by {name}"
         return {"status": status, "error": {"type": name, "message": message, "traceback": tail}}

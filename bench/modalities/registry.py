@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from bench.errors import RequestError
 from bench.modalities.base import Input, Modality
 from bench.system.sections import Section
 
@@ -19,7 +20,13 @@ DEFAULT = "image"
 
 @cache
 def modality(name: str) -> Modality:
-    """The modality of this name."""
+    """The modality of this name.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if name not in MODALITIES:
+        raise RequestError("modality", name, " or ".join(MODALITIES), "A file of the run says so.")
     found: Modality = import_module(f"{MODALITIES[name]}.modality").KIND
     return found
 

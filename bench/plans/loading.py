@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,6 +13,7 @@ from bench.errors import RequestError, did_you_mean
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
 from bench.plans.plan_file import read_toml
 from bench.plans.protocol import PROTOCOLS, protocol
+from bench.plans.strategies import ask_for, ask_for_any
 from bench.records import FRACTIONS
 from bench.system import backend as backends
 from bench.system.names import names_weights, path_text, with_weights
@@ -46,7 +47,21 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
         return plan
     if isinstance(plan, (str, Path)):
         return _validated(read_toml(Path(plan)))
-    return _validated(as_texts(plan))
+    found = _validated(as_texts(plan))
+    ask_for(*found.strategies)  # by whoever wrote that dictionary
+    return found
+
+
+def merged(content: dict[str, Any], asked: Iterable[str], trust: bool = False) -> Plan:
+    """The plan of a file and flags.
+
+    Args:
+        content: of both.
+        asked: the strategies that flags name.
+        trust: whether those that the file names may be imported as well.
+    """
+    ask_for_any() if trust else ask_for(*asked)
+    return _validated(as_texts(content))
 
 
 def as_texts(value: Any) -> Any:
@@ -100,7 +115,7 @@ def _validated(content: dict[str, Any]) -> Plan:
     content = dict(content)
     if isinstance(content.get("fractions"), (list, tuple)):
         content["fractions"] = [
-            float(f) + 0.0 if isinstance(f, (int, float)) and not isinstance(f, bool) else f  # -0.0 is 0.0
+            float(f) + 0.0 if isinstance(f, float) or (type(f) is int and f in (0, 1)) else f  # -0.0 is 0.0
             for f in content["fractions"]
         ]
     if str(content.get("backbones")).strip().startswith(AUTO):  # backbones = "auto:5"

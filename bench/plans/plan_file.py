@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RequestError
+from bench.system.files import read_file
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """What a file begins with -> its encoding; without one it is UTF-8, as TOML asks for."""
@@ -26,10 +27,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         RequestError: it is missing, in another encoding than UTF-8 or marked UTF-16, or not TOML; with the line.
     """
-    text = _text(path)
+    text = read_text(path)
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise RequestError("PLAN", str(path), "a TOML file that is not nested so deeply") from None
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         reason = str(error)
         raise RequestError(
             "PLAN", str(path), f"a readable TOML file ({reason})", _remedy(text, reason)
@@ -40,9 +43,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a plan file, its lines ended by newlines.
+
+    Raises:
+        RequestError: it is missing, no file, too large, or in another encoding than UTF-8 or marked UTF-16.
+    """
     try:
-        raw = path.read_bytes()
+        raw = read_file(path)
     except FileNotFoundError:
         raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
     except OSError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from bench.errors import RequestError, did_you_mean
 from bench.plans.given import parse_fixed
-from bench.system.plugins import Unusable, find, load, origin, plugins
+from bench.system.plugins import Unusable, find, here, load, origin, plugins
 from strategies import STRATEGIES
 from strategies.base import Strategy
 
@@ -54,15 +55,46 @@ def strategy_origin(text: str) -> str:
     return origin(type(strategy), package)
 
 
+def ask_for(*texts: str) -> None:
+    """Says that the person who runs this has named these strategies: only then is ``module:Class`` imported. What a
+    plan, a record or a folder names may be anybody's."""
+    _ASKED.update(divided(text)[0] for text in texts)
+
+
+def ask_for_any() -> None:
+    """The same of whatever will be named: ``--trust``, and what a parent process has let through."""
+    _ASKED.add(ANY)
+
+
+ANY = "*"
+_ASKED: set[str] = set()
+
+
+def is_code(text: str) -> bool:
+    """Whether a strategy is named as ``module:Class``, which is imported only if it is asked for."""
+    return ":" in divided(text)[0]
+
+
+def _check_asked(name: str) -> None:
+    module = name.partition(":")[0]
+    if _ASKED & {name, ANY} or module in sys.modules or module.startswith("strategies."):
+        return
+    remedy = f"It is code that a file names. If you trust it: --trust, or name it with --strategy {name}."
+    raise RequestError("strategy", name, "a strategy that you asked for", remedy)
+
+
 def load_strategy(name: str) -> tuple[type[Strategy], str]:
     """The class of a strategy, and the package that declares it if one does.
 
     Raises:
-        RequestError: there is none of this name.
+        RequestError: there is none of this name, or it is code that nobody asked for.
         bench.system.plugins.Unusable: it cannot be used.
     """
     target = STRATEGIES.get(name, name)
     if ":" in target:
+        if target == name:
+            _check_asked(name)
+            here()
         return load(target, Strategy), ""
     plugin = find("strategies", name)
     if plugin is None:

@@ -17,6 +17,7 @@ from bench.datasets.companions.base import reopened
 from bench.execution.jobs import Place, Unstored
 from bench.modalities.registry import input_of
 from bench.plans.protocol import protocol
+from bench.plans.strategies import ask_for_any
 from bench.protocols.outcome import Outcome
 from bench.records import Cell
 from bench.system.files import digest
@@ -39,6 +40,7 @@ def run_cell(
     Raises:
         Unstored: what belongs to the record cannot be written.
     """
+    ask_for_any()  # the parent has loaded it
     try:
         known, here = Cell.of(cell), workplace(place)
         dataset = _opened(here, known, known.dataset, known.fingerprint)
@@ -118,8 +120,9 @@ def _write_samples(path: Path, samples: np.ndarray) -> None:
 
 def _stored(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        path.parent.mkdir(exist_ok=True)  # the run directory itself is there, unless it was moved
+        path.unlink(missing_ok=True)  # what a link leads to is not ours
+        with path.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -17,6 +17,8 @@ from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
+from bench.plans.strategies import ask_for_any
+from bench.plans.values import check_cell
 from bench.protocols.cells import check_unchanged
 from bench.records import PROTOCOL_VERSION, Cell, Record
 from bench.runs.results import load
@@ -52,7 +54,10 @@ class Repetition:
 
 
 def repeat(
-    cell_id: str, directory: str | Path, notify: Callable[[Event], None] = lambda event: None
+    cell_id: str,
+    directory: str | Path,
+    notify: Callable[[Event], None] = lambda event: None,
+    trust: bool = False,
 ) -> Repetition:
     """Runs one cell of a run directory again, in a child process; writes nothing into the directory.
 
@@ -60,17 +65,21 @@ def repeat(
         cell_id: 16 hexadecimal digits, or the first few of them if no other cell's id begins so.
         directory: the run directory.
         notify: called with events.
+        trust: whether a strategy ``module:Class`` is imported.
 
     Raises:
         RequestError: there is no such cell, it is of another protocol version, its data or the code of a plug-in
             have changed, or its backend is not installed.
     """
+    if trust:
+        ask_for_any()
     run = load(directory)
     ids = [record.cell_id for record in run.records]
     found = [record for record in run.records if record.cell_id.startswith(cell_id)] if cell_id else []
     if len(found) != 1:
         expected = "the id of one cell of this run (first column of results.csv)"
-        raise RequestError("cell", cell_id, expected, did_you_mean(cell_id, ids))
+        remedy = " ".join([did_you_mean(cell_id, ids), *run.warnings]).strip()
+        raise RequestError("cell", cell_id, expected, remedy)
     (then,) = found
     cell = Cell.of(then.cell)
     if cell.protocol_version != PROTOCOL_VERSION:
@@ -82,6 +91,7 @@ def repeat(
         raise RequestError(
             "cell", cell_id, "a cell of this version's protocol", "Repeat it with the version that made it."
         )
+    check_cell(cell)
     backend.check(cell.backend)
     check_unchanged(cell)
     _check_data(cell)

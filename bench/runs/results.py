@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,9 @@ from bench.datasets import cached_dataset
 from bench.errors import BenchError, RequestError
 from bench.plans.loading import load_plan
 from bench.plans.plan import Report as ReportSettings
+from bench.plans.plan_file import read_text
 from bench.plans.protocol import protocol
+from bench.predictions import damaged
 from bench.records import FINAL, Record
 from bench.store import Store
 
@@ -68,8 +71,8 @@ class Run:
         """The contents of run.json, with this run's warnings among its notes, and of plan.toml."""
         store = Store(self.directory)
         info = store.read_run()
-        info["notes"] = [*info.get("notes", []), *self.warnings]
-        return info, store.plan_path.read_text(encoding="utf-8") if store.plan_path.exists() else ""
+        info["notes"] = [*info.get("notes", []), *self.warnings, *self.damaged_predictions]
+        return info, read_text(store.plan_path) if store.plan_path.exists() else ""
 
     @cached_property
     def settings(self) -> ReportSettings:
@@ -79,7 +82,7 @@ class Run:
             RequestError: the plan has a mistake. No guess is made: it may say that examples are private.
         """
         path = Store(self.directory).plan_path
-        return load_plan(path).report if path.exists() else ReportSettings()
+        return load_plan(path).report if os.path.lexists(path) else ReportSettings()
 
     def report(self, settings: ReportSettings | None = None) -> Path:
         """Writes report.html, figures/ and results.csv from the records; returns the path of the page.
@@ -139,7 +142,13 @@ class Run:
         """What to know before a recommendation of this run is followed, beyond its intervals; sentences."""
         from reports.phrases import small_maps
 
-        return small_maps(self.records)
+        return [*small_maps(self.records), *self.warnings, *self.damaged_predictions]
+
+    @cached_property
+    def damaged_predictions(self) -> list[str]:
+        """What is wrong with predictions, which are left out then; sentences."""
+        store = Store(self.directory)
+        return damaged(store.predictions_path(record.cell_id) for record in self.records)
 
     @property
     def noun(self) -> Noun:
@@ -198,4 +207,4 @@ def load(out: str | Path) -> Run:
     planned = store.read_run().get("cells")
     records = store.records(planned)
     missing = len(set(planned or ()) - {record.cell_id for record in records})
-    return Run(store.directory, records, list(store.damaged), missing)
+    return Run(store.directory, records, store.warnings, missing)

@@ -23,7 +23,6 @@ from bench.runs.prepare import Prepared, prepare
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
 from bench.store import Shard, Store, is_written_here
-from bench.system.files import locked
 
 RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
 
@@ -153,9 +152,7 @@ def _backbones_chosen(
     """See ``bench.ranking.rank.choose_backbones``. Of several shards the first to come chooses for all."""
     if resolved.plan.auto is None or part is None:
         return choose_backbones(resolved, store, runs, say)
-    with contextlib.ExitStack() as stack:
-        with store.writing():
-            stack.enter_context(locked(store.directory / ".lock-ranking"))
+    with store.holding("ranking"):
         resolved, chosen = choose_backbones(resolved, store, runs, say)
         if chosen is not None and store.read_ranking() != chosen:
             store.write_ranking(chosen)
@@ -221,7 +218,7 @@ def _reported(work: _Work, report_changed: bool) -> Run:
     """The run with all its records, and with a report that is of these."""
     store, part = work.store, work.part
     # Two shards may end at the same time.
-    with locked(store.directory / ".lock-report") if part is not None else contextlib.nullcontext():
+    with store.holding("report") if part is not None else contextlib.nullcontext():
         anew = work.todo or part
         result = load(store.directory) if anew else Run(store.directory, list(work.stored.values()))
         result.warnings.extend(store.damaged)

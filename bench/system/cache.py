@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from bench.errors import RequestError
 from bench.system import sealed
-from bench.system.files import cache_dir, locked
+from bench.system.files import cache_dir, locked, take_lock
 
 LIMIT_GIB = 20.0
 """Default limit of stored prefixes, in GiB; ``TRANSFER_BENCH_CACHE_GIB`` overrides it."""
@@ -132,12 +131,14 @@ def clear(kinds: list[str]) -> int:
 
 def _evict(folder: Path) -> bool:
     """Deletes a prefix unless it is just being opened."""
-    with folder.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+    try:
+        lock = take_lock(folder.with_suffix(".lock"), wait=False)
+    except BlockingIOError:
+        return False
+    try:
         shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
     return True
 
 

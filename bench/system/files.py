@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import mmap
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from bench.errors import RequestError
+from bench.errors import RequestError, Unlockable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +71,33 @@ def digest(value: Any, length: int = 16) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
+LARGEST = 256 * 2**20
+"""Bytes of the largest file of a run directory that is read: one of a million test examples has a tenth of it."""
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file of a run directory.
+
+    Raises:
+        OSError: there is none, or something else in its place (a folder, a pipe, a link that leads nowhere), or it
+            has more bytes than ``LARGEST``.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for its writer
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        if about.st_size > LARGEST:
+            raise OSError(
+                errno.EFBIG, f"it has {about.st_size:,} bytes, and {LARGEST:,} are the most that are read"
+            )
+        return file.read()
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Writes a file such that it holds, at any moment and after a power cut, the old or the new content.
+
+    A link in its place is replaced and not followed. Who may read it says the umask.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; the old file is untouched.
@@ -79,21 +105,21 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     if isinstance(data, str):
         data = data.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        publish(Path(temporary), path)
+        publish(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def publish(temporary: Path, path: Path) -> None:
     """Renames a finished temporary file into place, durably. Both lie in the same file system."""
-    os.chmod(temporary, 0o644)
     os.replace(temporary, path)
     sync_folder(path.parent)
 
@@ -113,16 +139,48 @@ def removed(path: Path) -> None:
         path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path, ignore_errors=True)
 
 
+def take_lock(path: Path, shared: bool = False, wait: bool = True) -> int:
+    """Locks a file, which is made for it, for this process; returns its descriptor, whose end is that of the lock.
+
+    The lock is the kernel's (``flock``; on NFS since Linux 2.6.12 the server's), so none can be stale. What is in
+    the file stays, and a link is not followed: who shares the folder could have it lead to another's file.
+
+    Raises:
+        BlockingIOError: another process has it, and it was not to be waited for.
+        Unlockable: this file system has no locks.
+        OSError: the file cannot be made or opened, or is none.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in WITHOUT_LOCKS:
+                raise Unlockable(path, error.strerror) from error
+            raise
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What ``flock`` says on a file system that has none, as some network file systems."""
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on ``path`` (a file that is made for it), waiting for it if need be.
-
-    The lock is the kernel's (``flock``): it ends with the process that holds it, so none can be stale.
-    """
+    """Holds an exclusive lock on ``path``, see ``take_lock``, waiting for it if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    descriptor = take_lock(path)
+    try:
         yield
+    finally:
+        os.close(descriptor)
 
 
 def rows_of(array: np.ndarray, rows: np.ndarray) -> np.ndarray:

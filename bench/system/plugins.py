@@ -119,11 +119,19 @@ def _declared(path: tuple[str, ...]) -> dict[str, list[Plugin]]:
     return result
 
 
+def here() -> None:
+    """Lets modules of the current folder be imported, for what was asked for by name; last, so that they hide
+    nothing. Workers get the same path."""
+    folder = os.getcwd()
+    if not {"", folder} & set(sys.path):
+        sys.path.append(folder)
+
+
 def load(target: str, base: type) -> type[Any]:
     """The class that ``module:Class`` names.
 
     Args:
-        target: may lie in the current folder.
+        target: as ``module:Class``.
         base: what it has to be a subclass of.
 
     Raises:
@@ -132,10 +140,6 @@ def load(target: str, base: type) -> type[Any]:
     module, _, attribute = target.partition(":")
     if module == "__main__":
         raise Unusable("workers cannot find what is defined in the script that runs: put it into a module")
-    folder = os.getcwd()
-    # As with "python -m bench", whatever started this; last, so that it hides nothing. Workers get the same path.
-    if not sys.flags.safe_path and not {"", folder} & set(sys.path):
-        sys.path.append(folder)
     try:
         found: Any = import_module(module)
         for part in attribute.split("."):

@@ -12,7 +12,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import RecordError
 from bench.records import ACCURACY
 from bench.store import Store
 from reports.statistics.credits import credits, heaviest
@@ -150,20 +149,19 @@ def _shared(ids: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
 
 @lru_cache(maxsize=4096)
 def _load_answers(directory: Path, cell_id: str, changed: int, metric: str) -> Answers | None:
-    try:
-        file = Store(directory).predictions(cell_id)
-        ids, labels = file["ids"].astype(str), file["labels"]
-        found = credits(file["probabilities"], labels, metric)
-        groups = file["groups"].astype(np.int64) if "groups" in file else None
-        order = np.argsort(ids)
-        return Answers(
-            _shared(ids[order]),
-            found[None, order],
-            None if groups is None else groups[order],
-            heaviest(labels, metric),
-        )
-    except (OSError, RecordError, ValueError, KeyError, IndexError):
+    arrays = Store(directory).arrays(cell_id)
+    if arrays is None or not {"ids", "labels", "probabilities"} <= arrays.keys():
         return None
+    ids, labels = arrays["ids"].astype(str), arrays["labels"]
+    found = credits(arrays["probabilities"], labels, metric)
+    groups = arrays["groups"].astype(np.int64) if "groups" in arrays else None
+    order = np.argsort(ids)
+    return Answers(
+        _shared(ids[order]),
+        found[None, order],
+        None if groups is None else groups[order],
+        heaviest(labels, metric),
+    )
 
 
 def answers_of(directory: Path, cell_id: str, metric: str = ACCURACY) -> Answers | None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.errors import RecordError
+from bench.predictions import Arrays
 from bench.records import Record
 from bench.store import Store
 from reports.statistics.decisions import Decision
@@ -69,8 +69,9 @@ def predictions_of(
         and (record.cell["strategy"], record.cell["backbone"], record.cell["weights"])
         == (chosen.strategy, chosen.backbone, chosen.weights)
     ]
-    found = [p for record in mine if (p := _load(directory, record.cell_id)) is not None]
-    if not found or any(not np.array_equal(p["ids"], found[0]["ids"]) for p in found):
+    stored = (Store(directory).arrays(record.cell_id) for record in mine)
+    found = [arrays for arrays in stored if arrays is not None and "probabilities" in arrays]
+    if not found or any(_examples(p) != _examples(found[0]) for p in found):
         return None
     fingerprint = mine[0].cell["fingerprint"]
     about = run_info.get("datasets", {}).get(fingerprint, {})
@@ -88,20 +89,14 @@ def predictions_of(
         n=decision.n,
         class_names=tuple(map(str, names)),
         class_sizes=counts * decision.fraction,
-        ids=tuple(found[0]["ids"].tolist()),
+        ids=tuple(found[0]["ids"].astype(str).tolist()),
         labels=found[0]["labels"].astype(np.int64),
         probabilities=np.stack([p["probabilities"].astype(float) for p in found]),
     )
 
 
-def _load(directory: Path, cell_id: str) -> dict[str, npt.NDArray[Any]] | None:
-    try:
-        file = Store(directory).predictions(cell_id)
-        found = {name: file[name] for name in ("ids", "labels", "probabilities")}
-        shapes_agree = found["probabilities"].shape[:1] == found["labels"].shape == found["ids"].shape
-    except (OSError, RecordError, KeyError):
-        return None
-    return found | {"ids": found["ids"].astype(str)} if shapes_agree else None
+def _examples(arrays: Arrays) -> tuple[list[str], tuple[int, ...]]:
+    return arrays["ids"].astype(str).tolist(), arrays["probabilities"].shape
 
 
 def confusion_numbers(predictions: Predictions) -> pd.DataFrame:

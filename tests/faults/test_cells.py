@@ -129,11 +129,11 @@ def test_a_cell_is_repeated_and_compared(cli: Callable[..., Any], tmp_path: Path
 
     path = out / "cells" / f"{record.cell_id}.json"
     content = json.loads(path.read_text())
-    content["metrics"]["accuracy"] = 2.0
+    content["metrics"]["accuracy"] = 0.987654
     path.write_text(json.dumps(content))
     other = cli("run", "--cell", record.cell_id, "--from", out)
     assert other.rc == 1, other.stdout + other.stderr
-    assert "metrics.accuracy: then 2" in other.stdout
+    assert "metrics.accuracy: then 0.987654" in other.stdout
     for arguments in (("--cell", record.cell_id), ("--from", out), ("--cell", "zz", "--from", out)):
         refused = cli("run", *arguments)
         assert refused.rc == 2

@@ -14,7 +14,7 @@ from test_report_compare import store
 
 from bench.commands.export.export import export
 from bench.errors import RequestError
-from bench.records import Record
+from bench.records import Cell, Record
 from bench.store import Store
 from reports.html import render
 from reports.questions.adaptation import adaptation_table, adaptations
@@ -203,6 +203,7 @@ def test_no_labels_do_not_upset_what_counts_in_logarithms(tmp_path: Path) -> Non
 def test_a_run_without_any_label_has_nothing_to_export_and_says_so(tmp_path: Path) -> None:
     cells = Store(tmp_path)
     for record in made(tmp_path, (0.0,)):
+        record.cell_id = Cell.of(record.cell).id
         cells.write(record)
     with pytest.raises(RequestError, match="nothing here can be exported"):
         export(tmp_path)

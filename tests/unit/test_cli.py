@@ -23,7 +23,7 @@ from bench.cli.options import AuditOptions, FewShotOptions, PlanOptions, Pretrai
 from bench.plans.loading import load_plan
 from bench.plans.plan import Plan, section
 from bench.plans.protocol import PROTOCOLS, protocol
-from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
+from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Cell, Record
 from bench.runs.prepare import prepare
 from bench.store import Store
 from bench.system.files import cache_dir
@@ -454,7 +454,7 @@ def test_a_recommendation_tells_of_images_that_were_too_small(
         if strategy == "nearest_pixel":
             cell |= {"backbone": "", "weights": ""}
         side = [1, 1] if cell["backbone"] else []
-        record = Record(strategy, cell, "ok", n=100, metrics={"accuracy": accuracy}, feature_map=side)
+        record = Record(Cell(**cell).id, cell, "ok", n=100, metrics={"accuracy": accuracy}, feature_map=side)
         record.costs = {"total_seconds": 1.0}
         store.write(record)
     code, out, error = command("recommend", store.directory)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from bench.commands.export import spelled
-from bench.commands.export.code import plain
 from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
 from bench.system import templates as cards
@@ -24,11 +23,11 @@ HOSTILE = ['"""', "'", "\\", "\n", "{{ x }}", "é", "\udcff", "]", "\u2028"]
 
 def test_names_are_literals() -> None:
     for names in (HOSTILE, HOSTILE * 9):
-        assert ast.literal_eval(cards._literal(names)) == names
+        assert ast.literal_eval(cards.literal(names)) == names
 
 
 def test_comments_cannot_end() -> None:
-    assert set(plain("".join(HOSTILE))) <= set("? x")
+    assert set(cards.comment("".join(HOSTILE))) <= set("? x")
 
 
 def test_markdown_stays_text() -> None:

@@ -18,7 +18,7 @@ from bench.datasets.specs import open_source
 from bench.errors import BenchError, RequestError
 from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
-from bench.plans.strategies import get_strategy, load_strategy
+from bench.plans.strategies import ask_for, get_strategy, load_strategy
 from bench.protocols.cells import check_unchanged, used
 from bench.records import Cell
 from bench.runs.prepare import prepare
@@ -156,6 +156,7 @@ def test_two_packages_with_one_name(install: Install, capsys: pytest.CaptureFixt
         )
     with pytest.raises(RequestError, match=r"second 1.0 and first 1.0: they declare the same name"):
         get_strategy("gentle")
+    ask_for("second_module:Gentle")
     assert get_strategy("second_module:Gentle").summary
     listing.list_strategies()
     assert "they declare the same name" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_write_atomic(tmp_path: Path) -> None:
     assert names(tmp_path) == {"b.json"}
 
 
-@pytest.mark.parametrize("place", ["write", "fsync", "replace", "chmod"])
+@pytest.mark.parametrize("place", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException
@@ -195,6 +195,7 @@ def test_a_damaged_run_json_reads_as_empty(tmp_path: Path, content: str) -> None
     assert store.read_run() == {}
     store.run_path.write_text(content)
     assert store.read_run() == {}
+    assert "run.json" in store.warnings[0]
     store.write_run({"created": "now"})
     assert store.read_run() == {"created": "now"}
 
@@ -205,7 +206,9 @@ def test_a_damaged_run_json_reads_as_empty(tmp_path: Path, content: str) -> None
 def leave_predictions(store: Store, cell_id: str) -> None:
     path = store.temporary_predictions_path(cell_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, probabilities=np.ones((2, 2), np.float32), labels=np.arange(2), ids=np.array(["a", "b"]))
+    np.savez(
+        path, probabilities=np.full((2, 2), 0.5, np.float32), labels=np.arange(2), ids=np.array(["a", "b"])
+    )
 
 
 def test_predictions_are_published_with_an_ok_record_only(tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_predictions_are_never_unpickled(tmp_path: Path) -> None:
     path.parent.mkdir()
     objects = np.array([{}], dtype=object)
     np.savez(path, probabilities=objects, labels=objects, ids=objects)
-    with pytest.raises(RecordError, match="allow_pickle"):
+    with pytest.raises(RecordError, match=r"predictions/x\.npz: .*allow_pickle"):
         store.predictions("x")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import ChoiceOptions, RunDirectory
+from bench.cli.options import ChoiceOptions, RunDirectory, Trust
 
 
 def export(
@@ -18,6 +18,7 @@ def export(
         Path | None, typer.Option(metavar="FOLDER", help="Must not exist yet.  Default: DIR/export.")
     ] = None,
     among: ChoiceOptions,
+    trust: Trust = False,
 ) -> None:
     """Trains the recommended recipe on all labels: writes model.keras, train.py and card.md."""
     from bench.cli.show.results import print_export
@@ -29,5 +30,6 @@ def export(
         among.constraints(labels=None),
         among.dataset,
         lambda text: print(text, file=sys.stderr, flush=True),
+        trust=trust,
     )
     print_export(done)

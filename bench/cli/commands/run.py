@@ -17,8 +17,9 @@ def run(
 ) -> None:
     """Runs a plan, or what is missing of it.  Without arguments: the embedded quickstart."""
     if again != RepeatOptions():
-        _repeat(again)
+        _repeat(again, options.trust)
     from bench.cli.progress import TerminalReporter
+    from bench.plans.strategies import is_code
     from bench.runs.run import run as run_plan
 
     plan, out = options.plan(set_), options.directory(out)
@@ -28,30 +29,30 @@ def run(
             plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address
         )
     except KeyboardInterrupt:
-        _say_how_to_resume(reporter.directory)
+        _say_how_to_resume(reporter.directory, " --trust" if any(map(is_code, plan.strategies)) else "")
         raise typer.Exit(130) from None
     reporter.summary(result)
     raise typer.Exit(result.exit_code)
 
 
-def _repeat(again: RepeatOptions) -> None:
+def _repeat(again: RepeatOptions, trust: bool) -> None:
     """Repeats a cell and prints what came out; exit code 0 if the same."""
     if again.cell is None or again.from_ is None:
         raise RequestError("cell", again.cell, "--cell ID and --from DIR together")
     from bench.cli.show.results import print_repetition
     from bench.runs.repeat import repeat
 
-    repetition = repeat(again.cell, again.from_)
+    repetition = repeat(again.cell, again.from_, trust=trust)
     print_repetition(repetition)
     raise typer.Exit(1 if repetition.differences else 0)
 
 
-def _say_how_to_resume(directory: Path | None) -> None:
+def _say_how_to_resume(directory: Path | None, trust: str) -> None:
     if directory is None:
         print("\nInterrupted before anything was run.", file=sys.stderr)
     else:
         print(
             f"\nInterrupted. All finished cells are kept; to resume:\n"
-            f"  python -m bench run {quoted(directory / 'plan.toml')}",
+            f"  python -m bench run {quoted(directory / 'plan.toml')}{trust}",
             file=sys.stderr,
         )

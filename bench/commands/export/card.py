@@ -18,7 +18,7 @@ from bench.modalities.nouns import Noun
 from bench.records import Cell
 from bench.runs.results import Run
 from bench.system.names import PREFIX
-from bench.system.templates import markdown, template
+from bench.system.templates import template
 from reports import words
 from reports.phrases import absence, who
 from reports.recommend import Recommendation
@@ -60,7 +60,7 @@ def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, fi
     cell, dataset, chosen = recipe.cell, recipe.dataset, exported.candidate
     counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
     return template(TEMPLATES, f"card_{dataset.modality}.md.j2").render(
-        sentence=f"{markdown(words.capital(who(chosen)))} for {len(dataset.class_names)} classes. {_claim(found)}",
+        sentence=f"{words.capital(who(chosen))} for {len(dataset.class_names)} classes. {_claim(found)}",
         parameters=words.magnitude(chosen.params),
         latency=f"{chosen.latency_ms:.3g}" if math.isfinite(chosen.latency_ms) else "",
         made_with=f"keras {version('keras')}, {cell.backend} {version(cell.backend)}",
@@ -84,8 +84,8 @@ def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, fi
 
 
 def _text(text: str, limit: int = 80) -> str:
-    """A user's text in Markdown."""
-    return markdown(words.clean(text, limit))
+    """A user's text, not too long."""
+    return words.clean(text, limit)
 
 
 def _claim(found: Recommendation) -> str:
@@ -96,7 +96,7 @@ def _claim(found: Recommendation) -> str:
         if found.limited
         else "It was better than everything else tried.",
         "tied": "It was tied with the best tried, and the cheapest of them to train.",
-        "incomplete": f"Provisional: {markdown(absence(found.decision))}.",
+        "incomplete": f"Provisional: {absence(found.decision)}.",
         "alone": "Nothing else was tried, or kept to the constraints.",
         "undecided": "Provisional: what is best is undecided.",
         "provisional": "Provisional: nothing is claimed below three seeds.",
@@ -190,15 +190,15 @@ def _recipe(recipe: Recipe) -> list[str]:
 def _hyperparameters(recipe: Recipe) -> str:
     found = sorted(recipe.record.hyperparameters.items())
     texts = (f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}" for k, v in found)
-    return markdown(", ".join(texts) or "none")
+    return ", ".join(texts) or "none"
 
 
 def _stage(place: int, planned: PlannedStage) -> str:
     stage = planned.stage
     return (
-        f"Stage {place} ({markdown(stage.name)}): {words.plural(planned.epochs, 'epoch')} in batches of "
+        f"Stage {place} ({stage.name}): {words.plural(planned.epochs, 'epoch')} in batches of "
         f"{planned.batch_size}, learning rate {stage.learning_rate:.3g} along a cosine"
-        + "".join(f", {markdown(name)} = {getattr(stage, name)}" for name in planned.fields)
+        + "".join(f", {name} = {getattr(stage, name)}" for name in planned.fields)
         + "."
     )
 
@@ -218,7 +218,7 @@ def _limits(recipe: Recipe, counts: np.ndarray) -> list[str]:
 
 def _start(cell: Cell, nouns: str) -> str:
     """What the network began with, in words."""
-    name = markdown(words.weights_name(cell.weights))
+    name = words.weights_name(cell.weights)
     if not cell.weights.startswith(PREFIX):
         return name
     data = read_source(cell.weights).data

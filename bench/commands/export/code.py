@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.registry import modality, size_of
 from bench.system import backend
-from bench.system.templates import template
+from bench.system.templates import Verbatim, comment, template
 from reports import words
 from strategies.base import Stage
 from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
@@ -34,23 +34,18 @@ def train_py(recipe: Recipe, folder: Path, files: Path | None) -> str:
     )
 
 
-def plain(text: str) -> str:
-    """For comments and docstrings: nothing that could end them."""
-    return re.sub(r"[^A-Za-z0-9 .,:=_+/()-]", "?", text)
-
-
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """What the templates say of the process and of what is learned."""
     cell, classes = recipe.cell, list(recipe.dataset.class_names)
     method = words.capital(words.strategy_name(cell.strategy))
     return {
-        "about": f"{plain(f'{method} of {cell.backbone}')} for {len(classes)} classes.",
-        "version": version("transfer-bench"),
-        "backend": cell.backend,
+        "about": comment(f"{method} of {cell.backbone} for {len(classes)} classes."),
+        "version": comment(version("transfer-bench")),
+        "backend": comment(cell.backend),
         "environment": list(backend.environment(cell.backend, cell.threads).items()),
-        "threads_variable": backend.THREADS[cell.backend],
+        "threads_variable": comment(backend.THREADS[cell.backend]),
         "seed": cell.seed,
-        "noun": recipe.noun,
+        "noun": {"one": comment(recipe.noun.one), "many": comment(recipe.noun.many)},
         "classes": classes,
         "method": recipe.method,
         "values": recipe.record.hyperparameters,
@@ -104,19 +99,19 @@ def _located(stage: Stage, network: Network) -> dict[str, Any]:
     cut = network.cut(stage.cut)
     if cut is None:
         many = modality(network.spec.modality).noun.many
-        comment = f"The head alone, on what the frozen network makes of the {many}."
-        return {"comment": comment, "at_once": STEPS_A_CALL}
+        text = f"The head alone, on what the frozen network makes of the {many}."
+        return {"comment": comment(text), "at_once": STEPS_A_CALL}
     end = network.cuts[min(network.cuts.index(cut) + stage.blocks, len(network.cuts) - 1)]
     content = {"at_once": 1, "end": _tensors(network, end), "end_names": _names(network, end)}
     if stage.cut == "input":
-        whole = {"comment": "The whole network.", "network": "backbone", "start": "backbone.input"}
-        return content | whole
+        names = {"network": Verbatim("backbone"), "start": Verbatim("backbone.input")}
+        return content | names | {"comment": comment("The whole network.")}
     return content | {
-        "comment": "The upper blocks and the head; what lies below stays frozen.",
-        "network": "above",
+        "comment": comment("The upper blocks and the head; what lies below stays frozen."),
+        "network": Verbatim("above"),
         "border": _tensors(network, cut),
         "border_names": _names(network, cut),
-        "start": "border",
+        "start": Verbatim("border"),
     }
 
 
@@ -130,7 +125,7 @@ def _network(recipe: Recipe) -> dict[str, Any]:
     network, head = recipe.network, recipe.head
     drops = any(hasattr(layer, "seed_generator") for layer in network.model.layers)
     return {
-        "block_ends": [_operations(network, cut) for cut in network.cuts[1:]],
+        "block_ends": _block_ends(network),
         "all_layers": isinstance(recipe.strategy, OnFeatures) and recipe.strategy.layers == "all",
         "map_ends": [
             _operation(network, tensor)
@@ -150,7 +145,7 @@ def _backbone(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """What the templates say of the backbone; one that Keras does not build in one call goes to a file."""
     random = bool(recipe.stages) and recipe.stages[0].stage.weights == "random"
     content = {
-        "backbone_title": plain(recipe.cell.backbone) + (" with random weights" if random else ""),
+        "backbone_title": comment(recipe.cell.backbone + (" with random weights" if random else "")),
         "random_weights": random,
     }
     if _is_application(recipe, random):
@@ -193,11 +188,17 @@ def _operation(network: Network, tensor: Any) -> int:
     return int(network.model.operations.index(tensor._keras_history.operation))
 
 
-def _tensors(network: Network, cut: Cut) -> str:
+def _block_ends(network: Network) -> Verbatim:
+    """The operations that make what crosses each cut, as code of several lines."""
+    ends = ", ".join(str(_operations(network, cut)) for cut in network.cuts[1:])
+    return Verbatim("\n        ".join(textwrap.wrap(ends, 95)))
+
+
+def _tensors(network: Network, cut: Cut) -> Verbatim:
     """What crosses a cut, as code."""
-    return ", ".join(f"backbone.operations[{i}].output" for i in _operations(network, cut))
+    return Verbatim(", ".join(f"backbone.operations[{i}].output" for i in _operations(network, cut)))
 
 
-def _names(network: Network, cut: Cut) -> str:
+def _names(network: Network, cut: Cut) -> Verbatim:
     """The layers that make what crosses a cut."""
-    return plain(", ".join(network.model.operations[i].name for i in _operations(network, cut)))
+    return comment(", ".join(network.model.operations[i].name for i in _operations(network, cut)))

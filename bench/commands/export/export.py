@@ -21,6 +21,7 @@ from bench.commands.export.inputs import writer_of
 from bench.commands.export.processes import load_keras, run_script
 from bench.commands.export.recipe import Recipe, recipe_of
 from bench.errors import RequestError
+from bench.plans.strategies import ask_for, ask_for_any
 from bench.runs.results import Run, load
 from bench.store import Store
 from bench.training.metrics import score
@@ -35,6 +36,7 @@ def export(
     constraints: Constraints | None = None,
     dataset: str | None = None,
     say: Callable[[str], None] = lambda text: None,
+    trust: bool = False,
 ) -> Exported:
     """Trains the recommended recipe on the whole pool, never on a test example, and writes it for good.
 
@@ -46,6 +48,7 @@ def export(
         constraints: see ``Run.recommend``; its ``labels`` are all there are.
         dataset: its name, if the run has several.
         say: called with what is being done.
+        trust: whether a strategy ``module:Class`` is imported that the run names and ``constraints`` do not.
 
     Raises:
         RequestError: nothing can be recommended, train.py cannot spell out the recommended strategy, the data or
@@ -59,6 +62,7 @@ def export(
         expected = "a folder that does not exist yet"
         raise RequestError("out", str(folder), expected, "Delete it, or choose another.")
     kept = constraints or Constraints()
+    ask_for_any() if trust else ask_for(*kept.strategies)
     found = recommend(run.results, run.directory, kept, dataset, run.settings.region, run.noun)
     chosen, recipe = found.decision.recommended, recipe_of(run, found)
     say(f"Recipe: {who(chosen)}, hyperparameters of seed {recipe.cell.seed}.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,21 @@ from bench.commands.export.recipe import Recipe
 from bench.datasets.specs import open_source
 from bench.modalities.image import augment
 from bench.modalities.image.audit import SCALED
+from bench.modalities.image.decode import max_pixels
 from bench.modalities.image.facts import THUMBNAIL
 from bench.modalities.image.pictures import FilePicture
+from bench.system.files import write_atomic
+from bench.system.spreadsheets import csv_text
+from bench.system.templates import Verbatim, comment, identifier
 
 RESIZINGS = {
     "crop": "the middle square, resized",
     "stretch": "stretched to a square",
     "pad": "resized to fit and padded to a square",
 }
+
+
+POOLINGS = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
 
 
 class Images(ExampleWriter):
@@ -44,23 +49,24 @@ class Images(ExampleWriter):
         augmentation = "none" if recipe.method else given["augmentation"]
         smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
         return {
-            "library": "pillow",
-            "source_file": "labels.csv" if files else "images.npz",
+            "library": comment("pillow"),
+            "source_file": comment("labels.csv" if files else "images.npz"),
             "files": bool(files),
             "folder": str(files or ""),
-            "input_shape": "SIZE, SIZE, 3",
+            "input_shape": Verbatim("SIZE, SIZE, 3"),
             **given,
             "draft": max(2 * given["image_size"], 4 * THUMBNAIL),
-            "resizing_in_words": RESIZINGS[given["resizing"]],
+            "resizing_in_words": comment(RESIZINGS[given["resizing"]]),
             "augmentation": augmentation,
             "smallest_crop": smallest,
-            "crop_percent": f"{smallest * 100:g}",
+            "max_pixels": max_pixels(),
+            "crop_percent": comment(f"{smallest * 100:g}"),
             "jitter": augment.JITTER,
             "angle": augment.ANGLE,
             "shear": augment.SHEAR,
             "scale": augment.SCALE,
             "move": augment.MOVE,
-            "pooling": {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}[recipe.head["pooling"]],
+            "pooling": identifier(POOLINGS[recipe.head["pooling"]]),
         }
 
     def describe_backbone(self, recipe: Recipe) -> dict[str, Any]:
@@ -72,8 +78,8 @@ class Images(ExampleWriter):
             "mean": IMAGENET_MEAN,
             "std": IMAGENET_STD,
             "caffe_mean": CAFFE_MEAN_BGR,
-            "application": spec.name,
-            "options": list(dict(spec.options).items()),
+            "application": identifier(spec.name),
+            "options": [(identifier(name), value) for name, value in spec.options],
         }
 
 
@@ -96,9 +102,8 @@ def _files(recipe: Recipe) -> dict[str, Path]:
 def _write_list(recipe: Recipe, path: Path, files: dict[str, Path], base: Path) -> None:
     """Writes each file of the pool, relative to ``base``, and its class."""
     pool, names = recipe.dataset.pool, recipe.dataset.class_names
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(["path", "class"])
-    for name, label in zip(pool.ids, pool.labels, strict=True):
-        writer.writerow([os.path.relpath(files[name], base), names[label]])
-    path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+    rows = [
+        (os.path.relpath(files[name], base), names[label])
+        for name, label in zip(pool.ids, pool.labels, strict=True)
+    ]
+    write_atomic(path, csv_text(("path", "class"), rows))

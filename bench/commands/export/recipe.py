@@ -15,6 +15,7 @@ from bench.errors import RequestError
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import size_of
 from bench.plans.strategies import get_strategy
+from bench.plans.values import check_cell, check_hyperparameters, check_stages, chosen_trial
 from bench.protocols.cells import check_unchanged
 from bench.records import PROTOCOL_VERSION, Cell, Record
 from bench.runs.results import Run
@@ -88,9 +89,11 @@ def recipe_of(run: Run, found: Recommendation) -> Recipe:
     _check_protocol(run)
     record = _best_record(run, found)
     cell = Cell.of(record.cell)
+    check_cell(cell)
     strategy = get_strategy(cell.strategy)
     method = method_of(strategy, cell.strategy)
     _check_code(cell, strategy)
+    check_hyperparameters(record, strategy)
     _check_backend(cell)
     recipe = Recipe(record, cell, _dataset(cell), strategy, _network(cell), method)
     return recipe if method else replace(recipe, stages=tuple(_planned_stages(recipe)))
@@ -116,11 +119,7 @@ def _best_record(run: Run, found: Recommendation) -> Record:
         & (results["weights"] == chosen.weights)
     ]
     ids = set(mine.loc[mine["fraction"] == mine["fraction"].max(), "cell_id"])
-    return max((r for r in run.records if r.cell_id in ids), key=lambda r: float(_chosen_trial(r)["score"]))
-
-
-def _chosen_trial(record: Record) -> dict[str, Any]:
-    return next(trial for trial in record.trials if trial["chosen"])
+    return max((r for r in run.records if r.cell_id in ids), key=lambda r: float(chosen_trial(r)["score"]))
 
 
 def _check_code(cell: Cell, strategy: Strategy) -> None:
@@ -162,7 +161,8 @@ def _network(cell: Cell) -> Network:
 def _planned_stages(recipe: Recipe) -> Iterator[PlannedStage]:
     batch_size = recipe.record.batch_size or recipe.cell.batch_size
     stages = _stages(recipe, batch_size)
-    length = _chosen_trial(recipe.record)["length"]
+    check_stages(recipe.record, stages)
+    length = chosen_trial(recipe.record)["length"]
     for stage in stages:
         size = batch_size_of(stage, recipe.labels, batch_size)
         epochs = epochs_of(stage, recipe.labels, size, recipe.cell.epochs, length)

@@ -8,7 +8,7 @@ from bench.backbones.own import PIXELS, WeightSource
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.system.names import titled
-from bench.system.templates import markdown, template
+from bench.system.templates import Verbatim, fenced, template
 from reports import words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,8 +39,8 @@ def card(source: WeightSource) -> str:
     data, many = source.data, _noun(source).many
     return template(TEMPLATES, "source.md.j2").render(
         title=f"{_text(source.name)}: a source to transfer from",
-        sentence=f"{_text(source.backbone)}, trained on {_text(data.name)}."
-        + ("" if source.learned else " **Nothing was learned.**"),
+        sentence=f"{_text(source.backbone)}, trained on {_text(data.name)}.",
+        learned=source.learned,
         facts=_facts(source),
         quality=verdict(source),
         n_test=words.count(data.n_test),
@@ -53,8 +53,8 @@ def card(source: WeightSource) -> str:
         ],
         classes=", ".join(_text(name) for name in data.class_names),
         limits=_limits(source),
-        backbone=source.backbone,
-        folder=words.clean(source.name, 80),
+        backbone=fenced(source.backbone),
+        folder=fenced(words.clean(source.name, 80)),
     )
 
 
@@ -63,8 +63,8 @@ def _noun(source: WeightSource) -> Noun:
 
 
 def _text(text: str) -> str:
-    """A user's text in Markdown."""
-    return markdown(words.clean(text, 80))
+    """A user's text, not too long."""
+    return words.clean(text, 80)
 
 
 def _facts(source: WeightSource) -> list[tuple[str, str]]:
@@ -85,7 +85,7 @@ def _facts(source: WeightSource) -> list[tuple[str, str]]:
 def _compared(source: WeightSource) -> list[tuple[str, str, str]]:
     """The source and what it is measured against: name, accuracy, by how much the source is better."""
     return [
-        ("**this source**", words.percent(source.accuracy), ""),
+        (Verbatim("**this source**"), words.percent(source.accuracy), ""),
         *(
             (
                 b.name,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import RequestError
-from bench.plans.strategies import divided, load_strategy
+from bench.plans.strategies import ask_for, divided, load_strategy
 from bench.system import backend, machine
 from bench.system.plugins import Unusable
 
@@ -80,6 +79,7 @@ def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> 
         expected = "a strategy without values that are given: all that it searches is checked"
         raise RequestError("strategy", f"{name}:{given}", expected, f"Leave out {':' + given!r}.")
     with contextlib.suppress(Unusable):  # the child finds out the same, and what else there is
+        ask_for(name)
         load_strategy(name)
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
         result = Path(folder) / "result.json"
@@ -93,8 +93,7 @@ def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> 
 
 def _run(name: str, result: Path, seconds: float) -> tuple[str, str]:
     """What the child said at its end, and how it ended, as a sentence; empty if well."""
-    folder = os.getcwd()
-    path = sys.path if sys.flags.safe_path or {"", folder} & set(sys.path) else [*sys.path, folder]
+    path = sys.path
     environment = machine.environment(backend.chosen(), 1) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         try:

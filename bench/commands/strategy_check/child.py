@@ -11,7 +11,7 @@ from bench.commands.strategy_check.findings import Findings, Stop, home_of, told
 from bench.commands.strategy_check.space import check_space
 from bench.commands.strategy_check.stages import check_stages
 from bench.commands.strategy_check.traits import check_name, check_skips, check_texts, check_version
-from bench.plans.strategies import load_strategy
+from bench.plans.strategies import ask_for, load_strategy
 from bench.system.plugins import Unusable
 from strategies.base import Info, Strategy
 
@@ -50,6 +50,7 @@ def _loaded(name: str, found: Findings) -> Strategy:
     """The strategy, once it can be made; loading it should not load Keras."""
     before = set(sys.modules)
     try:
+        ask_for(name)
         kind, _ = load_strategy(name)
         found.home = home_of(kind)
         strategy: Strategy = kind()

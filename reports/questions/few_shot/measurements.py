@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.errors import RecordError
 from bench.records import Record
 from bench.store import Store
 from reports.results import Results
@@ -245,11 +244,13 @@ def _shares(record: Record, place: int, directory: Path | None) -> Shares | None
     """
     if directory is None:
         return None
-    try:
-        file = Store(directory).predictions(record.cell_id)
-        share = np.asarray(file["class_accuracies"][place], np.float64)
-        weights = np.asarray(file["class_weights"][place], np.float64)
-    except (OSError, RecordError, ValueError, KeyError, IndexError):
+    arrays = Store(directory).arrays(record.cell_id)
+    if arrays is None or "class_accuracies" not in arrays or len(arrays["class_accuracies"]) <= place:
+        return None
+    share, weights = (
+        arrays[name][place].astype(np.float64) for name in ("class_accuracies", "class_weights")
+    )
+    if not weights.any():
         return None
     classes = np.flatnonzero(weights)
     share, weights = share[classes], weights[classes] / weights.sum()

@@ -1,0 +1,123 @@
+"""What a stored cell says of itself, held against what its strategy, plan and modality can have said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import RecordError
+from bench.modalities.registry import plan_keys
+from bench.plans.given import LIMITS, declared
+from bench.plans.plan import Head, Tuning
+from bench.plans.protocol import PROTOCOLS
+from bench.records import Cell, Record
+from bench.system import backend
+from bench.system.sections import Section
+from strategies.base import Stage, Strategy
+from strategies.refuse import stage_problems
+
+
+def check_cell(cell: Cell) -> None:
+    """Refuses settings of a stored cell that no plan can have.
+
+    Raises:
+        RecordError: names the first of them.
+    """
+    choices = {"protocol": PROTOCOLS, "backend": backend.BACKENDS, "modality": plan_keys()}
+    for name, known in choices.items():
+        if getattr(cell, name) not in known:
+            raise _error(cell.id, f"cell.{name}", getattr(cell, name), " or ".join(known))
+    sections: dict[str, type[Section]] = {
+        "head": Head,
+        "tuning": Tuning,
+        "examples": plan_keys()[cell.modality],
+    }
+    for name, section in sections.items():
+        try:
+            section.model_validate(getattr(cell, name))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, ("cell", name, *first["loc"])))
+            raise _error(
+                cell.id, place, first["input"], first["msg"].removeprefix("Input should be ")
+            ) from None
+        if missing := [key for key in section.model_fields if key not in getattr(cell, name)]:
+            raise _error(cell.id, f"cell.{name}.{missing[0]}", "nothing", "what the cell was run with")
+
+
+def check_hyperparameters(record: Record, strategy: Strategy) -> None:
+    """Refuses hyperparameters that the strategy does not have, or that cannot have these values.
+
+    Raises:
+        RecordError: names the first of them.
+    """
+    space = declared(strategy.space)
+    head = {key: value for key, value in record.cell["head"].items() if isinstance(value, list)}
+    wanted = (
+        {**space.values, **head, **strategy.fixed}
+        if strategy.uses_backbone
+        else {**space.values, **strategy.fixed}
+    )
+    found = record.hyperparameters
+    for name in sorted({*wanted} ^ {*found}):
+        what = (
+            "nothing: its strategy has none of this name"
+            if name in found
+            else "a value: its strategy has one"
+        )
+        raise _error(record.cell_id, f"hyperparameters.{name}", found.get(name), what)
+    for name, value in found.items():
+        if expected := _expected(value, wanted[name], space.choices.get(name), head.get(name)):
+            raise _error(record.cell_id, f"hyperparameters.{name}", value, expected)
+        limit = {**LIMITS, **strategy.limits}.get(name)
+        if limit and not isinstance(value, str) and not limit.least <= value <= limit.most:
+            expected = f"a value from {limit.least:g} to {limit.most:g}"
+            raise _error(record.cell_id, f"hyperparameters.{name}", value, expected)
+
+
+def _expected(value: Any, usual: Any, choices: Sequence[Any] | None, head: Sequence[Any] | None) -> str:
+    """What a value should have been; empty if it is."""
+    if among := choices or head:
+        return (
+            "" if any(value == choice and type(value) is type(choice) for choice in among) else _listed(among)
+        )
+    if isinstance(usual, (str, bool)):
+        return "" if type(value) is type(usual) else f"a value like {usual!r}"
+    whole = isinstance(usual, int)
+    fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    return "" if fits and math.isfinite(value) else "a whole number" if whole else "a number"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return " or ".join(map(repr, values))
+
+
+def check_stages(record: Record, stages: Sequence[Stage]) -> None:
+    """Refuses a schedule that follows from hyperparameters and cannot be trained.
+
+    Raises:
+        RecordError: says why.
+    """
+    if problems := stage_problems(stages):
+        raise RecordError(f"{record.cell_id}.json: hyperparameters: {problems[0]}")
+
+
+def chosen_trial(record: Record) -> Mapping[str, Any]:
+    """The trial that the refit was made from.
+
+    Raises:
+        RecordError: there is none, or it says too little.
+    """
+    for trial in record.trials:
+        if trial.get("chosen") and isinstance(trial.get("score"), (int, float)) and trial.get("length"):
+            return trial
+    raise _error(
+        record.cell_id, "trials", f"{len(record.trials)} of them", "one that is chosen, with score and length"
+    )
+
+
+def _error(cell_id: str, field: str, received: Any, expected: str) -> RecordError:
+    return RecordError(f"{cell_id}.json: {field}: received {received!r}; expected {expected}.")

@@ -1,0 +1,375 @@
+"""What may stand in the JSON files of a run directory: names, types and ranges, held when they are read.
+
+A run directory may come from anywhere. What is read is what was written here, of this schema or an older one,
+or it is refused in one message that names file and field. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import reprlib
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, get_type_hints
+
+from annotated_types import Interval, Len, Predicate
+from typing_extensions import TypedDict
+
+from bench.errors import RecordError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Stands beside a type in its ``Annotated``: what is held when a value is read, where that is more than mypy is
+    to know."""
+
+    of: Any
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(self.of)
+
+
+Text = str
+"""Names of files among them: where these are no UTF-8 they have unpaired surrogates."""
+Word = Annotated[str, Predicate(str.isprintable)]
+"""What is a column of a table as it stands."""
+Count = Annotated[int, Interval(ge=0, lt=2**53)]
+AtLeastOne = Annotated[int, Interval(ge=1, lt=2**53)]
+Share = Annotated[float, Interval(ge=-1e-6, le=1 + 1e-6)]
+"""From 0 to 1, but for rounding."""
+Amount = Annotated[float, Interval(ge=0, le=1e18)]
+"""Seconds, losses, sizes."""
+Finite = Annotated[float, Interval(ge=-1e18, le=1e18)]
+Scalar = Text | bool | Annotated[int, Interval(gt=-(2**53), lt=2**53)] | Finite | None
+Setting = Scalar | list[Scalar]
+Settings = dict[Text, Setting]
+Empty = Annotated[dict[Text, Any], Len(0, 0)]
+Stamp = dict[Text, Setting | Settings]
+"""What a companion is, see ``Cell.companions``."""
+
+
+class Metrics(TypedDict, total=False):
+    """See ``Record.metrics``."""
+
+    accuracy: Share
+    balanced_accuracy: Share
+    macro_f1: Share
+    auroc: Share
+    log_loss: Amount
+    ece: Share
+    verification_auc: Share
+
+
+class Costs(TypedDict, total=False):
+    """See ``Record.costs``."""
+
+    tune_seconds: Amount | None
+    fit_seconds: Amount | None
+    prefix_seconds: Amount | None
+    total_seconds: Amount | None
+    wall_seconds: Amount | None
+    inference_ms_per_image: Amount | None
+    params: Amount | None
+    trainable_params: Amount | None
+    peak_memory_mb: Amount | None
+
+
+class Trial(TypedDict, total=False):
+    """See ``Record.trials``."""
+
+    trial: Count
+    status: Literal["ok", "diverged"]
+    hyperparameters: Settings
+    length: Amount
+    epoch_limit: Count | None
+    chosen: bool
+    score: Finite | None
+    val_accuracy: Share | None
+    val_class_accuracy: list[Share | None]
+    val_log_loss: Amount | None
+    epochs: Count | None
+    steps: Count | None
+    seconds: Amount
+    error: Text
+
+
+class Point(TypedDict, total=False):
+    """See ``Record.curves``."""
+
+    run: Literal["search", "refit"]
+    stage: Word
+    epoch: Count
+    images: Count
+    seconds: Amount
+    train_loss: Finite | None
+    train_accuracy: Share | None
+    val_loss: Amount | None
+    val_accuracy: Share | None
+
+
+class Block(TypedDict):
+    """See ``Record.similarity``."""
+
+    block: Word
+    depth: Share
+    cka: Finite | None
+
+
+class Episodes(TypedDict):
+    """See ``Record.episodes``."""
+
+    ways: AtLeastOne
+    shots: AtLeastOne
+    scope: Word
+    accuracy: Share
+    deviation: Amount
+
+
+class Failure(TypedDict, total=False):
+    """See ``Record.error``."""
+
+    type: Text
+    message: Text
+    traceback: Text
+
+
+class Commit(TypedDict):
+    """Of this project's own checkout."""
+
+    commit: Text
+    dirty: bool
+
+
+class Hardware(TypedDict, total=False):
+    """See ``system.provenance.hardware``."""
+
+    cpu: Text | None
+    cores: Count
+    memory_gb: Amount
+    gpu: list[Text]
+    os: Text
+
+
+class Provenance(TypedDict, total=False):
+    """Where something was made."""
+
+    versions: dict[Text, Text]
+    git: Commit | Empty | None
+    hardware: Hardware
+
+
+class Finding(TypedDict):
+    """What speaks against a dataset."""
+
+    kind: NotRequired[Text]
+    text: Text
+    examples: NotRequired[list[Text]]
+
+
+class Grouped(TypedDict):
+    """See ``modalities.groups.GroupCounts``."""
+
+    pool: Count
+    test: Count
+    both: Count
+    n_test: Count
+    largest: Count
+    worth: Amount
+    made_of: Text
+
+
+class About(TypedDict, total=False):
+    """A dataset of a run."""
+
+    name: Text
+    spec: Text
+    modality: Text
+    class_names: list[Text]
+    class_counts: list[Count]
+    pool_counts: list[Count]
+    groups: Grouped
+    n_pool: Count
+    n_test: Count
+    findings: list[Finding]
+    left_out: list[list[Text]]
+
+
+class Target(TypedDict):
+    """What became of a companion beside a dataset."""
+
+    grouping: Text
+    left_out: Count
+
+
+class Beside(TypedDict):
+    """The source dataset of a run."""
+
+    name: Text
+    spec: Text
+    fingerprint: Text
+    n: Count
+    findings: NotRequired[list[Finding]]
+    targets: NotRequired[dict[Text, Target]]
+
+
+class Task(TypedDict):
+    """An auxiliary task."""
+
+    name: Text
+    class_names: list[Text]
+    kind: Literal["column", "dataset"]
+    fingerprint: Text
+    known: Count
+    n: Count
+    spec: NotRequired[Text]
+    grouping: NotRequired[Text]
+    left_out: NotRequired[Count]
+    findings: NotRequired[list[Finding]]
+
+
+class OwnSource(TypedDict):
+    """A source of weights of the user's own."""
+
+    name: Text
+    backbone: NotRequired[Text]
+    image_size: Count
+    start: Text
+    dataset: Text
+    fingerprint: NotRequired[Text]
+    classes: Count
+    n: Count
+    n_test: NotRequired[Count]
+    accuracy: Share
+    low: Share
+    high: Share
+    baseline: Text
+    baseline_accuracy: Share
+    learned: bool
+
+
+class RunFile(Provenance, total=False):
+    """``run.json``."""
+
+    schema_version: Count
+    protocol_version: Count
+    created: Text
+    command: Text
+    backend: Text
+    datasets: dict[Text, About]
+    sources: dict[Text, OwnSource]
+    source_dataset: Beside | Empty | None
+    auxiliary: dict[Text, list[Task]]
+    counterparts: dict[Text, Text]
+    plugins: dict[Text, Text]
+    cells: list[Text]
+    notes: list[Text]
+
+
+# What a newer or an older version says beside that is of no use here.
+for _kind in (Provenance, Hardware, RunFile):
+    _kind.__pydantic_config__ = {"allow_inf_nan": False}  # type: ignore[union-attr]
+
+
+class RankedFile(TypedDict):
+    """A backbone of ``ranking.json``."""
+
+    backbone: Text
+    scores: dict[Text, Finite | None]
+    params: Count
+    imagenet_top1: Annotated[float, Interval(ge=0, le=100)] | None
+
+
+class RankingOf(TypedDict):
+    """The ranking for one dataset."""
+
+    name: Text
+    images: Count
+    pool: Count
+    why: Text
+    columns: dict[Text, Text]
+    backbones: list[RankedFile]
+    left_out: list[list[Text]]
+
+
+class Asked(TypedDict):
+    """What a plan says of its backbones."""
+
+    backbones: list[Text]
+
+
+class RankingFile(TypedDict):
+    """``ranking.json``."""
+
+    chosen: Annotated[list[Text], Len(1)]
+    asked: Asked
+    rankings: list[RankingOf]
+
+
+RankingFile.__pydantic_config__ = RunFile.__pydantic_config__  # type: ignore[attr-defined]
+
+
+def shape_of(kind: type) -> Any:
+    """The shape of a dataclass, as an object of JSON."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields = {
+        field.name: hints[field.name]
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        else NotRequired[hints[field.name]]
+        for field in dataclasses.fields(kind)
+    }
+    shape = TypedDict(kind.__name__, fields)  # type: ignore[misc]
+    shape.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # type: ignore[attr-defined]
+    return shape
+
+
+@cache
+def _validator(shape: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(shape)
+
+
+def parsed(data: bytes | str, shape: Any, where: str) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        RecordError: it is no JSON, or not of this shape; names ``where`` and the first field that is not.
+    """
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise _error(where, "expected JSON that is not nested so deeply") from None
+    except ValueError as error:  # no UTF-8, no JSON, a number of thousands of digits
+        raise _error(where, f"expected JSON ({error})") from None
+    held(content, shape, where)
+    return content
+
+
+def held(content: Any, shape: Any, where: str) -> None:
+    """Refuses what is not of a shape.
+
+    Raises:
+        RecordError: see ``parsed``.
+    """
+    from pydantic import ValidationError
+
+    try:
+        _validator(shape).validate_python(content, strict=True)
+    except ValidationError as error:
+        raise _error(where, _told(error.errors(include_url=False, include_context=False)[0])) from None
+
+
+def _error(where: str, reason: str) -> RecordError:
+    return RecordError(": ".join(filter(None, [where, reason])))
+
+
+def _told(error: ErrorDetails) -> str:
+    """Field, what was received, what was expected."""
+    # Behind a key may stand pydantic's names of the alternatives of a union.
+    place = ".".join(str(part) for part in error["loc"] if not isinstance(part, str) or "[" not in part)
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("Input should ")
+    told = f"received {reprlib.repr(error['input'])}; expected {expected[0].lower()}{expected[1:]}"
+    return f"{place}: {told}" if place else told
