@@ -238,7 +238,8 @@ def test_predictions_that_are_not_those_of_the_record_are_refused(tmp_path: Path
     for one, answer in ((first, 0.5), (second, 0.25)):
         path = store.temporary_predictions_path(one.cell_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, probabilities=np.full((2, 2), answer))
+        probabilities = np.array([[answer, 1 - answer]] * 2, np.float32)
+        np.savez(path, probabilities=probabilities, labels=np.array([0, 1]), ids=np.array(["a", "b"]))
         store.write(one)
     assert [one.predictions_sha256 for one in store.records()] == [
         sha256_file(store.predictions_path(one.cell_id)) for one in store.records()
@@ -252,7 +253,7 @@ def test_predictions_that_are_not_those_of_the_record_are_refused(tmp_path: Path
             store.predictions(first.cell_id)
     store.predictions_path(first.cell_id).write_bytes(whole)
     assert not store.has_other_predictions(store.records([first.cell_id])[0])
-    assert (store.predictions(first.cell_id)["probabilities"] == 0.5).all()
+    assert (store.predictions(first.cell_id)["probabilities"][:, 0] == 0.5).all()
 
 
 def test_predictions_of_older_records_are_read_as_they_are(tmp_path: Path) -> None:
@@ -266,7 +267,7 @@ def test_predictions_of_older_records_are_read_as_they_are(tmp_path: Path) -> No
     assert list(store.predictions(one.cell_id)["ids"]) == ["a", "b"]
     assert not store.has_other_predictions(store.records()[0])
     store.predictions_path(one.cell_id).write_bytes(b"torn")
-    with pytest.raises(RecordError, match="no predictions"):
+    with pytest.raises(RecordError, match="expected arrays"):
         store.predictions(one.cell_id)
 
 
