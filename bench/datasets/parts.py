@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
+from itertools import combinations
 from typing import Literal
 
 PartName = Literal["train", "validation", "test"]
@@ -69,6 +71,13 @@ def part_of(name: str) -> PartName | None:
 def is_plain(name: str) -> bool:
     """Whether a name says which part it is and nothing else: ``Test Set``, unlike ``test_tube``."""
     return part_of(name) is not None and len(set(words_of(name)) - _FILLERS) == 1
+
+
+def are_unlike(names: Collection[str]) -> bool:
+    """Whether names speak of parts of different things, and so of none: ``test_tube`` and ``train_station``."""
+    words = frozenset().union(*WORDS.values())
+    things = [{*words_of(name)} - words - _FILLERS for name in names]
+    return any(a and b and not a & b for a, b in combinations(things, 2)) and not any(map(is_plain, names))
 
 
 def is_fold(name: str) -> bool:

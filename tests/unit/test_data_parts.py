@@ -60,6 +60,9 @@ UNDERSTOOD = {
     "valid invalid test": (("invalid", "test", "valid"), 14, 4),
     "test control": (("control", "test"), 10, 2),
     "train bus car": (("bus", "car", "train"), 14, 4),
+    "test_tube train_station apple": (("apple", "test_tube", "train_station"), 14, 4),
+    "test_tube/x train_station/y apple/z": (("apple", "test_tube", "train_station"), 14, 4),
+    "test_positive test_negative": (("test_negative", "test_positive"), 10, 2),
     "train_station/x airport/y harbour/z": (("airport", "harbour", "train_station"), 14, 4),
 }
 
@@ -156,3 +159,26 @@ def test_parts_that_are_less_plain_are_told(tmp_path: Path) -> None:
     assert "parts_by_name" not in told(tree(tmp_path / "z", "Training/a Training/b Testing/a Testing/b"))
     assert "parts_below" in told(tree(tmp_path / "w", "a/train a/test b/train b/test"))
     assert "train/" in told(tree(tmp_path / "v", "train bus"))["classes_like_parts"][1]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        "train/n01/images train/n02/images val/images test/images",
+        "alphabet_train/alphabet_train/n01 alphabet_train/alphabet_train/n02 alphabet_test/alphabet_test*12",
+        "train/n01 train/n02 test/images test/masks",
+        "train/data/n01 train/data/n02 test/data*12",
+    ],
+)
+def test_a_part_without_classes_makes_none_of_its_own(tmp_path: Path, folders: str) -> None:
+    found = told(tree(tmp_path / "data", folders))
+    level, text = found["loose_images"]
+    assert level == "validity"
+    assert "12 of 24 images not used" in text
+    assert "but in no class folder there" in text
+    assert opened(tmp_path / "data").class_names == ("n01", "n02")
+
+
+def test_the_names_of_containers_may_be_classes(tmp_path: Path) -> None:
+    dataset = opened(tree(tmp_path / "data", "train/mask train/no_mask test/mask*3"))
+    assert (dataset.class_names, len(dataset.test.ids)) == (("mask", "no_mask"), 3)

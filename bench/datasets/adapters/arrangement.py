@@ -6,6 +6,7 @@ arrange the folders so that there is one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.datasets.labels import key_of
 from bench.datasets.parts import (
     PartName,
     are_numbered_containers,
+    are_unlike,
     is_container,
     is_fold,
     is_plain,
@@ -134,6 +136,8 @@ class _Reader:
         named = {name: part for name in folders if (part := part_of(name))}
         deep = {name: part for name, part in named.items() if folders[name].folders}
         rest = [name for name in folders if name not in named]
+        if are_unlike(named) and (rest or "train" not in named.values()) and not self._overlap(named):
+            return {}
         if "train" not in deep.values():
             self._refuse_bare_parts(named, deep, rest)
             return {}
@@ -149,6 +153,11 @@ class _Reader:
                     f"Call it train/ if it is a part, and move the others out. If it is a class, {MANIFEST}.",
                 )
         return deep
+
+    def _overlap(self, names: Iterable[str]) -> bool:
+        """Whether folders hold folders of the same names."""
+        held = Counter(inner for name in names for inner in self.tree.folders[name].folders)
+        return any(number > 1 for number in held.values())
 
     def _refuse_bare_parts(
         self, named: dict[str, PartName], deep: dict[str, PartName], rest: list[str]
@@ -191,13 +200,17 @@ class _Reader:
             )
 
     def _class_roots(self, parts: dict[str, PartName]) -> Iterator[tuple[Parts, PartName]]:
-        """The folders whose folders are classes: the parts, or what alone lies in one (``train/images/cats``)."""
+        """The folders whose folders are classes: the parts, or what alone lies in one (``train/images/cats``).
+
+        A part is none whose images lie beside no class: ``val/images/1.jpg``, where ``train/`` holds classes.
+        """
         classes = {
             name
             for part in parts
             if len(self.tree.folders[part].labelled) > 1
             for name in self.tree.folders[part].folders
         }
+        trained = {*self._trained(parts)}
         for name, part in parts.items():
             path: Parts = (name,)
             node = self.tree.folders[name]
@@ -206,7 +219,18 @@ class _Reader:
                 if only in classes or inner.direct or not inner.folders:
                     break
                 path, node = (*path, only), inner
-            yield path, part
+            said = all(is_container(inner) or part_of(inner) for inner in node.labelled)
+            if not (trained and said and trained.isdisjoint(node.labelled)):
+                yield path, part
+
+    def _trained(self, parts: dict[str, PartName]) -> Iterator[str]:
+        """The names of the folders in training parts, where these hold several."""
+        for name, part in parts.items():
+            node = self.tree.folders[name]
+            while len(node.labelled) == 1:
+                [node] = node.labelled.values()
+            if part == "train":
+                yield from node.labelled
 
     # ------------------------------------------------------------------------------------ classes on top
 
