@@ -182,3 +182,12 @@ def test_a_part_without_classes_makes_none_of_its_own(tmp_path: Path, folders: s
 def test_the_names_of_containers_may_be_classes(tmp_path: Path) -> None:
     dataset = opened(tree(tmp_path / "data", "train/mask train/no_mask test/mask*3"))
     assert (dataset.class_names, len(dataset.test.ids)) == (("mask", "no_mask"), 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [("01_palm 02_fist 03_thumb", True), ("left right", True), ("1 2 3", False), ("s1 s2 s3", False)],
+)
+def test_names_that_repeat_in_each_folder(tmp_path: Path, names: str, alike: bool) -> None:
+    folders = " ".join(f"{person}/{name}" for person in ("anna", "ben") for name in names.split())
+    assert ("folders_alike" in told(tree(tmp_path / "data", folders))) == alike

@@ -6,6 +6,7 @@ arrange the folders so that there is one.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -341,9 +342,11 @@ class _Reader:
         common = set.intersection(*within)
         if (
             len(common) < 2
+            or all(map(is_container, common))
             or any(node.direct for node in nodes.values())
             or any(len(names) > 2 * len(common) for names in within)
-            or sum(any(c.isdigit() for c in name) for name in common) > len(common) / 2
+            or len({re.sub(r"\d+", "", name) for name in common})
+            <= len(common) / 2  # numbered, as sessions are
         ):
             return []
         text = (

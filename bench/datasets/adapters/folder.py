@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.datasets.adapters.arrangement import Arrangement, arranged
+from bench.datasets.adapters.masks import masks
 from bench.datasets.findings import OUTSIDE
 from bench.datasets.labels import clean
 from bench.datasets.parts import is_container
@@ -124,6 +125,7 @@ class Folder(Adapter):
             pictures=[FilePicture(self.root / place.file.relative) for place in good],
             findings=[
                 *arrangement.findings,
+                *masks([place.file.relative for place in good], arrangement.roots),
                 *_unused_images(loose, arrangement, len(images)),
                 *_unread(revealed, images),
                 *unfilled,
