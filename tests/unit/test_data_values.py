@@ -440,3 +440,32 @@ def test_an_export_of_deep_files_holds_their_pixels(tmp_path: Path, deep: bool) 
     Images().write_examples(recipe, tmp_path)
     assert (tmp_path / "images.npz").exists() == deep
     assert (tmp_path / "labels.csv").exists() != deep
+
+
+# --------------------------------------------------------------------------------------------- opacity
+
+
+def with_alpha(alpha: Callable[[np.ndarray], np.ndarray]) -> list[bytes]:
+    x = shown(pictures())
+    return [saved(np.dstack([g, g, g, alpha(g[::-1])]).astype(np.uint8), "PNG") for g in x]
+
+
+def test_a_fourth_channel_that_is_no_opacity_is_named(tmp_path: Path) -> None:
+    assert "veiled_images" in kinds(of_files(tmp_path / "files", with_alpha(lambda g: g), "png"), "validity")
+    x = shown(pictures())
+    arrays = of_arrays(tmp_path / "a.npz", x=np.stack([x, x, x, x[::-1]], -1), y=np.arange(COUNT) % 2)
+    assert "veiled_images" in kinds(arrays, "validity")
+
+
+def test_images_that_are_wholly_transparent_say_so(tmp_path: Path) -> None:
+    dataset = of_files(tmp_path / "files", with_alpha(lambda g: 0 * g), "png")
+    assert "transparent_images" in kinds(dataset, "validity")
+    assert "uniform_images" not in kinds(dataset)
+
+
+@pytest.mark.parametrize("alpha", [lambda g: 0 * g + 255, lambda g: np.where(g > 60, 255, 0)])
+def test_opacity_that_cuts_out_is_no_trouble(
+    tmp_path: Path, alpha: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    dataset = of_files(tmp_path / "files", with_alpha(alpha), "png")
+    assert not {"veiled_images", "transparent_images"} & kinds(dataset)

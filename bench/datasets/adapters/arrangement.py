@@ -126,7 +126,8 @@ class _Reader:
                 return Arrangement({(): None}, parts_below=True, findings=(_read_as_parts_below(),))
             roots = {(): None}
         self._check_classes(roots)
-        told = (*self._told_parts(parts), *self._told_classes(parts), *self._told_alike(roots))
+        below = self._told_alike(roots) or self._told_below(roots)
+        told = (*self._told_parts(parts), *self._told_classes(parts), *below)
         return Arrangement(roots, findings=told)
 
     # -------------------------------------------------------------------------------------- parts on top
@@ -349,12 +350,26 @@ class _Reader:
             <= len(common) / 2  # numbered, as sessions are
         ):
             return []
+        first = min(nodes)
+        shared = sorted(printable(name) for name in nodes[first].folders if key_of(name) in common)
         text = (
-            f"All {len(nodes):,} class folders hold folders of the same names ({', '.join(sorted(common)[:5])}). "
-            f"If those are the classes, give one folder: {printable(str(self.root / min(nodes)))}. "
+            f"All {len(nodes):,} class folders hold folders of the same names ({', '.join(shared[:5])}). "
+            f"If those are the classes, give one folder: {printable(str(self.root / first))}. "
             f"If {_listed(sorted(nodes))} are parts, call them train, validation and test."
         )
         return [Finding("folders_alike", "validity", text)]
+
+    def _told_below(self, roots: Mapping[Parts, PartName | None]) -> list[Finding]:
+        """Class folders that hold several folders each and nothing else: perhaps these are the classes."""
+        nodes = {(*root, name): node for root in roots for name, node in self._at(root).labelled.items()}
+        if any(node.direct or len(node.folders) < 2 for node in nodes.values()):
+            return []
+        first = min(nodes)
+        text = (
+            f"Images in folders within class folders are of the class above: {printable('/'.join(first))}/ holds "
+            f"{_listed(sorted(nodes[first].folders))}. If these are the classes, move them up."
+        )
+        return [Finding("folders_below_classes", "note", text)]
 
     def _error(self, expected: str, remedy: str) -> RequestError:
         return RequestError("dataset", str(self.root), expected, remedy)

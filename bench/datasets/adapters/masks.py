@@ -12,19 +12,11 @@ from bench.modalities.findings import Finding, count, level_of
 from bench.system.names import printable
 
 _WORDS = frozenset(
-    [
-        "mask",
-        "masks",
-        "label",
-        "labels",
-        "annotation",
-        "annotations",
-        "segmentation",
-        "segmentations",
-        "gt",
-        "groundtruth",
-    ]
+    """
+    mask masks label labels annotation annotations segmentation segmentations gt groundtruth
+    """.split()  # noqa: SIM905
 )
+"""What a folder of masks is called."""
 _ENDING = re.compile(r"[-_. ]+(mask|label|annotation|segmentation|seg|gt)s?([-_ ]?\d+)?$", re.IGNORECASE)
 """What is added to the name of a picture to name its mask."""
 

@@ -28,7 +28,7 @@ from bench.modalities.image.input import RESIZINGS
 from bench.modalities.image.kinds import FORMATS, HEAD_BYTES, kind_of
 from bench.modalities.image.levels import BYTES, DARKEST, FULL, ORDINARY, Levels, Scale, Undecided, Values
 
-VERSION = 3
+VERSION = 4
 """Part of the cache key: raise it whenever the same input would decode to other pixels."""
 
 MAX_PIXELS = 100_000_000
@@ -54,6 +54,11 @@ _UPRIGHT = {
 
 
 T = TypeVar("T")
+
+See = tuple[float, float]
+"""Shares of pixels: ``Facts.clear`` and ``Facts.veiled``."""
+
+OPAQUE: See = (0.0, 0.0)
 
 
 def max_pixels() -> int:
@@ -113,7 +118,7 @@ def decode(
     def read(file: IO[bytes]) -> tuple[np.ndarray, Facts]:
         with Image.open(file, formats=FORMATS) as image:
             mode = image.mode
-            rgb, original, values = _upright_rgb(image, file, side, scale)
+            rgb, original, values, seen = _upright_rgb(image, file, side, scale)
             row = np.asarray(resize(rgb, size, resizing))
             if values is None:
                 values = _of_bytes(rgb, row)
@@ -123,7 +128,9 @@ def decode(
                     values = replace(values, scale=scale)
             format = image.format or ""
             animated = format != "MPO" and _is_animated(image)
-            return row, _facts(rgb, row, original, mode, values, _VARIANTS.get(format, format), animated)
+            return row, _facts(
+                rgb, row, original, mode, values, seen, _VARIANTS.get(format, format), animated
+            )
 
     return _reading(source, read)
 
@@ -161,10 +168,10 @@ def decode_array(
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    rgb = _to_rgb(image)
+    rgb, seen = _to_rgb(image)
     values = ORDINARY if ordinary else _values("given", row, FULL, scale)
     square = np.asarray(resize(rgb, size, resizing))
-    return square, _facts(rgb, square, image.size, image.mode, values)
+    return square, _facts(rgb, square, image.size, image.mode, values, seen)
 
 
 def resize(image: Image.Image, size: int, resizing: str) -> Image.Image:
@@ -225,9 +232,10 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
 
 def _upright_rgb(
     image: Image.Image, file: IO[bytes], side: int | None, scale: Scale | None
-) -> tuple[Image.Image, tuple[int, int], Values | None]:
+) -> tuple[Image.Image, tuple[int, int], Values | None, See]:
     """The pixels of an opened image, at least ``side`` wide and high if there are as many (None: all of them), the
-    width and height that it has in full, and what was done to its values, if they are not ordinary."""
+    width and height that it has in full, what was done to its values, if they are not ordinary, and how transparent
+    it is."""
     width, height = image.size
     limit = max_pixels()
     if width * height > limit:
@@ -241,10 +249,11 @@ def _upright_rgb(
         orientation = image.getexif().get(0x0112)
     except Exception:  # damaged metadata, sound pixels
         orientation = None
+    rgb, seen = _to_rgb(pixels)
     if orientation not in _UPRIGHT:
-        return _to_rgb(pixels), (width, height), values
-    upright = pixels.transpose(_UPRIGHT[orientation])
-    return _to_rgb(upright), (height, width) if orientation >= 5 else (width, height), values
+        return rgb, (width, height), values, seen
+    size = (height, width) if orientation >= 5 else (width, height)
+    return rgb.transpose(_UPRIGHT[orientation]), size, values, seen
 
 
 def _deep(
@@ -302,6 +311,7 @@ def _facts(
     original: tuple[int, int],
     mode: str,
     values: Values,
+    seen: See,
     format: str = "",
     animated: bool = False,
 ) -> Facts:
@@ -316,16 +326,20 @@ def _facts(
         thumbnail=np.asarray(rgb.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
         values=values,
         contrast=int(row.max()) - int(row.min()),
+        clear=seen[0],
+        veiled=seen[1],
     )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, See]:
     """Converts any Pillow mode of 8 bits to RGB as it looks on white paper."""
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB"), OPAQUE
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    counts = rgba.getchannel("A").histogram()
+    seen = counts[0] / sum(counts), sum(counts[1:-1]) / sum(counts)
+    return Image.alpha_composite(white, rgba).convert("RGB"), seen
 
 
 def _to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
