@@ -22,7 +22,7 @@ WEAK = (",", "+", "&", "/", " ")
 RECURRING = 0.9
 """Share of the pieces that have to occur in several labels, where what separates them may be part of a label."""
 MOVING = 0.5
-"""Share of the pieces that have to occur at several places where spaces separate them: "ace of clubs" has its order."""
+"""Share of the pieces that have to occur at several places where spaces separate them: "ace of clubs" has none."""
 
 MANY = 10
 """Fewer labels are not taken for ids or numbers."""

@@ -469,3 +469,31 @@ def test_opacity_that_cuts_out_is_no_trouble(
 ) -> None:
     dataset = of_files(tmp_path / "files", with_alpha(alpha), "png")
     assert not {"veiled_images", "transparent_images"} & kinds(dataset)
+
+
+# --------------------------------------------------------------------------------- bands and slices
+
+
+@pytest.mark.parametrize(("bands", "bits"), [(5, 8), (4, 16), (13, 16)])
+def test_bands_that_cannot_be_read_are_named(tmp_path: Path, bands: int, bits: int, capfd: Any) -> None:
+    data = bytes(bands * SIZE * SIZE * bits // 8)
+    good = [saved(x, "TIFF") for x in shown(pictures())]
+    bad = [tiff(data, SIZE, SIZE, bits, samples=bands)] * 2
+    dataset = of_files(tmp_path / "files", [*good, *bad], "tif")
+    assert {reason for _, reason in dataset.left_out} == {
+        f"TIFF of {bands} bands of {bits} bits, which is not read: save one or three bands"
+    }
+    assert capfd.readouterr() == ("", "")
+
+
+def stack(first: np.ndarray, *others: np.ndarray) -> bytes:
+    pages = [Image.fromarray(x) for x in others]
+    return saved(first, "TIFF", save_all=True, append_images=pages)
+
+
+def test_stacks_of_which_one_slice_is_used_touch_validity(tmp_path: Path) -> None:
+    x = shown(pictures())
+    dataset = of_files(tmp_path / "stacks", [stack(one, *x[:3]) for one in x], "tif")
+    assert "stacks" in kinds(dataset, "validity")
+    previews = of_files(tmp_path / "previews", [stack(one, one[::2, ::2]) for one in x], "tif")
+    assert not {"stacks", "animated"} & kinds(previews)

@@ -266,11 +266,25 @@ def files(evidence: Evidence) -> list[Finding]:
     if wrong:
         text = f"{count(len(wrong), 'image')} of another format than the name says, read all the same."
         found.append(Finding("mislabelled_extension", "note", text, wrong))
-    animated = [{"id": id, "reason": f.format} for id, f in with_ids if f.animated]
+    return [*found, *_several(with_ids), *_shapes(facts, evidence.input.image_size)]
+
+
+def _several(with_ids: Sequence[tuple[str, Facts]]) -> list[Finding]:
+    """Files with more than the picture that is used: a stack may show in any slice what it is labelled for."""
+    several = [(id, f.format) for id, f in with_ids if f.animated]
+    stacks = [{"id": id, "reason": format} for id, format in several if format == "TIFF"]
+    animated = [{"id": id, "reason": format} for id, format in several if format != "TIFF"]
+    found = []
+    if stacks:
+        text = (
+            f"{count(len(stacks), 'TIFF file')} with several pictures, of which the first is used. If what the "
+            "label says is to be seen in another, save that one, or all as files of their own with a column 'group'."
+        )
+        found.append(Finding("stacks", level_of(len(stacks) / len(with_ids)), text, stacks))
     if animated:
         text = f"{count(len(animated), 'file')} with several pictures, of which the first is used."
         found.append(Finding("animated", "note", text, animated))
-    return found + _shapes(facts, evidence.input.image_size)
+    return found
 
 
 def _shapes(facts: Sequence[Facts], size: int) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import os
 import stat
@@ -22,7 +23,7 @@ from PIL import Image
 
 from bench.errors import RequestError
 from bench.modalities.base import Unreadable
-from bench.modalities.image.deep import Stored
+from bench.modalities.image.deep import Stored, unread_tiff
 from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts
 from bench.modalities.image.input import RESIZINGS
 from bench.modalities.image.kinds import FORMATS, HEAD_BYTES, kind_of
@@ -75,12 +76,14 @@ def max_pixels() -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences Pillow's remarks on odd files, and its own pixel limit, which ours replaces.
+    """Silences Pillow's remarks and log on odd files, and its own pixel limit, which ours replaces.
 
     Both are settings of the process, so this is entered once around many images, in the thread that starts
     the decoding ones.
     """
-    limit = Image.MAX_IMAGE_PIXELS
+    limit, log = Image.MAX_IMAGE_PIXELS, logging.getLogger("PIL")
+    unheard = logging.NullHandler()  # in a program without logging, errors would go to the terminal
+    log.addHandler(unheard)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -88,6 +91,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+        log.removeHandler(unheard)
 
 
 def decode(
@@ -293,8 +297,13 @@ def _values(kind: str, values: np.ndarray, levels: Levels, scale: Scale) -> Valu
 
 
 def _is_animated(image: Image.Image) -> bool:
+    """Whether there are more pictures than the first; smaller ones in a TIFF are the same for previews."""
     try:
-        return bool(getattr(image, "is_animated", False))
+        if not getattr(image, "is_animated", False):
+            return False
+        size = image.size
+        image.seek(1)
+        return image.format != "TIFF" or image.size == size
     except Exception:  # damaged behind the first frame
         return True
 
@@ -352,13 +361,20 @@ def _to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
 def _reason(error: Exception, source: str | os.PathLike[str] | bytes) -> str:
     """A few words for an exception of Pillow's; its own words may name objects and addresses."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return kind_of(_head(source)) or "not an image, or of no supported format"
+        return kind_of(_head(source)) or _why_not_tiff(source) or "not an image, or of no supported format"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than the limit"
     text = str(error).lower()
     if "truncated" in text or "unexpected end" in text or isinstance(error, EOFError):
         return "truncated"
     return "damaged"
+
+
+def _why_not_tiff(source: str | os.PathLike[str] | bytes) -> str:
+    if isinstance(source, bytes):
+        return unread_tiff(io.BytesIO(source))
+    with open(source, "rb") as file:
+        return unread_tiff(file)
 
 
 def _head(source: str | os.PathLike[str] | bytes) -> bytes:
