@@ -40,8 +40,9 @@ CAUSES = (
     "labels_like_ids",
     "labels_like_numbers",
     "files_not_read",
+    "group_of_nothing",
 )
-"""Findings that explain why classes are too small."""
+"""Findings that explain why classes are too small, or groups too few."""
 
 ONE_EACH = (
     "One class an example is learned here. Keep one label of each, or write a manifest for one question, such as "
@@ -87,7 +88,7 @@ def noted(contents: Contents) -> Contents:
             "groups", "twin_groups", sorted({*contents.group_texts} - {""}) if contents.group_texts else ()
         ),
         *(_several(names, counts) or _not_classes(names, counts)),
-        *_no_label(names),
+        *_no_label(names, contents.group_names),
     ]
     return replace(contents, findings=[*contents.findings, *found])
 
@@ -218,8 +219,14 @@ def _not_classes(names: Sequence[str], counts: Mapping[int, int]) -> list[Findin
     return []
 
 
-def _no_label(names: Sequence[str]) -> list[Finding]:
-    """Classes whose names are what programs write where there is no value."""
-    found = [name for name in names if name.lower() in _NOTHING]
+def _no_label(names: Sequence[str], groups: Sequence[str]) -> list[Finding]:
+    """Classes and groups whose names are what programs write where there is no value."""
+    found = [name for name in names if name.lower() in _NOTHING or (name == "-1" and "0" in names)]
     text = f"A class is called {' and '.join(map(repr, found))}. If that means no label, leave these examples out."
-    return [Finding("class_of_nothing", "note", text)] if found else []
+    said = [Finding("class_of_nothing", "note", text)] if found else []
+    found = [name for name in groups if name.lower() in _NOTHING]
+    text = (
+        f"A group is called {' and '.join(map(repr, found))}, and its examples stay together. If that means no "
+        "group, leave the cells empty: each then stands alone."
+    )
+    return [*said, *([Finding("group_of_nothing", "note", text)] if found else [])]

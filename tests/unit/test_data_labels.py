@@ -179,3 +179,18 @@ def test_numbers_with_decimals_are_told_though_they_may_run(tmp_path: Path) -> N
 
 def test_classes_of_nothing(tmp_path: Path) -> None:
     assert told(labelled(tmp_path, ["cat", "dog", "nan"]))["class_of_nothing"][0] == "note"
+
+
+def test_groups_of_nothing(tmp_path: Path) -> None:
+    rows = [(f"{i}.png", "ab"[i % 2], "nan" if i % 4 < 2 else f"p{i}") for i in range(24)]
+    for path, *_ in rows:
+        picture(tmp_path / path)
+    found = told(manifest(tmp_path / "list.csv", rows, "path,label,group"))
+    assert "'nan'" in found["group_of_nothing"][1]
+    rows = [(path, label, "nan") for path, label, _ in rows]
+    assert "leave the cells empty" in refusal(manifest(tmp_path / "all.csv", rows, "path,label,group"))
+
+
+@pytest.mark.parametrize(("labels", "nothing"), [(["-1", "0", "1"], True), (["-1", "1"], False)])
+def test_minus_one_beside_numbers_from_zero(tmp_path: Path, labels: list[str], nothing: bool) -> None:
+    assert ("class_of_nothing" in told(labelled(tmp_path, labels))) == nothing

@@ -279,3 +279,19 @@ def test_what_spreadsheets_add(rows: Rows, list_csv: Path) -> None:
 def test_a_quoted_cell_over_several_lines(rows: Rows, list_csv: Path) -> None:
     table = [(*row, '"two\nlines"') for row in rows]
     assert len(opened(manifest(list_csv, table, "path,label,note")).pool.ids) == 16
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "says"),
+    [
+        ("path,label,split", "{path},a,True", "Write test for what to test on and train for the rest."),
+        ("path,label,split", "{path},a,3", "These look like folds"),
+        ("path,label", "{path},", "Leave out rows without one."),
+        ("path,label", "{path},a\n{path},a", "table.drop_duplicates('path')"),
+    ],
+)
+def test_rows_that_are_refused_say_what_to_do(
+    rows: Rows, list_csv: Path, header: str, row: str, says: str
+) -> None:
+    list_csv.write_text(f"{header}\n{row.format(path=rows[0][0])}\n")
+    assert says in refusal(list_csv)

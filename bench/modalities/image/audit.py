@@ -278,7 +278,7 @@ def _several(with_ids: Sequence[tuple[str, Facts]]) -> list[Finding]:
     if stacks:
         text = (
             f"{count(len(stacks), 'TIFF file')} with several pictures, of which the first is used. If what the "
-            "label says is to be seen in another, save that one, or all as files of their own with a column 'group'."
+            "label says is to be seen in another, save that one, or all as files, with a column 'group'."
         )
         found.append(Finding("stacks", level_of(len(stacks) / len(with_ids)), text, stacks))
     if animated:
