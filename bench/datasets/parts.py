@@ -22,6 +22,8 @@ validation data in another."""
 KNOWN = "train, validation (val, valid, dev) or test (testing, eval, holdout)"
 """The words for messages."""
 
+_EVALUATION = frozenset(("eval", "evaluation"))
+
 _ALONE: dict[str, PartName] = {"tr": "train", "te": "test"}
 """Too short to be looked for within a name."""
 
@@ -66,6 +68,19 @@ def part_of(name: str) -> PartName | None:
         return _ALONE[words[0]]
     found: list[PartName] = [part for part, known in WORDS.items() if known & set(words)]
     return found[0] if len(found) == 1 else None
+
+
+def parts_of(names: Collection[str]) -> dict[str, PartName]:
+    """The parts that names speak of, without those that speak of none.
+
+    Beside a test part, and where nothing else is for validation, "eval" means the validation part.
+    """
+    found = {name: part for name in names if (part := part_of(name))}
+    evaluation = [name for name in found if _EVALUATION & {*words_of(name)}]
+    others = {part for name, part in found.items() if name not in evaluation}
+    if "test" in others and "validation" not in others:
+        found |= dict.fromkeys(evaluation, "validation")
+    return found
 
 
 def is_plain(name: str) -> bool:

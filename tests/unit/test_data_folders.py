@@ -292,8 +292,9 @@ def test_masks_among_the_pictures_are_named(root: Path, mask: str) -> None:
     assert found["masks"][1].startswith("3 of 15 images are masks of others by name")
 
 
-def test_folders_of_images_and_masks_are_no_classes(tmp_path: Path) -> None:
-    found = told(tree(tmp_path / "data", "sick/images sick/masks well/images well/masks"))
+@pytest.mark.parametrize("name", ["masks", "lung_masks", "ground_truth", "annotations"])
+def test_folders_of_images_and_masks_are_no_classes(tmp_path: Path, name: str) -> None:
+    found = told(tree(tmp_path / "data", f"sick/images sick/{name} well/images well/{name}"))
     assert found["masks"][1].startswith("12 of 24 images")
     assert "folders_alike" not in found
 

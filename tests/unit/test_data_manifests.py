@@ -152,6 +152,9 @@ def test_words_of_parts(rows: Rows, list_csv: Path) -> None:
     table = [(*row, words[i % 6]) for i, row in enumerate(rows)]
     dataset = opened(manifest(list_csv, table, "path,label,split"))
     assert len(dataset.test.ids) == sum(i % 6 in (1, 3, 5) for i in range(20))
+    three = [(*row, ("train", "eval", "test", "train")[i % 4]) for i, row in enumerate(rows)]
+    dataset = opened(manifest(list_csv, three, "path,label,split"))
+    assert (len(dataset.pool.ids), len(dataset.test.ids)) == (15, 5)
     folds = [(*row, str(i % 5)) for i, row in enumerate(rows)]
     said = refusal(manifest(list_csv, folds, "path,label,split"))
     assert "Line 2 has '0'. These look like folds" in said

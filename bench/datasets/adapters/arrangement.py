@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from bench.datasets.parts import (
     is_plain,
     is_unlabelled,
     part_of,
+    parts_of,
 )
 from bench.errors import RequestError
 from bench.modalities.findings import Finding
@@ -135,7 +136,7 @@ class _Reader:
     def _parts(self) -> dict[str, PartName]:
         """The folders at the top that are parts of a given split; empty for a plain folder of classes."""
         folders = self.tree.labelled
-        named = {name: part for name in folders if (part := part_of(name))}
+        named = parts_of(folders)
         deep = {name: part for name, part in named.items() if folders[name].folders}
         rest = [name for name in folders if name not in named]
         if are_unlike(named) and (rest or "train" not in named.values()) and not self._overlap(named):
@@ -302,6 +303,7 @@ class _Reader:
             raise self._error("at least two class folders", f"There is one, {printable(names[0])!r}.")
         for at in roots:
             self._refuse_divided(at)
+            self._refuse_repeated(at)
 
     def _refuse_divided(self, at: Parts) -> None:
         """Refuses parts below class folders."""
@@ -311,6 +313,19 @@ class _Reader:
                     f"parts above the class folders; {printable('/'.join(at + path))} holds "
                     f"{_listed(sorted(node.folders))}",
                     f"Put the parts on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
+                )
+
+    def _refuse_repeated(self, at: Parts) -> None:
+        """Refuses a folder beside classes that holds the same classes once more: a copy, or what wraps them."""
+        classes = self._at(at).labelled
+        for name, node in classes.items():
+            inside = {*node.folders} - {name}
+            if len(inside) > 1 and inside == {*node.folders} & {*classes} and not node.direct:
+                where = printable("/".join((*at, name)))
+                raise self._error(
+                    f"class folders; {where}/ holds {_listed(sorted(inside))}, and so does what lies beside it",
+                    f"Move {where}/ out if it is a copy. If it is the dataset, give it alone: "
+                    f"{printable(str(self.root.joinpath(*at, name)))}",
                 )
 
     def _at(self, path: Parts) -> _Node:
@@ -343,11 +358,10 @@ class _Reader:
         common = set.intersection(*within)
         if (
             len(common) < 2
-            or all(map(is_container, common))
+            or any(map(is_container, common))
             or any(node.direct for node in nodes.values())
             or any(len(names) > 2 * len(common) for names in within)
-            or len({re.sub(r"\d+", "", name) for name in common})
-            <= len(common) / 2  # numbered, as sessions are
+            or _are_numbered(common)
         ):
             return []
         first = min(nodes)
@@ -362,7 +376,9 @@ class _Reader:
     def _told_below(self, roots: Mapping[Parts, PartName | None]) -> list[Finding]:
         """Class folders that hold several folders each and nothing else: perhaps these are the classes."""
         nodes = {(*root, name): node for root in roots for name, node in self._at(root).labelled.items()}
-        if any(node.direct or len(node.folders) < 2 for node in nodes.values()):
+        if any(
+            node.direct or len(node.folders) < 2 or _are_numbered(node.folders) for node in nodes.values()
+        ):
             return []
         first = min(nodes)
         text = (
@@ -384,6 +400,11 @@ def _is_divided(node: _Node) -> bool:
     """Whether the folders in a folder are a training part and others."""
     kinds = {part_of(name) for name in node.folders} - {None}
     return "train" in kinds and len(kinds) > 1
+
+
+def _are_numbered(names: Collection[str]) -> bool:
+    """Whether names differ mostly in numbers, as those of sessions do."""
+    return len({re.sub(r"\d+", "", name) for name in names}) <= len(names) / 2
 
 
 def _listed(names: Iterable[str], limit: int = 4) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from bench.datasets.adapters.columns import COLUMNS, Column, how_to_name, is_windows, one_of_many, unused
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.labels import clean
-from bench.datasets.parts import KNOWN, PartName, is_fold, part_of
+from bench.datasets.parts import KNOWN, PartName, is_fold, parts_of
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.findings import Finding, count
@@ -114,8 +114,9 @@ class Manifest(Adapter):
     def _splits(self) -> list[PartName]:
         """The part of each row; one without is of the training part."""
         found: list[PartName] = []
+        parts = parts_of({split for *_, split, _ in self._rows})
         for where, _, _, split, _ in self._rows:
-            part = part_of(split) if split else "train"
+            part = parts.get(split) if split else "train"
             if part is None:
                 raise self._error(
                     f"{KNOWN} or nothing as split", f"{where} has {split!r}. {_as_split(split)}"

@@ -13,10 +13,10 @@ from bench.system.names import printable
 
 _WORDS = frozenset(
     """
-    mask masks label labels annotation annotations segmentation segmentations gt groundtruth
+    mask masks label labels annotation annotations segmentation segmentations gt groundtruth truth
     """.split()  # noqa: SIM905
 )
-"""What a folder of masks is called."""
+"""Words in the name of a folder of masks."""
 _ENDING = re.compile(r"[-_. ]+(mask|label|annotation|segmentation|seg|gt)s?([-_ ]?\d+)?$", re.IGNORECASE)
 """What is added to the name of a picture to name its mask."""
 
@@ -44,7 +44,7 @@ def masks(images: Sequence[Path], roots: Collection[tuple[str, ...]]) -> list[Fi
 
 def _masks(images: Sequence[Path], roots: Collection[tuple[str, ...]]) -> Iterator[Path]:
     names = {(path.parent, path.stem) for path in images}
-    of_masks = {f for f, _ in names if f.parent.parts not in roots and not {*words_of(f.name)} - _WORDS}
+    of_masks = {f for f, _ in names if f.parent.parts not in roots and _WORDS & {*words_of(f.name)}}
     beside: dict[Path, set[Path]] = defaultdict(set)
     for folder in {folder for folder, _ in names} - of_masks:
         beside[folder].add(folder)
