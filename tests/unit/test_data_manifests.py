@@ -289,6 +289,8 @@ def test_a_quoted_cell_over_several_lines(rows: Rows, list_csv: Path) -> None:
     [
         ("path,label,split", "{path},a,True", "Write test for what to test on and train for the rest."),
         ("path,label,split", "{path},a,3", "These look like folds"),
+        ("path,label,split", "{path},a,unlabelled", "Leave out the rows without a label."),
+        ("Image Index,Finding Labels", "{path},a", "Rename the column 'Finding Labels' to 'label'."),
         ("path,label", "{path},", "Leave out rows without one."),
         ("path,label", "{path},a\n{path},a", "table.drop_duplicates('path')"),
     ],

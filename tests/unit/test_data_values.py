@@ -17,6 +17,7 @@ from bench.commands.export.images import Images
 from bench.datasets import Dataset, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.modalities.base import Unreadable
+from bench.modalities.image.audit import _brightness
 from bench.modalities.image.decode import decode
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.levels import Levels, Scale, Undecided
@@ -396,6 +397,15 @@ def test_brightness_of_a_test_part_is_compared_within_classes(tmp_path: Path) ->
     assert not told("classes.npz", x[25:], y[25:])  # other shares of the classes explain it
     assert told("darker.npz", x[::2] // 2, y[::2])
     assert not told("slightly.npz", x[::2] + 3, y[::2])
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_brightness_of_a_drawn_test_part_is_chance(given: bool) -> None:
+    evidence: Any = SimpleNamespace(
+        given=given, labels=LABELS, in_test=np.arange(COUNT) < 6, class_names=("a", "b")
+    )
+    found = _brightness(evidence, np.where(evidence.in_test, 50.0, 150.0) + np.arange(COUNT) % 3)
+    assert bool(found) == given
 
 
 def test_clipped_values_are_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from bench.datasets.adapters.columns import COLUMNS, Column, how_to_name, is_windows, one_of_many, unused
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.labels import clean
-from bench.datasets.parts import KNOWN, PartName, is_fold, parts_of
+from bench.datasets.parts import KNOWN, PartName, is_fold, is_unlabelled, parts_of
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.findings import Finding, count
@@ -299,4 +299,6 @@ def _as_split(split: str) -> str:
     """What to do about a split that is no word for a part."""
     if split.isdecimal() or is_fold(split):
         return "These look like folds: write test for the one to test on, and train for the others."
+    if is_unlabelled(split):
+        return "Leave out the rows without a label."
     return "Write test for what to test on and train for the rest."

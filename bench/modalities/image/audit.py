@@ -195,7 +195,9 @@ def _uniform(evidence: Evidence, thumbnails: np.ndarray, gray: np.ndarray) -> li
 
 
 def _brightness(evidence: Evidence, brightness: np.ndarray) -> list[Finding]:
-    """Test images are darker or brighter than the others of their class."""
+    """Images of a given test part are darker or brighter than the others of their class; else it is chance."""
+    if not evidence.given:
+        return []
     labels, tested = evidence.labels, evidence.in_test
     sums = np.bincount(labels[~tested], brightness[~tested], len(evidence.class_names))
     counts = np.bincount(labels[~tested], minlength=len(evidence.class_names))
