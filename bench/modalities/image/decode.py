@@ -299,11 +299,12 @@ def _values(kind: str, values: np.ndarray, levels: Levels, scale: Scale) -> Valu
 def _is_animated(image: Image.Image) -> bool:
     """Whether there are more pictures than the first; smaller ones in a TIFF are the same for previews."""
     try:
-        if not getattr(image, "is_animated", False):
-            return False
+        several = bool(getattr(image, "is_animated", False))
+        if not several or image.format != "TIFF":
+            return several
         size = image.size
         image.seek(1)
-        return image.format != "TIFF" or image.size == size
+        return image.size == size
     except Exception:  # damaged behind the first frame
         return True
 
