@@ -6,13 +6,13 @@ import ast
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bench.datasets.source import Contents
 from bench.modalities.findings import Finding
 
-ALPHABET = 10
+ALPHABET = 6
 """Classes of one letter each from which on they are letters, of which "a" and "A" are two."""
 
 STRONG = "|;"
@@ -21,11 +21,16 @@ WEAK = (",", "+", "&", "/", " ")
 """What may be part of a label."""
 RECURRING = 0.9
 """Share of the pieces that have to occur in several labels, where what separates them may be part of a label."""
+MOVING = 0.5
+"""Share of the pieces that have to occur at several places where spaces separate them: "ace of clubs" has none."""
 
 MANY = 10
 """Fewer labels are not taken for ids or numbers."""
 ALONE = 0.5
 """Share of the labels with one example each, and of labels among examples, from which on they look like ids."""
+
+_TRUE = frozenset("true t yes y 1 positive pos".split())  # noqa: SIM905
+_FALSE = frozenset("false f no n 0 negative neg".split())  # noqa: SIM905
 
 _NOTHING = frozenset(("nan", "null", "n/a", "#n/a", "<na>", "?", "-"))
 
@@ -35,8 +40,9 @@ CAUSES = (
     "labels_like_ids",
     "labels_like_numbers",
     "files_not_read",
+    "group_of_nothing",
 )
-"""Findings that explain why classes are too small."""
+"""Findings that explain why classes are too small, or groups too few."""
 
 ONE_EACH = (
     "One class an example is learned here. Keep one label of each, or write a manifest for one question, such as "
@@ -51,7 +57,9 @@ def clean(label: str) -> str:
 
 def key_of(label: str) -> str:
     """What is the same for labels that are the same to a person, in any case, with any spaces, as 1 or 1.0."""
-    text = unicodedata.normalize("NFKC", label).casefold()
+    text = unicodedata.normalize(
+        "NFKC", re.sub("[\ufe00-\ufe0f]", "", label)
+    ).casefold()  # emoji in colour or not
     text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").strip()
     text = re.sub(r"(?<![\d.])(\d+)\.0+(?![\d.])", r"\1", text)  # 1.0 is 1, and v1.0.2 stays
     text = re.sub(r"(?<![\d.,])0+(?=\d)", "", text)  # 007 is 7
@@ -63,9 +71,11 @@ def twins(names: Collection[str]) -> list[list[str]]:
     """Names that are the same to a person, together; letters of an alphabet have none."""
     of_key: dict[str, list[str]] = defaultdict(list)
     letters = {name.casefold() for name in names if len(name) == 1 and name.isalpha()}
+    truths = all(key_of(name) in _TRUE | _FALSE for name in names)
     for name in names:
         alone = len(name) == 1 and len(letters) >= ALPHABET
-        of_key[name if alone else key_of(name)].append(name)
+        key = name if alone else key_of(name)
+        of_key[str(key in _TRUE) if truths else key].append(name)
     return [sorted(found) for found in of_key.values() if len(found) > 1]
 
 
@@ -78,7 +88,7 @@ def noted(contents: Contents) -> Contents:
             "groups", "twin_groups", sorted({*contents.group_texts} - {""}) if contents.group_texts else ()
         ),
         *(_several(names, counts) or _not_classes(names, counts)),
-        *_no_label(names),
+        *_no_label(names, contents.group_names),
     ]
     return replace(contents, findings=[*contents.findings, *found])
 
@@ -89,8 +99,8 @@ def _twins(what: str, kind: str, names: Collection[str]) -> list[Finding]:
         return []
     few = "; ".join(" and ".join(map(repr, names)) for names in found[:3])
     text = (
-        f"{sum(map(len, found)):,} {what} differ only in case, spaces, or how a number or letter is written: {few}."
-        " Each counts on its own. Write those that are the same in one way."
+        f"{sum(map(len, found)):,} {what} differ only in case, spaces, or in how a number, a letter, or yes and no "
+        f"are written: {few}. Each counts on its own. Write those that are the same in one way."
     )
     items = [
         {"id": names[0], "reason": f"also written {' and '.join(map(repr, names[1:]))}"} for names in found
@@ -147,7 +157,17 @@ def _are_several(pieces: Mapping[str, list[str]], separator: str) -> bool:
         and len(recurring) >= RECURRING * len(occurrences)
         and len(occurrences) < len(pieces)
         and all(len(set(found)) == len(found) for found in compound)
+        and (separator != " " or _moving(pieces.values()) > MOVING * len(occurrences))
     )
+
+
+def _moving(names: Iterable[Sequence[str]]) -> int:
+    """How many pieces occur alone, or first in one name and later in another."""
+    places: dict[str, set[int]] = defaultdict(set)
+    for found in names:
+        for place, piece in enumerate(found):
+            places[piece].add(-1 if len(found) == 1 else place)
+    return sum(-1 in at or len(at) > 1 for at in places.values())
 
 
 def _is_tree(names: Sequence[list[str]]) -> bool:
@@ -157,8 +177,8 @@ def _is_tree(names: Sequence[list[str]]) -> bool:
 
 
 def _listed(name: str) -> list[str] | None:
-    """The labels of a list as programs write it: ``['a', 'b']``, ``["a"]``, ``{a, b}``."""
-    if not re.fullmatch(r"\s*(\[.*\]|\(.*\)|\{.*\})\s*", name, re.DOTALL):
+    """The labels of a list as programs write it: ``['a', 'b']``, ``["a"]``, ``{a, b}``; ``(25, 32)`` is a range."""
+    if not re.fullmatch(r"\s*(\[.*\]|\(.*['\"].*\)|\{.*\})\s*", name, re.DOTALL):
         return None
     try:
         value = ast.literal_eval(name)
@@ -199,8 +219,14 @@ def _not_classes(names: Sequence[str], counts: Mapping[int, int]) -> list[Findin
     return []
 
 
-def _no_label(names: Sequence[str]) -> list[Finding]:
-    """Classes whose names are what programs write where there is no value."""
-    found = [name for name in names if name.lower() in _NOTHING]
+def _no_label(names: Sequence[str], groups: Sequence[str]) -> list[Finding]:
+    """Classes and groups whose names are what programs write where there is no value."""
+    found = [name for name in names if name.lower() in _NOTHING or (name == "-1" and "0" in names)]
     text = f"A class is called {' and '.join(map(repr, found))}. If that means no label, leave these examples out."
-    return [Finding("class_of_nothing", "note", text)] if found else []
+    said = [Finding("class_of_nothing", "note", text)] if found else []
+    found = [name for name in groups if name.lower() in _NOTHING]
+    text = (
+        f"A group is called {' and '.join(map(repr, found))}, and its examples stay together. If that means no "
+        "group, leave the cells empty: each then stands alone."
+    )
+    return [*said, *([Finding("group_of_nothing", "note", text)] if found else [])]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
+from itertools import combinations
 from typing import Literal
 
 PartName = Literal["train", "validation", "test"]
@@ -19,6 +21,8 @@ validation data in another."""
 
 KNOWN = "train, validation (val, valid, dev) or test (testing, eval, holdout)"
 """The words for messages."""
+
+_EVALUATION = frozenset(("eval", "evaluation"))
 
 _ALONE: dict[str, PartName] = {"tr": "train", "te": "test"}
 """Too short to be looked for within a name."""
@@ -66,9 +70,29 @@ def part_of(name: str) -> PartName | None:
     return found[0] if len(found) == 1 else None
 
 
+def parts_of(names: Collection[str]) -> dict[str, PartName]:
+    """The parts that names speak of, without those that speak of none.
+
+    Beside a test part, and where nothing else is for validation, "eval" means the validation part.
+    """
+    found = {name: part for name in names if (part := part_of(name))}
+    evaluation = [name for name in found if _EVALUATION & {*words_of(name)}]
+    others = {part for name, part in found.items() if name not in evaluation}
+    if "test" in others and "validation" not in others:
+        found |= dict.fromkeys(evaluation, "validation")
+    return found
+
+
 def is_plain(name: str) -> bool:
     """Whether a name says which part it is and nothing else: ``Test Set``, unlike ``test_tube``."""
     return part_of(name) is not None and len(set(words_of(name)) - _FILLERS) == 1
+
+
+def are_unlike(names: Collection[str]) -> bool:
+    """Whether names speak of parts of different things, and so of none: ``test_tube`` and ``train_station``."""
+    words = frozenset().union(*WORDS.values())
+    things = [{*words_of(name)} - words - _FILLERS for name in names]
+    return any(a and b and not a & b for a, b in combinations(things, 2)) and not any(map(is_plain, names))
 
 
 def is_fold(name: str) -> bool:

@@ -65,7 +65,7 @@ def split_test(
     if mask is None:
         raise RequestError(
             "dataset",
-            f"{len(np.unique(groups))} groups",
+            "one group" if len(np.unique(groups)) == 1 else f"{len(np.unique(groups))} groups",
             "groups that allow a test part: every class in one group for the test and in two that stay"
             + _fewest(labels, groups, class_names),
             "Add groups, give a test part (column 'split'), or leave the column 'group' out.",

@@ -269,3 +269,36 @@ def test_runs_beside_images_of_the_user_do_not_hide_them(root: Path) -> None:
 
 def test_a_run_is_no_dataset(root: Path) -> None:
     assert "written by a run" in refusal(run_directory(root / "runs" / "r"))
+
+
+# ----------------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "cats/{i}_mask.png",
+        "cats/{i}_mask_1.png",
+        "cats/masks/{i}.png",
+        "cats/{i} Segmentation.png",
+        "cats/GT/{i}.png",
+    ],
+)
+def test_masks_among_the_pictures_are_named(root: Path, mask: str) -> None:
+    for i in range(3):
+        picture(root / mask.format(i=i))
+    found = told(root)
+    assert found["masks"][0] == "validity"
+    assert found["masks"][1].startswith("3 of 15 images are masks of others by name")
+
+
+@pytest.mark.parametrize("name", ["masks", "lung_masks", "ground_truth", "annotations"])
+def test_folders_of_images_and_masks_are_no_classes(tmp_path: Path, name: str) -> None:
+    found = told(tree(tmp_path / "data", f"sick/images sick/{name} well/images well/{name}"))
+    assert found["masks"][1].startswith("12 of 24 images")
+    assert "folders_alike" not in found
+
+
+@pytest.mark.parametrize("folders", ["mask no_mask", "train/mask train/face test/mask", "label/a barcode/a"])
+def test_classes_may_be_called_masks(tmp_path: Path, folders: str) -> None:
+    assert "masks" not in told(tree(tmp_path / "data", folders))

@@ -27,7 +27,7 @@ TWINS = [
     ("cat", "Cat"), ("CAT", "cat"), ("cat", "cat\u200b"), ("1", "1.0"), ("1", "01"), ("007", "7"), ("1.0", "1.00"),
     ("no tumor", "no_tumor"), ("NoTumor", "no-tumor"), ("no tumor", "notumor"), ("cat a", "cat\xa0a"), ("１", "1"),
     ("True", "TRUE"), ("ﬁg", "fig"), ("straße", "STRASSE"), ("class 1", "class_01"), ("+1", "1"), ("a  b", "a b"),
-    ("İ", "i̇"), ("Type-2", "type 2"), ("m", "M"),
+    ("İ", "i̇"), ("Type-2", "type 2"), ("m", "M"), ("❤", "❤\ufe0f"),
 ]  # fmt: skip
 DIFFERENT = [
     ("cat", "cats"), ("1", "11"), ("1", "-1"), ("1", "10"), ("1.5", "15"), ("1.0", "10"), ("1-2", "12"),
@@ -52,6 +52,16 @@ def test_letters_of_an_alphabet_are_no_twins() -> None:
     letters = "abcdefghijABCDEFGHIJ"
     assert twins(list(letters)) == []
     assert twins([*letters, "cat", "Cat"]) == [["Cat", "cat"]]
+
+
+def test_pieces_of_chess_are_no_twins() -> None:
+    assert twins([*"prnbqkPRNBQK", "empty"]) == []
+
+
+def test_yes_is_yes_where_there_is_nothing_but_yes_and_no() -> None:
+    assert twins(["yes", "no", "Y", "N"]) == [["Y", "yes"], ["N", "no"]]
+    assert twins(["True", "1", "0", "false"]) == [["1", "True"], ["0", "false"]]
+    assert twins(["1", "0"]) == twins(["yes", "1", "2"]) == twins(["n", "y", "x", "no"]) == []
 
 
 def test_twins_are_told(tmp_path: Path) -> None:
@@ -121,6 +131,10 @@ SEVERAL = {
     "slashes": ["cat", "cat/wet", "cat/dark/wet", "dog", "dog/wet", "dog/dark/wet"],
 }  # fmt: skip
 ONE = {
+    "cards": [f"{rank} of {suit}" for rank in ("ace", "two", "three", "king") for suit in ("clubs", "hearts")]
+    + ["joker"],
+    "states": ["fresh apple", "fresh pear", "rotten apple", "rotten pear", "apple", "pear"],
+    "age groups": ["(0, 2)", "(4, 6)", "(8, 12)", "(8, 23)", "(25, 32)"],
     "attributes": ["red shirt", "blue shirt", "red hat", "blue hat"],
     "negation": ["tumor", "no tumor"],
     "places": ["Portland, OR", "Salem, OR", "Seattle, WA", "Tacoma, WA"],
@@ -165,3 +179,18 @@ def test_numbers_with_decimals_are_told_though_they_may_run(tmp_path: Path) -> N
 
 def test_classes_of_nothing(tmp_path: Path) -> None:
     assert told(labelled(tmp_path, ["cat", "dog", "nan"]))["class_of_nothing"][0] == "note"
+
+
+def test_groups_of_nothing(tmp_path: Path) -> None:
+    rows = [(f"{i}.png", "ab"[i % 2], "nan" if i % 4 < 2 else f"p{i}") for i in range(24)]
+    for path, *_ in rows:
+        picture(tmp_path / path)
+    found = told(manifest(tmp_path / "list.csv", rows, "path,label,group"))
+    assert "'nan'" in found["group_of_nothing"][1]
+    rows = [(path, label, "nan") for path, label, _ in rows]
+    assert "leave the cells empty" in refusal(manifest(tmp_path / "all.csv", rows, "path,label,group"))
+
+
+@pytest.mark.parametrize(("labels", "nothing"), [(["-1", "0", "1"], True), (["-1", "1"], False)])
+def test_minus_one_beside_numbers_from_zero(tmp_path: Path, labels: list[str], nothing: bool) -> None:
+    assert ("class_of_nothing" in told(labelled(tmp_path, labels))) == nothing

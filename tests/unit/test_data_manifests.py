@@ -152,6 +152,9 @@ def test_words_of_parts(rows: Rows, list_csv: Path) -> None:
     table = [(*row, words[i % 6]) for i, row in enumerate(rows)]
     dataset = opened(manifest(list_csv, table, "path,label,split"))
     assert len(dataset.test.ids) == sum(i % 6 in (1, 3, 5) for i in range(20))
+    three = [(*row, ("train", "eval", "test", "train")[i % 4]) for i, row in enumerate(rows)]
+    dataset = opened(manifest(list_csv, three, "path,label,split"))
+    assert (len(dataset.pool.ids), len(dataset.test.ids)) == (15, 5)
     folds = [(*row, str(i % 5)) for i, row in enumerate(rows)]
     said = refusal(manifest(list_csv, folds, "path,label,split"))
     assert "Line 2 has '0'. These look like folds" in said
@@ -279,3 +282,21 @@ def test_what_spreadsheets_add(rows: Rows, list_csv: Path) -> None:
 def test_a_quoted_cell_over_several_lines(rows: Rows, list_csv: Path) -> None:
     table = [(*row, '"two\nlines"') for row in rows]
     assert len(opened(manifest(list_csv, table, "path,label,note")).pool.ids) == 16
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "says"),
+    [
+        ("path,label,split", "{path},a,True", "Write test for what to test on and train for the rest."),
+        ("path,label,split", "{path},a,3", "These look like folds"),
+        ("path,label,split", "{path},a,unlabelled", "Leave out the rows without a label."),
+        ("Image Index,Finding Labels", "{path},a", "Rename the column 'Finding Labels' to 'label'."),
+        ("path,label", "{path},", "Leave out rows without one."),
+        ("path,label", "{path},a\n{path},a", "table.drop_duplicates('path')"),
+    ],
+)
+def test_rows_that_are_refused_say_what_to_do(
+    rows: Rows, list_csv: Path, header: str, row: str, says: str
+) -> None:
+    list_csv.write_text(f"{header}\n{row.format(path=rows[0][0])}\n")
+    assert says in refusal(list_csv)

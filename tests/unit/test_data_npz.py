@@ -75,6 +75,25 @@ def test_float_labels_and_class_names(tmp_path: Path) -> None:
     assert not [f for f in dataset.findings if f.kind == "unused_arrays"]
 
 
+def test_class_names_as_bytes(tmp_path: Path) -> None:
+    assert opened(tmp_path, x=X, y=Y, class_names=[b"cat", b"dog"]).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(("y", "names"), [(Y + 1, ["a", "b"]), (Y, ["a"]), (Y - 1, ["a", "b"])])
+def test_class_names_that_do_not_fit_are_named(tmp_path: Path, y: np.ndarray, names: list[str]) -> None:
+    dataset = opened(tmp_path, x=X, y=y, class_names=names)
+    [text] = [f.text for f in dataset.findings if f.kind == "unused_class_names"]
+    assert f"labels are {y.min()} to {y.max()}" in text
+
+
+@pytest.mark.parametrize("name", ["holdout", "eval", "test", "tst"])
+def test_words_of_a_test_part(tmp_path: Path, name: str) -> None:
+    dataset = opened(
+        tmp_path, **{"x_train": X[:12], "y_train": Y[:12], f"x_{name}": X[12:], f"y_{name}": Y[12:]}
+    )
+    assert (len(dataset.pool.ids), len(dataset.test.ids)) == (12, 8)
+
+
 @pytest.mark.parametrize(
     ("name", "array", "says"),
     [

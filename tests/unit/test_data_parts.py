@@ -56,10 +56,16 @@ UNDERSTOOD = {
     "train/images/a train/images/b test/images/a*3": ("ab", 12, 3),
     "train/a/x train/b/x test/a/x*3": ("ab", 12, 3),  # one class in the test part, with a folder in it
     "train/a train/b dev/a dev/b eval/a*3": ("ab", 24, 3),
+    "train/a train/b evaluation/a*3": ("ab", 12, 3),
+    "train/a train/b eval/a eval/b test/a*3": ("ab", 24, 3),
     "a/train a/test*3 b/train b/test*3": ("ab", 12, 6),
     "valid invalid test": (("invalid", "test", "valid"), 14, 4),
     "test control": (("control", "test"), 10, 2),
     "train bus car": (("bus", "car", "train"), 14, 4),
+    "test_tube train_station apple": (("apple", "test_tube", "train_station"), 14, 4),
+    "test_tube/x train_station/y apple/z": (("apple", "test_tube", "train_station"), 14, 4),
+    "test_positive test_negative": (("test_negative", "test_positive"), 10, 2),
+    "a/x a/y b": ("ab", 14, 4),
     "train_station/x airport/y harbour/z": (("airport", "harbour", "train_station"), 14, 4),
 }
 
@@ -105,6 +111,8 @@ REFUSED = {
         "/archive",
     ],
     "train/steam train/electric bus/x car/y": ["train/ may be either"],
+    "no yes brain/no brain/yes": ["brain/ holds no/ and yes/", "/brain"],
+    "train/a train/b train/small/a train/small/b": ["train/small/ holds a/ and b/"],
     "train_station/x airport/y": ["train_station/ may be either"],
     "a": ["There is one, 'a'"],
 }
@@ -156,3 +164,45 @@ def test_parts_that_are_less_plain_are_told(tmp_path: Path) -> None:
     assert "parts_by_name" not in told(tree(tmp_path / "z", "Training/a Training/b Testing/a Testing/b"))
     assert "parts_below" in told(tree(tmp_path / "w", "a/train a/test b/train b/test"))
     assert "train/" in told(tree(tmp_path / "v", "train bus"))["classes_like_parts"][1]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        "train/n01/images train/n02/images val/images test/images",
+        "alphabet_train/alphabet_train/n01 alphabet_train/alphabet_train/n02 alphabet_test/alphabet_test*12",
+        "train/n01 train/n02 test/images test/masks",
+        "train/data/n01 train/data/n02 test/data*12",
+    ],
+)
+def test_a_part_without_classes_makes_none_of_its_own(tmp_path: Path, folders: str) -> None:
+    found = told(tree(tmp_path / "data", folders))
+    level, text = found["loose_images"]
+    assert level == "validity"
+    assert "12 of 24 images not used" in text
+    assert "but in no class folder there" in text
+    assert opened(tmp_path / "data").class_names == ("n01", "n02")
+
+
+def test_the_names_of_containers_may_be_classes(tmp_path: Path) -> None:
+    dataset = opened(tree(tmp_path / "data", "train/mask train/no_mask test/mask*3"))
+    assert (dataset.class_names, len(dataset.test.ids)) == (("mask", "no_mask"), 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [("01_palm 02_fist 03_thumb", True), ("left right", True), ("1 2 3", False), ("s1 s2 s3", False)],
+)
+def test_names_that_repeat_in_each_folder(tmp_path: Path, names: str, alike: bool) -> None:
+    folders = " ".join(f"{person}/{name}" for person in ("anna", "ben") for name in names.split())
+    assert ("folders_alike" in told(tree(tmp_path / "data", folders))) == alike
+
+
+def test_folders_below_classes_may_be_the_classes(tmp_path: Path) -> None:
+    level, text = told(tree(tmp_path / "data", "lung/benign lung/cancer colon/polyp colon/normal"))[
+        "folders_below_classes"
+    ]
+    assert level == "note"
+    assert "colon/ holds normal/ and polyp/" in text
+    assert "folders_below_classes" not in told(tree(tmp_path / "films", "a/v1 a/v2 b/v3 b/v4"))
+    assert "folders_below_classes" not in told(tree(tmp_path / "some", "a/x a/y b"))

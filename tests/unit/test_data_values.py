@@ -17,6 +17,7 @@ from bench.commands.export.images import Images
 from bench.datasets import Dataset, open_dataset
 from bench.errors import BenchError, RequestError
 from bench.modalities.base import Unreadable
+from bench.modalities.image.audit import _brightness
 from bench.modalities.image.decode import decode
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.levels import Levels, Scale, Undecided
@@ -398,6 +399,15 @@ def test_brightness_of_a_test_part_is_compared_within_classes(tmp_path: Path) ->
     assert not told("slightly.npz", x[::2] + 3, y[::2])
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_brightness_of_a_drawn_test_part_is_chance(given: bool) -> None:
+    evidence: Any = SimpleNamespace(
+        given=given, labels=LABELS, in_test=np.arange(COUNT) < 6, class_names=("a", "b")
+    )
+    found = _brightness(evidence, np.where(evidence.in_test, 50.0, 150.0) + np.arange(COUNT) % 3)
+    assert bool(found) == given
+
+
 def test_clipped_values_are_told(tmp_path: Path) -> None:
     x = np.tile(gray(pictures()), (1, 2, 2)).astype("u2")
     x[3, 0, 0] = 65535
@@ -440,3 +450,60 @@ def test_an_export_of_deep_files_holds_their_pixels(tmp_path: Path, deep: bool) 
     Images().write_examples(recipe, tmp_path)
     assert (tmp_path / "images.npz").exists() == deep
     assert (tmp_path / "labels.csv").exists() != deep
+
+
+# --------------------------------------------------------------------------------------------- opacity
+
+
+def with_alpha(alpha: Callable[[np.ndarray], np.ndarray]) -> list[bytes]:
+    x = shown(pictures())
+    return [saved(np.dstack([g, g, g, alpha(g[::-1])]).astype(np.uint8), "PNG") for g in x]
+
+
+def test_a_fourth_channel_that_is_no_opacity_is_named(tmp_path: Path) -> None:
+    assert "veiled_images" in kinds(of_files(tmp_path / "files", with_alpha(lambda g: g), "png"), "validity")
+    x = shown(pictures())
+    arrays = of_arrays(tmp_path / "a.npz", x=np.stack([x, x, x, x[::-1]], -1), y=np.arange(COUNT) % 2)
+    assert "veiled_images" in kinds(arrays, "validity")
+
+
+def test_images_that_are_wholly_transparent_say_so(tmp_path: Path) -> None:
+    dataset = of_files(tmp_path / "files", with_alpha(lambda g: 0 * g), "png")
+    assert "transparent_images" in kinds(dataset, "validity")
+    assert "uniform_images" not in kinds(dataset)
+
+
+@pytest.mark.parametrize("alpha", [lambda g: 0 * g + 255, lambda g: np.where(g > 60, 255, 0)])
+def test_opacity_that_cuts_out_is_no_trouble(
+    tmp_path: Path, alpha: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    dataset = of_files(tmp_path / "files", with_alpha(alpha), "png")
+    assert not {"veiled_images", "transparent_images"} & kinds(dataset)
+
+
+# --------------------------------------------------------------------------------- bands and slices
+
+
+@pytest.mark.parametrize(("bands", "bits"), [(5, 8), (4, 16), (13, 16)])
+def test_bands_that_cannot_be_read_are_named(tmp_path: Path, bands: int, bits: int, capfd: Any) -> None:
+    data = bytes(bands * SIZE * SIZE * bits // 8)
+    good = [saved(x, "TIFF") for x in shown(pictures())]
+    bad = [tiff(data, SIZE, SIZE, bits, samples=bands)] * 2
+    dataset = of_files(tmp_path / "files", [*good, *bad], "tif")
+    assert {reason for _, reason in dataset.left_out} == {
+        f"TIFF of {bands} bands of {bits} bits, which is not read: save one or three bands"
+    }
+    assert capfd.readouterr() == ("", "")
+
+
+def stack(first: np.ndarray, *others: np.ndarray) -> bytes:
+    pages = [Image.fromarray(x) for x in others]
+    return saved(first, "TIFF", save_all=True, append_images=pages)
+
+
+def test_stacks_of_which_one_slice_is_used_touch_validity(tmp_path: Path) -> None:
+    x = shown(pictures())
+    dataset = of_files(tmp_path / "stacks", [stack(one, *x[:3]) for one in x], "tif")
+    assert "stacks" in kinds(dataset, "validity")
+    previews = of_files(tmp_path / "previews", [stack(one, one[::2, ::2]) for one in x], "tif")
+    assert not {"stacks", "animated"} & kinds(previews)

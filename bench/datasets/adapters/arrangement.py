@@ -6,7 +6,9 @@ arrange the folders so that there is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +16,13 @@ from bench.datasets.labels import key_of
 from bench.datasets.parts import (
     PartName,
     are_numbered_containers,
+    are_unlike,
     is_container,
     is_fold,
     is_plain,
     is_unlabelled,
     part_of,
+    parts_of,
 )
 from bench.errors import RequestError
 from bench.modalities.findings import Finding
@@ -123,7 +127,8 @@ class _Reader:
                 return Arrangement({(): None}, parts_below=True, findings=(_read_as_parts_below(),))
             roots = {(): None}
         self._check_classes(roots)
-        told = (*self._told_parts(parts), *self._told_classes(parts), *self._told_alike(roots))
+        below = self._told_alike(roots) or self._told_below(roots)
+        told = (*self._told_parts(parts), *self._told_classes(parts), *below)
         return Arrangement(roots, findings=told)
 
     # -------------------------------------------------------------------------------------- parts on top
@@ -131,9 +136,11 @@ class _Reader:
     def _parts(self) -> dict[str, PartName]:
         """The folders at the top that are parts of a given split; empty for a plain folder of classes."""
         folders = self.tree.labelled
-        named = {name: part for name in folders if (part := part_of(name))}
+        named = parts_of(folders)
         deep = {name: part for name, part in named.items() if folders[name].folders}
         rest = [name for name in folders if name not in named]
+        if are_unlike(named) and (rest or "train" not in named.values()) and not self._overlap(named):
+            return {}
         if "train" not in deep.values():
             self._refuse_bare_parts(named, deep, rest)
             return {}
@@ -149,6 +156,11 @@ class _Reader:
                     f"Call it train/ if it is a part, and move the others out. If it is a class, {MANIFEST}.",
                 )
         return deep
+
+    def _overlap(self, names: Iterable[str]) -> bool:
+        """Whether folders hold folders of the same names."""
+        held = Counter(inner for name in names for inner in self.tree.folders[name].folders)
+        return any(number > 1 for number in held.values())
 
     def _refuse_bare_parts(
         self, named: dict[str, PartName], deep: dict[str, PartName], rest: list[str]
@@ -191,13 +203,17 @@ class _Reader:
             )
 
     def _class_roots(self, parts: dict[str, PartName]) -> Iterator[tuple[Parts, PartName]]:
-        """The folders whose folders are classes: the parts, or what alone lies in one (``train/images/cats``)."""
+        """The folders whose folders are classes: the parts, or what alone lies in one (``train/images/cats``).
+
+        A part is none whose images lie beside no class: ``val/images/1.jpg``, where ``train/`` holds classes.
+        """
         classes = {
             name
             for part in parts
             if len(self.tree.folders[part].labelled) > 1
             for name in self.tree.folders[part].folders
         }
+        trained = {*self._trained(parts)}
         for name, part in parts.items():
             path: Parts = (name,)
             node = self.tree.folders[name]
@@ -206,7 +222,18 @@ class _Reader:
                 if only in classes or inner.direct or not inner.folders:
                     break
                 path, node = (*path, only), inner
-            yield path, part
+            said = all(is_container(inner) or part_of(inner) for inner in node.labelled)
+            if not (trained and said and trained.isdisjoint(node.labelled)):
+                yield path, part
+
+    def _trained(self, parts: dict[str, PartName]) -> Iterator[str]:
+        """The names of the folders in training parts, where these hold several."""
+        for name, part in parts.items():
+            node = self.tree.folders[name]
+            while len(node.labelled) == 1:
+                [node] = node.labelled.values()
+            if part == "train":
+                yield from node.labelled
 
     # ------------------------------------------------------------------------------------ classes on top
 
@@ -276,6 +303,7 @@ class _Reader:
             raise self._error("at least two class folders", f"There is one, {printable(names[0])!r}.")
         for at in roots:
             self._refuse_divided(at)
+            self._refuse_repeated(at)
 
     def _refuse_divided(self, at: Parts) -> None:
         """Refuses parts below class folders."""
@@ -285,6 +313,19 @@ class _Reader:
                     f"parts above the class folders; {printable('/'.join(at + path))} holds "
                     f"{_listed(sorted(node.folders))}",
                     f"Put the parts on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
+                )
+
+    def _refuse_repeated(self, at: Parts) -> None:
+        """Refuses a folder beside classes that holds the same classes once more: a copy, or what wraps them."""
+        classes = self._at(at).labelled
+        for name, node in classes.items():
+            inside = {*node.folders} - {name}
+            if len(inside) > 1 and inside == {*node.folders} & {*classes} and not node.direct:
+                where = printable("/".join((*at, name)))
+                raise self._error(
+                    f"class folders; {where}/ holds {_listed(sorted(inside))}, and so does what lies beside it",
+                    f"Move {where}/ out if it is a copy. If it is the dataset, give it alone: "
+                    f"{printable(str(self.root.joinpath(*at, name)))}",
                 )
 
     def _at(self, path: Parts) -> _Node:
@@ -317,17 +358,34 @@ class _Reader:
         common = set.intersection(*within)
         if (
             len(common) < 2
+            or any(map(is_container, common))
             or any(node.direct for node in nodes.values())
             or any(len(names) > 2 * len(common) for names in within)
-            or sum(any(c.isdigit() for c in name) for name in common) > len(common) / 2
+            or _are_numbered(common)
         ):
             return []
+        first = min(nodes)
+        shared = sorted(printable(name) for name in nodes[first].folders if key_of(name) in common)
         text = (
-            f"All {len(nodes):,} class folders hold folders of the same names ({', '.join(sorted(common)[:5])}). "
-            f"If those are the classes, give one folder: {printable(str(self.root / min(nodes)))}. "
+            f"All {len(nodes):,} class folders hold folders of the same names ({', '.join(shared[:5])}). "
+            f"If those are the classes, give one folder: {printable(str(self.root / first))}. "
             f"If {_listed(sorted(nodes))} are parts, call them train, validation and test."
         )
         return [Finding("folders_alike", "validity", text)]
+
+    def _told_below(self, roots: Mapping[Parts, PartName | None]) -> list[Finding]:
+        """Class folders that hold several folders each and nothing else: perhaps these are the classes."""
+        nodes = {(*root, name): node for root in roots for name, node in self._at(root).labelled.items()}
+        if any(
+            node.direct or len(node.folders) < 2 or _are_numbered(node.folders) for node in nodes.values()
+        ):
+            return []
+        first = min(nodes)
+        text = (
+            f"Images in folders within class folders are of the class above: {printable('/'.join(first))}/ holds "
+            f"{_listed(sorted(nodes[first].folders))}. If these are the classes, move them up."
+        )
+        return [Finding("folders_below_classes", "note", text)]
 
     def _error(self, expected: str, remedy: str) -> RequestError:
         return RequestError("dataset", str(self.root), expected, remedy)
@@ -342,6 +400,11 @@ def _is_divided(node: _Node) -> bool:
     """Whether the folders in a folder are a training part and others."""
     kinds = {part_of(name) for name in node.folders} - {None}
     return "train" in kinds and len(kinds) > 1
+
+
+def _are_numbered(names: Collection[str]) -> bool:
+    """Whether names differ mostly in numbers, as those of sessions do."""
+    return len({re.sub(r"\d+", "", name) for name in names}) <= len(names) / 2
 
 
 def _listed(names: Iterable[str], limit: int = 4) -> str:

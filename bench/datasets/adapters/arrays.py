@@ -14,7 +14,14 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from bench.datasets.adapters.npz_layout import Unclear, check_images, pairs, unused
+from bench.datasets.adapters.npz_layout import (
+    CLASS_NAMES,
+    Unclear,
+    check_images,
+    pairs,
+    unused,
+    unused_names,
+)
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.image.levels import DARKEST, FULL, Levels, Scale, Undecided, agreed, together
@@ -98,7 +105,8 @@ class ArrayFile(Adapter):
             ids += _row_ids(len(array), "" if pair.part == "train" else f"{pair.part}/")
         if not labels:
             raise self._error("at least one image", f"{used[0].images} is empty.")
-        codes, class_names = self._classes(labels, self._names(names))
+        given = self._names(names)
+        codes, class_names = self._classes(labels, given)
         tested = [
             pair.part == "test" for array, pair in zip(arrays, used, strict=True) for _ in range(len(array))
         ]
@@ -112,7 +120,7 @@ class ArrayFile(Adapter):
             pictures=_Rows(
                 arrays, self._scale({pair.images: a for pair, a in zip(used, arrays, strict=True)})
             ),
-            findings=unused(shapes, used),
+            findings=[*unused(shapes, used), *unused_names(given, class_names)],
         )
 
     def _shape(self, name: str) -> tuple[int, ...]:
@@ -150,16 +158,13 @@ class ArrayFile(Adapter):
             if whole is None or (whole != values).any():
                 raise self._error(f"{name} of integers or strings", "Its values are not whole numbers.")
             values = whole
-        if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8", "backslashreplace")
-        return list(values.tolist())
+        return list(_texts(values).tolist())
 
     def _names(self, names: set[str]) -> list[str]:
-        if "class_names" not in names or _Array(self.path, "class_names").dtype.kind != "U":
+        array = _Array(self.path, CLASS_NAMES) if CLASS_NAMES in names else None
+        if array is None or array.dtype.kind not in "US":
             return []
-        return [
-            str(v) for block in _Array(self.path, "class_names").blocks() for v in block.reshape(-1).tolist()
-        ]
+        return [str(v) for block in array.blocks() for v in _texts(block.reshape(-1)).tolist()]
 
     def _classes(self, labels: list[Any], names: list[str]) -> tuple[list[int], list[str]]:
         """Numbers the labels: strings in alphabetical, integers in numerical order."""
@@ -267,6 +272,11 @@ def _one_label_each(name: str, array: _Array) -> str:
     if one_hot or array.dtype.kind == "f":
         return f"For one label each, of one-hot rows or of probabilities, store {name}.argmax(axis=1)."
     return f"For one label each, store one of its columns, {name}[:, 0] say."
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    """Values with bytes as text."""
+    return np.char.decode(values, "utf-8", "backslashreplace") if values.dtype.kind == "S" else values
 
 
 def _row_ids(count: int, prefix: str = "") -> list[str]:

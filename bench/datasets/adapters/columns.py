@@ -14,8 +14,10 @@ from bench.modalities.findings import Finding, Level, short
 COLUMNS = ("path", "label", "split", "group")
 
 _LIKE = {
-    "path": "path file filepath image imagepath imagefile img imgpath imgfile fname fn id url uri location source",
-    "label": "label class target category y tag diagnosis dx species breed grade gt groundtruth answer finding",
+    "path": "path file filepath image imageindex imagepath imagefile img imgpath imgfile fname fn id url uri "
+    "location source",
+    "label": "label findinglabel class target category y tag diagnosis dx species breed grade gt groundtruth "
+    "answer finding",
     "split": "split subset fold partition istrain istest isval isvalid set part phase usage stage mode",
     "group": "group patient subject person case participant individual donor animal writer speaker study series "
     "scan slide specimen lesion video clip sequence burst camera site hospital plate well plot session user sample",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.datasets.adapters.arrangement import Arrangement, arranged
+from bench.datasets.adapters.masks import masks
 from bench.datasets.findings import OUTSIDE
 from bench.datasets.labels import clean
 from bench.datasets.parts import is_container
@@ -124,6 +126,7 @@ class Folder(Adapter):
             pictures=[FilePicture(self.root / place.file.relative) for place in good],
             findings=[
                 *arrangement.findings,
+                *masks([place.file.relative for place in good], arrangement.roots),
                 *_unused_images(loose, arrangement, len(images)),
                 *_unread(revealed, images),
                 *unfilled,
@@ -148,7 +151,8 @@ class Folder(Adapter):
             listed = ", ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common())
             remedy = f"None of its {len(images):,} image files can be used ({listed})."
             if OUTSIDE in reasons:
-                remedy += f" Copy them (cp -rL {self.root} COPY), or list the files themselves in a manifest."
+                copying = f"cp -rL {shlex.quote(str(self.root))} COPY"
+                remedy += f" Copy them ({copying}), or list the files themselves in a manifest."
             if DANGLING in reasons:
                 remedy += " Fetch the files that the links lead to first (git annex get, dvc pull)."
         elif revealed.unread:

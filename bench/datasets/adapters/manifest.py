@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from bench.datasets.adapters.columns import COLUMNS, Column, how_to_name, is_windows, one_of_many, unused
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.labels import clean
-from bench.datasets.parts import KNOWN, PartName, is_fold, part_of
+from bench.datasets.parts import KNOWN, PartName, is_fold, is_unlabelled, parts_of
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
 from bench.modalities.findings import Finding, count
@@ -100,11 +100,13 @@ class Manifest(Adapter):
         for where, path, label, _, _ in self._rows:
             if not path or not label:
                 raise self._error(
-                    "a path and a label in every row", f"{where} lacks its {'label' if path else 'path'}."
+                    "a path and a label in every row",
+                    f"{where} lacks its {'label' if path else 'path'}. Leave out rows without one.",
                 )
             if path in seen:
                 another = "" if seen[path] == label else f" with another label ({seen[path]!r} and {label!r})"
-                raise self._error("every path once", f"{where} repeats {path!r}{another}.")
+                keep = "Keep one row for each image, such as table.drop_duplicates('path') with pandas."
+                raise self._error("every path once", f"{where} repeats {path!r}{another}. {keep}")
             seen[path] = label
         if not any(self._exists(path) for path in seen):
             raise self._error("the paths of images, relative to the manifest's folder", self._why_missing())
@@ -112,11 +114,12 @@ class Manifest(Adapter):
     def _splits(self) -> list[PartName]:
         """The part of each row; one without is of the training part."""
         found: list[PartName] = []
+        parts = parts_of({split for *_, split, _ in self._rows})
         for where, _, _, split, _ in self._rows:
-            part = part_of(split) if split else "train"
+            part = parts.get(split) if split else "train"
             if part is None:
                 raise self._error(
-                    f"{KNOWN} or nothing as split", f"{where} has {split!r}. {_of_folds(split)}".strip()
+                    f"{KNOWN} or nothing as split", f"{where} has {split!r}. {_as_split(split)}"
                 )
             found.append(part)
         return found
@@ -292,8 +295,10 @@ class Manifest(Adapter):
         return RequestError("dataset", self.spec, expected, printable(remedy))
 
 
-def _of_folds(split: str) -> str:
-    """What to do about a split that is the number of a fold."""
+def _as_split(split: str) -> str:
+    """What to do about a split that is no word for a part."""
     if split.isdecimal() or is_fold(split):
         return "These look like folds: write test for the one to test on, and train for the others."
-    return ""
+    if is_unlabelled(split):
+        return "Leave out the rows without a label."
+    return "Write test for what to test on and train for the rest."

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.modalities.findings import Case, Finding
+from bench.datasets.parts import WORDS
+from bench.modalities.findings import Case, Finding, count
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shape of each array by its name."""
 
 IMAGES = ("x", "image", "images", "img", "imgs", "data")
 LABELS = ("y", "label", "labels", "target", "targets")
-PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
+PARTS = {"train": WORDS["train"], "val": WORDS["validation"], "test": WORDS["test"]}
 CLASS_NAMES = "class_names"
 
 _OTHER = {
@@ -96,6 +93,22 @@ def unused(shapes: Shapes, used: Collection[Pair]) -> list[Finding]:
     touches = not {"x", "y", "groups", "split"}.isdisjoint(roles)
     text = f"Arrays of the file that are not used: {', '.join(rest[:20])}{', ...' if rest[20:] else ''}."
     return [Finding("unused_arrays", "validity" if touches else "note", text, cases)]
+
+
+def unused_names(names: Sequence[str], labels: Sequence[str]) -> list[Finding]:
+    """The finding of class names that do not fit the labels.
+
+    Args:
+        names: given ones.
+        labels: what the classes are called.
+    """
+    if not names or set(labels) <= set(names):
+        return []
+    text = (
+        f"{CLASS_NAMES} is not used: it holds {count(len(names), 'name')}, and labels are {labels[0]} to "
+        f"{labels[-1]}. Labels are places in it, from 0 to {len(names) - 1}."
+    )
+    return [Finding("unused_class_names", "note", text)]
 
 
 def check_images(name: str, shape: tuple[int, ...], labels: int) -> None:

@@ -44,6 +44,9 @@ CONTRAST = 128
 UNIFORM = 2
 """Gray levels within which all of a thumbnail lies if there is nothing to see."""
 
+VEILED = 0.5
+"""Share of an image's pixels that are half transparent at most where opacity is meant: edges, shadows."""
+
 BRIGHTER, LARGE_EFFECT, SURE = 10.0, 0.8, 4.0
 """Least difference in brightness between test images and others that is told: in gray levels, in standard
 deviations of images (a large effect by Cohen 1988) and in standard errors, all three at once."""
@@ -89,6 +92,7 @@ def pixels(evidence: Evidence) -> list[Finding]:
         *_values(evidence.facts),
         *_cut(evidence),
         *(_narrow(gray, weak) or _black(evidence, thumbnails, weak)),
+        *_transparent(evidence),
         *_uniform(evidence, thumbnails, gray),
         *_brightness(evidence, gray.mean(axis=1)),
     ]
@@ -152,11 +156,34 @@ def _black(evidence: Evidence, thumbnails: np.ndarray, weak: np.ndarray) -> list
     return [Finding("black_images", level_of(share), text, cases)]
 
 
+def _transparent(evidence: Evidence) -> list[Finding]:
+    """Images whose opacity hides them, or is something else."""
+    facts = evidence.facts
+    clear = [i for i, f in enumerate(facts) if f.clear == 1]
+    veiled = [i for i, f in enumerate(facts) if f.veiled > VEILED]
+    texts = {
+        "transparent_images": "wholly transparent, and so white all over. If they hold colours, save them "
+        "without opacity.",
+        "veiled_images": "half transparent nearly everywhere, and shown on white. If their last channel is no "
+        "opacity but another band, such as infrared or depth, save them without it.",
+    }
+    return [
+        Finding(
+            kind,
+            level_of(len(chosen) / len(facts)),
+            f"{count(len(chosen), 'image')} ({len(chosen) / len(facts):.1%}) {texts[kind]}",
+            [{"id": evidence.ids[i], "reason": facts[i].mode or "array"} for i in chosen],
+        )
+        for kind, chosen in (("transparent_images", clear), ("veiled_images", veiled))
+        if chosen
+    ]
+
+
 def _uniform(evidence: Evidence, thumbnails: np.ndarray, gray: np.ndarray) -> list[Finding]:
     """Images in which there is next to nothing to see."""
     flat = np.flatnonzero(np.ptp(gray, axis=1) <= UNIFORM)
     spread = np.ptp(thumbnails[flat], axis=(1, 2)).max(axis=1)
-    plain = flat[spread <= UNIFORM].tolist()
+    plain = [i for i in flat[spread <= UNIFORM].tolist() if evidence.facts[i].clear < 1]
     if not plain:
         return []
     share = len(plain) / len(thumbnails)
@@ -168,7 +195,9 @@ def _uniform(evidence: Evidence, thumbnails: np.ndarray, gray: np.ndarray) -> li
 
 
 def _brightness(evidence: Evidence, brightness: np.ndarray) -> list[Finding]:
-    """Test images are darker or brighter than the others of their class."""
+    """Images of a given test part are darker or brighter than the others of their class; else it is chance."""
+    if not evidence.given:
+        return []
     labels, tested = evidence.labels, evidence.in_test
     sums = np.bincount(labels[~tested], brightness[~tested], len(evidence.class_names))
     counts = np.bincount(labels[~tested], minlength=len(evidence.class_names))
@@ -239,11 +268,25 @@ def files(evidence: Evidence) -> list[Finding]:
     if wrong:
         text = f"{count(len(wrong), 'image')} of another format than the name says, read all the same."
         found.append(Finding("mislabelled_extension", "note", text, wrong))
-    animated = [{"id": id, "reason": f.format} for id, f in with_ids if f.animated]
+    return [*found, *_several(with_ids), *_shapes(facts, evidence.input.image_size)]
+
+
+def _several(with_ids: Sequence[tuple[str, Facts]]) -> list[Finding]:
+    """Files with more than the picture that is used: a stack may show in any slice what it is labelled for."""
+    several = [(id, f.format) for id, f in with_ids if f.animated]
+    stacks = [{"id": id, "reason": format} for id, format in several if format == "TIFF"]
+    animated = [{"id": id, "reason": format} for id, format in several if format != "TIFF"]
+    found = []
+    if stacks:
+        text = (
+            f"{count(len(stacks), 'TIFF file')} with several pictures, of which the first is used. If what the "
+            "label says is to be seen in another, save that one, or all as files, with a column 'group'."
+        )
+        found.append(Finding("stacks", level_of(len(stacks) / len(with_ids)), text, stacks))
     if animated:
         text = f"{count(len(animated), 'file')} with several pictures, of which the first is used."
         found.append(Finding("animated", "note", text, animated))
-    return found + _shapes(facts, evidence.input.image_size)
+    return found
 
 
 def _shapes(facts: Sequence[Facts], size: int) -> list[Finding]:

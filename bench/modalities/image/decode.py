@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import os
 import stat
@@ -22,13 +23,13 @@ from PIL import Image
 
 from bench.errors import RequestError
 from bench.modalities.base import Unreadable
-from bench.modalities.image.deep import Stored
+from bench.modalities.image.deep import Stored, unread_tiff
 from bench.modalities.image.facts import THUMBNAIL, TOO_LARGE, Facts
 from bench.modalities.image.input import RESIZINGS
 from bench.modalities.image.kinds import FORMATS, HEAD_BYTES, kind_of
 from bench.modalities.image.levels import BYTES, DARKEST, FULL, ORDINARY, Levels, Scale, Undecided, Values
 
-VERSION = 3
+VERSION = 4
 """Part of the cache key: raise it whenever the same input would decode to other pixels."""
 
 MAX_PIXELS = 100_000_000
@@ -55,6 +56,11 @@ _UPRIGHT = {
 
 T = TypeVar("T")
 
+See = tuple[float, float]
+"""Shares of pixels: ``Facts.clear`` and ``Facts.veiled``."""
+
+OPAQUE: See = (0.0, 0.0)
+
 
 def max_pixels() -> int:
     """Width times height of the largest image that is decoded.
@@ -70,12 +76,14 @@ def max_pixels() -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences Pillow's remarks on odd files, and its own pixel limit, which ours replaces.
+    """Silences Pillow's remarks and log on odd files, and its own pixel limit, which ours replaces.
 
     Both are settings of the process, so this is entered once around many images, in the thread that starts
     the decoding ones.
     """
-    limit = Image.MAX_IMAGE_PIXELS
+    limit, log = Image.MAX_IMAGE_PIXELS, logging.getLogger("PIL")
+    unheard = logging.NullHandler()  # in a program without logging, errors would go to the terminal
+    log.addHandler(unheard)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -83,6 +91,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+        log.removeHandler(unheard)
 
 
 def decode(
@@ -113,7 +122,7 @@ def decode(
     def read(file: IO[bytes]) -> tuple[np.ndarray, Facts]:
         with Image.open(file, formats=FORMATS) as image:
             mode = image.mode
-            rgb, original, values = _upright_rgb(image, file, side, scale)
+            rgb, original, values, seen = _upright_rgb(image, file, side, scale)
             row = np.asarray(resize(rgb, size, resizing))
             if values is None:
                 values = _of_bytes(rgb, row)
@@ -123,7 +132,9 @@ def decode(
                     values = replace(values, scale=scale)
             format = image.format or ""
             animated = format != "MPO" and _is_animated(image)
-            return row, _facts(rgb, row, original, mode, values, _VARIANTS.get(format, format), animated)
+            return row, _facts(
+                rgb, row, original, mode, values, seen, _VARIANTS.get(format, format), animated
+            )
 
     return _reading(source, read)
 
@@ -161,10 +172,10 @@ def decode_array(
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    rgb = _to_rgb(image)
+    rgb, seen = _to_rgb(image)
     values = ORDINARY if ordinary else _values("given", row, FULL, scale)
     square = np.asarray(resize(rgb, size, resizing))
-    return square, _facts(rgb, square, image.size, image.mode, values)
+    return square, _facts(rgb, square, image.size, image.mode, values, seen)
 
 
 def resize(image: Image.Image, size: int, resizing: str) -> Image.Image:
@@ -225,9 +236,10 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
 
 def _upright_rgb(
     image: Image.Image, file: IO[bytes], side: int | None, scale: Scale | None
-) -> tuple[Image.Image, tuple[int, int], Values | None]:
+) -> tuple[Image.Image, tuple[int, int], Values | None, See]:
     """The pixels of an opened image, at least ``side`` wide and high if there are as many (None: all of them), the
-    width and height that it has in full, and what was done to its values, if they are not ordinary."""
+    width and height that it has in full, what was done to its values, if they are not ordinary, and how transparent
+    it is."""
     width, height = image.size
     limit = max_pixels()
     if width * height > limit:
@@ -241,10 +253,11 @@ def _upright_rgb(
         orientation = image.getexif().get(0x0112)
     except Exception:  # damaged metadata, sound pixels
         orientation = None
+    rgb, seen = _to_rgb(pixels)
     if orientation not in _UPRIGHT:
-        return _to_rgb(pixels), (width, height), values
-    upright = pixels.transpose(_UPRIGHT[orientation])
-    return _to_rgb(upright), (height, width) if orientation >= 5 else (width, height), values
+        return rgb, (width, height), values, seen
+    size = (height, width) if orientation >= 5 else (width, height)
+    return rgb.transpose(_UPRIGHT[orientation]), size, values, seen
 
 
 def _deep(
@@ -284,8 +297,14 @@ def _values(kind: str, values: np.ndarray, levels: Levels, scale: Scale) -> Valu
 
 
 def _is_animated(image: Image.Image) -> bool:
+    """Whether there are more pictures than the first; smaller ones in a TIFF are the same for previews."""
     try:
-        return bool(getattr(image, "is_animated", False))
+        several = bool(getattr(image, "is_animated", False))
+        if not several or image.format != "TIFF":
+            return several
+        size = image.size
+        image.seek(1)
+        return image.size == size
     except Exception:  # damaged behind the first frame
         return True
 
@@ -302,6 +321,7 @@ def _facts(
     original: tuple[int, int],
     mode: str,
     values: Values,
+    seen: See,
     format: str = "",
     animated: bool = False,
 ) -> Facts:
@@ -316,16 +336,20 @@ def _facts(
         thumbnail=np.asarray(rgb.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
         values=values,
         contrast=int(row.max()) - int(row.min()),
+        clear=seen[0],
+        veiled=seen[1],
     )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, See]:
     """Converts any Pillow mode of 8 bits to RGB as it looks on white paper."""
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB"), OPAQUE
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    counts = rgba.getchannel("A").histogram()
+    seen = counts[0] / sum(counts), sum(counts[1:-1]) / sum(counts)
+    return Image.alpha_composite(white, rgba).convert("RGB"), seen
 
 
 def _to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
@@ -338,13 +362,20 @@ def _to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
 def _reason(error: Exception, source: str | os.PathLike[str] | bytes) -> str:
     """A few words for an exception of Pillow's; its own words may name objects and addresses."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return kind_of(_head(source)) or "not an image, or of no supported format"
+        return kind_of(_head(source)) or _why_not_tiff(source) or "not an image, or of no supported format"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than the limit"
     text = str(error).lower()
     if "truncated" in text or "unexpected end" in text or isinstance(error, EOFError):
         return "truncated"
     return "damaged"
+
+
+def _why_not_tiff(source: str | os.PathLike[str] | bytes) -> str:
+    if isinstance(source, bytes):
+        return unread_tiff(io.BytesIO(source))
+    with open(source, "rb") as file:
+        return unread_tiff(file)
 
 
 def _head(source: str | os.PathLike[str] | bytes) -> bytes:

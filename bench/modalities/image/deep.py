@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from bench.modalities.base import Unreadable
 from bench.modalities.image.levels import Scale
 
-PHOTOMETRIC, BITS, PLANES, SAMPLE_FORMAT = 262, 258, 284, 339
+PHOTOMETRIC, BITS, BANDS, PLANES, SAMPLE_FORMAT = 262, 258, 277, 284, 339
 """Tags of TIFF."""
 
 _OTHER_BYTE = {
@@ -78,6 +78,19 @@ class Stored:
         if self.unpacking.startswith("LA"):  # its two bytes and those of the opacity, as if they were colours
             return other[..., 0].astype(np.uint16) * 256 + other[..., 1], alpha
         return pixels[..., :3].astype(np.uint16) * 256 + other[..., :3], alpha
+
+
+def unread_tiff(file: IO[bytes]) -> str:
+    """Why Pillow takes a file for no image, in a few words; empty if it is no TIFF."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        bands, bits = tags.get(BANDS, 1), max(tags.get(BITS, (1,)))
+    except Exception:  # on what is no TIFF, or a damaged one, Pillow raises nearly everything there is
+        return ""
+    of = f"TIFF of {bands} band{'s' * (bands > 1)} of {bits} bits, which is not read"
+    return f"{of}: save one or three bands" if bands > 1 else f"{of}: save it as PNG"
 
 
 def _tile(image: Image.Image) -> tuple[str, str, object]:

@@ -28,6 +28,8 @@ class Facts:
         thumbnail: uint8, (THUMBNAIL, THUMBNAIL, 3).
         values: how its values became 0 to 255.
         contrast: greatest less smallest value of what the network will see.
+        clear: share of its pixels that are transparent.
+        veiled: share of its pixels that are neither transparent nor opaque.
     """
 
     width: int
@@ -40,6 +42,8 @@ class Facts:
     thumbnail: np.ndarray
     values: Values = ORDINARY
     contrast: int = 255
+    clear: float = 0.0
+    veiled: float = 0.0
 
 
 class Album(list[Facts]):
