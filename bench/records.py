@@ -17,7 +17,7 @@ from bench.schemas import (
     Episodes,
     Failure,
     Metrics,
-    Point,
+    Points,
     Provenance,
     Settings,
     Shape,
@@ -200,7 +200,7 @@ class Record:
     (whether the refit has its hyperparameters), score, val_accuracy, val_class_accuracy (None for a class that no
     example validates; since schema 8), val_log_loss, epochs, steps, seconds. Until schema 6 epoch_limit in place of
     length, and the best score was chosen."""
-    curves: Annotated[list[dict[str, Any]], Shape(list[Point])] = field(default_factory=list)
+    curves: Annotated[list[dict[str, Any]], Shape(Points)] = field(default_factory=list)
     """One a point: run (search: the chosen trial | refit), stage, epoch (0: before the first step),
     images (seen so far, all stages), seconds (so far), and train_loss, train_accuracy, val_loss, val_accuracy
     where they exist."""

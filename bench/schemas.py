@@ -32,6 +32,30 @@ class Shape:
         return handler.generate_schema(self.of)
 
 
+@dataclasses.dataclass(frozen=True)
+class Further:
+    """Stands beside a shape in its ``Annotated``: numbers under further keys, which begin with a prefix."""
+
+    prefix: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self._rest, handler(source))
+
+    def _rest(self, content: Any) -> Any:
+        """Without these keys, whose values are looked at here."""
+        if not isinstance(content, dict):
+            return content
+        further = {key: value for key, value in content.items() if str(key).startswith(self.prefix)}
+        for key, value in further.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ValueError(f"be a number under {key!r}")
+            if value is not None and not abs(value) <= 1e18:
+                raise ValueError(f"be a finite number under {key!r}")
+        return {key: value for key, value in content.items() if key not in further}
+
+
 Text = str
 """Names of files among them: where these are no UTF-8 they have unpaired surrogates."""
 Word = Annotated[str, Predicate(str.isprintable)]
@@ -96,6 +120,10 @@ class Trial(TypedDict, total=False):
     error: Text
 
 
+WEIGHT_OF = "weight of "
+"""What the key of an auxiliary task's learned weight begins with, in a point of a curve."""
+
+
 class Point(TypedDict, total=False):
     """See ``Record.curves``."""
 
@@ -108,6 +136,9 @@ class Point(TypedDict, total=False):
     train_accuracy: Share | None
     val_loss: Amount | None
     val_accuracy: Share | None
+
+
+Points = list[Annotated[Point, Further(WEIGHT_OF)]]
 
 
 class Block(TypedDict):

@@ -163,6 +163,7 @@ RECORD: Columns = {
     "error": text("Type and message of what went wrong, and the traceback of an exception."),
     "warnings": text("What the run noticed about this cell."),
     "provenance": text("Versions, commit and hardware that made the record."),
+    "predictions_sha256": text("SHA-256 of the file with its predictions. Empty if there is none."),
     "schema_version": whole("Layout of the record."),
 }
 TRIALS: Columns = {
@@ -176,6 +177,9 @@ TRIALS: Columns = {
         "What the search maximizes: minus val_log_loss, by class if metric is not accuracy. Few-shot: val_accuracy."
     ),
     "val_accuracy": number("Accuracy on the validation set, 0 to 1."),
+    "val_class_accuracy": text(
+        "Accuracy on the validation set by class. Empty for a class that is not there."
+    ),
     "val_log_loss": number("Log loss on the validation set, in nats."),
     "epochs": whole("Epochs of its last stage."),
     "steps": whole("Optimizer steps of its last stage."),

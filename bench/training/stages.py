@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.schemas import WEIGHT_OF
 from bench.system.seeds import generator
 from bench.training.batches import Batches
 from bench.training.context import Context
@@ -190,7 +191,7 @@ class _StageTraining:
         found = {"train_loss": float(loss), "train_accuracy": float(right)}
         if self.trained.learned:
             weights = learned_weights(np.array(self.program.variables[LOG_VARIANCES]))
-            found |= {f"weight of {t.name}": w for t, w in zip(self.auxiliary, weights, strict=True)}
+            found |= {f"{WEIGHT_OF}{t.name}": w for t, w in zip(self.auxiliary, weights, strict=True)}
         return found
 
     def _finished(self, start: State, state: State, statistics: Statistics) -> State:

@@ -178,7 +178,8 @@ def _record(
         }
         record.trials = [
             {"trial": t, "status": "ok", "hyperparameters": record.hyperparameters, "length": 1.0, "chosen": t == 0,
-             "score": accuracy, "val_accuracy": accuracy, "val_log_loss": 1.0, "epochs": 8, "steps": 240,
+             "score": accuracy, "val_accuracy": accuracy, "val_class_accuracy": [accuracy, None],
+             "val_log_loss": 1.0, "epochs": 8, "steps": 240,
              "seconds": seconds / 4}
             for t in range(3)
         ]  # fmt: skip

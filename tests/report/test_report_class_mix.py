@@ -14,7 +14,7 @@ from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.groups import GroupCounts
 from bench.modalities.nouns import Noun
 from bench.records import Record
-from bench.system.templates import template
+from bench.system.templates import markdown, template
 from reports.questions import method, overfitting
 from reports.results import Results
 from reports.sections import Table
@@ -101,4 +101,4 @@ def test_groups_stand_on_the_card() -> None:
         warnings=[], classes=[("a", "3")], limits=[], image_size=32, resizing_in_words="cut", augmentation="none",
         files=True, flip=False, **texts,
     )  # fmt: skip
-    assert all(f"- {line}\n" in text for line in lines)
+    assert all(f"- {markdown(line)}\n" in text for line in lines)

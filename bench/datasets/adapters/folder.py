@@ -224,7 +224,7 @@ class Folder(Adapter):
 
     def _is_folder(self, entry: os.DirEntry[str], path: Path, above: frozenset[str]) -> bool:
         """Whether an entry is a folder to look into; notes links to folders that are not."""
-        if entry.name.startswith(".") or entry.name.lower() in SYSTEM or not entry.is_dir():
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM or not os.path.isdir(entry.path):
             return False
         if entry.is_symlink():
             real = os.path.realpath(entry.path)
