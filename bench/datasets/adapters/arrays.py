@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, Any, ClassVar
 
 import numpy as np
@@ -23,7 +25,7 @@ from bench.datasets.adapters.npz_layout import (
     unused_names,
 )
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
-from bench.errors import RequestError
+from bench.errors import BenchError, RequestError
 from bench.modalities.image.levels import DARKEST, FULL, Levels, Scale, Undecided, agreed, together
 from bench.modalities.image.pictures import RowPicture
 
@@ -76,15 +78,12 @@ class ArrayFile(Adapter):
         return stamp_of(Path(), self.path.stat())
 
     def contents(self) -> Contents:
+        with _told(self.path), zipfile.ZipFile(self.path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                return self._contents({name.removesuffix(".npy") for name in archive.namelist()})
+            return self._contents(names)
         except Unclear as error:
             raise self._error(error.expected, error.remedy) from None
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError) as error:
-            raise self._error(
-                "an .npz file as written by numpy.savez", f"It cannot be read: {error}."
-            ) from None
 
     def _contents(self, names: set[str]) -> Contents:
         shapes = {name: self._shape(name) for name in names}
@@ -127,7 +126,7 @@ class ArrayFile(Adapter):
         """Empty for what is no array of numbers or strings; it may lie unused beside those that are."""
         try:
             return _Array(self.path, name).shape
-        except (RequestError, KeyError):
+        except RequestError:
             return ()
 
     def _check_images(self, name: str, array: _Array, labels: int) -> None:
@@ -193,7 +192,7 @@ class _Array:
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self._member = f"{name}.npy"
-        with zipfile.ZipFile(path) as archive, archive.open(self._member) as file:
+        with _told(path), zipfile.ZipFile(path) as archive, archive.open(self._member) as file:
             self.shape, self.fortran, self.dtype = self._header(file)
 
     def __len__(self) -> int:
@@ -201,7 +200,7 @@ class _Array:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The array in blocks of whole rows."""
-        with zipfile.ZipFile(self.path) as archive, archive.open(self._member) as file:
+        with _told(self.path), zipfile.ZipFile(self.path) as archive, archive.open(self._member) as file:
             self._header(file)
             row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
             if (
@@ -228,7 +227,9 @@ class _Array:
                 else np.lib.format.read_array_header_2_0
             )
             shape, fortran, dtype = read(file)
-        except ValueError as error:
+            if any(type(n) is not int or n < 0 for n in shape) or not dtype.itemsize:
+                raise ValueError(f"{dtype} of shape {shape}")
+        except Exception as error:  # the header is Python, whose parser has errors of its own
             raise EOFError(f"array {self._member!r} has no valid header ({error})") from None
         if dtype.hasobject:
             raise RequestError(
@@ -238,6 +239,23 @@ class _Array:
                 "Such arrays are pickles, which may run code when read. Store y.astype(str), say.",
             )
         return (shape or (1,)), fortran, dtype
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Names the file whatever is wrong with it: on damaged ones zipfile and NumPy raise nearly everything there is.
+
+    Raises:
+        RequestError: in place of anything else.
+    """
+    try:
+        yield
+    except (BenchError, MemoryError):
+        raise
+    except Exception as error:
+        reason = shorten(f"{error}", 200, placeholder=" ...") or type(error).__name__
+        expected = "an .npz file as written by numpy.savez"
+        raise RequestError("dataset", str(path), expected, f"It cannot be read: {reason}.") from None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ Row = tuple[str, str, str, str, str]
 """Where it stands in the file ("line 7"), path, label, split, group; empty where nothing is given."""
 
 
+MAX_ROWS = 5_000_000
+MAX_BYTES = 2**30
+"""What is listed in memory at most: rows of Parquet files, and bytes of text files."""
+
+
 class Manifest(Adapter):
     """A CSV, TSV or Parquet file that lists images. Its paths are relative to its own folder.
 
@@ -216,6 +221,9 @@ class Manifest(Adapter):
             odd = [cell for cell in re.split(rf"[{DELIMITERS}\r\n]+", text) if not cell.isascii()]
             return sum(self._exists(self._found(cell.strip('"'))) for cell in odd[:200])
 
+        size = self.path.stat().st_size
+        if size > MAX_BYTES:
+            raise self._error(f"a manifest of at most {MAX_BYTES / 2**30:g} GiB", f"It has {size:,} bytes.")
         data = self.path.read_bytes()
         text, self._encoding = decoded(data, existing)
         if self._encoding in UNICODE:
@@ -245,6 +253,11 @@ class Manifest(Adapter):
             values = [cells[i] if i is not None and i < len(cells) else "" for i in at]
             yield (f"Line {reader.line_num}", *values)
 
+    def _check_count(self, rows: int) -> None:
+        """Refuses more than can be listed; a file of a few KB may say that it has millions."""
+        if rows > MAX_ROWS:
+            raise self._error(f"a manifest of at most {MAX_ROWS:,} rows", f"It has {rows:,}.")
+
     def _read_parquet(self, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         import pyarrow
         from pyarrow import parquet
@@ -252,6 +265,7 @@ class Manifest(Adapter):
         try:
             file = parquet.ParquetFile(self.path)
             names = file.schema_arrow.names
+            self._check_count(file.metadata.num_rows)
             at = self._places(
                 names, columns, lambda: list(zip(*file.read().to_pydict().values(), strict=True))
             )

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import stat
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,14 @@ VERSION = 4
 MAX_PIXELS = 100_000_000
 """Images whose header claims more are left out, before anything is decoded. ``TRANSFER_BENCH_MAX_PIXELS``
 overrides it."""
+
+MAX_SIDE = 1_000_000
+MAX_BYTES = 2**30
+"""Files that are larger are left out unread: an image of ``MAX_PIXELS`` takes less."""
+
+_room = threading.Condition()
+_decoding: list[int] = []
+"""Pixels of the images that are being decoded, all threads together."""
 
 SUSPICIOUS = DARKEST + 4
 """Rows that reach this are of no mask with values up to DARKEST; resampling may have raised them a little."""
@@ -120,7 +129,7 @@ def decode(
     side = max(2 * size, 4 * THUMBNAIL)
 
     def read(file: IO[bytes]) -> tuple[np.ndarray, Facts]:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image, _turn(image):
             mode = image.mode
             rgb, original, values, seen = _upright_rgb(image, file, side, scale)
             row = np.asarray(resize(rgb, size, resizing))
@@ -147,7 +156,7 @@ def full_digest(source: str | os.PathLike[str] | bytes) -> bytes:
     """
 
     def read(file: IO[bytes]) -> bytes:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image, _turn(image):
             return _digest(_upright_rgb(image, file, None, None)[0])
 
     return _reading(source, read)
@@ -222,6 +231,8 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
             raise Unreadable("not a regular file")
         if status.st_size == 0:
             raise Unreadable("empty file")
+        if status.st_size > MAX_BYTES:
+            raise Unreadable(f"{status.st_size / 2**30:.1f} GiB, more than {MAX_BYTES / 2**30:g} GiB")
         with open(source, "rb") as file:
             return read(file)
     except (Unreadable, RequestError, MemoryError):
@@ -234,6 +245,30 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
         raise Unreadable(_reason(error, source)) from error
 
 
+@contextmanager
+def _turn(image: Image.Image) -> Iterator[None]:
+    """Waits until there is room for an opened image: threads decode no more pixels at once than one may have.
+
+    Raises:
+        Unreadable: it is too large, by its header.
+    """
+    width, height = image.size
+    pixels, limit = width * height, max_pixels()
+    if pixels > limit:
+        raise Unreadable(f"{width:,} x {height:,} pixels, {TOO_LARGE} {limit / 1e6:g} million")
+    if max(width, height) > MAX_SIDE:  # resampling takes memory for each pixel of a side
+        raise Unreadable(f"{width:,} x {height:,} pixels, more than {MAX_SIDE:,} on a side")
+    with _room:
+        _room.wait_for(lambda: not _decoding or sum(_decoding) + pixels <= limit)
+        _decoding.append(pixels)
+    try:
+        yield
+    finally:
+        with _room:
+            _decoding.remove(pixels)
+            _room.notify_all()
+
+
 def _upright_rgb(
     image: Image.Image, file: IO[bytes], side: int | None, scale: Scale | None
 ) -> tuple[Image.Image, tuple[int, int], Values | None, See]:
@@ -241,9 +276,6 @@ def _upright_rgb(
     width and height that it has in full, what was done to its values, if they are not ordinary, and how transparent
     it is."""
     width, height = image.size
-    limit = max_pixels()
-    if width * height > limit:
-        raise Unreadable(f"{width:,} x {height:,} pixels, {TOO_LARGE} {limit / 1e6:g} million")
     stored = Stored.of(image)
     if side is not None:
         image.draft(image.mode, (side, side))
