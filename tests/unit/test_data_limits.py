@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -16,6 +18,7 @@ from pyarrow import parquet
 from bench.datasets import open_dataset
 from bench.datasets.adapters import manifest
 from bench.errors import RequestError
+from bench.modalities.ahead import ahead
 from bench.modalities.image import decode
 from bench.modalities.image.input import ImageInput
 
@@ -83,6 +86,20 @@ def test_threads_decode_no_more_at_once_than_one_image_may_have(
     assert not any(thread.is_alive() for thread in threads)
     assert 0 < most <= 100
     assert not decode._decoding
+
+
+def test_few_large_items_wait() -> None:
+    made = 0
+
+    def items() -> Iterator[np.ndarray]:
+        nonlocal made
+        for _ in range(20):
+            made += 1
+            yield np.broadcast_to(np.uint8(0), 2**27)  # says that it has 128 MiB, and takes a byte
+
+    for used, _ in enumerate(ahead(lambda item: item.size, items())):
+        assert made - used <= 4
+    assert made == 20
 
 
 def test_an_image_that_fails_leaves_its_room(tmp_path: Path) -> None:

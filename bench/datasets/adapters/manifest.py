@@ -18,7 +18,7 @@ from bench.datasets.labels import clean
 from bench.datasets.parts import KNOWN, PartName, is_fold, is_unlabelled, parts_of
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import RequestError
-from bench.modalities.findings import Finding, count
+from bench.modalities.findings import Finding, count, short
 from bench.modalities.image.pictures import FilePicture
 from bench.system.names import printable
 from bench.system.texts import UNICODE, USUAL, decoded
@@ -270,9 +270,9 @@ class Manifest(Adapter):
                 names, columns, lambda: list(zip(*file.read().to_pydict().values(), strict=True))
             )
             table = file.read(columns=[names[i] for i in at if i is not None])
-        except pyarrow.ArrowException as error:
+            found = [[] if i is None else table.column(names[i]).to_pylist() for i in at]
+        except (pyarrow.ArrowException, ValueError, ArithmeticError) as error:  # these of damaged values
             raise self._error("a Parquet file that can be read", f"The reader says: {error}.") from None
-        found = [[] if i is None else table.column(names[i]).to_pylist() for i in at]
         for row in range(table.num_rows):
             values = ["" if not column or column[row] is None else str(column[row]) for column in found]
             yield (f"Row {row + 1}", *values)
@@ -306,7 +306,7 @@ class Manifest(Adapter):
         return [names.index(name) if name in names else None for name in columns]
 
     def _error(self, expected: str, remedy: str) -> RequestError:
-        return RequestError("dataset", self.spec, expected, printable(remedy))
+        return RequestError("dataset", self.spec, expected, short(printable(remedy), 1500))
 
 
 def _as_split(split: str) -> str:

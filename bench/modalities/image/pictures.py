@@ -56,6 +56,11 @@ class RowPicture:
     row: np.ndarray
     scale: float | Scale
 
+    @property
+    def nbytes(self) -> int:
+        """Of memory that it holds."""
+        return self.row.nbytes
+
     def decode(self, size: int, resizing: str, scale: Scale | None = None) -> tuple[np.ndarray, Facts]:
         from bench.modalities.image.decode import decode_array
 
