@@ -16,7 +16,7 @@ from bench.backbones.spec import BackboneSpec
 from bench.backbones.weights import Ask, Weights, ask_child
 from bench.errors import RequestError
 from bench.system import sealed
-from bench.system.files import cache_dir, digest
+from bench.system.files import LFS_POINTER, cache_dir, digest
 from bench.system.names import PREFIX
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -73,7 +73,7 @@ def problem_of(path: Path) -> str:
         return f"It cannot be read ({error.strerror})."
     if not head:
         return "It is empty."
-    if head.startswith(b"version https://git-lfs"):
+    if head.startswith(LFS_POINTER):
         return "It is a git-lfs pointer and not the file itself: git lfs pull fetches that."
     if head.lstrip().startswith(b"<"):
         return "It is a web page: the download has led to a page and not to the file."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,9 +10,7 @@ from typing import Any
 
 from bench.errors import RequestError
 from bench.system.files import read_file
-
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""What a file begins with -> its encoding; without one it is UTF-8, as TOML asks for."""
+from bench.system.texts import MARKS
 
 _SINGLE_QUOTES = (
     "In double quotes a backslash starts an escape: use single quotes ('C:\\photos') or slashes (C:/photos)."
@@ -56,7 +53,8 @@ def read_text(path: Path) -> str:
         raise RequestError("PLAN", str(path), "the path of a TOML file that exists") from None
     except OSError as error:
         raise RequestError("PLAN", str(path), f"a file that can be read ({error.strerror})") from None
-    encoding = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "utf-8")
+    # Without a mark it is UTF-8, as TOML asks for; no other encoding is guessed.
+    encoding = next((name for mark, name in MARKS if raw.startswith(mark)), "utf-8")
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:

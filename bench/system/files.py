@@ -55,10 +55,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+LFS_POINTER = b"version https://git-lfs"
+"""What git keeps in place of a large file that was not downloaded begins with this."""
+
+
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is what git keeps in place of a large one that was not downloaded."""
+    """Whether a file is such a pointer."""
     with path.open("rb") as file:
-        return file.read(64).startswith(b"version https://git-lfs")
+        return file.read(64).startswith(LFS_POINTER)
 
 
 def canonical_json(value: Any) -> str:

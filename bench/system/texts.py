@@ -6,7 +6,7 @@ import codecs
 import re
 from collections.abc import Callable
 
-_MARKS = (
+MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -36,7 +36,7 @@ def decoded(data: bytes, rate: Callable[[str], int] = lambda text: 0) -> tuple[s
         Bytes that are of no known encoding become lone surrogates (``surrogateescape``), and the encoding is then
         ``"utf-8"``.
     """
-    for mark, name in _MARKS:
+    for mark, name in MARKS:
         if data.startswith(mark):
             return data.decode(name, "replace" if name != "utf-8-sig" else "surrogateescape"), name
     wide = _without_mark(data[:4096])

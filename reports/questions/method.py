@@ -101,9 +101,11 @@ def _tuning(run: Results) -> list[str]:
     """How trials were chosen, and how long they trained."""
     many = run.noun.many
     hyperband = any(record.cell.get("tuning", {}).get("algorithm") == "hyperband" for record in run.records)
-    budget = "number of epochs" if hyperband else "number of trials"
+    old = any(record.cell["protocol_version"] < STEPS_SINCE for record in run.records)
+    spread = "number of epochs" if old else "share of its own length, spread over trials"
+    budget = spread if hyperband else "number of trials"
     equal = f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. "
-    if any(record.cell["protocol_version"] < STEPS_SINCE for record in run.records):
+    if old:
         return [
             f"{equal}The best on validation {many} is trained again on all labelled {many} of the cell, for as "
             "many epochs as it kept, and only that model is tested. Validation scores of trials are optimistic and "

@@ -9,6 +9,8 @@ from pathlib import PurePath
 
 from PIL import Image
 
+from bench.system.files import LFS_POINTER
+
 HEIF = find_spec("pillow_heif") is not None
 """Whether there is what reads HEIC pictures, which Pillow alone does not."""
 
@@ -26,7 +28,7 @@ HEAD_BYTES = 512
 WEB_PAGE = "web page, not an image"
 
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
-    (rb"version https://git-lfs", "git-lfs pointer, not the file: run git lfs pull"),
+    (LFS_POINTER, "git-lfs pointer, not the file: run git lfs pull"),
     (rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", "HEIC picture: pip install 'transfer-bench[heif]' reads it"),
     (rb".{4}ftypavi[fs]", "AVIF picture, which this Pillow cannot read"),
     (rb".{4}ftyp(crx )", "camera raw picture: convert it to PNG or TIFF"),
