@@ -281,6 +281,14 @@ class OwnSource(TypedDict):
     learned: bool
 
 
+class CourseOf(TypedDict):
+    """What became of the race for one dataset, see ``bench.deciding.chooser.Course``."""
+
+    ended: Text
+    out: list[list[Text]]
+    left: dict[Text, Count]
+
+
 class RunFile(Provenance, total=False):
     """``run.json``."""
 
@@ -296,6 +304,8 @@ class RunFile(Provenance, total=False):
     counterparts: dict[Text, Text]
     plugins: dict[Text, Text]
     cells: list[Text]
+    looks: list[AtLeastOne]
+    course: dict[Text, CourseOf]
     notes: list[Text]
 
 

@@ -122,81 +122,125 @@ def _alone(about: _About) -> list[str]:
     ]
 
 
-def _tied(about: _About) -> list[str]:
-    many = about.noun.many
-    leader, chosen = about.leader, about.chosen
-    tied = about.decision.with_verdict("tied")
-    best = f", against {about.reached} of the best, {about.name(leader)}" if leader != chosen else ""
-    others = [c for c in [leader, *tied] if c != chosen]
+def _use(about: _About) -> list[str]:
+    """Whom to take, and what that gives up at most."""
+    chosen, part = about.chosen, about.decision.strategy
+    if about.claim == "undecided" and part is not None and part.is_decided:
+        return _use_strategy(about, part)
     return [
-        f"Use {about.name(chosen)}: as good as the best, and the cheapest of them to train.",
-        f"With {about.n} labelled {many} it {about.scored(chosen)}"
-        f"{interval_of(chosen)}{best}. {words.capital(about.some(tied))} {'is' if len(tied) == 1 else 'are'} tied "
-        f"with {'it' if leader == chosen else about.name(leader)} (the difference is within "
-        f"{_region(about.decision)}, which counts as none).",
-        *(f"{words.capital(about.name(c))} {_costs_beside(c, chosen, about.noun)}." for c in others[:3]),
+        f"Use {about.name(chosen)}: {gives_up(about.decision)}.",
+        f"With {about.n} labelled {about.noun.many}, it {about.scored(chosen)}{interval_of(chosen)}.",
     ]
 
 
-def _better(about: _About) -> list[str]:
+def _use_strategy(about: _About, part: Decision) -> list[str]:
+    """The strategy is decided, and the backbone is not."""
+    strategy, chosen = who(part.recommended, several=False), about.chosen
+    mean = f"Averaged over the backbones, {strategy} {gives_up(part)[3:]}."
     return [
-        f"Use {about.name(about.leader)}: it {about.scored(about.leader)}{about.interval}.",
-        _lead(about, " tried"),
+        f"Use {strategy}. The backbones are too close to call.",
+        f"With {about.n} labelled {about.noun.many}, {about.name(chosen)} {about.scored(chosen)}"
+        f"{interval_of(chosen)}.",
+        mean,
     ]
+
+
+def gives_up(decision: Decision, among: str = "tried") -> str:
+    """What the recommended one gives up at most, as the end of a sentence about it; ``among`` whom."""
+    tried = sum(math.isfinite(candidate.at_most) for candidate in decision.candidates)
+    if tried < 2:
+        return f"nothing else has {MINIMUM_SEEDS} seeds to compare it with"
+    if decision.recommended.at_most <= 0:
+        return f"it is the best of the {tried} {among}"
+    bound = words.points(max(decision.recommended.at_most, LEAST_BOUND))
+    unit = "point" if bound == "1.0" else "points"
+    return f"it gives up at most {bound} {unit} against the best of the {tried} {among}"
 
 
 def _incomplete(about: _About) -> list[str]:
-    leader = about.name(about.leader)
-    return [
-        f"Not all has a result. Of what has, {leader} is best with {about.reached}{about.interval}.",
-        f"{words.capital(absence(about.decision))}: the answer may become another with that.",
-        _lead(about, " that have one"),
-    ]
-
-
-def _lead(about: _About, which: str) -> str:
-    """By how much the leader is ahead of the others; ``which`` says what these are."""
-    many = about.noun.many
-    decision, first, others = about.decision, about.first, len(about.decision.comparisons)
-    if first is None:
-        return f"That is with {about.n} labelled {many}."
-    tried = "the one other" if others == 1 else f"each of the {others} others"
-    verb = "better than" if not decision.with_verdict("tied") else "better than, or tied with,"
-    return (
-        f"With {about.n} labelled {many} it is {verb} {tried}{which}; the next, "
-        f"{about.name(first.candidate)}, is {words.points(first.difference)} points behind "
-        f"(95% interval {words.points(first.low)} to {words.points(first.high)})."
-    )
-
-
-def _undecided(about: _About) -> list[str]:
-    many = about.noun.many
-    comparisons, name = about.decision.comparisons, about.name(about.leader)
-    doubtful = next(c for v in ("undecided", "unknown") for c in comparisons if c.verdict == v)
-    doubt = f"on {words.plural(doubtful.seeds, 'common seed')}"
-    if math.isfinite(doubtful.low):
-        low, high = words.points(doubtful.low, True), words.points(doubtful.high, True)
-        doubt = f"95% interval {low} to {high}"
-    return [
-        f"Undecided: {name} leads with {about.reached}{about.interval}, but its lead may be chance.",
-        f"With {about.n} labelled {many}, its lead over {about.name(doubtful.candidate)} is "
-        f"{words.points(doubtful.difference, True)} points ({doubt}). {_what_would_settle(doubtful, about.noun)}",
-    ]
+    """It is decided among what has a result."""
+    headline, *sentences = _use(about)
+    missing = absence(about.decision)
+    if missing:
+        sentences.insert(0, f"{words.capital(missing)}. That may change the answer.")
+    return [f"So far, u{headline[1:]}", *sentences]
 
 
 _CLAIMS = {
     "floor": _floor,
     "provisional": _provisional,
     "alone": _alone,
-    "tied": _tied,
-    "better": _better,
+    "decided": _use,
+    "better": _use,
     "incomplete": _incomplete,
-    "undecided": _undecided,
+    "undecided": _use,
 }
 """By ``Decision.claim``."""
 
 
 # --- what may be added to any claim, or nothing -----------------------------------------------------------
+
+
+def _guaranteed(about: _About) -> str:
+    """How sure the claim is, and whether it decides."""
+    if about.claim not in _BOUNDED or not about.decision.comparisons:
+        return ""
+    if about.claim == "undecided":
+        return (
+            f"The confidence is 95%. That is not decided yet: the bound is above {_region(about.decision)}."
+        )
+    return "The confidence is 95%."
+
+
+def _runner_up(about: _About) -> str:
+    """The lead of whoever has the highest mean over the next."""
+    first, leader = about.first, about.leader
+    if about.claim not in _BOUNDED or first is None:
+        return ""
+    low, high = words.points(first.low, True), words.points(first.high, True)
+    interval = f" (95% CI {low} to {high})" if math.isfinite(first.low) else ""
+    difference = words.points(first.difference)
+    return (
+        f"{words.capital(about.name(leader))} has the highest mean, {about.reached}. "
+        f"{words.capital(about.name(first.candidate))} is {difference} points behind{interval}."
+    )
+
+
+def _settles(about: _About) -> str:
+    """What would decide it."""
+    decision, many = about.decision, about.noun.many
+    if about.claim != "undecided":
+        return ""
+    ways = []
+    if decision.more_seeds is not None:
+        ways.append(words.plural(decision.more_seeds, "seed"))
+    if decision.more_images is not None:
+        ways.append(f"{words.count(decision.more_images)} test {many}")
+    if ways:
+        return f"{words.capital(words.listed(ways, 'or'))} would probably decide it."
+    return (
+        f"Neither {MOST_SEEDS} seeds nor {words.count(MOST_EXAMPLES)} test {many} alone would decide it. "
+        "Choose by cost."
+    )
+
+
+def _cheaper(about: _About) -> str:
+    """What those that train in less time would give up at most."""
+    chosen = about.chosen
+    if about.claim not in _BOUNDED:
+        return ""
+    cheap = [
+        c
+        for c in about.decision.candidates
+        if c.seconds < WORTH_SAVING * chosen.seconds and math.isfinite(c.at_most)
+    ]
+    cheap.sort(key=lambda c: c.at_most)
+    told = [
+        f"{words.capital(about.name(c))} trains in {words.duration(c.seconds)} instead of "
+        f"{words.duration(chosen.seconds)} and gives up at most {words.points(c.at_most)} points."
+        for c in cheap[:2]
+    ]
+    return " ".join(told)
 
 
 def _optimism(about: _About) -> str:
@@ -205,8 +249,8 @@ def _optimism(about: _About) -> str:
     if about.claim in ("floor", "provisional") or decision.optimism < TOLD_OPTIMISM:
         return ""
     return (
-        f"As the highest of {1 + len(decision.comparisons)}, {about.reached} is probably "
-        f"{words.points(decision.optimism)} points too high; its interval allows for that."
+        f"{about.reached} is probably {words.points(decision.optimism)} points optimistic, because it is the best "
+        f"of {1 + len(decision.comparisons)} results. The interval accounts for this."
     )
 
 
@@ -216,10 +260,8 @@ def _lost(about: _About) -> str:
     lost = [c for c in about.decision.with_verdict("unknown") if c.seeds < seeds]
     if not lost or seeds < MINIMUM_SEEDS:
         return ""
-    return (
-        f"Of {about.some(lost)} nothing can be said: {'it has' if len(lost) == 1 else 'they have'} a result on too "
-        f"few of the {seeds} seeds."
-    )
+    verb = "is" if len(lost) == 1 else "are"
+    return f"{words.capital(about.some(lost))} {verb} not compared: fewer than {MINIMUM_SEEDS} seeds have a result."
 
 
 def _absent(about: _About) -> str:
@@ -229,38 +271,12 @@ def _absent(about: _About) -> str:
 
 
 def _beaten(about: _About) -> str:
-    """Whom the leader surely beats, where it does not beat all."""
+    """Who is surely not the best, where it is not all others."""
     beaten = about.decision.with_verdict("better")
-    if about.claim not in ("undecided", "tied") or not beaten:
+    if about.claim not in ("undecided", "decided", "incomplete") or not beaten:
         return ""
-    return f"{words.capital(about.name(about.leader))} is better than {about.some(beaten)}."
-
-
-def _if_you_must(about: _About) -> str:
-    """What to take where nothing is settled."""
-    leader, chosen, region = about.leader, about.chosen, _region(about.decision)
-    if about.claim not in ("undecided", "provisional", "incomplete"):
-        return ""
-    if chosen == leader:
-        return f"If you must choose now: {about.name(leader)}; nothing cheaper to train is within {region} of it."
-    return (
-        f"If you must choose now: {about.name(chosen)}, {words.percent(chosen.value)}, the cheapest to train "
-        f"within {region} of the leader ({words.duration(chosen.seconds)} instead of "
-        f"{words.duration(leader.seconds)})."
-    )
-
-
-def _probability(about: _About) -> str:
-    """How probable it is that the leader is the best in truth."""
-    leader, name = about.leader, about.name(about.leader)
-    if not math.isfinite(leader.best):
-        return ""
-    if about.claim == "undecided":
-        return f"The probability that {name} is the best of all is {sure(leader.best)}."
-    if about.decision.comparisons and about.claim in ("better", "tied"):
-        metric = words.metric_name(about.decision.metric)
-        return f"The probability that {name} has the highest {metric} of all is {sure(leader.best)}."
-    return ""
+    verb = "is" if len(beaten) == 1 else "are"
+    return f"{words.capital(about.some(beaten))} {verb} clearly behind the best."
 
 
 def _cost(about: _About) -> str:
@@ -296,48 +312,25 @@ def _weights(about: _About) -> str:
     return which_weights(about.decision)
 
 
-_FURTHER = (_optimism, _lost, _absent, _beaten, _if_you_must, _probability, _cost, _beside, _weights)
+_FURTHER = (
+    _guaranteed, _runner_up, _settles, _cheaper, _beaten, _optimism, _lost, _absent, _cost, _beside, _weights,
+)  # fmt: skip
 """In the order in which they are told."""
 
+_BOUNDED = ("better", "decided", "incomplete", "undecided")
+"""Claims with a bound of what is given up."""
+
+WORTH_SAVING = 0.7
+"""What takes a larger share of the recommended one's time is not told as cheaper."""
+
+
+LEAST_BOUND = 0.001
+"""A bound below this is told as this: it is not nothing."""
 
 TOLD_OPTIMISM = 0.0015
 """Less is not worth a sentence."""
 
 
-def _costs_beside(candidate: Candidate, chosen: Candidate, noun: Noun) -> str:
-    """What another costs where that differs from the chosen one."""
-    parts = [f"takes {words.duration(candidate.seconds)} to tune and train once"]
-    if abs(candidate.latency_ms - chosen.latency_ms) > 0.1 * chosen.latency_ms:
-        parts.append(f"{candidate.latency_ms:.3g} ms {noun.any}")
-    if candidate.params != chosen.params and math.isfinite(candidate.params):
-        parts.append(f"has {words.magnitude(candidate.params)} parameters")
-    return words.listed(parts)
-
-
 def _region(decision: Decision) -> str:
     text = words.points(decision.region)
     return f"{text} {'point' if text == '1.0' else 'points'}"
-
-
-def sure(probability: float) -> str:
-    """A probability near one in words."""
-    return (
-        "over 99.9%" if probability > 0.9995 else words.percent(probability, 1 if probability > 0.99 else 0)
-    )
-
-
-def _what_would_settle(doubtful: Comparison, noun: Noun) -> str:
-    many = noun.many
-    if doubtful.verdict == "unknown":
-        return "More seeds that both have would tell."
-    ways = []
-    if doubtful.more_seeds is not None:
-        ways.append(words.plural(doubtful.more_seeds, "seed"))
-    if doubtful.more_images is not None:
-        ways.append(f"a test set of {words.count(doubtful.more_images)} {many}")
-    if ways:
-        return f"If the difference is what it looks like, {' or '.join(ways)} would settle it."
-    return (
-        f"If the difference is what it looks like, neither {MOST_SEEDS} seeds nor a test set of "
-        f"{words.count(MOST_EXAMPLES)} {many} alone would settle it."
-    )

@@ -14,10 +14,13 @@ import pandas as pd
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.nouns import Noun
 from reports import words
+from reports.claims import gives_up
 from reports.phrases import absence, which_weights, who
 from reports.statistics.answers import Answers
 from reports.statistics.credits import metric_of
-from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among
+from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among, in_parts
+from reports.statistics.intervals import MINIMUM_SEEDS
+from reports.statistics.looks import looks_of
 from reports.statistics.missing import Missing
 from reports.statistics.pairs import Candidate, Measured
 from reports.words import IMAGES
@@ -26,8 +29,13 @@ BEYOND = 1.1
 """How far outside of the measured label counts, as a factor, the nearest of them still answers."""
 
 
-VERDICTS = {"tied": "tied", "better": "worse", "undecided": "undecided", "unknown": "too few seeds to tell"}
-"""Of the leader against another, said of the other."""
+VERDICTS = {
+    "tied": "within a point of the best",
+    "better": "clearly behind the best",
+    "undecided": "may be the best",
+    "unknown": "too few seeds to tell",
+}
+"""What may be said of another than the leader, see ``Family.comparison``."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ class Recommendation:
             "metric": decision.metric,
             "claim": decision.claim,
             "recommended": candidate(decision.recommended),
+            "decided": decision.is_decided,
             "leader": candidate(decision.leader),
             "comparisons": [comparison(c) for c in decision.comparisons],
             "excluded": [{"candidate": candidate(c), "reason": reason} for c, reason in self.excluded],
@@ -155,7 +164,9 @@ def recommend(
         if not constraints.strategies or a.strategy in constraints.strategies
     )
     majority = _majority(results, name, place, directory)
-    decision = replace(decide_among(runs, region, name, math.nan, majority, place.labels), absent=absent)
+    looks = looks_of(directory)
+    decision = decide_among(runs, region, name, math.nan, majority, place.labels, looks)
+    decision = in_parts(replace(decision, absent=absent), runs, looks)
     limited = bool(excluded) or len(ok) < len(everything)
     measured = tuple(sorted({place.low, place.high}))
     return Recommendation(name, place.labels, measured, decision, tuple(excluded), limited, noun)
@@ -318,18 +329,16 @@ def text(recommendation: Recommendation) -> str:
         if len(recommendation.measured) > 1
         else ""
     )
-    others = "all others that were asked for and keep to the constraints"
-    others = others if recommendation.limited else "all others tried"
+    among = "that were asked for and keep to the constraints" if recommendation.limited else "tried"
     first = {
         "floor": "Nothing is better than always answering with the most frequent class.",
-        "better": f"Use {who(chosen)}: better than {others}.",
-        "tied": f"Use {who(chosen)}: tied with the best, and the cheapest of them to train.",
         "alone": f"Use {who(chosen)}: nothing else "
         + ("keeps to the constraints." if recommendation.limited else "was tried."),
-        "incomplete": f"Provisionally {who(chosen)}: {absence(decision)}.",
-        "undecided": f"Provisionally {who(chosen)}: what is best is undecided.",
-        "provisional": f"Provisionally {who(chosen)}: nothing is claimed below three seeds.",
-    }[decision.claim]
+        "provisional": f"Provisionally {who(chosen)}: fewer than three seeds make no comparison.",
+    }.get(decision.claim) or f"Use {who(chosen)}: {gives_up(decision, among)} (95% confidence)."
+    if decision.claim == "incomplete":
+        first = f"So far, u{first[1:]}"
+        first += f" {words.capital(absence(decision) or f'others have fewer than {MINIMUM_SEEDS} seeds')}."
     interval = (
         f" (95% interval {words.percent(chosen.low)} to {words.percent(chosen.high)})"
         if math.isfinite(chosen.low)

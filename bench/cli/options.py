@@ -185,6 +185,16 @@ class PlanOptions:
     trials: Annotated[
         int | None, whole("Trials of the hyperparameter search.  Default: 4."), Sets("tuning.trials")
     ] = None
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="End within this time, 30m or 2h, with the best answer so far."),
+        Sets("budget"),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="decided|complete", help="End once the answer is clear.  Default: complete."),
+        Sets("until"),
+    ] = None
     epochs: Annotated[
         int | None,
         whole("Most passes over the labels.  With few labels, steps are counted instead.  Default: 20."),

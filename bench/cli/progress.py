@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.terminal import duration, quoted
+from bench.execution.queue import Queue
 from bench.records import FINAL, Cell, Record
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
@@ -45,7 +46,9 @@ class TerminalReporter(Reporter):
     def say(self, text: str) -> None:
         print(shown(text), flush=True)
 
-    def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
+    def begin(
+        self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int, queue: Queue
+    ) -> None:
         self.directory = store.directory
         self._total = len(todo)
         self._waiting = {cell.id: cell for cell in todo}

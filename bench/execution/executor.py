@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self
 from bench.backbones.spec import BackboneSpec
 from bench.errors import RequestError
 from bench.execution.jobs import Event, MeasureLatency, Rank
-from bench.records import Cell, Record
+from bench.execution.queue import Queue
+from bench.records import Record
 from bench.store import Store
 from bench.system.machine import default_workers
 
@@ -27,8 +28,9 @@ class Executor(Protocol):
     backend: str
     provenance: dict[str, Any]
 
-    def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
-        """Runs cells and yields each one's record as it ends."""
+    def run(self, queue: Queue, latencies: dict[str, float | None]) -> Iterator[Record]:
+        """Runs the cells that a queue gives and yields each one's record as it ends. What the queue gives next may
+        depend on the records that were yielded."""
 
     def measure_latency(self, job: MeasureLatency) -> float | None:
         """Milliseconds an example, with nothing else running; None if it failed."""

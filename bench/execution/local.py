@@ -82,22 +82,21 @@ class LocalExecutor:
     after: tuple[str, Path] | None = None
     pool: dict[int, _Worker] = field(default_factory=dict, init=False)
 
-    def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
-        """Runs ``cells`` and yields each one's record as it ends.
+    def run(self, queue: Queue, latencies: dict[str, float | None]) -> Iterator[Record]:
+        """Runs the cells that ``queue`` gives and yields each one's record as it ends.
 
         Args:
-            cells: what to run, in the order of preference.
+            queue: what to run; asked again after each record.
             latencies: milliseconds an example by cell id, from ``measure_latency``.
 
         Raises:
             StoreError: the disk is full.
         """
         self.store.directory.mkdir(parents=True, exist_ok=True)  # workers make it no more: it may be moved
-        queue = Queue(cells)
         attempts: Counter[str] = Counter()
         halved: set[str] = set()
         busy: dict[int, Cell] = {}
-        self._start_some(len(cells))
+        self._start_some(len(queue))
         while queue or busy:
             for number in [number for number in self.pool if number not in busy]:
                 cell = queue.take(number)

@@ -5,36 +5,52 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.modalities.registry import input_of
-from bench.records import Cell
+from bench.records import Cell, Record
 
 
 class Queue:
-    """Cells that wait. A worker stays with cells that share its networks and caches while there are any."""
+    """Cells that wait, in rounds. In a round, a worker stays with cells that share its networks and caches while
+    there are any.
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells = list(cells)
+    Args:
+        rounds: lists of cells; those of a later one begin when none of an earlier one waits.
+    """
+
+    def __init__(self, *rounds: Sequence[Cell]) -> None:
+        self.rounds = [list(cells) for cells in rounds if cells]
         self.last: dict[int, tuple[object, ...]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.cells)
+        """Whether there is a cell to take now."""
+        return bool(self.rounds)
+
+    def __len__(self) -> int:
+        """How many cells wait, as far as is known."""
+        return sum(map(len, self.rounds))
 
     def take(self, worker: int) -> Cell | None:
         """The next cell for a worker: of its last kind, else of a kind that no other worker is at, else any."""
-        if not self.cells:
+        if not self.rounds:
             return None
+        cells = self.rounds[0]
         others = {kind for number, kind in self.last.items() if number != worker}
 
         def preference(cell: Cell) -> int:
             kind = self._kind(cell)
             return 0 if kind == self.last.get(worker) else 1 if kind not in others else 2
 
-        best = min(range(len(self.cells)), key=lambda i: (preference(self.cells[i]), i))
-        cell = self.cells.pop(best)
+        best = min(range(len(cells)), key=lambda i: (preference(cells[i]), i))
+        cell = cells.pop(best)
+        self.rounds = [some for some in self.rounds if some]
         self.last[worker] = self._kind(cell)
         return cell
 
     def put_back(self, cell: Cell) -> None:
-        self.cells.insert(0, cell)
+        """Takes back a cell that has to run once more: it is the next."""
+        self.rounds.insert(0, [cell])
+
+    def add(self, record: Record) -> None:
+        """Learns what became of a cell: of no use here."""
 
     @staticmethod
     def _kind(cell: Cell) -> tuple[object, ...]:

@@ -102,8 +102,9 @@ class RayExecutor:
             ray.shutdown()
             self._started = False
 
-    def run(self, cells: Sequence[Cell], latencies: dict[str, float | None]) -> Iterator[Record]:
-        """Runs ``cells`` and yields each one's record as it ends. A batch whose node is lost goes on elsewhere.
+    def run(self, queue: Queue, latencies: dict[str, float | None]) -> Iterator[Record]:
+        """Runs the cells that ``queue`` gives and yields each one's record as it ends. A batch whose node is lost
+        goes on elsewhere.
 
         Raises:
             StoreError: predictions could not be written.
@@ -111,13 +112,15 @@ class RayExecutor:
         import ray
         from ray.exceptions import RayError
 
-        waiting = deque(_batches(cells, self.workers))
+        waiting: deque[list[Cell]] = deque()
+        size = max(1, math.ceil(len(queue) / (self.workers * BATCHES_A_WORKER)))
         free = list(range(self.workers))
         running: dict[Any, tuple[int, list[Cell]]] = {}
         losses: Counter[str] = Counter()
-        while waiting or running:
-            while waiting and free:
-                batch, slot = waiting.popleft(), free.pop()
+        while waiting or queue or running:
+            while free and (waiting or queue):
+                slot = free.pop()
+                batch = waiting.popleft() if waiting else _batch(queue, slot, size)
                 of_batch = {cell.id: latencies.get(cell.id) for cell in batch}
                 options = self._options()
                 stream = self._task(_run_batch, streaming=True).remote(
@@ -185,19 +188,12 @@ class RayExecutor:
         return ray.remote(function).options(**options)
 
 
-def _batches(cells: Sequence[Cell], workers: int) -> list[list[Cell]]:
-    """Cells that share a network stay together, in their order."""
-    size = max(1, math.ceil(len(cells) / (workers * BATCHES_A_WORKER)))
-    queue = Queue(cells)
-    batches: list[list[Cell]] = []
-    while queue:
-        batch: list[Cell] = []
-        while queue and len(batch) < size:
-            cell = queue.take(len(batches))
-            assert cell is not None
-            batch.append(cell)
-        batches.append(batch)
-    return batches
+def _batch(queue: Queue, slot: int, size: int) -> list[Cell]:
+    """The next cells for a slot; those that share a network stay together."""
+    batch: list[Cell] = []
+    while queue and len(batch) < size and (cell := queue.take(slot)) is not None:
+        batch.append(cell)
+    return batch
 
 
 def _local(folder: Path, options: dict[str, Any]) -> LocalExecutor:
@@ -210,7 +206,7 @@ def _run_batch(
     """On a node: the fields of each cell's record, and the files beside it by their endings."""
     with tempfile.TemporaryDirectory() as folder, _local(Path(folder), options) as executor:
         executor.provenance = provenance.of_here()
-        for record in executor.run([Cell.of(cell) for cell in cells], latencies):
+        for record in executor.run(Queue([Cell.of(cell) for cell in cells]), latencies):
             yield record.to_json(), executor.store.take_files(record.cell_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tomli_w
@@ -19,11 +21,15 @@ from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Groups, Metri
 from bench.system import backend as backends
 from bench.system.files import digest
 from bench.system.sections import Section, distinct
+from reports.statistics.looks import UNTIL_DECIDED
 
 DEFAULT_STRATEGIES = ("scratch", "feature_extraction", "partial_finetune", "full_finetune", "majority")
 
-NUMBERLESS = ("limits", "ranking", "report")
-"""Sections that change no number of a cell: a run may go on with others."""
+NUMBERLESS = ("limits", "ranking", "report", "until", "budget")
+"""Keys and sections that change no number of a cell: a run may go on with others."""
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+"""Of a budget, in seconds."""
 
 AUTO = "auto"
 """``auto:5`` among the backbones: the first five by ``bench.ranking.rank``."""
@@ -100,6 +106,26 @@ def automatic(backbone: str) -> int | None:
     return int(number)
 
 
+def budget_seconds(budget: str) -> float:
+    """``90s``, ``30m``, ``1.5h`` in seconds; a number alone is seconds; ``inf`` for none.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    if not budget:
+        return math.inf
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([smh]?)\s*", budget)
+    seconds = float(found[1]) * UNITS[found[2] or "s"] if found else 0.0
+    if not 0 < seconds < 1e9:
+        raise ValueError("a time such as 90s, 30m or 2h")
+    return seconds
+
+
+def _budget(budget: str) -> str:
+    budget_seconds(budget)
+    return budget.replace(" ", "")
+
+
 def _checked(backbone: str) -> str:
     automatic(backbone)
     return backbone
@@ -134,6 +160,11 @@ class Plan(Keys):
     fractions: list[Annotated[float, Field(ge=0, le=1)]] = [0.1, 0.3, 1.0]
     """Empty in a protocol whose cells do not learn from shares of the labels."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    until: Literal["complete", "decided"] = "complete"
+    """``decided``: seeds grow to 3, 5 and 10 where they can settle something, and what is surely not the best gets
+    no more."""
+    budget: Annotated[str, AfterValidator(_budget)] = ""
+    """Such as ``30m``: no cell begins that would end later. It ends earlier when it is decided. Empty: none."""
     epochs: Annotated[int, Field(ge=1)] = 20
     """Passes over the labels where these are many. With few, each strategy trains for a number of steps instead."""
     length: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -196,9 +227,23 @@ class Plan(Keys):
         unused += [] if self.fractions else ["fractions"]
         unused += [key for key, default in (NEWER | LATER).items() if content.get(key) == default]
         unused += ["protocol"] if self.protocol == FRACTIONS else []
+        unused += [
+            key for key, default in (("until", "complete"), ("budget", "")) if content.get(key) == default
+        ]
         for key in unused:
             content.pop(key, None)
         return content if self.protocol == FRACTIONS else content | {section(self.protocol): settings}
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it ends when it is decided or its time is up, and not with the last of its cells."""
+        return self.until == "decided" or bool(self.budget)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which claims are made, rising."""
+        later = tuple(seeds for seeds in UNTIL_DECIDED if seeds >= self.seeds)
+        return later if self.is_cut_short and later else (self.seeds,)
 
     @property
     def auto(self) -> int | None:

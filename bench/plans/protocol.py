@@ -97,7 +97,7 @@ class Protocol(ABC):
 
     def repetitions(self, plan: Plan, strategy: Strategy, has_source: bool) -> int:
         """How many seeds a strategy runs with."""
-        return plan.seeds
+        return plan.looks[-1]
 
     def audited(self, dataset: Dataset) -> Dataset:
         """The dataset with the findings that matter here."""

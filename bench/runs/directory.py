@@ -19,6 +19,7 @@ from bench.runs.prepare import Prepared
 from bench.store import Store
 from bench.system import provenance
 from bench.system.names import PREFIX
+from reports.statistics.looks import declared
 
 
 def check_same(store: Store, prepared: Prepared) -> None:
@@ -108,5 +109,6 @@ def run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
             getattr(cell, part): where for cell in prepared.cells for part, where in cell.plugins.items()
         },
         "cells": [cell.id for cell in prepared.cells],
+        "looks": declared(old.get("looks", []), prepared.plan.looks),
         "notes": list(prepared.notes),
     }

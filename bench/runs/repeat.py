@@ -15,6 +15,7 @@ from bench.datasets.companions.base import reopened
 from bench.errors import RequestError, did_you_mean
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
+from bench.execution.queue import Queue
 from bench.plans.loading import load_plan
 from bench.plans.protocol import protocol
 from bench.plans.strategies import ask_for_any
@@ -102,7 +103,7 @@ def repeat(
         with LocalExecutor(
             again, 1, cell.threads, cell.backend, limit, provenance.of_here(), notify=notify
         ) as e:
-            (now,) = e.run([cell], {cell.id: then.costs.get("inference_ms_per_image")})
+            (now,) = e.run(Queue([cell]), {cell.id: then.costs.get("inference_ms_per_image")})
         again.write(now)
         differences = _differences(
             {name: getattr(then, name) for name in COMPARED}, {name: getattr(now, name) for name in COMPARED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.execution.jobs import Event
+from bench.execution.queue import Queue
 from bench.records import Cell, Record
 from bench.runs.prepare import Prepared
 from bench.store import Store
@@ -16,7 +17,9 @@ class Reporter:
     def say(self, text: str) -> None:
         """A step of the preparation."""
 
-    def begin(self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int) -> None:
+    def begin(
+        self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int, queue: Queue
+    ) -> None:
         """Before the first cell."""
 
     def event(self, event: Event) -> None:

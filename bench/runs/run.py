@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.deciding.chooser import Chooser, Rules
+from bench.deciding.rounds import in_rounds
 from bench.errors import RequestError
 from bench.execution.executor import Executor, executor
+from bench.execution.queue import Queue
 from bench.plans.loading import load_plan
-from bench.plans.plan import Plan
+from bench.plans.plan import Plan, budget_seconds
 from bench.plans.resolved import Resolved, resolve
 from bench.ranking.rank import choose_backbones
 from bench.records import AGAIN, Cell, Record
@@ -23,6 +28,7 @@ from bench.runs.prepare import Prepared, prepare
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
 from bench.store import Shard, Store, is_written_here
+from reports.statistics.looks import looks_of
 
 RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
 
@@ -66,12 +72,16 @@ def run(
         RunLocked: another run is working in the directory, or on this shard.
         StoreError: the directory cannot be written any more; run the plan again.
     """
+    began = time.monotonic()
     reporter = reporter or Reporter()
     again = _again(tuple(retry))
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
     part = Shard.parse(shard) if shard is not None else None
     resolved = resolve(load_plan(plan))
+    if part is not None and resolved.plan.is_cut_short:
+        remedy = "Shards share nothing, and which cell is next depends on all: leave out one of the two."
+        raise RequestError("shard", shard, "no shards beside --budget or --until decided", remedy)
     directory = Path(out) if out is not None else default_out(resolved.plan)
     _check_apart(directory, resolved.plan)
     reporter.say(f"Run directory: {directory}")
@@ -83,7 +93,7 @@ def run(
         with _locked(store, part):
             if chosen is not None and store.read_ranking() != chosen:
                 store.write_ranking(chosen)
-            work = _Work(prepared, store, part, again)
+            work = _Work(prepared, store, part, again, began)
             report_changed = _keep_plan(store, prepared.plan)
             _run_cells(work, runs, reporter)
             runs.close()
@@ -99,12 +109,14 @@ class _Work:
         store: of the run directory.
         part: which of them are asked for; None: all.
         again: statuses that are run once more.
+        began: when it was asked for, by the monotonic clock.
     """
 
     prepared: Prepared
     store: Store
     part: Shard | None
     again: frozenset[str]
+    began: float
 
     def __post_init__(self) -> None:
         self.ids = [cell.id for cell in self.prepared.cells]
@@ -189,28 +201,52 @@ def _keep_plan(store: Store, plan: Plan) -> bool:
 
 def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
     """Runs what is to be done; every record is stored as it comes."""
-    info = work.store.read_run()
+    info, cut_short = work.store.read_run(), work.prepared.plan.is_cut_short
     if work.todo or info.get("cells") != work.ids:
         info = run_info(work.prepared, info)
+        if cut_short:  # which cells it will have is known in the end
+            del info["cells"]
         work.store.write_run(info)
-    runs.workers = min(runs.workers, max(1, len(work.todo)))
-    reporter.begin(work.prepared, work.store, work.todo, runs.workers)
+    forecast = Forecast(work.prepared.sizes)
+    queue = _chooser(work, forecast) if cut_short else Queue(*in_rounds(work.todo))
+    runs.workers = min(runs.workers, max(1, len(queue)))
+    reporter.begin(work.prepared, work.store, work.todo, runs.workers, queue)
     try:
-        for record in _records(work, runs, info) if work.todo else ():
+        for record in _records(work, runs, info, queue, forecast) if queue else ():
             reporter.record(record)
     finally:
         reporter.end()
+    if isinstance(queue, Chooser):
+        work.store.write_run(info | {"cells": queue.chosen(), "course": queue.course()})
 
 
-def _records(work: _Work, runs: Executor, info: dict[str, Any]) -> Iterator[Record]:
+def _chooser(work: _Work, forecast: Forecast) -> Chooser:
+    """The queue of a run that ends when it is decided, or when its time is up."""
+    plan = work.prepared.plan
+
+    def seconds(cell: Cell) -> float:
+        needed, known = forecast.seconds([cell])
+        return needed if known else math.nan
+
+    rules = Rules(looks_of(work.store.directory), plan.report.region, budget_seconds(plan.budget))
+    stored = [record for record in work.stored.values() if record.status not in work.again]
+    directory = work.store.directory
+    return Chooser(
+        work.prepared.cells, stored, seconds, rules, directory, lambda: time.monotonic() - work.began
+    )
+
+
+def _records(
+    work: _Work, runs: Executor, info: dict[str, Any], queue: Queue, forecast: Forecast
+) -> Iterator[Record]:
     runs.provenance = {name: info[name] for name in ("versions", "git", "hardware")}
     measured = latencies(work.prepared, work.todo, runs, info)
-    forecast = Forecast(work.prepared.sizes)
-    for record in runs.run(work.todo, measured):
+    for record in runs.run(queue, measured):
         work.store.write(record)
         if record.status == "ok":
             forecast.add(Cell.of(record.cell), record.costs.get("wall_seconds") or 0.0)
             forecast.save()
+        queue.add(record)
         yield record
 
 

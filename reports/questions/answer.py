@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.modalities.nouns import Noun
 from reports import words
-from reports.claims import claimed, sure
-from reports.phrases import absence, has_several, interval_of, who
+from reports.claims import claimed
+from reports.phrases import absence, has_several, who
 from reports.results import Results
 from reports.sections import Answer, Section
 from reports.statistics.decisions import Decision
@@ -65,38 +65,39 @@ def answers(
 
 
 def _at_labels(decision: Decision, several: bool) -> list[str]:
-    """A row of the table of answers: labels, who leads, with what, lead over the next, probability that it is best,
-    what may be said."""
-    leader = decision.leader
+    """A row of the table of answers: labels, what to use, what that reaches and gives up at most, and what may be
+    concluded."""
+    chosen = decision.recommended
     interval = (
-        f" ({words.percent(leader.low)} to {words.percent(leader.high)})" if leader.low == leader.low else ""
+        f" ({words.percent(chosen.low)} to {words.percent(chosen.high)})" if math.isfinite(chosen.low) else ""
     )
-    chosen = who(decision.recommended, several)
-    lead = "–"
-    if decision.comparisons:
-        first = decision.comparisons[0]
-        lead = f"{words.points(first.difference, True)} points over {who(first.candidate, several)}"
-    verdict = {
-        "provisional": f"provisional, fewer than {MINIMUM_SEEDS} seeds: {chosen}",
-        "better": "better than all others",
-        "floor": "not better than the most frequent class",
-        "tied": f"tied; take {chosen}{interval_of(decision.recommended)}, the cheapest to train",
-        "incomplete": f"{absence(decision)}; for now {chosen}",
-        "alone": "nothing to compare with",
-        "undecided": f"undecided; if you must, {chosen}",
-    }[decision.claim]
+    told = math.isfinite(chosen.at_most) and decision.comparisons
     return [
         words.count(decision.n),
-        who(leader, several),
-        words.percent(leader.value) + interval,
-        lead,
-        sure(leader.best) if math.isfinite(leader.best) and decision.comparisons else "–",
-        verdict,
+        who(chosen, several),
+        words.percent(chosen.value) + interval,
+        f"{words.points(chosen.at_most)} points" if told else "–",
+        conclusion(decision, several),
     ]
 
 
+def conclusion(decision: Decision, several: bool) -> str:
+    """What may be said of a decision, in a few words."""
+    rivals = [who(c, several) for c in decision.with_verdict("undecided") if c != decision.recommended]
+    rivals = rivals or [who(decision.leader, several)]
+    return {
+        "provisional": f"provisional: fewer than {MINIMUM_SEEDS} seeds",
+        "better": "the best of all tried",
+        "floor": "not better than the most frequent class",
+        "decided": "decided",
+        "incomplete": f"decided among what has a result: {absence(decision) or 'others have fewer seeds'}",
+        "alone": "nothing to compare with",
+        "undecided": f"not decided: {words.some(rivals, 2)} may be better",
+    }[decision.claim]
+
+
 def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
-    """By dataset (as ``Answer`` calls it), whether who leads depends on the number of labels; of those with
+    """By dataset (as ``Answer`` calls it), whether the answer depends on the number of labels; of those with
     more than one label count.
 
     Args:
@@ -110,15 +111,15 @@ def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
         several = has_several(mine)
         counts: dict[str, list[str]] = {}
         for decision in mine:
-            counts.setdefault(who(decision.leader, several), []).append(words.count(decision.n))
-        settled = sum(decision.claim in ("better", "tied") for decision in mine)
+            counts.setdefault(who(decision.recommended, several), []).append(words.count(decision.n))
+        settled = sum(decision.is_decided for decision in mine)
         if len(counts) == 1:
-            text = f"no: {next(iter(counts))} has the highest mean at all {len(mine)} label counts"
+            text = f"no: use {next(iter(counts))} at all {len(mine)} label counts"
         else:
-            leads = [f"{name} with {words.listed(at)}" for name, at in counts.items()]
-            text = f"yes: the highest mean is that of {'; '.join(leads)} labels"
+            chosen = [f"{name} with {words.listed(at)} labels" for name, at in counts.items()]
+            text = f"yes: use {', and '.join(chosen)}"
         where = (
             "none of them" if not settled else "all" if settled == len(mine) else f"{settled} of {len(mine)}"
         )
-        found[words.clean(dataset, 80)] = words.sentence(f"{text}; the answer is settled at {where}.")
+        found[words.clean(dataset, 80)] = words.sentence(f"{text}. The answer is decided at {where}.")
     return found

@@ -18,13 +18,16 @@ import numpy as np
 import pandas as pd
 
 from bench.records import ACCURACY
+from reports.statistics.best import Family
 from reports.statistics.credits import metric_of
+from reports.statistics.factors import on_backbones, over_backbones
 from reports.statistics.intervals import (
     MINIMUM_SEEDS,
     Floats,
 )
+from reports.statistics.looks import Looks, looks_of
 from reports.statistics.missing import Absent, Missing
-from reports.statistics.pairs import Candidate, Comparison, Measured, compare_pairs, draws, typical_variance
+from reports.statistics.pairs import Candidate, Comparison, Measured, compare_pairs, draws
 
 DRAWS = 20_000
 
@@ -42,7 +45,7 @@ class Decision:
     n_test: float
     leader: Candidate
     comparisons: tuple[Comparison, ...]
-    """With every other candidate, the closest first; ``majority`` is none."""
+    """With every other candidate, the closest first, see ``Family.comparison``; ``majority`` is none."""
     region: float
     """Differences within plus or minus this are equivalent."""
     floor: Comparison | None = None
@@ -56,44 +59,57 @@ class Decision:
     """That decides."""
     margin: float = math.nan
     """Of the leader, see ``Measured.margin``."""
+    strategy: Decision | None = None
+    """Which strategy, by the means over all backbones; None with a single backbone."""
+    backbone: Decision | None = None
+    """Which backbone, with the strategy that is recommended; None if it ran on one."""
 
     @property
     def claim(self) -> str:
         """``floor`` (the leader is not better than the most frequent class), ``provisional`` (under three seeds),
-        ``alone`` (nothing to compare with), ``undecided``, ``incomplete`` (what has a result is settled, but not
-        all has one), ``tied`` (the leader is tied with some and better than the rest), ``better`` (than every
-        other)."""
+        ``alone`` (nothing to compare with), ``incomplete`` (it is decided among what has a result, but not all has
+        one), ``better`` (no other is the best), ``decided`` (the recommended one gives up no more than the
+        region), or ``undecided``."""
         floor = self.floor
         if floor is not None and (floor.difference <= 0 or floor.verdict in ("tied", "undecided")):
             return "floor"
-        verdicts = {comparison.verdict for comparison in self.comparisons}
         if self.leader.seeds < MINIMUM_SEEDS:
             return "provisional"
-        if verdicts & {"undecided", "unknown"}:
+        verdicts = {comparison.verdict for comparison in self.comparisons}
+        if not self.recommended.at_most <= self.region:
             return "undecided"
-        if self.absent:
+        if self.absent or "unknown" in verdicts:
             return "incomplete"
         if not verdicts:
             return "alone"
-        return "tied" if "tied" in verdicts else "better"
+        return "better" if verdicts == {"better"} else "decided"
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the recommended one gives up no more than the region against all that was to be compared."""
+        return self.claim in ("better", "decided", "alone")
 
     @property
     def recommended(self) -> Candidate:
-        """The cheapest to train of the leader and those tied with it; where nothing is settled, of those whose
-        expected shortfall, as observed, is below the region of equivalence. Who lost seeds is none of them."""
-        settled = self.claim in ("better", "tied", "incomplete")
-        near = [
-            c.candidate
-            for c in self.comparisons
-            if c.verdict == "tied"
-            or (
-                not settled
-                and c.verdict != "better"
-                and c.difference < self.region
-                and c.candidate.seeds == self.leader.seeds
-            )
-        ]
-        return min([self.leader, *near], key=lambda c: c.seconds if math.isfinite(c.seconds) else math.inf)
+        """The cheapest to train of those that give up at most the region; else whoever gives up least at most.
+        Below three seeds the cheapest of those whose mean is within the region of the highest."""
+        known = [c for c in self.candidates if math.isfinite(c.at_most)]
+        if not known:
+            near = [c.candidate for c in self.comparisons if c.difference < self.region]
+            as_sure = [c for c in near if c.seeds == self.leader.seeds]
+            return min([self.leader, *as_sure], key=_cost)
+        good = [c for c in known if c.at_most <= self.region]
+        return min(good, key=_cost) if good else min(known, key=lambda c: (c.at_most, _cost(c)))
+
+    @property
+    def more_seeds(self) -> int | None:
+        """With how many seeds it would be decided, if all differences stay as they are; None: with none."""
+        return _most([c.more_seeds for c in self.comparisons if c.verdict == "undecided"])
+
+    @property
+    def more_images(self) -> int | None:
+        """The same of test examples."""
+        return _most([c.more_images for c in self.comparisons if c.verdict == "undecided"])
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -113,6 +129,15 @@ class Decision:
     def with_verdict(self, *verdicts: str) -> list[Candidate]:
         """The candidates about which one of these verdicts was reached."""
         return [c.candidate for c in self.comparisons if c.verdict in verdicts]
+
+
+def _cost(candidate: Candidate) -> float:
+    return candidate.seconds if math.isfinite(candidate.seconds) else math.inf
+
+
+def _most(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return max(known) if known and len(known) == len(numbers) else None
 
 
 _NEEDED = [
@@ -144,7 +169,7 @@ def decide(
         region: differences within plus or minus this are equivalent.
     """
     decisions = []
-    missing = Missing(results, directory)
+    missing, looks = Missing(results, directory), looks_of(directory)
     for key, cells in succeeded(results).groupby(["dataset", "fraction"], sort=True):
         dataset, fraction = str(key[0]), float(str(key[1]))
         majority = cells[cells["strategy"] == "majority"]
@@ -154,9 +179,21 @@ def decide(
         if not runs:
             continue
         floor = Measured(majority.set_index("seed"), directory) if len(majority) else None
-        decision = decide_among(runs, region, dataset, fraction, floor, float(cells["n"].median()))
-        decisions.append(replace(decision, absent=missing.at(dataset, fraction)))
+        decision = decide_among(runs, region, dataset, fraction, floor, float(cells["n"].median()), looks)
+        decision = replace(decision, absent=missing.at(dataset, fraction))
+        decisions.append(in_parts(decision, runs, looks))
     return decisions
+
+
+def in_parts(decision: Decision, runs: Sequence[Measured], looks: Looks) -> Decision:
+    """The decision with those about the strategy and about the backbone, where there are several backbones."""
+    about = decision.region, decision.dataset, decision.fraction, None, decision.n, looks
+    strategies = over_backbones(runs)
+    strategy = decide_among(strategies, *about) if len(strategies) > 1 else None
+    chosen = decision if strategy is None else strategy
+    backbones = on_backbones(runs, chosen.recommended.strategy)
+    backbone = decide_among(backbones, *about) if backbones else None
+    return replace(decision, strategy=strategy, backbone=backbone)
 
 
 def decide_among(
@@ -166,6 +203,7 @@ def decide_among(
     fraction: float,
     majority: Measured | None = None,
     n: float = math.nan,
+    looks: Looks | None = None,
 ) -> Decision:
     """The decision among configurations that were run at one label count; at least one.
 
@@ -174,11 +212,14 @@ def decide_among(
         region: differences within plus or minus this are equivalent.
         dataset, fraction, n: what the decision is about.
         majority: the most frequent class, if it was measured.
+        looks: when claims are made; default: once, with the seeds that there are.
     """
-    # Whoever lost seeds comes last: the mean over the seeds that it survived is not comparable.
+    family = Family(runs, looks or Looks(), region)
+    leader = runs[family.leader]
+    others = [place for place in range(len(runs)) if place != family.leader]
     seeds = max(len(run.values) for run in runs)
-    leader, *others = sorted(runs, key=lambda run: (len(run.values) < seeds, -run.value))
-    whole = [run for run in (leader, *others) if len(run.values) == seeds]
+    whole = [run for run in (leader, *runs) if len(run.values) == seeds]
+    whole = [*dict.fromkeys(whole)]
     drawn = draws(whole, DRAWS)
     optimism = 0.0
     if drawn is not None:
@@ -188,13 +229,15 @@ def decide_among(
     floor = None
     if majority is not None:
         # Any of them might have led.
-        floor = compare_pairs([(run, majority) for run in (leader, *others)], region)[0]
+        tested = [leader, *(runs[place] for place in others)]
+        floor = compare_pairs([(run, majority) for run in tested], region)[0]
+    compared = sorted((family.comparison(place) for place in others), key=lambda c: c.difference)
     comparisons = tuple(
         # Whoever is as near as that might as well have led, or is chosen in the leader's place.
         replace(c, candidate=_lowered(c.candidate, optimism)) if c.difference < region else c
-        for c in _compare(leader, others, region)
+        for c in compared
     )
-    first = _lowered(leader.candidate, optimism)
+    first = _lowered(replace(leader.candidate, at_most=family.at_most(family.leader)), optimism)
     return Decision(
         dataset, fraction, n, leader.n_test, first, comparisons, region, floor,
         optimism=optimism, metric=leader.metric, margin=leader.margin,
@@ -204,20 +247,6 @@ def decide_among(
 def _lowered(candidate: Candidate, optimism: float) -> Candidate:
     """With an interval that reaches so much further down."""
     return replace(candidate, low=max(candidate.low - optimism, 0.0))  # in this order NaN stays
-
-
-def _compare(leader: Measured, others: list[Measured], region: float) -> list[Comparison]:
-    """The leader against each other, the closest first.
-
-    Who leads was found in the same results, so the family is all pairs, not only those with the leader: with equal
-    strategies, correcting for the latter alone says "better" in 12% of the families of eight.
-    """
-    pairs = [(leader, other) for other in others]
-    typical = [typical_variance([leader, *others])] * len(pairs)
-    found = compare_pairs(pairs, region, 1 + len(others), typical)
-    # Who leads only where others lost seeds does not lead.
-    found = [replace(c, verdict="undecided") if c.verdict == "worse" else c for c in found]
-    return sorted(found, key=lambda c: c.difference)
 
 
 def _probabilities_of_best(drawn: Floats) -> list[float]:

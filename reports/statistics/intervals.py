@@ -47,6 +47,10 @@ MOST_DEGREES = 1e6
 Floats = npt.NDArray[np.float64]
 
 
+DEGREES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 40, 100, 1e4])
+"""Of freedom, at which quantiles of several comparisons are computed; between them they are interpolated."""
+
+
 def t_half_width(spread: float, seeds: int, level: float = LEVEL) -> float:
     """Half the width of the t interval of a mean over seeds of standard deviation ``spread``; NaN below three."""
     return _t_quantile(level, seeds - 1) * spread / math.sqrt(seeds) if seeds >= MINIMUM_SEEDS else math.nan

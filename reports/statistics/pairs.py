@@ -16,6 +16,7 @@ from bench.records import ACCURACY
 from reports.statistics.answers import Answers, answers_of
 from reports.statistics.credits import metric_of
 from reports.statistics.intervals import (
+    DEGREES,
     LEVEL,
     MINIMUM_SEEDS,
     UNSEEN_DIFFERENCE,
@@ -50,6 +51,8 @@ class Candidate:
     params: float = math.nan
     best: float = math.nan
     """The probability that it is the best of all in truth; NaN below three seeds and without predictions."""
+    at_most: float = math.nan
+    """What is given up at most by taking it and not the best of those tried; NaN below three seeds."""
 
     def to_json(self, metric: str) -> dict[str, Any]:
         """Its fields, the value under the name of the metric."""
@@ -143,18 +146,23 @@ class Measured:
         return known if len(known) == len(found) else {}
 
 
-def typical_variance(runs: Sequence[Measured]) -> tuple[float, float]:
+def typical_variance(runs: Sequence[Measured], common: int | None = None) -> tuple[float, float]:
     """The variance between seeds that a paired difference of two of these typically has, and how many degrees of
     freedom it may lend to that of one pair: none where there are too few other strategies to learn from.
 
     With three seeds a variance has two degrees of freedom, and corrected for the many pairs of a family its
     intervals tell nothing. So each is moderated by what the other pairs show (Smyth 2004,
     doi:10.2202/1544-6115.1027; here their median, which one strategy that is far more variable does not move).
+
+    Args:
+        runs: the strategies.
+        common: only so many of the seeds; default: all.
     """
     from scipy import special
 
-    seeds = max((run.values for run in runs), key=len)
-    whole = [[run.values[seed] for seed in seeds] for run in runs if seeds.keys() <= run.values.keys()]
+    longest = max(runs, key=lambda run: len(run.values))
+    seeds = sorted(longest.values)[:common]
+    whole = [[run.values[seed] for seed in seeds] for run in runs if run.values.keys() >= set(seeds)]
     degrees = len(seeds) - 1
     if len(seeds) < MINIMUM_SEEDS or len(whole) < 4:  # of three, one could have two of the three pairs
         return 0.0, 0.0
@@ -188,11 +196,11 @@ def compare_pairs(
     found: dict[int, Comparison] = {}
     tested = []
     for place, (first, second) in enumerate(pairs):
-        lead = _lead(first, second)
+        lead = lead_of(first, second)
         if len(lead) < MINIMUM_SEEDS:
             found[place] = _unknown(first, second, lead)
         else:
-            spread, paired = _spread(first, second, lead)
+            spread, paired = spread_of(first, second, lead)
             if typical:
                 spread = replace(spread, shared=typical[place][0], borrowed=typical[place][1])
             mean = float(np.mean([*lead.values()]))
@@ -213,7 +221,7 @@ class _Tested:
     p: float
 
 
-def _lead(first: Measured, second: Measured) -> dict[int, float]:
+def lead_of(first: Measured, second: Measured) -> dict[int, float]:
     """By common seed, by how much the first is better."""
     seeds = sorted(first.values.keys() & second.values.keys())
     return {seed: first.values[seed] - second.values[seed] for seed in seeds}
@@ -226,7 +234,7 @@ def _unknown(first: Measured, second: Measured, lead: dict[int, float]) -> Compa
     return Comparison(second.candidate, len(lead), False, mean, *nothing, "unknown")
 
 
-def _spread(first: Measured, second: Measured, lead: dict[int, float]) -> tuple[Spread, bool]:
+def spread_of(first: Measured, second: Measured, lead: dict[int, float]) -> tuple[Spread, bool]:
     """The variance components of a difference, and whether the test examples could be paired."""
     mine, theirs = first.answers(lead), second.answers(lead)
     if mine is not None and theirs is not None and np.array_equal(mine.ids, theirs.ids):
@@ -272,9 +280,6 @@ def _level(comparisons: int, strategies: int, degrees: float) -> float:
     return 1 - (1 - LEVEL) / _counted(comparisons, strategies, degrees)
 
 
-_DEGREES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 40, 100, 1e4])
-
-
 def comparisons_in_range(strategies: int, degrees: float) -> float:
     """How many independent comparisons have the critical value of the studentized range of so many strategies and
     three more (Tukey 1953; with unequal variances Games & Howell 1976, J. Educ. Stat. 1:113).
@@ -283,12 +288,12 @@ def comparisons_in_range(strategies: int, degrees: float) -> float:
     four degrees. Three more, because variances are unequal and not known: simulated, see ``truth.py``.
     """
     at = np.log(_range_comparisons(strategies + 3))
-    return float(np.exp(np.interp(-1 / degrees, -1 / _DEGREES, at)))
+    return float(np.exp(np.interp(-1 / degrees, -1 / DEGREES, at)))
 
 
 @lru_cache(maxsize=256)
 def _range_comparisons(strategies: int) -> Floats:
-    """At each of ``_DEGREES``."""
+    """At each of ``DEGREES``."""
     from scipy import special
 
     # The distribution of the range of standard normal values, then that over the distribution of their deviation.
@@ -298,7 +303,7 @@ def _range_comparisons(strategies: int) -> Floats:
     below = strategies * (inside ** (strategies - 1) @ density)
     middles = (np.arange(2000) + 0.5) / 2000
     found = []
-    for degrees in _DEGREES:
+    for degrees in DEGREES:
         deviation = np.sqrt(special.gammaincinv(degrees / 2, middles) * 2 / degrees)
         low, high = 0.0, 100.0
         for _ in range(40):

@@ -15,6 +15,7 @@ import pytest
 
 import bench
 from bench.execution.local import LocalExecutor
+from bench.execution.queue import Queue
 from bench.plans.loading import load_plan
 from bench.records import Cell, Record
 from bench.runs.prepare import prepare
@@ -52,7 +53,7 @@ def finish(tmp_path: Path) -> Callable[..., dict[str, Record]]:
 
         options: dict[str, Any] = {"threads": 1, "backend": "tensorflow", "cell_seconds": seconds}
         with LocalExecutor(store=Store(tmp_path / "run"), workers=1, notify=notify, **options) as executor:
-            return {record.cell["strategy"]: record for record in executor.run(cells, {})}
+            return {record.cell["strategy"]: record for record in executor.run(Queue(cells), {})}
 
     return go
 

@@ -22,6 +22,7 @@ import bench
 from bench.datasets import open_dataset
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
+from bench.execution.queue import Queue
 from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.records import Cell, Record
@@ -65,7 +66,7 @@ def executor(tmp_path: Path) -> Callable[..., LocalExecutor]:
 def finish(executor: LocalExecutor, cells: list[Cell]) -> list[Record]:
     """Runs cells and ends the workers."""
     with executor:
-        return list(executor.run(cells, {}))
+        return list(executor.run(Queue(cells), {}))
 
 
 def workers(parent: int | None = None) -> list[psutil.Process]:

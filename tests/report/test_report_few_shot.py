@@ -196,7 +196,7 @@ def test_what_is_nearly_the_same_is_tied_and_the_cheaper_is_taken(tmp_path: Path
     near = {**TRUTH, "siamese": [x - 0.001 for x in TRUTH["prototypical"]]}
     records = made(tmp_path, truth=near, seconds={"siamese": 10.0})
     (tied,) = few_shot_answers(measurements(records, tmp_path), 0.01)
-    assert tied.claim == "tied"
+    assert tied.claim == "decided"
     assert tied.headline.startswith("Siamese networks tells 20 new classes")
     assert "cheaper: 10 s instead of 60 s" in " ".join(tied.sentences)
 
@@ -226,7 +226,7 @@ def test_who_lost_seeds_does_not_lead(tmp_path: Path) -> None:
     lost = [r for r in made(tmp_path) if (r.cell["strategy"], r.cell["seed"]) != ("prototypical", 0)]
     decision = decided([*hardest(lost, tmp_path).values()], 0.01)
     assert decision.leader.strategy == "siamese"
-    assert decision.claim == "undecided"
+    assert decision.claim == "incomplete"
 
 
 def test_seeds_are_paired_whatever_the_order_of_records(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_page_says_which_metric_decides(tmp_path: Path) -> None:
     assert "balanced accuracy on new images" in page
     assert "Test balanced accuracy against labelled images" in page
     assert "Test balanced accuracy, mean ± standard deviation" in page
-    assert "test balanced accuracy (95% interval)" in page
+    assert "test balanced accuracy (95% CI)" in page
     assert "Points of test balanced accuracy against scratch" in page
     assert "Balanced accuracy decides" in page
     assert "of new images correctly" not in page

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.records import Record
-from reports.statistics import answers, decisions, intervals, pairs
+from reports.statistics import answers, best, decisions, intervals, pairs
 from reports.tables import results_frame
 
 
@@ -97,7 +97,7 @@ def test_equals_are_tied_and_the_cheaper_is_taken(tmp_path: Path) -> None:
         "scratch": [0.3, 0.31, 0.3],
     }
     (decision,) = _run(tmp_path, accuracies)
-    assert decision.claim == "tied"
+    assert decision.claim == "decided"
     assert _verdicts(decision) == {"feature_extraction": "tied", "scratch": "better"}
     assert decision.recommended.strategy == "feature_extraction"
 
@@ -129,7 +129,8 @@ def test_damaged_or_foreign_predictions_are_not_paired(tmp_path: Path) -> None:
 def test_only_seeds_that_both_have_are_compared(tmp_path: Path) -> None:
     (decision,) = _run(tmp_path, {"full_finetune": [0.8, 0.81, 0.8, 0.82], "scratch": [0.4, 0.41]})
     assert decision.comparisons[0].seeds == 2
-    assert decision.claim == "undecided"
+    assert decision.claim == "incomplete"
+    assert decision.recommended.strategy == "full_finetune"
 
 
 def _compared(directory: Path | None, accuracies: dict[str, list[float]]) -> dict[str, pairs.Comparison]:
@@ -194,8 +195,8 @@ def test_few_seeds_tell_one_of_many_strategies_apart() -> None:
     many = {f"s{i:02}": (0.85 + 0.02 * rng.standard_normal(3)).tolist() for i in range(19)}
     last = _compared(None, {**many, "behind": [0.74, 0.76, 0.75]})["behind"]
     assert last.verdict == "better"
-    with pytest.MonkeyPatch.context() as patch:  # 190 comparisons, as if each said something of its own
-        patch.setattr(pairs, "comparisons_in_range", lambda *_: math.inf)
+    with pytest.MonkeyPatch.context() as patch:  # 19 comparisons, as if each said something of its own
+        patch.setattr(best, "comparisons_with_one", lambda *_: 1e6)
         assert _compared(None, {**many, "behind": [0.74, 0.76, 0.75]})["behind"].verdict == "undecided"
 
 

@@ -20,6 +20,7 @@ from bench.runs.results import Run
 from bench.system.names import PREFIX
 from bench.system.templates import template
 from reports import words
+from reports.claims import gives_up
 from reports.phrases import absence, who
 from reports.recommend import Recommendation
 from reports.statistics.label_curves import label_curves
@@ -92,15 +93,16 @@ def _claim(found: Recommendation) -> str:
     """What may be said of it beside all else that was tried."""
     return {
         "floor": "It is no better than always answering with the most frequent class: do not use it.",
-        "better": "It was better than all others that were asked for and keep to the constraints."
-        if found.limited
-        else "It was better than everything else tried.",
-        "tied": "It was tied with the best tried, and the cheapest of them to train.",
-        "incomplete": f"Provisional: {absence(found.decision)}.",
         "alone": "Nothing else was tried, or kept to the constraints.",
-        "undecided": "Provisional: what is best is undecided.",
-        "provisional": "Provisional: nothing is claimed below three seeds.",
-    }[found.decision.claim]
+        "provisional": "Provisional: fewer than three seeds make no comparison.",
+    }.get(found.decision.claim) or _bound(found)
+
+
+def _bound(found: Recommendation) -> str:
+    among = "that were asked for and keep to the constraints" if found.limited else "tried"
+    said = f"{words.capital(gives_up(found.decision, among))} (95% confidence)."
+    missing = absence(found.decision) if found.decision.claim == "incomplete" else ""
+    return f"{said} {words.capital(missing)}." if missing else said
 
 
 # --- how good it is -------------------------------------------------------------------------------------------

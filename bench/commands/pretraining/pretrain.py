@@ -21,6 +21,7 @@ from bench.commands.pretraining.source import Training, write_source
 from bench.errors import BenchError, RequestError
 from bench.execution.jobs import Event
 from bench.execution.local import LocalExecutor
+from bench.execution.queue import Queue
 from bench.modalities.registry import DEFAULT, modality
 from bench.plans.loading import load_plan
 from bench.plans.plan import Plan
@@ -167,7 +168,7 @@ def _record(cell: Cell, executor: LocalExecutor) -> Record:
     Raises:
         BenchError: it came to no result.
     """
-    (record,) = executor.run([cell], {})
+    (record,) = executor.run(Queue([cell]), {})
     if record.status != "ok":
         problem = record.error or {}
         raise BenchError(f"The training ended as {record.status}: {problem.get('message', 'no message')}")

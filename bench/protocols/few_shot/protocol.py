@@ -60,6 +60,12 @@ class FewShot(Protocol):
                 expected = f"{default} in the few-shot protocol"
                 remedy = "All classes of an episode have as many images: there is no imbalance to allow for."
                 raise RequestError(key, value, expected, remedy)
+        if plan.is_cut_short:
+            given = "budget" if plan.budget else "until"
+            expected = "nothing in the few-shot protocol, whose cells all count"
+            raise RequestError(
+                given, getattr(plan, given), expected, "Leave it out, or name fewer strategies."
+            )
         unable = [name for name, strategy in strategies.items() if not strategy.few_shot]
         if unable:
             able = [name for name in STRATEGIES if get_strategy(name).few_shot]

@@ -45,14 +45,14 @@ class Fractions(Protocol):
                 pool.labels,
                 pool.groups,
                 fraction,
-                plan.seeds,
+                plan.looks[-1],
                 dataset.fingerprint,
                 dataset.class_names,
                 dataset.kind.noun,
             )
 
     def check_source(self, plan: Plan, source: SourceDomain) -> None:
-        for seed in range(plan.seeds if 0 in plan.fractions else 0):
+        for seed in range(plan.looks[-1] if 0 in plan.fractions else 0):
             source.divided(seed)
 
     def introduction(self, plan: Plan, dataset: Dataset) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from reports import words
+from reports.claims import gives_up
 from reports.phrases import absence
 from reports.questions.few_shot.measurements import FLOOR, Measurement, decided, measured
 from reports.results import Results
@@ -57,7 +58,6 @@ def few_shot_answers(
 
 _DOUBT = {
     "provisional": "Provisionally: ",
-    "undecided": "Undecided: ",
     "incomplete": "Not all has a result. Of what has: ",
 }
 
@@ -71,8 +71,9 @@ def _answer(found: Sequence[Measurement], region: float, absent: tuple[Absent, .
     chosen, leader = (
         there[c.strategy, c.backbone, c.weights] for c in (decision.recommended, decision.leader)
     )
-    best = chosen if decision.claim == "tied" else leader
+    best = chosen if decision.claim in ("decided", "undecided") else leader
     sentences = [
+        _bound(decision),
         *(_compared(comparison, there, several) for comparison in _told(decision)),
         *_choice(decision, chosen, leader, several),
         f"{words.capital(absence(decision))}." if absent else "",
@@ -90,6 +91,13 @@ def _headline(best: Measurement, several: bool) -> str:
         f"{words.plural(best.shots, 'label')} each with {words.percent(best.accuracy)} accuracy"
         f"{interval if math.isfinite(best.low) else ''}."
     )
+
+
+def _bound(decision: Decision) -> str:
+    """What the recommended one gives up at most."""
+    if decision.claim not in ("better", "decided", "undecided") or not decision.comparisons:
+        return ""
+    return f"{words.capital(gives_up(decision))} (95% confidence)."
 
 
 def _beside(best: Measurement, there: Iterable[Measurement], several: bool) -> str:
@@ -128,14 +136,14 @@ def _compared(comparison: Comparison, there: dict[Any, Measurement], several: bo
     if not math.isfinite(comparison.low):
         return f"Near the best is {who}; whether the difference is real cannot be said."
     return {
-        "tied": f"The best is tied with {who}: the difference is {interval}.",
-        "better": f"It is better than all others; the next is {who}, and the lead on the same episodes {interval}.",
-    }.get(comparison.verdict, f"The best is not told apart from {who}: the difference is {interval}.")
+        "tied": f"{words.capital(who)} is as good: the difference is {interval}.",
+        "better": f"The next is {who}, and the lead on the same episodes is {interval}.",
+    }.get(comparison.verdict, f"{words.capital(who)} may be as good: the difference is {interval}.")
 
 
 def _choice(decision: Decision, chosen: Measurement, leader: Measurement, several: bool) -> list[str]:
     """What the claim means for whoever has to choose."""
-    if decision.claim == "tied" and chosen is not leader:
+    if decision.claim == "decided" and chosen is not leader:
         return [
             f"It is as good as the best, {leader.name(several)} ({words.percent(leader.accuracy)}), and cheaper: "
             f"{words.duration(chosen.seconds)} instead of {words.duration(leader.seconds)}."
