@@ -276,7 +276,7 @@ def _beaten(about: _About) -> str:
     if about.claim not in ("undecided", "decided", "incomplete") or not beaten:
         return ""
     verb = "is" if len(beaten) == 1 else "are"
-    return f"{words.capital(about.some(beaten))} {verb} clearly behind the best."
+    return f"{words.capital(about.some(beaten))} {verb} ruled out: the best is better, or as good."
 
 
 def _cost(about: _About) -> str:

@@ -31,7 +31,7 @@ BEYOND = 1.1
 
 VERDICTS = {
     "tied": "within a point of the best",
-    "better": "clearly behind the best",
+    "better": "ruled out",
     "undecided": "may be the best",
     "unknown": "too few seeds to tell",
 }

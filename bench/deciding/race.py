@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from reports.statistics.best import Family, Pair
-from reports.statistics.intervals import Floats
+from reports.statistics.intervals import MOST_SEEDS, Floats
 
 DRAWS = 2000
 SEED_DEVIATION, SEED_DEGREES = 0.01, 3.0
@@ -164,12 +164,14 @@ class _Standing:
         return [arm for arm in concerned if later and len(self.race.arms[arm].values) < later[0]]
 
     def _can_settle(self, family: Family, pair: Pair) -> bool:
-        """Whether the last look could settle a pair, if seeds turned out to favour that as far as is likely."""
+        """Whether the last look could settle a pair, if seeds turned out to favour that as far as is likely. What
+        the first look says of the spread of seeds is not trusted yet: then only the test set can be too small."""
         spread, most = pair.spread, self.race.looks[-1]
         if spread is None or pair.seeds >= most:
             return False
         error = family.looks.error(most)
-        half = spread.half_width(family.level(spread.degrees_of_all, error), most)
+        seeds = MOST_SEEDS if pair.seeds <= self.race.looks[0] else most
+        half = spread.half_width(family.level(spread.degrees_of_all, error), seeds)
         slack = np.sqrt(max(spread.over_seeds + spread.rest / spread.examples, 0.0) / pair.seeds)
         return bool(pair.ahead - slack + half <= self.race.region or pair.ahead + slack > half)
 

@@ -18,7 +18,7 @@ from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS
 UNTIL_DECIDED = (3, 5, 10)
 """Seeds at which a run that goes on until it is decided looks."""
 
-SHARES = (0.6, 0.25, 0.1)
+SHARES = (0.4, 0.3, 0.25)
 """Of the error, at the first looks. Each later one has half of what is left."""
 
 

@@ -65,7 +65,7 @@ class Simulated(pairs.Measured):
         self._answers = Answers(np.arange(images).astype(str), right, None)
 
     def answers(self, seeds: Iterable[int]) -> Answers:
-        return self._answers
+        return replace(self._answers, credits=self._answers.credits[list(seeds)])
 
 
 def simulate(
