@@ -83,6 +83,7 @@ PAGES = {
             ("mistakes", "overfitting"),
             "summary",
             "cells",
+            "course",
             "failures",
             "hyperparameters",
             "ranking",

@@ -269,9 +269,9 @@ def _terminal_cell(row: Any, results: pd.DataFrame) -> str:
         return "–"
     if not row.seeds:
         return statuses(results, row.strategy, row.fraction)
-    spread = f" ± {row.spread:.3f}" if np.isfinite(row.spread) else ""
+    spread = f" ± {100 * row.spread:.1f}" if np.isfinite(row.spread) else ""
     seeds = f" ({row.seeds}/{row.cells} ok)" if row.seeds < row.cells else ""
-    return f"{getattr(row, row.metric):.3f}{spread} · {words.duration(row.seconds)}{seeds}"
+    return f"{words.percent(getattr(row, row.metric))}{spread} · {words.duration(row.seconds)}{seeds}"
 
 
 def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cli.terminal import duration, quoted
 from bench.execution.queue import Queue
+from bench.plans.plan import Plan, budget_seconds
+from bench.plans.protocol import protocol
 from bench.records import FINAL, Cell, Record
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 30
 """Without a terminal: how often a line says what runs, while no cell ends."""
+ANSWER_SECONDS = 10
+"""How often the answer so far is told, at most."""
 
 
 class TerminalReporter(Reporter):
@@ -42,6 +47,11 @@ class TerminalReporter(Reporter):
         self._waiting: dict[str, Cell] = {}
         self._workers = 1
         self._forecast_seconds: float | None = None
+        self._queue = Queue()
+        self._plan: Plan | None = None
+        self._records: list[Record] = []
+        self._answer: list[str] = []
+        self._answered = 0.0
 
     def say(self, text: str) -> None:
         print(shown(text), flush=True)
@@ -49,26 +59,54 @@ class TerminalReporter(Reporter):
     def begin(
         self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int, queue: Queue
     ) -> None:
-        self.directory = store.directory
+        self.directory, self._queue, self._plan = store.directory, queue, prepared.plan
         self._total = len(todo)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
         self._forecast = Forecast(prepared.sizes)
-        seconds, known = self._forecast.seconds(todo)
-        self._forecast_seconds = seconds / min(workers, len(todo)) if known and seconds else None
+        self._records = store.records([cell.id for cell in prepared.cells])
         for warning in (*prepared.warnings, *store.damaged):
             print(f"Warning: {shown(warning)}")
-        if not todo:
-            print(f"Nothing to do: all {len(prepared.cells)} cells are finished.", flush=True)
+        if not queue:
+            print(f"Nothing to do: {self._finished(prepared)}.", flush=True)
             return
+        seconds, known = self._forecast.seconds(todo)
+        if not self._is_cut_short:
+            self._forecast_seconds = seconds / min(workers, len(todo)) if known and seconds else None
         stored = len(prepared.cells) - len(todo)
         kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
-        print(f"{len(todo)} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.", flush=True)
+        cells = f"Up to {len(todo)}" if self._is_cut_short else f"{len(todo)}"
+        print(
+            f"{cells} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.{self._ends()}",
+            flush=True,
+        )
         if sys.stdout.isatty():
             from rich.live import Live
 
-            self._live = Live(self._screen(), refresh_per_second=4, transient=True)
+            self._live = Live(
+                self._screen(), refresh_per_second=4, transient=True, get_renderable=self._screen
+            )
             self._live.start()
+
+    @property
+    def _is_cut_short(self) -> bool:
+        return self._plan is not None and self._plan.is_cut_short
+
+    def _finished(self, prepared: Prepared) -> str:
+        if self._is_cut_short:
+            return "the answer is there, or the time is too short for another cell"
+        return f"all {len(prepared.cells)} cells are finished"
+
+    def _ends(self) -> str:
+        """When a run ends that is cut short."""
+        if self._plan is None or not self._is_cut_short:
+            return ""
+        budget = (
+            f", after {duration(budget_seconds(self._plan.budget))} at the latest"
+            if self._plan.budget
+            else ""
+        )
+        return f" It ends when the answer is decided{budget}."
 
     def event(self, event: Event) -> None:
         label = shown(event.cell.label) if event.cell else ""
@@ -78,9 +116,7 @@ class TerminalReporter(Reporter):
         self._running[event.worker] = (label, event.text)
         if self.directory is None:  # still being prepared
             return
-        if self._live is not None:
-            self._live.update(self._screen())
-        elif time.monotonic() - self._last_line > TICK_SECONDS:
+        if self._live is None and time.monotonic() - self._last_line > TICK_SECONDS:
             self._print("  " + self._status(), flush_only=True)
 
     def record(self, record: Record) -> None:
@@ -88,16 +124,36 @@ class TerminalReporter(Reporter):
         cell = Cell.of(record.cell)
         seconds = record.costs.get("wall_seconds") or 0.0
         self._waiting.pop(record.cell_id, None)
+        self._records.append(record)
         if record.status == "ok":
             outcome = _outcome(record)
             if self._forecast is not None:
                 self._forecast.add(cell, seconds)
         else:
             outcome = f"{record.status}: {shown((record.error or {}).get('message', ''))}"
-        done = f"[{self._done:>{len(str(self._total))}}/{self._total}]"
+        of = "" if self._is_cut_short else f"/{self._total}"
+        done = f"[{self._done:>{len(str(self._total))}}{of}]"
         self._print(f"{done} {shown(cell.label)}: {outcome} · {duration(seconds)}{self._left()}")
-        if self._live is not None:
-            self._live.update(self._screen())
+        self._say_answer()
+
+    def _say_answer(self) -> None:
+        """The answer so far, where it has become another; not too often, for it takes a moment."""
+        took = self._answered and time.monotonic() - self._answered < ANSWER_SECONDS
+        if (
+            took
+            or self.directory is None
+            or self._plan is None
+            or not protocol(self._plan.protocol).shares_labels
+        ):
+            return
+        from reports.so_far import so_far
+
+        found = so_far(self._records, self.directory, self._plan.report.region)
+        if found and found != self._answer:
+            self._answer = found
+            self._answered = time.monotonic()
+            for line in found:
+                self._print(f"  So far: {shown(line)}")
 
     def end(self) -> None:
         if self._live is not None:
@@ -105,7 +161,7 @@ class TerminalReporter(Reporter):
             self._live = None
 
     def summary(self, result: Run) -> None:
-        """The table, what failed, and where the report is."""
+        """The table, what failed, the answer, and how to go on."""
         if any(record.status == "ok" for record in result.records):
             _print_results(result)
         _print_failures([record for record in result.records if record.status not in FINAL])
@@ -118,24 +174,30 @@ class TerminalReporter(Reporter):
                 f"ends last writes the report, or: python -m bench report {quoted(result.directory)}",
                 flush=True,
             )
-        else:
-            print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
+            return
+        _print_answers(result)
+        print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
+        _print_next(result)
 
     def _left(self) -> str:
         """``about 3 min left``; ``over ...`` while something waits of which no speed is known yet."""
-        if self._forecast is None or not self._waiting:
+        if self._plan is not None and self._plan.budget:
+            left = budget_seconds(self._plan.budget) - (time.monotonic() - self.started)
+            return f" · {duration(max(left, 0.0))} left at most"
+        if self._forecast is None or not self._waiting or self._is_cut_short:
             return ""
         seconds, known = self._forecast.seconds(self._waiting.values())
         if not seconds:
             return ""
-        left = duration(seconds / min(self._workers, len(self._waiting)))
-        return f" · {'about' if known else 'over'} {left} left"
+        left = seconds / min(self._workers, len(self._waiting))
+        return f" · {'about' if known else 'over'} {duration(left)} left"
 
     def _status(self) -> str:
         running = "; ".join(
             f"{label} ({text})" if label and text else label or text for label, text in self._running.values()
         )
-        return f"{self._done} of {self._total} cells done; now: {running}{self._left()}"
+        of = "" if self._is_cut_short else f" of {self._total}"
+        return f"{self._done}{of} cells done; now: {running}{self._left()}"
 
     def _print(self, text: str, flush_only: bool = False) -> None:
         self._last_line = time.monotonic()
@@ -150,12 +212,44 @@ class TerminalReporter(Reporter):
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
-        lines: list[Any] = [ProgressBar(total=max(self._total, 1), completed=self._done, width=60)]
-        elapsed = duration(time.monotonic() - self.started)
-        lines.append(Text(f"{self._done} of {self._total} cells · {elapsed}{self._left()}"))
+        elapsed = time.monotonic() - self.started
+        total, completed = float(max(self._total, 1)), float(self._done)
+        of = f" of {self._total}"
+        if self._plan is not None and self._is_cut_short:
+            budget = budget_seconds(self._plan.budget)
+            total, completed, of = (budget, elapsed, "") if math.isfinite(budget) else (total, completed, "")
+        lines: list[Any] = [ProgressBar(total=total, completed=min(completed, total), width=60)]
+        lines.append(Text(f"{self._done}{of} cells · {duration(elapsed)}{self._left()}"))
+        lines += [Text(f"So far: {shown(line)}", style="bold") for line in self._answer]
         for number, (label, text) in sorted(self._running.items()):
             lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
+        if (cell := self._queue.peek()) is not None:
+            lines.append(Text(f"  next: {shown(cell.label)}", style="dim"))
         return Group(*lines)
+
+
+def _print_answers(result: Run) -> None:
+    """The headline of each dataset's answer."""
+    for dataset, headline in result.headlines():
+        print(f"{shown(dataset)}{shown(headline)}", flush=True)
+
+
+def _print_next(result: Run) -> None:
+    """Commands to go on with."""
+    where = quoted(result.directory)
+    shares = not result.records or protocol(result.records[0].cell["protocol"]).shares_labels
+    commands = [(f"python -m bench recommend {where} --max-seconds 60", "within limits of time or size")]
+    commands.append((f"python -m bench export {where} --out model", "the recommended model, to be used"))
+    if result.directory.joinpath("plan.toml").exists():
+        commands.append((f"python -m bench run {where}/plan.toml --budget 1h", "goes on, to a surer answer"))
+    if not shares:
+        commands = [(f"python -m bench report {where}", "the report once more")]
+    if not any(record.status == "ok" for record in result.records):
+        return
+    print("To go on:")
+    width = max(len(command) for command, _ in commands)
+    for command, what in commands:
+        print(f"  {command:<{width}}  # {what}", flush=True)
 
 
 def _print_results(result: Run) -> None:
@@ -186,9 +280,9 @@ def _outcome(record: Record) -> str:
     if not record.episodes:
         metric = record.cell["metric"]
         value = record.metrics.get(metric)
-        return f"{metric_name(metric)} {'not defined' if value is None else f'{value:.3f}'}"
+        return f"{metric_name(metric)} {'not defined' if value is None else f'{value:.1%}'}"
     return ", ".join(
-        f"{e['ways']}-way {e['shots']}-shot{' within' if e['scope'] == 'within' else ''} {e['accuracy']:.3f}"
+        f"{e['ways']}-way {e['shots']}-shot{' within' if e['scope'] == 'within' else ''} {e['accuracy']:.1%}"
         for e in record.episodes
     )
 

@@ -91,7 +91,7 @@ class Chooser(Queue):
         self._asked = False
 
     def __bool__(self) -> bool:
-        return bool(self.rounds) or self._peek() is not None
+        return bool(self.rounds) or self.peek() is not None
 
     def __len__(self) -> int:
         first = min(self.rules.looks.seeds, default=1)
@@ -99,7 +99,7 @@ class Chooser(Queue):
 
     def take(self, worker: int) -> Cell | None:
         """The cell that is worth most for its price; None while that depends on cells that run."""
-        cell = super().take(worker) if self.rounds else self._peek()
+        cell = super().take(worker) if self.rounds else self.peek()
         self._asked = False
         if cell is not None:
             self.running[cell.id] = cell
@@ -122,8 +122,10 @@ class Chooser(Queue):
         needed = self.seconds(cell)
         return self.clock() + (0.0 if math.isnan(needed) else needed) <= self.rules.seconds
 
-    def _peek(self) -> Cell | None:
-        """The next cell; asked anew only when something has happened."""
+    def peek(self) -> Cell | None:
+        """The next cell; chosen anew only when something has happened."""
+        if self.rounds:
+            return super().peek()
         if not self._asked:
             self._asked = True
             # Datasets in turn: the one with the fewest cells so far.

@@ -28,6 +28,10 @@ class Queue:
         """How many cells wait, as far as is known."""
         return sum(map(len, self.rounds))
 
+    def peek(self) -> Cell | None:
+        """The next cell, as far as is known."""
+        return self.rounds[0][0] if self.rounds else None
+
     def take(self, worker: int) -> Cell | None:
         """The next cell for a worker: of its last kind, else of a kind that no other worker is at, else any."""
         if not self.rounds:

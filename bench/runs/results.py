@@ -137,6 +137,15 @@ class Run:
         constraints = Constraints(labels, seconds, latency_ms, params)
         return recommend(self.results, self.directory, constraints, dataset, self.settings.region, self.noun)
 
+    def headlines(self) -> list[tuple[str, str]]:
+        """The headline of the answer for each dataset, after its name if there are several."""
+        from reports.pages import page_of
+        from reports.results import Results
+
+        run = Results(self.records, {}, "", self.directory, self.settings.region)
+        answers = page_of(run).answers(run)
+        return [(f"{a.dataset}: " if len(answers) > 1 else "", a.headline) for a in answers]
+
     @property
     def cautions(self) -> list[str]:
         """What to know before a recommendation of this run is followed, beyond its intervals; sentences."""

@@ -1,4 +1,4 @@
-"""Does choosing cells one by one find the right arm for less, and do its claims hold? Simulated runs of known truth.
+"""Does choosing cells one by one find the right arm for less, and do its claims hold? Simulated, of known truth.
 
 Arms have a true accuracy with all labels, a lower one with the fewest, and a price. Three ways to spend:
 
@@ -22,7 +22,8 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -89,8 +90,8 @@ class World:
         return float(3 * sum(PRICES.values()) * self.prices.sum())
 
 
-Spent = Iterator[tuple[float, int]]
-"""Price of a cell, and the arm that is recommended once it has run."""
+Spent = Iterator[tuple[float, Callable[[], int]]]
+"""Price of a cell, and what says which arm is recommended once it has run."""
 
 
 def recommended(world: World, seeds: dict[int, int], looks: Looks) -> int:
@@ -112,19 +113,19 @@ def grid(world: World, case: Case) -> Spent:
     for arm, share, _ in product(range(case.arms), (1.0, 0.3, 0.1), range(3)):
         if share == 1.0:
             seeds[arm] = seeds.get(arm, 0) + 1
-        yield PRICES[share] * world.prices[arm], recommended(world, seeds, Looks((3,)))
+        yield PRICES[share] * world.prices[arm], partial(recommended, world, dict(seeds), Looks((3,)))
 
 
 def halving(world: World, case: Case) -> Spent:
     """The better half of those left get one more seed."""
     for arm in np.argsort(world.prices):
-        yield PRICES[0.1] * world.prices[arm], int(np.argmax(world.probes))
+        yield PRICES[0.1] * world.prices[arm], lambda: int(np.argmax(world.probes))
     left = [int(arm) for arm in np.argsort(-world.probes)[: max(2, case.arms // 2)]]
     seeds = 0
     while seeds < max(UNTIL_DECIDED):
         seeds += 1
         for arm in left:
-            yield float(world.prices[arm]), left[0]
+            yield float(world.prices[arm]), partial(int, left[0])
         left.sort(key=lambda arm: -world.first(arm, seeds).value)
         left = left[: max(2, len(left) // 2)]
 
@@ -167,13 +168,20 @@ def ours(world: World, case: Case, claims: Claims) -> Spent:
             arm.values[step.seed] = float(world.runs[step.arm].values[step.seed])
             price = arm.seconds
         known = [i for i, a in enumerate(arms) if len(a.values) >= UNTIL_DECIDED[0]]
-        chosen = provisional(Race(arms, UNTIL_DECIDED, REGION, family))
-        if known:
+        seeds = {i: len(a.values) for i, a in enumerate(arms) if a.values}
+        if step.what == "seed" and step.arm in known:
             judge(world, known, family(known), claims)
-            seeds = {i: len(a.values) for i, a in enumerate(arms) if a.values}
-            chosen = recommended(world, seeds, looks) if len(known) == len(arms) else chosen
-            claims.peeking |= peeks(world, known, seeds)
-        yield price, chosen
+            claims.peeking = claims.peeking or (case.kind != "mixed" and peeks(world, known, seeds))
+        if len(known) == len(arms):
+            yield price, partial(recommended, world, seeds, looks)
+        else:
+            yield (
+                price,
+                partial(
+                    provisional,
+                    Race([replace(a, values=dict(a.values)) for a in arms], UNTIL_DECIDED, REGION, family),
+                ),
+            )
 
 
 def judge(world: World, known: list[int], family: Family, claims: Claims) -> None:
@@ -208,17 +216,19 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
             "halving": lambda w=world: halving(w, case),
         }
         for way, spend in ways.items():
-            spent, chosen, at = 0.0, 0, {}
-            for price, arm in spend():
+            spent, at = 0.0, {}
+            chosen: Callable[[], int] = int
+            for price, then in spend():
                 spent += price
                 for share in SHARES:
                     if spent > share * world.grid_price and share not in at:
-                        at[share] = chosen
-                chosen = arm
+                        at[share] = chosen()
+                chosen = then
+            last = chosen()
             if way == "ours":
                 ends_at.append(spent / world.grid_price)
             for place, share in enumerate(SHARES):
-                behind = world.truth.max() - world.truth[at.get(share, chosen)]
+                behind = world.truth.max() - world.truth[at.get(share, last)]
                 good[way][place] += behind <= REGION + 1e-12
                 short[way][place] += 100 * behind
         ended[claims.ended] += 1

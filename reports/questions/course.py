@@ -1,0 +1,57 @@
+"""What was not run, and why: of a run that ended when it was decided, or when its time was up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.system.names import titled
+from reports import words
+from reports.results import Results
+from reports.sections import Section, Table
+from reports.tables import dataset_names
+
+ENDED = {
+    "decided": "It ended because the answer is decided.",
+    "unsettled": "It ended because more seeds cannot settle it.",
+    "budget": "It ended because its time was up. More time goes on from here: --budget 1h.",
+    "": "It has not ended.",
+}
+"""By ``Course.ended``."""
+
+WHY = {
+    "out": "ruled out: something tried is at least as good",
+    "decided": "not needed: the answer was decided without it",
+    "unsettled": "not needed: more seeds cannot settle it",
+    "budget": "the time was up",
+    "curve": "label counts between the fewest and the most, of what is not recommended",
+    "waiting": "not reached",
+}
+"""By the reason in ``Course.left``."""
+
+
+def section(run: Results) -> Section | None:
+    """The ledger of each dataset; None for a run of a whole grid."""
+    course = run.run_info.get("course") or {}
+    names = dataset_names(run.records)
+    tables = [
+        _table(names[print_], found, len(course) > 1) for print_, found in course.items() if print_ in names
+    ]
+    return Section("course", "What was not run, and why", tables, "Not run") if tables else None
+
+
+def _table(dataset: str, found: dict[str, Any], several: bool) -> Table:
+    out = [
+        " on ".join(filter(None, [words.strategy_name(s), titled(b, w) if b else ""]))
+        for s, b, w in found["out"]
+    ]
+    said = [ENDED.get(found["ended"], ENDED[""])]
+    if out:
+        said.append(f"Ruled out: {words.some(out, 8)}.")
+    rows = [[WHY.get(why, why), words.count(cells)] for why, cells in found["left"].items()]
+    return Table(
+        [f"{words.clean(dataset, 60)}: {text}" if several else text for text in said],
+        ["why", "cells that were not run"],
+        rows,
+        "Counted are all cells of the plan with as many seeds as the last look has.",
+        label="Cells that were not run",
+    )
