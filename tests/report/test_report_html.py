@@ -168,7 +168,9 @@ def test_a_tie_takes_the_cheaper(tmp_path: Path) -> None:
         tmp_path,
         fake.records(spoil=spoil, test=100_000, strategies=fake.STRATEGIES[:2] + fake.STRATEGIES[3:]),
     )
-    assert re.search(r"Use feature extraction: it gives up at most 0\.[1-9] points against the best", page.text)
+    assert re.search(
+        r"Use feature extraction: it gives up at most 0\.[1-9] points against the best", page.text
+    )
 
 
 def test_warnings_come_before_figures(tmp_path: Path) -> None:
