@@ -218,8 +218,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             yield place, {"scores": scores, "missing": {"leep": "no head"}, "params": 5, "width": 4,
                           "feature_map": state["feature_map"], "ms_per_image": 1.5}  # fmt: skip
 
-    def run(self: Any, cells: list[Any], latencies: dict[str, Any]) -> Iterator[Record]:
-        for cell in cells:
+    def run(self: Any, queue: Any, latencies: dict[str, Any]) -> Iterator[Record]:
+        while cell := queue.take(0):
             yield Record(cell.id, asdict(cell), "ok", metrics={"accuracy": 0.5}, n=144)
 
     monkeypatch.setattr(LocalExecutor, "fetch", fetch)
