@@ -216,6 +216,16 @@ def test_a_run_that_has_grown_meanwhile_is_not_shrunk(
     assert load_plan(out / "plan.toml").seeds == 4
 
 
+def test_a_run_goes_on_until_it_is_decided(ran: list[str], tmp_path: Path) -> None:
+    bench.run(PLAN, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    bench.run({**PLAN, "until": "decided"}, tmp_path / "out")
+    assert before.items() <= contents(tmp_path / "out").items()
+    assert len(ran) > 4
+    assert info(tmp_path / "out")["looks"] == [2, 3, 5, 10]
+    assert set(info(tmp_path / "out")["cells"]) >= set(ran[4:])
+
+
 def test_shards_grow_and_take_over_together(ran: list[str], tmp_path: Path) -> None:
     bench.run(PLAN, tmp_path / "first")
     bench.run({**PLAN, "seeds": 4}, tmp_path / "more")
