@@ -289,6 +289,10 @@ class CourseOf(TypedDict):
     left: dict[Text, Count]
 
 
+MOST_SEEDS = 1000
+"""Of a plan."""
+
+
 class RunFile(Provenance, total=False):
     """``run.json``."""
 
@@ -304,7 +308,12 @@ class RunFile(Provenance, total=False):
     counterparts: dict[Text, Text]
     plugins: dict[Text, Text]
     cells: list[Text]
-    looks: list[AtLeastOne]
+    looks: Annotated[list[Annotated[int, Interval(ge=1, le=MOST_SEEDS)]], Len(0, MOST_SEEDS)]
+    """See ``reports.statistics.looks``."""
+    fresh: bool
+    """Whether nothing is taken over from other runs."""
+    taken_over: list[Text]
+    """Names of the run directories that finished cells were copied from."""
     course: dict[Text, CourseOf]
     notes: list[Text]
 

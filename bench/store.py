@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from bench.errors import NewerRecord, RecordError, RequestError, RunLocked, StoreError
 from bench.predictions import Arrays, read_arrays
-from bench.records import Record
+from bench.records import FINAL, Cell, Record
 from bench.schemas import RankingFile, RunFile, parsed
 from bench.system.files import (
     TEMPORARY_PREFIX,
@@ -71,6 +72,11 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
+
+
+def _is_linked(path: Path) -> bool:
+    """Whether a file of a run directory lies elsewhere: itself, or the folder that it is in."""
+    return path.is_symlink() or path.parent.is_symlink()
 
 
 MOVED = "the run directory was moved or deleted while it was at work"
@@ -264,6 +270,43 @@ class Store:
             seen[json.dumps(record.cell, sort_keys=True)] = path.name
             result.append(record)
         return result
+
+    def finished(self, cell_id: str) -> Record | None:
+        """The record of a cell that is not run again; None if there is none, or none as it was written.
+
+        For the directory of another run: nothing there is renamed.
+        """
+        path = self._path(cell_id)
+        if _is_linked(path):
+            return None
+        try:
+            record = self._record(path)
+        except RecordError:
+            return None
+        # Of an older schema the id is not compared when it is read.
+        same = record.status in FINAL and Cell.of(record.cell).id == cell_id
+        return record if same else None
+
+    def take_over(self, other: Store, record: Record) -> bool:
+        """Copies a finished record of another run, with the files beside it, and whether it could be used.
+
+        Raises:
+            StoreError: this directory cannot be written.
+        """
+        files = {}
+        for ending in ENDINGS:
+            path = other.predictions_path(record.cell_id).with_suffix(ending)
+            with suppress(OSError):
+                if not _is_linked(path):
+                    files[ending] = read_file(path)
+        if record.status == "ok":
+            there = hashlib.sha256(files.get(PREDICTIONS, b"")).hexdigest()
+            if there != record.predictions_sha256:
+                return False
+            for ending, content in files.items():
+                self.keep_file(record.cell_id, ending, content)
+        self.write(record)
+        return True
 
     def _record(self, path: Path) -> Record:
         try:

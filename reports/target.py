@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from bench.records import ACCURACY
 from reports import words
 from reports.recommend import Constraints, asked_for, described, finite, of_dataset
 from reports.statistics.credits import metric_of
-from reports.statistics.label_curves import FARTHEST, Prediction, label_curves
+from reports.statistics.label_curves import FARTHEST, LabelCurve, Prediction, label_curves
+from reports.statistics.measured_curves import MeasuredCurve, measured_curves
 from reports.statistics.pairs import Measured
 from reports.tables import configuration_name, several_backbones
 from reports.words import IMAGES
+
+Key = tuple[str, str, str]
+"""Strategy, backbone and weights."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,22 @@ class LabelsNeeded:
         dataset: its name.
         target: of the metric that decides.
         fewest, most: the fewest and the most labels that were measured.
-        needed: (strategy, backbone, weights) with its labels, fewest first; infinite where ``FARTHEST`` times the
-            most do not suffice. Of the configurations whose network keeps to the constraints.
+        needed: (strategy, backbone, weights) with its labels, fewest first; infinite where the farthest do not
+            suffice: ``FARTHEST`` times the most, or the most of those ``between``. Of the configurations whose
+            network keeps to the constraints.
+        between: those of them that are read between the measured label counts, with the highest value there.
+        why: no curve could be fitted to these; a sentence.
     """
 
     dataset: str
     target: float
     fewest: float
     most: float
-    needed: tuple[tuple[tuple[str, str, str], Prediction], ...]
+    needed: tuple[tuple[Key, Prediction], ...]
     noun: Noun = IMAGES
     metric: str = ACCURACY
+    between: Mapping[Key, float] = field(default_factory=dict)
+    why: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +66,7 @@ class LabelsNeeded:
                     "labels": finite(labels.value),
                     "low": finite(labels.low),
                     "high": finite(labels.high),
+                    "fitted": (strategy, backbone, weights) not in self.between,
                 }
                 for (strategy, backbone, weights), labels in self.needed
             ],
@@ -70,7 +81,8 @@ def labels_needed(
     dataset: str | None = None,
     noun: Noun = IMAGES,
 ) -> LabelsNeeded:
-    """Labels for a target, by the learning curves of ``label_curves``.
+    """Labels for a target, by the learning curves of ``label_curves``; where none can be fitted, by straight lines
+    between the label counts that were measured, and nothing beyond these.
 
     Args:
         results: the frame of ``tables.results_frame``.
@@ -81,8 +93,8 @@ def labels_needed(
         noun: what examples are called.
 
     Raises:
-        RequestError: no such dataset, no such target, constraints on labels or time beside a target, or no learning
-            curve can be fitted.
+        RequestError: no such dataset, no such target, constraints on labels or time beside a target, or nothing
+            that keeps to the constraints learned from labels.
     """
     metric = metric_of(results)
     if not 0 < target < 1:
@@ -99,22 +111,25 @@ def labels_needed(
         candidate = Measured(cells.drop_duplicates("seed", keep="last").set_index("seed"), None).candidate
         if not constraints.refusal(candidate):
             fits.append((strategy, backbone, weights))
-    curves, reason = label_curves(ok, directory)
-    if not curves:
-        raise RequestError("target", target, "a run whose learning curves can be fitted", reason)
-    found = [
-        ((strategy, backbone, weights), curve.needed(target))
-        for curve in curves
-        for _, backbone, weights, strategy in [curve.key]
-        if (strategy, backbone, weights) in fits
-    ]
-    if not found:
+    if not fits:
         raise RequestError(
             "constraints", described(constraints), "some configuration that keeps to them", "None does."
         )
+    fitted, why = label_curves(ok, directory)
+    curves = {_place(curve): curve for curve in fitted}
+    measured = {_place(curve): curve for curve in measured_curves(ok, directory)}
+    found = [(key, (curves.get(key) or measured[key]).needed(target)) for key in fits if key in measured]
+    if not found:
+        raise RequestError("target", target, "a run in which something learned from labels")
     found.sort(key=lambda item: (item[1].value, item[1].high))
-    fewest, most = min(curve.n[0] for curve in curves), max(curve.n[-1] for curve in curves)
-    return LabelsNeeded(name, target, fewest, most, tuple(found), noun, metric)
+    between = {key: max(measured[key].values) for key, _ in found if key not in curves}
+    counts = [n for curve in measured.values() for n in curve.n]
+    return LabelsNeeded(name, target, min(counts), max(counts), tuple(found), noun, metric, between, why)
+
+
+def _place(curve: LabelCurve | MeasuredCurve) -> Key:
+    _, backbone, weights, strategy = curve.key
+    return strategy, backbone, weights
 
 
 def needed_text(found: LabelsNeeded) -> str:
@@ -122,34 +137,51 @@ def needed_text(found: LabelsNeeded) -> str:
     keys = [key for key, _ in found.needed]
     several = several_backbones((backbone, weights) for _, backbone, weights in keys)
 
-    def name(key: tuple[str, str, str]) -> str:
+    def name(key: Key) -> str:
         strategy, backbone, weights = key
         return configuration_name(strategy, backbone, weights, several)
 
-    far = f"more than {words.count(found.most * FARTHEST)}"
+    def labels(key: Key, n: float) -> str:
+        farthest = found.most * (1 if key in found.between else FARTHEST)
+        return words.count(n) if math.isfinite(n) else f"more than {words.count(farthest)}"
 
-    def labels(n: float) -> str:
-        return words.count(n) if math.isfinite(n) else far
+    lines = [_first(found, name, labels)]
+    for key, needed in found.needed:
+        known = math.isfinite(needed.low)
+        interval = f" ({labels(key, needed.low)} to {labels(key, needed.high)})" if known else ""
+        lines.append(f"  {name(key)}: {labels(key, needed.value)}{interval}")
+    if found.between:
+        lines.append(
+            f"Read between the measured label counts; beyond {words.count(found.most)} all is a guess. "
+            + (found.why or "Some have too few label counts or seeds for a learning curve.")
+        )
+    return "\n".join(lines)
 
+
+def _first(found: LabelsNeeded, name: Callable[[Key], str], labels: Callable[[Key, float], str]) -> str:
+    """What the target needs, and with what."""
     (key, best), *_ = found.needed
     target, many = words.measured(found.metric, found.target), found.noun.many
     if math.isfinite(best.value):
-        first = (
-            f"For {target} about {labels(best.value)} labelled {many} are needed (95% interval "
-            f"{labels(best.low)} to {labels(best.high)}), with {name(key)}."
-            if best.value > found.fewest
-            else f"For {target}, {labels(found.fewest)} labelled {many} or fewer are needed, with {name(key)}: "
-            "that is the fewest that were measured."
-        )
+        if best.value <= found.fewest:
+            return (
+                f"For {target}, {labels(key, found.fewest)} labelled {many} or fewer are needed, with {name(key)}: "
+                "that is the fewest that were measured."
+            )
+        unknown = math.isnan(best.low)
+        interval = "" if unknown else f" (95% interval {labels(key, best.low)} to {labels(key, best.high)})"
+        needed = f"about {labels(key, best.value)} labelled {many} are needed{interval}"
+        first = f"For {target} {needed}, with {name(key)}."
         if best.value > found.most:
             first += f" That is beyond the {words.count(found.most)} that were measured: an extrapolation."
-    else:
-        first = (
+        return first
+    if len(found.between) < len(found.needed):
+        return (
             f"{target} is not in sight: {words.count(found.most * FARTHEST)} labelled {many}, {FARTHEST:g} times "
             "the most that were measured, would probably not suffice for anything tried."
         )
-    lines = [first]
-    for key, needed in found.needed:
-        interval = f" ({labels(needed.low)} to {labels(needed.high)})" if math.isfinite(needed.low) else ""
-        lines.append(f"  {name(key)}: {labels(needed.value)}{interval}")
-    return "\n".join(lines)
+    highest = max(found.between, key=lambda key: found.between[key])
+    return (
+        f"{target} was not reached with up to {words.count(found.most)} labelled {many}. The most was "
+        f"{words.measured(found.metric, found.between[highest])}, with {name(highest)}."
+    )

@@ -51,7 +51,7 @@ def _list_of(kind: Callable[[str], Any], expected: str) -> Callable[[str, str], 
 
 
 counts = _list_of(int, "whole numbers separated by commas, for instance 1,5")
-shares = _list_of(float, "numbers separated by commas, for instance 0.1,0.3,1")
+shares = _list_of(float, "numbers separated by commas, for instance 0.1,0.5,1")
 
 
 # ------------------------------------------------------------------------------- options of several commands
@@ -74,7 +74,7 @@ Set = Annotated[
 ]
 Fractions = Annotated[
     str | None,
-    typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.3,1."),
+    typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.25,0.5,1."),
     Sets("fractions", shares),
 ]
 Length = Annotated[
@@ -204,21 +204,29 @@ class PlanOptions:
     image_size: ImageSize = None
     trust: Trust = False
 
-    def plan(self, assignments: list[str] | None) -> Plan:
-        """Returns the plan of the file, overridden by flags and by ``--set``."""
+    def plan(self, assignments: list[str] | None, out: Path | None = None) -> Plan:
+        """Returns the plan of the file, overridden by flags and by ``--set``.
+
+        Without a file and a dataset, ``--out`` names the run that is to go on, if there is one.
+        """
         from bench.plans.loading import merged
         from bench.plans.plan_file import read_toml
 
         keys = given(self, assignments)
-        content = overridden(read_toml(Path(self.file)) if self.file else _start(dict(keys)), keys)
+        file = Path(self.file) if self.file else None
+        if file is None and out is not None and "datasets" not in dict(keys):
+            file = there if (there := out / "plan.toml").exists() else None
+        content = overridden(read_toml(file) if file else _start(dict(keys)), keys)
         asked = dict(keys).get("strategies", [])
         return merged(content, map(str, asked if isinstance(asked, list) else [asked]), self.trust)
 
     def directory(self, out: Path | None) -> Path | None:
         """Returns the run directory that was named, by ``--out`` or by the place of the plan file."""
-        if out is None and self.file is not None and (Path(self.file).parent / "run.json").exists():
-            return Path(self.file).parent
-        return out
+        if out is not None or self.file is None:
+            return out
+        folder = Path(self.file).parent
+        # A run that was ended as it began has only the lock.
+        return folder if any((folder / name).exists() for name in ("run.json", ".lock")) else None
 
 
 def given(options: Any, assignments: list[str] | None = None) -> list[tuple[str, Any]]:
@@ -266,6 +274,9 @@ class ExecutionOptions:
     ray_address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.  Default: one on this machine.")
     ] = None
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run every cell here; copy none from the runs beside this one.")
+    ] = False
 
     @property
     def statuses(self) -> list[str]:

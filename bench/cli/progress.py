@@ -165,6 +165,8 @@ class TerminalReporter(Reporter):
         if any(record.status == "ok" for record in result.records):
             _print_results(result)
         _print_failures([record for record in result.records if record.status not in FINAL])
+        if not result.elsewhere:
+            _print_advice(result)
         took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
         if self._forecast_seconds is not None:
             took += f" (forecast: {duration(self._forecast_seconds)})"
@@ -262,6 +264,18 @@ def _print_results(result: Run) -> None:
     console = Console(width=width, highlight=False)
     run = Results(result.records, {}, "", result.directory)
     console.print(page_of(run).terminal(run))
+
+
+def _print_advice(result: Run) -> None:
+    """The command by which more seeds would settle the answer, where they would."""
+    from bench.plans.strategies import is_code
+    from reports.next_steps import advised_seeds, more_seeds_command
+    from reports.results import Results
+
+    run = Results(result.records, {}, "", result.directory, result.settings.region)
+    if seeds := advised_seeds(run):
+        trust = any(is_code(record.cell["strategy"]) for record in result.records)
+        print(f"To settle the answer: {shown(more_seeds_command(result.directory, seeds, trust))}")
 
 
 def _print_failures(failed: Sequence[Record]) -> None:

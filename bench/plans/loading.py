@@ -124,6 +124,7 @@ def _validated(content: dict[str, Any]) -> Plan:
         content["backbones"] = _crossed(
             content.get("backbones", Plan.model_fields["backbones"].default), content.pop("weights")
         )
+    is_named = "strategies" in content
     _take_protocol(content)
     if "datasets" not in content:
         raise RequestError(
@@ -133,6 +134,8 @@ def _validated(content: dict[str, Any]) -> Plan:
         plan = Plan.model_validate(content)
     except ValidationError as error:
         raise _request_error(error, Plan) from None
+    if not is_named:
+        plan.model_fields_set.discard("strategies")  # they are the protocol's own, as a default is
     if 0 in plan.fractions and not plan.source_dataset:
         remedy = "Without any label of the target there has to be a labelled source: --source-dataset."
         raise RequestError("fractions", 0.0, _SHARE, remedy)

@@ -18,6 +18,7 @@ from pydantic import (
 
 from bench.modalities.registry import DEFAULT, plan_keys
 from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Groups, Metric
+from bench.schemas import MOST_SEEDS
 from bench.system import backend as backends
 from bench.system.files import digest
 from bench.system.sections import Section, distinct
@@ -157,9 +158,9 @@ class Plan(Keys):
         "EfficientNetLite0"
     ]
     strategies: Annotated[list[str], Field(min_length=1)] = list(DEFAULT_STRATEGIES)
-    fractions: list[Annotated[float, Field(ge=0, le=1)]] = [0.1, 0.3, 1.0]
+    fractions: list[Annotated[float, Field(ge=0, le=1)]] = [0.1, 0.25, 0.5, 1.0]
     """Empty in a protocol whose cells do not learn from shares of the labels."""
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 3
     until: Literal["complete", "decided"] = "complete"
     """``decided``: seeds grow to 3, 5 and 10 where they can settle something, and what is surely not the best gets
     no more."""

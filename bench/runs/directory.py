@@ -12,9 +12,11 @@ import numpy as np
 
 from bench.datasets.companions.base import findings_of
 from bench.errors import RequestError
-from bench.plans.loading import read_stored_plan
-from bench.plans.plan import NUMBERLESS
+from bench.plans.loading import load_plan, read_stored_plan
+from bench.plans.plan import Plan
+from bench.plans.resolved import Resolved
 from bench.records import FINAL, PROTOCOL_VERSION, SCHEMA_VERSION, Cell
+from bench.runs.growth import grown, has_more_trials, other_settings, told
 from bench.runs.prepare import Prepared
 from bench.store import Store
 from bench.system import provenance
@@ -22,21 +24,41 @@ from bench.system.names import PREFIX
 from reports.statistics.looks import declared
 
 
+def with_stored(resolved: Resolved, given: Plan, store: Store) -> tuple[Resolved, list[str]]:
+    """A plan with what the directory's own has beyond it, and how its run grows, in sentences.
+
+    Args:
+        resolved: the plan, all of its backbones named.
+        given: the same as it was given.
+
+    Raises:
+        RequestError: the directory's plan differs in more than what a run may grow by.
+    """
+    if not store.plan_path.exists():
+        return resolved, []
+    _check_plan(store, resolved.plan)
+    stored = load_plan(store.plan_path)
+    found = grown(resolved, given, stored)
+    return found, told(stored, found.plan)
+
+
+def _check_plan(store: Store, plan: Plan) -> None:
+    """Refuses a directory that holds a run with another plan, of which none of the cells would be the same."""
+    old, new = read_stored_plan(store.plan_path), plan.model_dump(mode="json")
+    if changed := other_settings(old, new):
+        key = changed[0]
+        raise RequestError(
+            "out",
+            str(store.directory),
+            f"a new directory: this one holds a run with another plan ({', '.join(changed)} differ; "
+            f"{key} there: {old.get(key)!r}, now: {new.get(key)!r})",
+            "Choose another --out, or go on with what is there: "
+            f"python -m bench run {shlex.quote(str(store.plan_path))}",
+        )
+
+
 def check_same(store: Store, prepared: Prepared) -> None:
-    """Refuses a directory that holds results of another plan, data, protocol, backend, weights or strategy."""
-    if store.plan_path.exists():
-        old = read_stored_plan(store.plan_path)
-        new = prepared.plan.model_dump(mode="json")
-        changed = [key for key in sorted({*old, *new} - {*NUMBERLESS}) if old.get(key) != new.get(key)]
-        if changed:
-            key = changed[0]
-            raise RequestError(
-                "out",
-                str(store.directory),
-                f"a new directory: this one holds a run with another plan ({', '.join(changed)} differ; "
-                f"{key} there: {old.get(key)!r}, now: {new.get(key)!r})",
-                "Choose another --out, or give its own plan.toml to resume it.",
-            )
+    """Refuses a directory that holds results of other data, or of another protocol, weights or strategy."""
     info = store.read_run()
     if info.get("protocol_version", PROTOCOL_VERSION) != PROTOCOL_VERSION:
         raise RequestError(
@@ -66,12 +88,14 @@ def check_same(store: Store, prepared: Prepared) -> None:
                 (c for c in prepared.cells if all(getattr(c, k) == record.cell[k] for k in place)), None
             )
             changed = [k for k, v in (now.identity if now else {}).items() if then.get(k) != v]
+            if changed == ["tuning"] and now is not None and has_more_trials(then["tuning"], now.tuning):
+                continue
             raise RequestError(
                 "out",
                 str(store.directory),
                 f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
                 "would no longer belong to it",
-                "Choose another --out, or restore what has changed (weights, strategy, plug-in).",
+                "Choose another --out, or restore what has changed (plan.toml, weights, strategy, plug-in).",
             )
 
 
@@ -110,5 +134,6 @@ def run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
         },
         "cells": [cell.id for cell in prepared.cells],
         "looks": declared(old.get("looks", []), prepared.plan.looks),
+        **{key: old[key] for key in ("fresh", "taken_over") if old.get(key)},
         "notes": list(prepared.notes),
     }

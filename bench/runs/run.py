@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.deciding.chooser import Chooser, Rules
 from bench.deciding.rounds import in_rounds
-from bench.errors import RequestError
+from bench.errors import RequestError, RunLocked
 from bench.execution.executor import Executor, executor
 from bench.execution.queue import Queue
 from bench.plans.loading import load_plan
@@ -21,14 +21,16 @@ from bench.plans.plan import Plan, budget_seconds
 from bench.plans.resolved import Resolved, resolve
 from bench.ranking.rank import choose_backbones
 from bench.records import AGAIN, Cell, Record
-from bench.runs.directory import check_same, run_info
+from bench.runs.directory import check_same, run_info, with_stored
 from bench.runs.forecast import Forecast
+from bench.runs.growth import GROWS, shrinks
 from bench.runs.latency import latencies
 from bench.runs.prepare import Prepared, prepare
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
+from bench.runs.takeover import Offer, looks_before, offers, take
 from bench.store import Shard, Store, is_written_here
-from reports.statistics.looks import looks_of
+from reports.statistics.looks import declared, looks_of
 
 RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
 
@@ -50,8 +52,13 @@ def run(
     shard: str | None = None,
     executor: str = "local",
     ray_address: str | None = None,
+    fresh: bool = False,
 ) -> Run:
     """Runs a plan, or what is missing of it, and writes the report.
+
+    In a directory of an earlier run, more seeds, fractions, strategies, backbones or trials are added to what is
+    there; what the plan leaves out of these is as it is there. Finished cells of the run directories beside it that
+    are the same are copied.
 
     Args:
         plan: a plan, a dictionary, or the path of a TOML file.
@@ -63,6 +70,7 @@ def run(
             report is written by the shard that finds all cells there.
         executor: ``local`` child processes, or ``ray`` for a cluster.
         ray_address: of a running cluster; default: one on this machine alone.
+        fresh: take no cells from other runs, now and whenever this one is resumed.
 
     Returns:
         The run, with all its records.
@@ -78,7 +86,8 @@ def run(
     if workers is not None and workers < 1:
         raise RequestError("workers", workers, "a number of at least 1")
     part = Shard.parse(shard) if shard is not None else None
-    resolved = resolve(load_plan(plan))
+    given = load_plan(plan)
+    resolved = resolve(given)
     if part is not None and resolved.plan.is_cut_short:
         remedy = "Shards share nothing, and which cell is next depends on all: leave out one of the two."
         raise RequestError("shard", shard, "no shards beside --budget or --until decided", remedy)
@@ -88,13 +97,25 @@ def run(
     store = Store(directory)
     with _opened(executor, ray_address, workers, store, resolved.plan, reporter) as runs:
         resolved, chosen = _backbones_chosen(resolved, store, runs, part, reporter.say)
+        resolved, grows = with_stored(resolved, given, store)
+        if chosen is not None:
+            chosen = {**chosen, "chosen": resolved.plan.backbones}  # those that were chosen before stay
         prepared = prepare(resolved, reporter.say, runs.fetch)
         check_same(store, prepared)
         with _locked(store, part):
+            for sentence in grows:
+                reporter.say(sentence)
             if chosen is not None and store.read_ranking() != chosen:
                 store.write_ranking(chosen)
             work = _Work(prepared, store, part, again, began)
-            report_changed = _keep_plan(store, prepared.plan)
+            # Several shards may begin at the same time.
+            with store.holding("plan") if part is not None else contextlib.nullcontext():
+                report_changed = _keep_plan(store, prepared.plan)
+                offered = _declare(work, fresh)
+            for sentence in take(store, offered):
+                reporter.say(sentence)
+            if offered:
+                work.look_again()
             _run_cells(work, runs, reporter)
             runs.close()
             return _reported(work, report_changed)
@@ -123,6 +144,12 @@ class _Work:
         self.stored = {record.cell_id: record for record in self.store.records(self.ids)}
         mine = [c for c in self.prepared.cells if self.part is None or self.part.has(c.id)]
         self.todo = [c for c in mine if c.id not in self.stored or self.stored[c.id].status in self.again]
+
+    def look_again(self) -> None:
+        """Takes note of finished cells that have come into the directory."""
+        found = {cell.id: record for cell in self.todo if (record := self.store.finished(cell.id))}
+        self.stored = dict(sorted({**self.stored, **found}.items()))
+        self.todo = [cell for cell in self.todo if cell.id not in found]
 
 
 def _check_apart(directory: Path, plan: Plan) -> None:
@@ -185,28 +212,54 @@ def _locked(store: Store, part: Shard | None) -> Iterator[None]:
 
 
 def _keep_plan(store: Store, plan: Plan) -> bool:
-    """Writes the plan where there is none yet, and settings of the report that are new; whether these are.
+    """Writes the plan where there is none yet, or where it has grown, and settings of the report that are new;
+    whether these are.
 
     Settings that were not given stay: they may say that examples are private.
+
+    Raises:
+        RunLocked: the plan there has grown since it was read.
     """
     if not store.plan_path.exists():
         store.write_plan(plan.to_toml())
         return False
     stored = load_plan(store.plan_path)
+    if shrinks(stored, plan):
+        raise RunLocked(f"{store.directory}: this run has just grown elsewhere. Type the same command again.")
     changed = "report" in plan.model_fields_set and stored.report != plan.report
-    if changed:
-        store.write_plan(stored.model_copy(update={"report": plan.report}).to_toml())
+    if changed or shrinks(plan, stored):
+        update = {key: getattr(plan, key) for key in (*GROWS, "tuning", *(["report"] if changed else []))}
+        store.write_plan(stored.model_copy(update=update).to_toml())
     return changed
+
+
+def _declare(work: _Work, fresh: bool) -> list[Offer]:
+    """Writes run.json where cells are to be run or are others than before; what other runs offer of them.
+
+    It is written before anything is copied: the looks of those runs count from then on.
+    """
+    store, info = work.store, work.store.read_run()
+    if not work.todo and info.get("cells") == work.ids:
+        return []
+    fresh = fresh or info.get("fresh", False)
+    offered = [] if fresh else offers(store, [cell for cell in work.todo if cell.id not in work.stored])
+    known = info.get("looks")
+    own = [r for cell_id in info.get("cells", ()) if not known and (r := store.finished(cell_id))]
+    looks = looks_before(known, own)
+    for offer in offered:
+        looks = declared(looks, offer.looks)
+    names = [*info.get("taken_over", []), *(offer.store.directory.name for offer in offered)]
+    info |= {"looks": looks, "fresh": fresh, "taken_over": list(dict.fromkeys(names))}
+    info = run_info(work.prepared, info)
+    if work.prepared.plan.is_cut_short:  # which cells it will have is known in the end
+        del info["cells"]
+    store.write_run(info)
+    return offered
 
 
 def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
     """Runs what is to be done; every record is stored as it comes."""
     info, cut_short = work.store.read_run(), work.prepared.plan.is_cut_short
-    if work.todo or info.get("cells") != work.ids:
-        info = run_info(work.prepared, info)
-        if cut_short:  # which cells it will have is known in the end
-            del info["cells"]
-        work.store.write_run(info)
     forecast = Forecast(work.prepared.sizes)
     queue = _chooser(work, forecast) if cut_short else Queue(*in_rounds(work.todo))
     runs.workers = min(runs.workers, max(1, len(queue)))

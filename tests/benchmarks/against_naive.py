@@ -125,7 +125,7 @@ def weights_file(folder: Path, backbone: str, size: int) -> Path:
 def harness(folder: Path, strategies: list[str], options: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """One run of the harness."""
     out = folder / f"harness-{'-'.join(strategies)}-{time.monotonic_ns()}"
-    command = [sys.executable, "-m", "bench", "run", "--dataset", options.data, "--out", str(out)]
+    command = [sys.executable, "-m", "bench", "run", "--fresh", "--dataset", options.data, "--out", str(out)]
     backbone = options.backbone + ("" if options.alpha is None else f":alpha={options.alpha:g}")
     if options.weights == "none":
         weights = weights_file(folder, backbone, options.image_size)

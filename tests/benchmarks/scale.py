@@ -39,7 +39,7 @@ def cells(count: int, folder: Path) -> dict[str, Any]:
 
     from bench.plans.loading import load_plan
     from bench.records import Record
-    from bench.runs.directory import _run_info
+    from bench.runs.directory import run_info
     from bench.runs.prepare import prepare
     from bench.store import Store
 
@@ -59,7 +59,7 @@ def cells(count: int, folder: Path) -> dict[str, Any]:
             Record(cell.id, asdict(cell), "ok", metrics={**metrics, "ece": 0.1}, curves=curves, n=10, n_train=8,
                    n_val=2, n_test=359, costs={"fit_seconds": 1.0, "tune_seconds": 1.0})
         )  # fmt: skip
-    store.write_run(_run_info(prepared, {}))
+    store.write_run(run_info(prepared, {}))
     store.plan_path.write_text(tomli_w.dumps(prepared.plan.model_dump(mode="json")))
 
     def seconds(*arguments: object) -> float:

@@ -28,7 +28,7 @@ def probabilities(out: Path) -> dict[str, np.ndarray]:
 def test_a_run_on_torch(cli: Callable[..., Any], tmp_path: Path) -> None:
     torch, out = {"KERAS_BACKEND": "torch"}, tmp_path / "out"
     for folder in (out, tmp_path / "again"):
-        result = cli("run", *PLAN, "--out", folder, env=torch, timeout=1800)
+        result = cli("run", *PLAN, "--out", folder, "--fresh", env=torch, timeout=1800)
         assert result.rc == 0, result.stdout + result.stderr
     first, again = probabilities(out), probabilities(tmp_path / "again")
     for name in ("feature_extraction", "full_finetune"):

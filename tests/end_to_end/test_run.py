@@ -185,6 +185,29 @@ def test_the_same_flags_again_find_nothing_to_do(
     assert state_of(out) == before
 
 
+def test_a_run_grows_by_a_flag_and_a_new_one_takes_its_cells_over(
+    out: Path, cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    grown = tmp_path / "grown"
+    shutil.copytree(out, grown)
+    before = {name: content for name, content in state_of(grown).items() if name.startswith("cells")}
+    result = cli("run", "--out", grown, "--seeds", 2, "--strategy", "majority", "--workers", "1", timeout=600)
+    assert result.rc == 0, result.stderr
+    assert "The run grows: 2 seeds instead of 1." in result.stdout
+    assert "10 cells to run on 1 worker; 10 of 20 are finished already" in result.stdout
+    assert before.items() <= state_of(grown).items()
+    assert load_plan(grown / "plan.toml").strategies == list(DEFAULT_STRATEGIES)
+    assert json.loads((grown / "run.json").read_text())["looks"] == [1, 2]
+    assert f"To settle the answer: python -m bench run {grown / 'plan.toml'} --seeds 3" in result.stdout
+
+    plan, taken = tmp_path / "plan.toml", tmp_path / "taken"
+    shutil.copy(grown / "plan.toml", plan)
+    result = cli("run", plan, "--out", taken)
+    assert result.rc == 0, result.stderr
+    assert f"Took 20 finished cells from {grown}." in result.stdout
+    pd.testing.assert_frame_equal(bench.load(taken).results, bench.load(grown).results)
+
+
 def test_another_plan_in_this_directory_is_refused(
     out: Path, cli: Callable[..., Any], arguments: list[str]
 ) -> None:

@@ -162,8 +162,8 @@ def test_shards_give_the_table_of_one_run(
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert cli("run", *GRID, "--out", whole, "--workers", 2).rc == 0
 
-    first = start("-m", "bench", "run", *GRID, "--out", shared, "--workers", 1, "--shard", "1/2")
-    second = start("-m", "bench", "run", *GRID, "--out", shared, "--workers", 1, "--shard", "2/2")
+    first = start("-m", "bench", "run", *GRID, "--out", shared, "--workers", 1, "--fresh", "--shard", "1/2")
+    second = start("-m", "bench", "run", *GRID, "--out", shared, "--workers", 1, "--fresh", "--shard", "2/2")
     for process in (first, second):
         with process:
             _, stderr = process.communicate(timeout=300)
@@ -219,7 +219,7 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_table_of_one_run(
     grid = (*GRID[:-2], "--seeds", "4")
     assert cli("run", *grid, "--out", local, "--workers", 2).rc == 0
     address = ("--executor", "ray", "--ray-address", cluster.address)
-    process = start("-m", "bench", "run", *grid, *address, "--out", out)
+    process = start("-m", "bench", "run", *grid, *address, "--out", out, "--fresh")
     with process:
         (lost,) = set(cluster.worker_nodes)
         end = time.monotonic() + 200

@@ -308,6 +308,30 @@ def test_a_run_whose_parent_is_killed_leaves_nothing_behind_and_is_resumed(
     assert not list(out.rglob(".tmp-*"))
 
 
+def test_a_run_killed_while_it_grows_keeps_its_cells_and_goes_on(
+    start: Callable[..., subprocess.Popen[str]], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert cli("run", *MAJORITY, "--workers", "1", "--out", out).rc == 0
+    before = {path: path.read_bytes() for path in (out / "cells").iterdir()}
+    with start("-m", "bench", "run", out / "plan.toml", "--seeds", "60", "--workers", "1") as process:
+        wait_for(lambda: len(list((out / "cells").glob("*.json"))) > 5)
+        children = workers(process.pid)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert gone_within(5, *children)
+    assert before.items() <= {path: path.read_bytes() for path in (out / "cells").iterdir()}.items()
+    assert 5 < len(load(out).records) < 120
+    assert cli("report", out).rc == 0
+
+    result = cli("run", out / "plan.toml", "--workers", "1")
+    assert result.rc == 0, result.stderr
+    assert len(load(out).records) == 120
+    assert before.items() <= {path: path.read_bytes() for path in (out / "cells").iterdir()}.items()
+    assert cli("recommend", out).rc == 2  # nothing but the floor was measured
+    assert load_plan(out / "plan.toml").seeds == 60
+
+
 def test_an_interrupted_run_says_how_to_go_on(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -370,7 +394,7 @@ def test_parents_and_workers_killed_at_random_moments_lose_nothing(
             kept = {i: r for i, r in records.items() if r["status"] == "ok"}
     result = cli("run", *grid, "--out", out, timeout=300)
     assert result.rc == 0, result.stderr
-    assert cli("run", *grid, "--out", undisturbed, timeout=300).rc == 0
+    assert cli("run", *grid, "--out", undisturbed, "--fresh", timeout=300).rc == 0
 
     def numbers(directory: Path) -> dict[str, Any]:
         return {r.cell_id: (r.status, r.metrics, r.hyperparameters) for r in load(directory).records}

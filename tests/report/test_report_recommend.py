@@ -156,7 +156,45 @@ def test_targets_that_cannot_be_answered(
         labels_needed(results, tmp_path, target, constraints)
 
 
-def test_a_target_needs_enough_label_counts(tmp_path: Path) -> None:
-    results = made(tmp_path, fake.records(seeds=3))
-    with pytest.raises(RequestError, match="at least 4 label counts"):
-        labels_needed(results, tmp_path, 0.8, r.Constraints())
+@pytest.mark.parametrize("fractions", [(0.1, 1.0), (0.1, 0.33, 1.0)], ids=["two counts", "three counts"])
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_a_target_is_answered_within_the_measured_range(
+    tmp_path: Path, fractions: tuple[float, ...], seeds: int
+) -> None:
+    results = made(tmp_path, fake.records(fractions=fractions, seeds=seeds))
+    ends = results[results["strategy"] == "full_finetune"].groupby("n")["accuracy"].mean()
+    low, high = ends.iloc[-2], ends.iloc[-1]
+    found = labels_needed(results, tmp_path, (low + high) / 2, r.Constraints(strategies=("full_finetune",)))
+    ((_, needed),) = found.needed
+    assert needed.value == pytest.approx(math.sqrt(ends.index[-2] * ends.index[-1]))
+    assert math.isnan(needed.low) if seeds < 3 else needed.low <= needed.value <= needed.high
+    assert not found.to_json()["needed"][0]["fitted"]
+    text = needed_text(found)
+    assert "labelled images are needed" in text
+    assert ("95% interval" in text) == (seeds >= 3)
+    assert "nan" not in text
+    assert "beyond 3,409 all is a guess. A learning curve needs at least 4 label counts" in text
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_a_target_that_was_not_reached_says_what_was(tmp_path: Path) -> None:
+    results = made(tmp_path, fake.records(fractions=(0.1, 1.0), seeds=3))
+    text = needed_text(labels_needed(results, tmp_path, 0.999, r.Constraints()))
+    assert text.startswith("99.9% was not reached with up to 3,409 labelled images. The most was 8")
+    assert ": more than 3,409" in text
+
+
+@pytest.mark.parametrize("fractions", [(1.0,), (0.1, 1.0)], ids=["one count", "two counts"])
+def test_a_target_below_all_that_was_measured(tmp_path: Path, fractions: tuple[float, ...]) -> None:
+    results = made(tmp_path, fake.records(fractions=fractions, seeds=3))
+    text = needed_text(labels_needed(results, tmp_path, 0.2, r.Constraints()))
+    assert f"{results['n'].min():,.0f} labelled images or fewer are needed" in text
+
+
+def test_what_has_no_fit_stands_beside_what_has(tmp_path: Path) -> None:
+    records = fake.records(fractions=FRACTIONS, seeds=4)
+    fewer = [x for x in records if x.cell["strategy"] != "scratch" or x.cell["fraction"] in (0.05, 1.0)]
+    found = labels_needed(made(tmp_path, fewer), tmp_path, 0.97, r.Constraints())
+    assert {key[0] for key in found.between} == {"scratch"}
+    assert "scratch: more than 3,409" in needed_text(found).lower()
+    assert "more than 13,636" in needed_text(found)

@@ -459,7 +459,7 @@ def test_json_has_everything(command: Callable[..., tuple[int, str, str]], tmp_p
     assert "looking for duplicates" in error
     result = json.loads(out)
     assert result["name"] == "photos"
-    assert result["fractions"] == [0.1, 0.3, 1.0]
+    assert result["fractions"] == [0.1, 0.25, 0.5, 1.0]
     assert result["images"]["width"] == [96, 96, 96]
     assert result["classes"] == [{"class": name, "pool": 32, "test": 8} for name in "ab"]
     (finding,) = result["findings"]

@@ -160,7 +160,7 @@ def test_options_of_a_group_stand_in_the_place_of_the_group() -> None:
         ([*DIGITS, "--fractions", "0.1,1.5"], ["fractions", "1.5"]),
         ([*DIGITS, "--fractions", "-0.1"], ["fractions", "-0.1"]),
         ([*DIGITS, "--fractions", "0.1,0.10"], ["fractions", "0.1"]),
-        ([*DIGITS, "--fractions", "many"], ["fractions", "'many'", "0.1,0.3,1"]),
+        ([*DIGITS, "--fractions", "many"], ["fractions", "'many'", "0.1,0.5,1"]),
         ([*DIGITS, "--fractions", ""], ["fractions", "''"]),
         ([*DIGITS, "--fractions", "nan"], ["fractions", "nan"]),
         ([*DIGITS, "--fractions", "0.004"], ["fractions", "0.004", "at least two images", "smallest fraction"]),
@@ -341,7 +341,21 @@ def test_a_directory_with_another_plan(refused: Callable[..., str], tmp_path: Pa
     message = refused("run", *DIGITS, "--epochs", "3", "--out", out)
     assert str(out) in message
     assert "epochs" in message
-    assert "seeds" in message
+    assert "seeds" not in message  # a run may grow by these
+    assert f"python -m bench run {out / 'plan.toml'}" in message
+
+
+def test_plan_shows_the_run_that_would_grow(command: Callable[..., Ended], tmp_path: Path) -> None:
+    settings = {"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32, "seeds": 2}
+    store = Store(tmp_path / "out")
+    store.directory.mkdir()
+    store.write_plan(load_plan({**settings, "fractions": [1], "strategies": ["majority"]}).to_toml())
+    store.write_run({})
+    for run in ((store.plan_path,), ("--out", store.directory)):
+        code, out, error = command("plan", *run, "--seeds", "3", "--strategy", "logistic")
+        assert code == 0, error
+        assert "The run grows: strategies logistic; 3 seeds instead of 2." in error
+        assert "majority" in out
 
 
 def test_a_directory_of_another_protocol(refused: Callable[..., str], tmp_path: Path) -> None:

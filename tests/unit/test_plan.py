@@ -95,7 +95,7 @@ def test_defaults_are_the_contract() -> None:
     assert set(plan.strategies) == {
         "scratch", "feature_extraction", "partial_finetune", "full_finetune", "majority",
     }  # fmt: skip
-    assert (plan.fractions, plan.seeds, plan.tuning.trials) == ([0.1, 0.3, 1.0], 3, 4)
+    assert (plan.fractions, plan.seeds, plan.tuning.trials) == ([0.1, 0.25, 0.5, 1.0], 3, 4)
     assert (plan.epochs, plan.image_size, plan.batch_size, plan.threads) == (20, 96, 32, 1)
     assert (plan.augmentation, plan.tuning.algorithm, plan.limits.cell_seconds) == ("light", "random", 3600)
     assert (plan.head.pooling, plan.head.hidden_units) == ("avg", 0)

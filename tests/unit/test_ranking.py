@@ -218,8 +218,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             yield place, {"scores": scores, "missing": {"leep": "no head"}, "params": 5, "width": 4,
                           "feature_map": state["feature_map"], "ms_per_image": 1.5}  # fmt: skip
 
-    def run(self: Any, cells: list[Any], latencies: dict[str, Any]) -> Iterator[Record]:
-        for cell in cells:
+    def run(self: Any, queue: Any, latencies: dict[str, Any]) -> Iterator[Record]:
+        while cell := queue.take(0):
             yield Record(cell.id, asdict(cell), "ok", metrics={"accuracy": 0.5}, n=144)
 
     monkeypatch.setattr(LocalExecutor, "fetch", fetch)
@@ -443,9 +443,21 @@ def test_a_run_keeps_its_choice(
     assert machine["jobs"] == []
     bench.run(tmp_path / "out" / "plan.toml", tmp_path / "out")
     assert (tmp_path / "out" / "ranking.json").read_bytes() == before
-    with pytest.raises(RequestError, match="backbones differ"):
-        bench.run({**PLAN, "backbones": ["auto:1"]}, tmp_path / "out")
-    assert (tmp_path / "out" / "ranking.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_grows_by_what_is_chosen_now(
+    machine: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bench.run(PLAN, tmp_path / "out")
+    chosen = Store(tmp_path / "out").read_ranking()["chosen"]
+    machine["here"] = ["MobileNet:alpha=0.25", "DenseNet121"]
+    monkeypatch.setitem(GOOD, "DenseNet121", 0.99)
+    grown = bench.run({**PLAN, "backbones": ["auto:1"]}, tmp_path / "out")
+    assert {record.cell_id for record in first.records} < {record.cell_id for record in grown.records}
+    assert Store(tmp_path / "out").read_ranking()["chosen"] == [*chosen, "DenseNet121"]
+    again = bench.run({**PLAN, "backbones": ["auto:1"]}, tmp_path / "out")
+    assert len(again.records) == len(grown.records)
 
 
 @pytest.mark.usefixtures("no_report")

@@ -38,8 +38,8 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Instead of workers: every cell ends with ``status``; keeps how many cells were run."""
     state: dict[str, Any] = {"status": "ok", "cells": 0}
 
-    def run(self: LocalExecutor, cells: list[Any], latencies: dict[str, Any]) -> Iterator[Record]:
-        for cell in cells:
+    def run(self: LocalExecutor, queue: Any, latencies: dict[str, Any]) -> Iterator[Record]:
+        while cell := queue.take(0):
             state["cells"] += 1
             fields = {"metrics": {"accuracy": 0.5}, "n": 144} if state["status"] == "ok" else {}
             if state["status"] != "ok":

@@ -29,16 +29,23 @@ def plan(
     """Lists the cells of a plan and what they will cost.  Runs nothing, but for --calibrate."""
     from bench.cli.show.plan import print_plan
     from bench.plans.resolved import resolve
+    from bench.runs.directory import with_stored
     from bench.runs.prepare import prepare
     from bench.runs.run import default_out
+    from bench.store import Store
 
-    resolved, out = resolve(options.plan(set_)), options.directory(out)
+    given, out = options.plan(set_, out), options.directory(out)
+    resolved = resolve(given)
     if resolved.plan.auto is not None:
         resolved, out = _choose_backbones(resolved, out)
+    out = out or default_out(resolved.plan)
+    resolved, grows = with_stored(resolved, given, Store(out))
+    for sentence in grows:
+        tell(sentence)
     prepared = prepare(resolved, tell)
     if calibrate:
         _calibrate(prepared.plan)
-    print_plan(prepared, out or default_out(prepared.plan))
+    print_plan(prepared, out)
 
 
 def _choose_backbones(resolved: Resolved, out: Path | None) -> tuple[Resolved, Path]:
@@ -59,4 +66,4 @@ def _calibrate(plan: Plan) -> None:
 
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
         print("Calibrating.", file=sys.stderr)
-        run(calibration(plan), folder)
+        run(calibration(plan), folder, fresh=True)

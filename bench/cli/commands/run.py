@@ -22,12 +22,13 @@ def run(
     from bench.plans.strategies import is_code
     from bench.runs.run import run as run_plan
 
-    plan, out = options.plan(set_), options.directory(out)
+    plan, out = options.plan(set_, out), options.directory(out)
     reporter = TerminalReporter()
     try:
         result = run_plan(
-            plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address
-        )
+            plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address,
+            where.fresh,
+        )  # fmt: skip
     except KeyboardInterrupt:
         _say_how_to_resume(reporter.directory, " --trust" if any(map(is_code, plan.strategies)) else "")
         raise typer.Exit(130) from None
