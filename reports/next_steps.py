@@ -10,18 +10,44 @@ from bench.records import FRACTIONS
 from reports.results import Results
 from reports.statistics.decisions import Decision, decide
 from reports.statistics.intervals import MINIMUM_SEEDS
+from reports.statistics.looks import UNTIL_DECIDED
 
 
-def more_seeds_command(directory: Path, seeds: int, trust: bool = False) -> str:
-    """The command that grows a run to so many seeds; every finished cell of it is kept.
+def next_steps(run: Results) -> list[tuple[str, str]]:
+    """Commands to go on with, and what each is for; none without a result to go on from."""
+    if run.protocol != FRACTIONS or run.frame.empty or not (run.frame["status"] == "ok").any():
+        return []
+    where = run.directory
+    steps = []
+    if (seeds := advised_seeds(run)) is not None:
+        grows = seeds > UNTIL_DECIDED[-1]
+        way = ["--seeds", str(seeds)] if grows else ["--until", "decided"]
+        steps.append((_command(run, "run", where / "plan.toml", *way), _what_for(run, seeds)))
+    elif any(found.get("ended") == "budget" for found in (run.run_info.get("course") or {}).values()):
+        steps.append((_command(run, "run", where / "plan.toml", "--budget", "1h"), "goes on for an hour"))
+    steps.append((_command(run, "export", where), "writes the recommended model and a script that trains it"))
+    steps.append(
+        (_command(run, "recommend", where, "--max-latency-ms", "10"), "the answer within your limits")
+    )
+    return steps
 
-    Args:
-        directory: the run directory, as the user types it.
-        seeds: in all, those that it has among them.
-        trust: whether the run has strategies ``module:Class``, which its plan alone does not import.
-    """
-    words = ["python", "-m", "bench", "run", str(directory / "plan.toml"), "--seeds", str(seeds)]
-    return shlex.join([*words, "--trust"] if trust else words)
+
+def _what_for(run: Results, seeds: int) -> str:
+    if int(run.frame["seed"].max()) + 1 < MINIMUM_SEEDS:
+        return f"{MINIMUM_SEEDS} seeds allow a comparison"
+    return f"{seeds} seeds would probably decide it"
+
+
+def _command(run: Results, *words: str | Path) -> str:
+    """A command that can be pasted. A plan alone does not import strategies ``module:Class``."""
+    trust = ["--trust"] if any(map(_is_code, run.frame["strategy"].unique())) else []
+    return shlex.join(["python", "-m", "bench", *map(str, words), *trust])
+
+
+def _is_code(strategy: str) -> bool:
+    """Whether it is ``module:Class``, with or without hyperparameters, and not ``name:rank=8``."""
+    _, *parts = strategy.split(":")
+    return bool(parts) and "=" not in parts[0]
 
 
 def seeds_to_settle(decision: Decision) -> int | None:

@@ -165,8 +165,6 @@ class TerminalReporter(Reporter):
         if any(record.status == "ok" for record in result.records):
             _print_results(result)
         _print_failures([record for record in result.records if record.status not in FINAL])
-        if not result.elsewhere:
-            _print_advice(result)
         took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
         if self._forecast_seconds is not None:
             took += f" (forecast: {duration(self._forecast_seconds)})"
@@ -238,20 +236,11 @@ def _print_answers(result: Run) -> None:
 
 def _print_next(result: Run) -> None:
     """Commands to go on with."""
-    where = quoted(result.directory)
-    shares = not result.records or protocol(result.records[0].cell["protocol"]).shares_labels
-    commands = [(f"python -m bench recommend {where} --max-seconds 60", "within limits of time or size")]
-    commands.append((f"python -m bench export {where} --out model", "the recommended model, to be used"))
-    if result.directory.joinpath("plan.toml").exists():
-        commands.append((f"python -m bench run {where}/plan.toml --budget 1h", "goes on, to a surer answer"))
-    if not shares:
-        commands = [(f"python -m bench report {where}", "the report once more")]
-    if not any(record.status == "ok" for record in result.records):
-        return
-    print("To go on:")
-    width = max(len(command) for command, _ in commands)
-    for command, what in commands:
-        print(f"  {command:<{width}}  # {what}", flush=True)
+    steps = result.next_steps()
+    width = max((len(command) for command, _ in steps), default=0)
+    for place, (command, what) in enumerate(steps):
+        lead = "To go on:" if place == 0 else ""
+        print(f"{lead:<10}{shown(command):<{width}}  # {what}", flush=True)
 
 
 def _print_results(result: Run) -> None:
@@ -264,18 +253,6 @@ def _print_results(result: Run) -> None:
     console = Console(width=width, highlight=False)
     run = Results(result.records, {}, "", result.directory)
     console.print(page_of(run).terminal(run))
-
-
-def _print_advice(result: Run) -> None:
-    """The command by which more seeds would settle the answer, where they would."""
-    from bench.plans.strategies import is_code
-    from reports.next_steps import advised_seeds, more_seeds_command
-    from reports.results import Results
-
-    run = Results(result.records, {}, "", result.directory, result.settings.region)
-    if seeds := advised_seeds(run):
-        trust = any(is_code(record.cell["strategy"]) for record in result.records)
-        print(f"To settle the answer: {shown(more_seeds_command(result.directory, seeds, trust))}")
 
 
 def _print_failures(failed: Sequence[Record]) -> None:

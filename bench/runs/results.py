@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bench.modalities.nouns import Noun
     from reports.recommend import Recommendation
+    from reports.results import Results
 
 
 @dataclass
@@ -140,11 +141,23 @@ class Run:
     def headlines(self) -> list[tuple[str, str]]:
         """The headline of the answer for each dataset, after its name if there are several."""
         from reports.pages import page_of
-        from reports.results import Results
 
-        run = Results(self.records, {}, "", self.directory, self.settings.region)
+        run = self._as_results()
         answers = page_of(run).answers(run)
         return [(f"{a.dataset}: " if len(answers) > 1 else "", a.headline) for a in answers]
+
+    def next_steps(self) -> list[tuple[str, str]]:
+        """Commands to go on with, and what each is for."""
+        from reports.next_steps import next_steps
+
+        return next_steps(self._as_results())
+
+    def _as_results(self) -> Results:
+        """What the questions of the report are asked of."""
+        from reports.results import Results
+
+        info, plan_toml = self._provenance()
+        return Results(self.records, info, plan_toml, self.directory, self.settings.region)
 
     @property
     def cautions(self) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.modalities.nouns import Noun
 from reports import words
 from reports.claims import claimed
+from reports.next_steps import next_steps
 from reports.phrases import absence, has_several, who
 from reports.results import Results
 from reports.sections import Answer, Section
@@ -30,6 +31,7 @@ def section(run: Results) -> Section:
             "answers": answers_of(run),
             "depends": depends_on_labels(run.decisions),
             "metric": words.metric_name(run.metric),
+            "next": next_steps(run),
         },
         hidden=True,
     )

@@ -8,16 +8,37 @@ from pathlib import Path
 import fake
 import pytest
 
-from reports.next_steps import advised_seeds, more_seeds_command
+from reports.next_steps import advised_seeds, next_steps
 from reports.results import Results
 
 
-def test_the_command_can_be_pasted() -> None:
-    command = more_seeds_command(Path("runs/my photos"), 5)
-    assert command == "python -m bench run 'runs/my photos/plan.toml' --seeds 5"
-    assert shlex.split(more_seeds_command(Path("$(rm x)"), 3, trust=True))[4:] == [
-        "$(rm x)/plan.toml", "--seeds", "3", "--trust",
-    ]  # fmt: skip
+def test_commands_can_be_pasted(tmp_path: Path) -> None:
+    directory = tmp_path / "$(rm x) my photos"
+    for command, what in next_steps(Results(fake.records(seeds=2), {}, "", directory)):
+        words = shlex.split(command)
+        assert words[:3] == ["python", "-m", "bench"]
+        assert Path(words[4]) in (directory, directory / "plan.toml")
+        assert what
+
+
+def test_what_has_too_few_seeds_goes_on_until_it_is_decided(tmp_path: Path) -> None:
+    command, what = next_steps(Results(fake.records(seeds=2), {}, "", tmp_path))[0]
+    assert command.endswith("plan.toml --until decided")
+    assert what == "3 seeds allow a comparison"
+
+
+def test_a_run_whose_time_was_up_goes_on_with_more(tmp_path: Path) -> None:
+    records = fake.records(strategies=("full_finetune", "scratch"), seeds=4)
+    fake.write_predictions(records, tmp_path)
+    course = {"0": {"ended": "budget", "out": [], "left": {"budget": 3}}}
+    steps = next_steps(Results(records, {"course": course}, "", tmp_path))
+    assert steps[0][0].endswith("--budget 1h")
+
+
+def test_a_strategy_of_ones_own_has_to_be_trusted_again(tmp_path: Path) -> None:
+    records = fake.records(strategies=("scratch", "my.package:Mine"), seeds=2)
+    assert all(command.endswith("--trust") for command, _ in next_steps(Results(records, {}, "", tmp_path)))
+    assert next_steps(Results([], {}, "", tmp_path)) == []
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -29,7 +29,7 @@ def section(run: Results) -> Section:
         link="Answer",
         several=len(found) > 1,
         template="answer.html.j2",
-        content={"answers": found or nothing, "depends": {}},
+        content={"answers": found or nothing, "depends": {}, "next": []},
         hidden=True,
     )
 
