@@ -103,7 +103,7 @@ def _of_examples(arrays: Arrays) -> Iterable[tuple[str, str]]:
         or not ((labels >= 0) & (labels < classes)).all()
     ):
         yield "labels", f"{count} whole numbers from 0 to {classes - 1}"
-    if ids.dtype.kind not in "US" or ids.shape != (count,) or len(np.unique(ids)) < count:
+    if ids.dtype.kind != "U" or ids.shape != (count,) or len(np.unique(ids)) < count:
         yield "ids", f"{count} different texts"
     groups = arrays.get("groups")
     if groups is not None and (groups.dtype.kind not in "iu" or groups.shape != (count,)):

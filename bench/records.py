@@ -12,18 +12,20 @@ from bench.errors import NewerRecord, RecordError
 from bench.schemas import (
     AtLeastOne,
     Block,
+    Companions,
     Costs,
     Count,
     Episodes,
     Failure,
     Metrics,
+    Plugins,
     Points,
     Provenance,
     Settings,
     Shape,
     Share,
-    Stamp,
     Text,
+    Threads,
     Trial,
     held,
     parsed,
@@ -99,7 +101,7 @@ class Cell:
     """How an example becomes an input and is augmented, by the plan's keys of its modality."""
     epochs: AtLeastOne
     batch_size: AtLeastOne
-    threads: AtLeastOne
+    threads: Threads
     head: Annotated[dict[str, Any], Shape(Settings)]
     tuning: Annotated[dict[str, Any], Shape(Settings)]
     length: Annotated[float, Interval(gt=0, le=100)] = 1.0
@@ -107,7 +109,7 @@ class Cell:
     backend: Text = "tensorflow"
     precision: Text = "float32"
     protocol_version: Count = PROTOCOL_VERSION
-    plugins: dict[Text, Text] = field(default_factory=dict)
+    plugins: Annotated[dict[str, str], Shape(Plugins)] = field(default_factory=dict)
     """What of it other packages give, see ``protocols.cells.used``: other code is another cell."""
     protocol: Text = FRACTIONS
     protocol_settings: Annotated[dict[str, Any], Shape(Settings)] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class Cell:
     """How much classes weigh in training, see ``strategies.class_weight``."""
     groups: Annotated[str, Shape(Groups)] = "none"
     """Of which groups splits keep examples together, see ``datasets.file_groups``. Since schema 8."""
-    companions: Annotated[dict[str, dict[str, Any]], Shape(dict[Text, Stamp])] = field(default_factory=dict)
+    companions: Annotated[dict[str, dict[str, Any]], Shape(Companions)] = field(default_factory=dict)
     """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
     it lies and what it is called; all else identifies it."""
 

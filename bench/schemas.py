@@ -62,6 +62,8 @@ Word = Annotated[str, Predicate(str.isprintable)]
 """What is a column of a table as it stands."""
 Count = Annotated[int, Interval(ge=0, lt=2**53)]
 AtLeastOne = Annotated[int, Interval(ge=1, lt=2**53)]
+Threads = Annotated[int, Interval(ge=1, le=1024)]
+"""Of one process: more are none that compute, and a backend that is asked for a million of them ends."""
 Share = Annotated[float, Interval(ge=-1e-6, le=1 + 1e-6)]
 """From 0 to 1, but for rounding."""
 Amount = Annotated[float, Interval(ge=0, le=1e18)]
@@ -71,8 +73,30 @@ Scalar = Text | bool | Annotated[int, Interval(gt=-(2**53), lt=2**53)] | Finite 
 Setting = Scalar | list[Scalar]
 Settings = dict[Text, Setting]
 Empty = Annotated[dict[Text, Any], Len(0, 0)]
-Stamp = dict[Text, Setting | Settings]
-"""What a companion is, see ``Cell.companions``."""
+Plugins = dict[Literal["strategy", "backbone"], Text]
+"""See ``Cell.plugins``."""
+
+
+class Stamp(TypedDict, total=False):
+    """Another dataset that a cell learns from."""
+
+    dataset: Text
+    name: Text
+    fingerprint: Text
+    groups: Text
+
+
+class AuxiliaryStamp(Stamp, total=False):
+    """Auxiliary labels: of another dataset, and of columns, each with its fingerprint."""
+
+    columns: dict[Text, Text]
+
+
+class Companions(TypedDict, total=False):
+    """See ``Cell.companions``."""
+
+    source: Stamp
+    auxiliary: AuxiliaryStamp
 
 
 class Metrics(TypedDict, total=False):

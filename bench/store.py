@@ -79,11 +79,20 @@ def _is_linked(path: Path) -> bool:
     return path.is_symlink() or path.parent.is_symlink()
 
 
+FOLDERS = ("cells", "predictions", "figures")
+"""Of a run directory."""
+
 MOVED = "the run directory was moved or deleted while it was at work"
+LINKED = "its folder {} is a link, and no link is followed"
 _NOT_ALLOWED = "get the permission to write there, or copy the directory to where you have it"
 REMEDIES = {
     **dict.fromkeys(map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS)), _NOT_ALLOWED),
     **dict.fromkeys((MOVED, os.strerror(errno.ENOENT)), "move it back"),
+    **dict.fromkeys(map(LINKED.format, FOLDERS), "put the folder itself there"),
+    **dict.fromkeys(
+        map(os.strerror, (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)),
+        "take away what is there in its place",
+    ),
     os.strerror(errno.ENAMETOOLONG): "choose a shorter --out",
 }
 """What to do about a reason why a file could not be written, where it is not that the disk is full."""
@@ -125,13 +134,14 @@ class Store:
             self._take(".lock", True, "a run of all shards is working in this directory")
             self._take(f".lock-{shard.index}-of-{shard.count}", False, f"shard {shard} is being run")
         if shard is None:  # else these may be the files of another shard, about to get their names
-            for folder in (
-                self.directory,
-                *(self.directory / n for n in ("cells", "predictions", "figures")),
-            ):
-                for stale in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                    if stale.is_file():
-                        stale.unlink(missing_ok=True)
+            with self.writing():
+                self._remove_stale()
+
+    def _remove_stale(self) -> None:
+        for folder in (self.directory, *(self.directory / name for name in FOLDERS)):
+            for stale in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                if stale.is_file():
+                    stale.unlink(missing_ok=True)
 
     def _take(self, name: str, shared: bool, taken: str) -> None:
         try:
@@ -203,9 +213,20 @@ class Store:
         try:
             if self._is is not None and not self._is_here(self._is):
                 raise FileNotFoundError(errno.ENOENT, MOVED)
+            self._check_folders()
             yield
         except OSError as error:
-            raise self.cannot_write(error.strerror or str(error)) from error
+            raise self.cannot_write(error.strerror or str(error), _named(error)) from error
+
+    def _check_folders(self) -> None:
+        """Refuses a folder that is a link: what lies where it leads to is not ours to write over.
+
+        Raises:
+            OSError: names it.
+        """
+        for name in FOLDERS:
+            if (self.directory / name).is_symlink():
+                raise OSError(errno.ELOOP, LINKED.format(name))
 
     def _is_here(self, locked: os.stat_result) -> bool:
         """Whether the directory is still the one that was locked."""
@@ -214,11 +235,11 @@ class Store:
         except FileNotFoundError:
             return False
 
-    def cannot_write(self, reason: str) -> StoreError:
+    def cannot_write(self, reason: str, name: str = "a file") -> StoreError:
         """Why a file could not be written, and what to do about it."""
         remedy = REMEDIES.get(reason, "make room")
         return StoreError(
-            f"{self.directory}: a file could not be written ({reason}). All results that were stored are kept: "
+            f"{self.directory}: {name} could not be written ({reason}). All results that were stored are kept: "
             f"{remedy}, then run {self.plan_path} again."
         )
 
@@ -321,6 +342,7 @@ class Store:
         """Renames what is no record; in a directory of somebody else it stays, and counts as not there."""
         there = f"set aside as {path.stem}.damaged"
         try:
+            self._check_folders()
             path.replace(path.with_suffix(".damaged"))
         except OSError as error:
             there = f"left out, and could not be renamed: {error.strerror}"
@@ -405,3 +427,9 @@ class Store:
     def warnings(self) -> list[str]:
         """Which files were not as they were written when they were last read, a sentence each."""
         return [*self._unread.values(), *self.damaged]
+
+
+def _named(error: OSError) -> str:
+    """The name of the file that an error is about, where it has one that says something."""
+    name = Path(os.fsdecode(error.filename2 or error.filename or TEMPORARY_PREFIX)).name
+    return "a file" if name.startswith(TEMPORARY_PREFIX) else name

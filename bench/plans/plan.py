@@ -18,7 +18,7 @@ from pydantic import (
 
 from bench.modalities.registry import DEFAULT, plan_keys
 from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Groups, Metric
-from bench.schemas import MOST_SEEDS
+from bench.schemas import MOST_SEEDS, Threads
 from bench.system import backend as backends
 from bench.system.files import digest
 from bench.system.sections import Section, distinct
@@ -132,6 +132,8 @@ def _checked(backbone: str) -> str:
     return backbone
 
 
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
 if TYPE_CHECKING:  # what is made at run time has no fields for mypy
     Keys = Section
 else:
@@ -171,7 +173,7 @@ class Plan(Keys):
     length: Annotated[float, Field(gt=0, le=100)] = 1.0
     """The share of each strategy's own length of training: 0.1 for a quick look, 2 for twice as long."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Threads = 1
     metric: Metric = ACCURACY
     """Which metric decides: among trials, in the report and its figures, and in what is recommended."""
     class_weight: ClassWeight = "none"
@@ -196,7 +198,7 @@ class Plan(Keys):
     # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
     backend: Literal["tensorflow", "torch", "jax"] = Field(default_factory=backends.asked_for)  # type: ignore[arg-type]
     # mixed: activations of 16 bits, weights and head of 32; faster on GPUs and on CPUs with AVX512-BF16.
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Precision = "float32"
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from bench.errors import RecordError
 from bench.modalities.registry import plan_keys
 from bench.plans.given import LIMITS, declared
-from bench.plans.plan import Head, Tuning
-from bench.plans.protocol import PROTOCOLS
+from bench.plans.plan import Head, Precision, Tuning
+from bench.plans.protocol import PROTOCOLS, protocol
 from bench.records import Cell, Record
 from bench.system import backend
 from bench.system.sections import Section
 from strategies.base import Stage, Strategy
 from strategies.refuse import stage_problems
+
+OF_OTHER = ("dataset", "name", "fingerprint", "groups")
+"""What the stamp of another dataset says of it."""
 
 
 def check_cell(cell: Cell) -> None:
@@ -26,7 +29,12 @@ def check_cell(cell: Cell) -> None:
     Raises:
         RecordError: names the first of them.
     """
-    choices = {"protocol": PROTOCOLS, "backend": backend.BACKENDS, "modality": plan_keys()}
+    choices = {
+        "protocol": PROTOCOLS,
+        "backend": backend.BACKENDS,
+        "precision": get_args(Precision),
+        "modality": plan_keys(),
+    }
     for name, known in choices.items():
         if getattr(cell, name) not in known:
             raise _error(cell.id, f"cell.{name}", getattr(cell, name), " or ".join(known))
@@ -34,6 +42,7 @@ def check_cell(cell: Cell) -> None:
         "head": Head,
         "tuning": Tuning,
         "examples": plan_keys()[cell.modality],
+        "protocol_settings": protocol(cell.protocol).settings or Section,
     }
     for name, section in sections.items():
         try:
@@ -46,6 +55,9 @@ def check_cell(cell: Cell) -> None:
             ) from None
         if missing := [key for key in section.model_fields if key not in getattr(cell, name)]:
             raise _error(cell.id, f"cell.{name}.{missing[0]}", "nothing", "what the cell was run with")
+    for kind, stamp in cell.companions.items():
+        if stamp.keys() != {"columns"} and (missing := [key for key in OF_OTHER if key not in stamp]):
+            raise _error(cell.id, f"cell.companions.{kind}.{missing[0]}", "nothing", "what it was run with")
 
 
 def check_hyperparameters(record: Record, strategy: Strategy) -> None:

@@ -110,9 +110,8 @@ def repeat(
         )
         if then.status == now.status == "ok" and store.predictions_path(cell.id).exists():
             name = protocol(cell.protocol).predicts
-            old, new = (s.predictions(cell.id)[name] for s in (store, again))
-            if not np.array_equal(old, new):
-                differences["predictions"] = ("", f"differ by up to {np.abs(old - new).max():.2g}")
+            old, new = (s.predictions(cell.id).get(name, np.empty(0)) for s in (store, again))
+            differences |= _of_predictions(old, new)
     return Repetition(then, now, differences, _differences(then.provenance, now.provenance))
 
 
@@ -130,6 +129,15 @@ def _check_data(cell: Cell) -> None:
     dataset.check_unchanged(cell.fingerprint, "dataset")
     relation = protocol(cell.protocol).relation_of(cell)
     reopened(cell.companions, dataset, relation, open_)
+
+
+def _of_predictions(old: np.ndarray, new: np.ndarray) -> dict[str, tuple[Any, Any]]:
+    """The same of predictions; a directory of somebody else may hold those of other examples."""
+    if old.shape != new.shape:
+        return {"predictions": (f"of shape {old.shape}", f"of shape {new.shape}")}
+    if np.array_equal(old, new):
+        return {}
+    return {"predictions": ("", f"differ by up to {np.abs(old - new).max():.2g}")}
 
 
 def _differences(then: Any, now: Any, where: str = "") -> dict[str, tuple[Any, Any]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with; the last four are the wide ones of a Japanese keyboard."""
 
 
 def defused(value: Any) -> Any:
@@ -16,7 +16,12 @@ def defused(value: Any) -> Any:
 
     Apostrophes of its own before that get one more: taking one away always gives the text again.
     """
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    return f"'{value}" if isinstance(value, str) and _is_formula(value.lstrip("'")) else value
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet may take a text for one: some look behind spaces."""
+    return text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(_SIGNS)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.errors import RunLocked, StoreError, Unlockable
+from bench.commands.export.export import export
+from bench.errors import RequestError, RunLocked, StoreError, Unlockable
 from bench.execution import local
 from bench.plans.loading import load_plan
 from bench.predictions import damaged, read_arrays
 from bench.runs.results import load
-from bench.store import Store
+from bench.store import FOLDERS, Store
 from bench.system import files
 from bench.system.files import locked, read_file, take_lock, write_atomic
 from bench.system.spreadsheets import csv_text, defused
@@ -127,6 +129,51 @@ def test_a_run_directory_that_is_moved_is_not_made_anew(directory: Path) -> None
     assert len(load(moved).records) == 2
 
 
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.lock(),
+        lambda store: load(store.directory).report(),
+        lambda store: store.write(fake.records(strategies=("majority",), fractions=(1.0,), seeds=1)[0]),
+    ],
+    ids=["lock", "report", "write"],
+)
+def test_no_folder_that_is_a_link_is_written_through(
+    directory: Path, tmp_path: Path, name: str, write: Callable[[Store], Any]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for file in ("accuracy.csv", ".tmp-draft", "settings.json"):
+        (mine / file).write_text("precious")
+    if (directory / name).exists():
+        (directory / name).rename(tmp_path / "theirs")
+    (directory / name).symlink_to(mine)
+    with pytest.raises(StoreError, match=rf"its folder {name} is a link.*put the folder itself there"):
+        write(Store(directory))
+    Store(directory).records()  # would set aside what is no record
+    assert {path.name: path.read_text() for path in mine.iterdir()} == dict.fromkeys(
+        ("accuracy.csv", ".tmp-draft", "settings.json"), "precious"
+    )
+
+
+@pytest.mark.parametrize("name", ["report.html", "results.csv", "figures"])
+def test_what_is_in_the_place_of_a_file_is_named(directory: Path, name: str) -> None:
+    (directory / name).touch() if name == "figures" else (directory / name).mkdir()
+    with pytest.raises(StoreError, match=rf"{name} could not be written .*take away what is there") as caught:
+        load(directory).report()
+    assert "make room" not in str(caught.value)
+
+
+def test_a_link_to_nothing_is_no_free_place(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(RequestError, match="a folder that does not exist yet"):
+        export(directory, tmp_path / "link")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(RequestError, match="a folder that does not exist yet"):
+        export(directory, tmp_path / "circle")
+
+
 def test_a_directory_of_somebody_else_is_called_that(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +213,15 @@ def test_damage_is_told_where_people_read(directory: Path) -> None:
     assert f"predictions/{first.name}: probabilities: expected values" in said
     assert f"predictions/{second.name}" in said
     assert "run.json: datasets.f.class_counts.0: received -1" in said
+
+
+def test_ids_that_are_no_texts_are_told(directory: Path) -> None:
+    first, *_ = sorted((directory / "predictions").iterdir())
+    with np.load(first) as file:
+        arrays = dict(file)
+    bytes_of_ids = np.array([b"\xff%d" % i for i in range(len(arrays["ids"]))])
+    np.savez(first, **(arrays | {"ids": bytes_of_ids}))
+    assert f"{first.name}: ids: expected 20 different texts" in " ".join(load(directory).cautions)
 
 
 def test_a_bomb_of_zeros_is_not_unpacked(tmp_path: Path) -> None:
@@ -227,13 +283,21 @@ def test_too_little_memory_is_called_that(words: str, monkeypatch: pytest.Monkey
 # ----------------------------------------------------------------------------------------------------- formulas
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@x", "\tx", "\rx", "'=1", "''-x"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1+1", "@x", "\tx", "'=1", "''-x", " =1", "\u3000=1", "\uff1d1+1", "\uff20x", "' -x"],
+)
 def test_no_text_is_a_formula(tmp_path: Path, text: str) -> None:
     assert defused(text) == "'" + text
     assert csv_text(("a",), [(text,)]).decode() == f'"a"\n"\'{text}"\n'
     write_csv(pd.DataFrame({"a": [text], "b": [-1.5]}), tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes().decode().endswith(",-1.5\n")
     assert f"'{text}" in (tmp_path / "a.csv").read_bytes().decode()
+
+
+@pytest.mark.parametrize("text", ["\rx", "\nx", "\r\n=1", "\n\n@x"])
+def test_no_line_within_a_text_is_a_formula(text: str) -> None:
+    assert defused(text) == "'" + text
 
 
 @pytest.mark.parametrize("value", ["a=1", "", "'quoted'", -1, 1.5, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 import zlib
@@ -51,6 +52,22 @@ def test_a_picture_of_one_line_costs_itself_alone(folder: Path, size: tuple[int,
     (left_out,) = dataset.left_out
     assert left_out[0] == "cats/line.png"
     assert "more than 1,000,000 on a side" in left_out[1]
+
+
+def jpeg(scans: int) -> bytes:
+    """A progressive JPEG whose last pass is there so many times more."""
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(stream, "JPEG", progressive=True)
+    content = stream.getvalue()
+    return content[:-2] + content[content.rfind(b"\xff\xda") : -2] * scans + b"\xff\xd9"
+
+
+def test_a_jpeg_of_many_scans_is_left_out(folder: Path) -> None:
+    (folder / "cats" / "some.jpg").write_bytes(jpeg(5))
+    (folder / "cats" / "many.jpg").write_bytes(jpeg(100_000))
+    (left_out,) = open_dataset(str(folder), INPUT).left_out
+    assert left_out[0] == "cats/many.jpg"
+    assert "scans of its pixels, more than 100" in left_out[1]
 
 
 def test_a_file_that_is_mostly_a_hole_is_not_read(folder: Path) -> None:

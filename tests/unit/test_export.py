@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
+import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bench.commands.export import export as exporting
 from bench.commands.export import spelled
 from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
+from bench.runs.repeat import _of_predictions
 from bench.system import templates as cards
+from bench.system.spreadsheets import defused
 from strategies import STRATEGIES
 from strategies.base import Fitted, Stage, Strategy, Task
 from strategies.logistic import Logistic
@@ -90,3 +100,34 @@ def test_strategies_of_others_are_spelled_out_where_their_learning_is_known() ->
 def test_nothing_of_keras_is_loaded_before_it_is_needed() -> None:
     code = "import sys, bench.commands.export.export; assert not {'keras', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(st.text(st.sampled_from("'=-\t\r\n a\uff1d\u3000") | st.characters(codec="utf-8"), max_size=8))
+def test_train_py_reads_the_texts_of_its_list_as_they_were(text: str) -> None:
+    template = (spelled.TEMPLATES / "train_image.py.j2").read_text(encoding="utf-8")
+    (function,) = re.findall(
+        r"^def as_written.*?(?=^\S)", template.partition("\ndef load")[0] + "\n#", re.M | re.S
+    )
+    found: dict[str, Any] = {}
+    exec(function, found)
+    assert found["as_written"](defused(text)) == text
+
+
+@pytest.mark.parametrize("others", [(7, 4), (60, 9), (0, 0)])
+def test_predictions_of_other_examples_are_no_difference(tmp_path: Path, others: tuple[int, int]) -> None:
+    """A directory of somebody else may hold them; all has been trained by then."""
+    (tmp_path / "predictions").mkdir()
+    count, classes = others
+    if count:
+        np.savez(
+            tmp_path / "predictions" / "0123.npz",
+            probabilities=np.full(others, 1 / classes),
+            labels=np.zeros(count, int),
+            ids=np.arange(count).astype(str),
+        )
+    else:
+        (tmp_path / "predictions" / "0123.npz").write_bytes(b"damaged")
+    recipe: Any = SimpleNamespace(whole=True, cell=SimpleNamespace(id="0123"))
+    run: Any = SimpleNamespace(directory=tmp_path)
+    assert math.isnan(exporting._difference(run, recipe, np.full((60, 4), 0.25)))
+    assert _of_predictions(np.zeros(others), np.zeros((60, 4))).keys() == {"predictions"}

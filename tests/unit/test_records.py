@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import RecordError
+from bench.plans.plan import Head, Tuning
+from bench.plans.values import check_cell
 from bench.records import AGAIN, FINAL, SCHEMA_VERSION, STATUSES, Cell, Record
 from bench.system.files import digest
 
@@ -212,3 +214,54 @@ def test_what_is_no_record_is_refused(content: Any) -> None:
 def test_a_record_with_a_field_of_another_type_is_refused(name: str, value: Any) -> None:
     with pytest.raises(RecordError):
         Record.from_json(json.dumps({**record().to_json(), name: value}), "x.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("companions", {"evil": {}}),
+        ("companions", {"source": {"name": 5}}),
+        ("companions", {"source": {"columns": {}}}),
+        ("companions", {"auxiliary": {"columns": ["body"]}}),
+        ("companions", {"auxiliary": {"columns": "body"}}),
+        ("companions", {"auxiliary": {"fingerprint": ["a"]}}),
+        ("plugins", {"evil": "1.0"}),
+        ("threads", 10**6),
+    ],
+)
+def test_what_no_cell_can_be_is_named(field: str, value: Any) -> None:
+    content = asdict(replace(CELL, **{field: value}))
+    cell_id = replace(CELL, **{field: value}).id
+    text = json.dumps({"cell_id": cell_id, "cell": content, "status": "skipped"})
+    with pytest.raises(RecordError, match=rf"r\.json: .*cell: {field}"):
+        Record.from_json(text, "r.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("precision", "evil", "precision"),
+        ("protocol_settings", {"x": 1}, "protocol_settings.x"),
+        ("companions", {"source": {}}, "companions.source.dataset"),
+        (
+            "companions",
+            {"auxiliary": {"dataset": "d", "name": "d", "fingerprint": "f"}},
+            "companions.auxiliary.groups",
+        ),
+    ],
+)
+def test_what_no_plan_can_ask_for_is_named(field: str, value: Any, place: str) -> None:
+    tuning = Tuning().model_dump()
+    sound = replace(CELL, tuning=tuning, head=Head().model_dump())
+    check_cell(sound)
+    with pytest.raises(RecordError, match=rf"cell\.{place}: received"):
+        check_cell(replace(sound, **{field: value}))
+
+
+def test_settings_of_episodes_are_those_of_a_plan() -> None:
+    sound = replace(CELL, tuning=Tuning().model_dump(), head=Head().model_dump(), protocol="few-shot")
+    settings = {"ways": [5], "shots": [1], "episodes": 100, "queries": 5}
+    check_cell(replace(sound, protocol_settings=settings))
+    for key, value in {"ways": 5, "shots": ["1"], "episodes": 10**9, "queries": None}.items():
+        with pytest.raises(RecordError, match=rf"cell\.protocol_settings\.{key}"):
+            check_cell(replace(sound, protocol_settings=settings | {key: value}))

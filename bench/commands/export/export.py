@@ -58,7 +58,7 @@ def export(
     run = load(directory)
     run.check_fractions("export")
     folder = Path(out) if out is not None else Path(directory) / "export"
-    if folder.exists():
+    if os.path.lexists(folder):
         expected = "a folder that does not exist yet"
         raise RequestError("out", str(folder), expected, "Delete it, or choose another.")
     kept = constraints or Constraints()
@@ -106,8 +106,8 @@ def _predictions(recipe: Recipe, path: Path) -> np.ndarray:
 
 def _difference(run: Run, recipe: Recipe, probabilities: np.ndarray) -> float:
     """How far test probabilities are from the cell's, on average; NaN where they cannot be compared."""
-    store = Store(run.directory)
-    if not recipe.whole or not store.predictions_path(recipe.cell.id).exists():
+    arrays = Store(run.directory).arrays(recipe.cell.id) or {}
+    stored = arrays.get("probabilities", np.empty(0))
+    if not recipe.whole or stored.shape != probabilities.shape:
         return math.nan
-    stored = store.predictions(recipe.cell.id)["probabilities"]
     return float(np.abs(stored - probabilities).mean())

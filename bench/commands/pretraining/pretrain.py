@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,7 +88,7 @@ def pretrain(
 
 
 def _check_out(folder: Path, out: str) -> None:
-    if folder.exists():
+    if os.path.lexists(folder):
         expected = "a folder that does not exist yet"
         raise RequestError("out", out, expected, "Delete it, or choose another.")
     if OPTION.search(str(folder)):

@@ -40,6 +40,10 @@ overrides it."""
 MAX_SIDE = 1_000_000
 MAX_BYTES = 2**30
 """Files that are larger are left out unread: an image of ``MAX_PIXELS`` takes less."""
+MAX_SCANS = 100
+"""Passes of a JPEG over all its pixels; a progressive one has some ten. Thousands fit into a small file, and each
+takes as long to decode as a whole image."""
+_SCAN = b"\xff\xda"
 
 _room = threading.Condition()
 _decoding: list[int] = []
@@ -129,7 +133,7 @@ def decode(
     side = max(2 * size, 4 * THUMBNAIL)
 
     def read(file: IO[bytes]) -> tuple[np.ndarray, Facts]:
-        with Image.open(file, formats=FORMATS) as image, _turn(image):
+        with Image.open(file, formats=FORMATS) as image, _turn(image, file):
             mode = image.mode
             rgb, original, values, seen = _upright_rgb(image, file, side, scale)
             row = np.asarray(resize(rgb, size, resizing))
@@ -156,7 +160,7 @@ def full_digest(source: str | os.PathLike[str] | bytes) -> bytes:
     """
 
     def read(file: IO[bytes]) -> bytes:
-        with Image.open(file, formats=FORMATS) as image, _turn(image):
+        with Image.open(file, formats=FORMATS) as image, _turn(image, file):
             return _digest(_upright_rgb(image, file, None, None)[0])
 
     return _reading(source, read)
@@ -246,7 +250,7 @@ def _reading(source: str | os.PathLike[str] | bytes, read: Callable[[IO[bytes]],
 
 
 @contextmanager
-def _turn(image: Image.Image) -> Iterator[None]:
+def _turn(image: Image.Image, file: IO[bytes]) -> Iterator[None]:
     """Waits until there is room for an opened image: threads decode no more pixels at once than one may have.
 
     Raises:
@@ -258,6 +262,8 @@ def _turn(image: Image.Image) -> Iterator[None]:
         raise Unreadable(f"{width:,} x {height:,} pixels, {TOO_LARGE} {limit / 1e6:g} million")
     if max(width, height) > MAX_SIDE:  # resampling takes memory for each pixel of a side
         raise Unreadable(f"{width:,} x {height:,} pixels, more than {MAX_SIDE:,} on a side")
+    if image.format in ("JPEG", "MPO") and (scans := _scans(file)) > MAX_SCANS:
+        raise Unreadable(f"{scans:,} scans of its pixels, more than {MAX_SCANS}")
     with _room:
         _room.wait_for(lambda: not _decoding or sum(_decoding) + pixels <= limit)
         _decoding.append(pixels)
@@ -267,6 +273,17 @@ def _turn(image: Image.Image) -> Iterator[None]:
         with _room:
             _decoding.remove(pixels)
             _room.notify_all()
+
+
+def _scans(file: IO[bytes]) -> int:
+    """How often a JPEG goes over its pixels: within what is coded, the marker does not occur."""
+    here, found, last = file.tell(), 0, b""
+    file.seek(0)
+    while block := file.read(1 << 20):
+        found += (last + block).count(_SCAN)
+        last = block[-1:]
+    file.seek(here)
+    return found
 
 
 def _upright_rgb(

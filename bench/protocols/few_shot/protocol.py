@@ -32,7 +32,7 @@ class Episodic(Section):
 
     ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = [5, 20]
     shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [1, 5]
-    episodes: Annotated[int, Field(ge=10)] = 1000
+    episodes: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
     queries: Annotated[int, Field(ge=1)] = 5
 
     @field_validator("ways", "shots")
