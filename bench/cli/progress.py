@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.show.forecast import forecast_lines
 from bench.cli.terminal import duration, quoted
 from bench.execution.queue import Queue
 from bench.records import FINAL, Cell, Record
@@ -53,9 +54,9 @@ class TerminalReporter(Reporter):
         self._total = len(todo)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
-        self._forecast = Forecast(prepared.sizes)
-        seconds, known = self._forecast.seconds(todo)
-        self._forecast_seconds = seconds / min(workers, len(todo)) if known and seconds else None
+        self._forecast = Forecast.of_plan(prepared)
+        seconds, known = self._forecast.elapsed(todo, workers)
+        self._forecast_seconds = seconds if known and seconds else None
         for warning in (*prepared.warnings, *store.damaged):
             print(f"Warning: {shown(warning)}")
         if not todo:
@@ -64,6 +65,8 @@ class TerminalReporter(Reporter):
         stored = len(prepared.cells) - len(todo)
         kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
         print(f"{len(todo)} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.", flush=True)
+        for line in forecast_lines(self._forecast, prepared, todo, workers):
+            print(shown(line), flush=True)
         if sys.stdout.isatty():
             from rich.live import Live
 
@@ -125,10 +128,10 @@ class TerminalReporter(Reporter):
         """``about 3 min left``; ``over ...`` while something waits of which no speed is known yet."""
         if self._forecast is None or not self._waiting:
             return ""
-        seconds, known = self._forecast.seconds(self._waiting.values())
+        seconds, known = self._forecast.elapsed([*self._waiting.values()], self._workers, started=True)
         if not seconds:
             return ""
-        left = duration(seconds / min(self._workers, len(self._waiting)))
+        left = duration(seconds)
         return f" · {'about' if known else 'over'} {left} left"
 
     def _status(self) -> str:

@@ -27,6 +27,7 @@ from bench.runs.latency import latencies
 from bench.runs.prepare import Prepared, prepare
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
+from bench.runs.timing import time_batches
 from bench.store import Shard, Store, is_written_here
 from reports.statistics.looks import looks_of
 
@@ -207,9 +208,10 @@ def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
         if cut_short:  # which cells it will have is known in the end
             del info["cells"]
         work.store.write_run(info)
-    forecast = Forecast(work.prepared.sizes)
+    forecast = Forecast.of_plan(work.prepared)
     queue = _chooser(work, forecast) if cut_short else Queue(*in_rounds(work.todo))
     runs.workers = min(runs.workers, max(1, len(queue)))
+    time_batches(forecast.untimed(work.todo), runs, reporter.say)
     reporter.begin(work.prepared, work.store, work.todo, runs.workers, queue)
     try:
         for record in _records(work, runs, info, queue, forecast) if queue else ():
