@@ -130,26 +130,28 @@ class Forecast:
 
     def untimed(self, cells: Iterable[Cell]) -> list[Cell]:
         """Those of ``cells`` that need timed batches to be forecast, and have none."""
-        return [cell for cell in cells if self._from_measured(cell) is None and self._lacks_timing(cell)]
+        return [
+            cell
+            for cell in cells
+            if cell.backbone and not self._is_near(cell) and can_reckon(cell) and self._timing(cell) is None
+        ]
 
     def _from_measured(self, cell: Cell) -> float | None:
-        """From cells that have run, if there are such; from those much smaller or larger only for want of others."""
+        """From cells that have run, if there are such; from far smaller or larger ones only for want of others."""
         measured = self._measured.get(self._key(cell)) if cell.backbone else None
-        if not measured:
+        if not measured or not (self._is_near(cell) or self._needs_timing(cell)):
             return None
-        work, start_and_each = self.work(cell), _line(measured)
-        least, most = (pick(work for work, _ in measured) for pick in (min, max))
-        if not least / NEAR <= work <= most * NEAR and not self._needs_timing(cell):
-            return None
-        start, each = start_and_each
-        return start + each * work
+        start, each = _line(measured)
+        return start + each * self.work(cell)
+
+    def _is_near(self, cell: Cell) -> bool:
+        """Whether cells of this kind and of about as much work have run."""
+        works = [work for work, _ in self._measured.get(self._key(cell), ())]
+        return bool(works) and min(works) / NEAR <= self.work(cell) <= max(works) * NEAR
 
     def _needs_timing(self, cell: Cell) -> bool:
         """Whether a cell cannot be reckoned, for want of timed batches or of knowing how it trains."""
         return bool(cell.backbone) and (not can_reckon(cell) or self._timing(cell) is None)
-
-    def _lacks_timing(self, cell: Cell) -> bool:
-        return bool(cell.backbone) and can_reckon(cell) and self._timing(cell) is None
 
     def _timing(self, cell: Cell) -> Timing | None:
         if not cell.backbone:

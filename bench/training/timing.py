@@ -21,7 +21,7 @@ from bench.training.workplace import workplace
 REPEATED = 3
 """Batches that are timed of each kind; the median counts."""
 VALUE = 10
-"""What a layer takes for each value that it gives, where a multiplication takes 1. Measured on EfficientNetLite0 and
+"""What a layer takes for each value that it gives, where a multiplication takes 1. So on EfficientNetLite0 and
 MobileNet: steps above half of the blocks then take the share of a whole one that they should, within a fifth."""
 
 

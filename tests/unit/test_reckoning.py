@@ -1,0 +1,136 @@
+"""What cells take, reckoned from timed batches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.plans.loading import load_plan
+from bench.records import Cell
+from bench.runs.prepare import prepare
+from bench.runs.reckoning import BATCH_NORM, Bill, Counts, Timing, can_reckon, reckon, trials_of
+from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
+
+PLAN = {
+    "datasets": ["digits"],
+    "backbones": ["MobileNet:weights=none"],
+    "image_size": 32,
+    "seeds": 1,
+    "fractions": [0.1, 1.0],
+    "augmentation": "none",
+}
+TIMING = Timing(
+    building=1.0,
+    forward_tracing=2.0,
+    tracing=10.0,
+    forward=0.01,
+    steps=[(16, 0.5)],
+    resetting=0.1,
+    batch_norm=True,
+    width=100,
+    shares=[0.0, 0.2, 0.4, 0.7, 1.0],
+    row_bytes=[200, 400, 800, 1600, 3000],
+)
+COUNTS = Counts(n=200, n_source=0, n_pool=2000, n_test=500)
+
+
+@pytest.fixture
+def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
+    monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path))
+    cells = prepare(load_plan(PLAN)).cells
+    return next(cell for cell in cells if cell.strategy == "scratch" and cell.fraction < 1)
+
+
+def seconds(cell: Cell, counts: Counts = COUNTS, timing: Timing = TIMING, **changes: object) -> float:
+    return reckon([(replace(cell, **changes), timing, counts)])  # type: ignore[arg-type]
+
+
+def test_what_is_shared_is_paid_once_and_other_seeds_need_other_parts() -> None:
+    bill = Bill(own=1.0)
+    for seed, share in ((0, 0.2), (0, 0.5), (1, 0.5)):
+        bill.share(("rows",), 8.0, share, seed)
+    bill.share(("graph",), 3.0)
+    bill.share(("graph",), 3.0)
+    assert bill.total() == pytest.approx(1 + 8 * (1 - 0.5 * 0.5) + 3)
+
+
+def test_scratch_is_its_steps_and_little_else(cell: Cell) -> None:
+    ((stage,), _), *_ = trials_of(cell)
+    refit = epochs_of(stage, 200, 16, cell.epochs) * steps_an_epoch(200, 16)
+    search = epochs_of(stage, 160, 16, cell.epochs) * steps_an_epoch(160, 16)
+    assert batch_size_of(stage, 200, cell.batch_size) == 16
+    steps = 0.5 * BATCH_NORM * (refit + cell.tuning["trials"] * search)
+    assert steps < seconds(cell) < 1.3 * steps
+    frozen = seconds(cell, timing=replace(TIMING, batch_norm=False))
+    assert steps / BATCH_NORM < frozen < 1.2 * steps / BATCH_NORM
+
+
+def test_a_part_of_the_network_takes_its_share(cell: Cell) -> None:
+    whole, part, head = (
+        seconds(cell, strategy=name)
+        for name in ("full_finetune", "partial_finetune:unfreeze=0.5", "feature_extraction")
+    )
+    assert 0.4 * whole < part < 0.55 * whole
+    assert head < 0.1 * part
+
+
+def test_more_of_anything_takes_longer(cell: Cell) -> None:
+    for strategy in ("scratch", "partial_finetune", "logistic", "prototypical", "dann", "wise_ft"):
+        base = seconds(cell, strategy=strategy)
+        assert seconds(cell, replace(COUNTS, n=2000), strategy=strategy) > base, strategy
+        assert seconds(cell, replace(COUNTS, n_test=50_000), strategy=strategy) > base, strategy
+        tuning = {**cell.tuning, "trials": 8}
+        assert seconds(cell, strategy=strategy, tuning=tuning) >= base, strategy
+
+
+def test_seeds_share_what_is_traced_and_stored(cell: Cell) -> None:
+    one = replace(cell, strategy="feature_extraction", fraction=1.0)
+    counts = replace(COUNTS, n=2000)
+    both = reckon([(one, TIMING, counts), (replace(one, seed=1), TIMING, counts)])
+    stored = 0.01 * (2000 + 500)
+    assert 2 * seconds(one, counts) - both >= stored + TIMING.building
+
+
+def test_outputs_that_are_too_large_to_store_are_computed_in_each_step(cell: Cell) -> None:
+    huge = replace(TIMING, row_bytes=[2**50] * 5)
+    assert seconds(cell, strategy="partial_finetune", timing=huge) > 1.2 * seconds(
+        cell, strategy="partial_finetune"
+    )
+
+
+def test_steps_of_larger_batches_follow_what_was_timed() -> None:
+    assert 0.5 * 1.5 < TIMING.step(32) < 0.5 * 2
+    two = replace(TIMING, steps=[(16, 0.5), (128, 0.6)])
+    assert two.step(64) == pytest.approx(0.5 + 0.1 * 48 / 112)
+    assert 0 < two.step(4) <= 0.5
+    assert [TIMING.above(cut) for cut in ("top", 0.01, 0.5, 0.99, "input")] == [0, 1, 2, 3, 4]
+
+
+def test_trials_try_the_choices_one_after_the_other_and_no_point_twice(cell: Cell) -> None:
+    partial = trials_of(replace(cell, strategy="partial_finetune"))
+    assert [trial.stages[-1].cut for trial in partial] == [0.5, 0.25, 0.75, 0.5]
+    assert len(trials_of(replace(cell, strategy="hyperrule"))) == 1
+    assert len(trials_of(replace(cell, strategy="hyperrule", head={**cell.head, "dropout": [0.0, 0.1]}))) == 2
+    assert len(trials_of(replace(cell, strategy="knn", tuning={**cell.tuning, "trials": 9}))) == 6
+
+
+def test_it_is_known_what_can_be_told(cell: Cell) -> None:
+    for strategy in ("scratch", "knn", "siamese", "multi_task", "dann"):
+        assert can_reckon(replace(cell, strategy=strategy)), strategy
+    assert not can_reckon(replace(cell, strategy="cycle_gan"))
+
+
+def test_episodes_cost_without_a_backbone_too(cell: Cell) -> None:
+    settings = {"ways": [5, 20], "shots": [1, 5], "episodes": 1000, "queries": 5}
+    few = replace(
+        cell, protocol="few-shot", protocol_settings=settings, strategy="nearest_pixel", backbone=""
+    )
+    counts = Counts(n=0, n_source=1000, n_pool=500, n_test=100)
+    assert 1 < reckon([(few, None, counts)]) < 60
+    backed = {
+        s: seconds(few, counts, strategy=s, backbone="Conv4") for s in ("feature_extraction", "prototypical")
+    }
+    assert 0 < backed["feature_extraction"] < backed["prototypical"] < math.inf
