@@ -14,7 +14,7 @@ from bench.plans.lengths import default_stages, training
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
 from bench.records import Cell
-from bench.runs.reckoning import Counts, Timing, can_reckon, reckon
+from bench.runs.reckoning import Bill, Counts, Timing, can_reckon, reckon, together
 from bench.runs.timing import at_once_here, here, kept_timing, timing_key
 from bench.system import sealed
 from bench.system.files import cache_dir, digest
@@ -50,7 +50,8 @@ class Forecast:
         self.sizes, self.tests = sizes, tests or {}
         self._path = cache_dir() / "speeds.json"
         self._measured: dict[str, list[tuple[float, float]]] = {}
-        self._timings: dict[str, Timing | None] = {}
+        self._timings: dict[str, Timing] = {}
+        self._bills: dict[str, Bill] = {}
         for key, pairs in json.loads(sealed.read(self._path) or "{}").items():
             self._measured[key] = [(work, seconds) for work, seconds in pairs]
 
@@ -88,6 +89,7 @@ class Forecast:
             measured = self._measured.setdefault(self._key(cell), [])
             measured.append((self.work(cell), seconds))
             del measured[:-KEPT]
+            self._bills.clear()
 
     def save(self) -> None:
         """Keeps what was learnt for later runs."""
@@ -95,15 +97,20 @@ class Forecast:
 
     def seconds(self, cells: Iterable[Cell]) -> tuple[float, bool]:
         """What ``cells`` will take one after the other, in seconds, and whether all of their kinds are known."""
-        total, known, rest = 0.0, True, []
-        for cell in cells:
+        found = [(self._bill(cell), cell.seed) for cell in cells]
+        known = [(bill, seed) for bill, seed in found if bill is not None]
+        return together(known), len(known) == len(found)
+
+    def _bill(self, cell: Cell) -> Bill | None:
+        """What a cell will take; None if that cannot be told. What is reckoned is the same for all seeds."""
+        kind = str([value for name, value in vars(cell).items() if name not in ("seed", "id")])
+        if kind not in self._bills:
             if (seconds := self._from_measured(cell)) is not None:
-                total += seconds
-            elif self._needs_timing(cell):
-                known = False
-            else:
-                rest.append((cell, self._timing(cell), self._counts(cell)))
-        return total + reckon(rest), known
+                return Bill(seconds)
+            if self._needs_timing(cell):
+                return None
+            self._bills[kind] = reckon(cell, self._timing(cell), self._counts(cell))
+        return self._bills[kind]
 
     def elapsed(self, cells: Sequence[Cell], workers: int, started: bool = False) -> tuple[float, bool]:
         """What ``cells`` will take with so many workers, in seconds, and whether all of their kinds are known.
@@ -122,7 +129,8 @@ class Forecast:
 
     def is_measured(self, cells: Iterable[Cell]) -> bool:
         """Whether such cells have all run on this machine, and nothing is reckoned."""
-        return all(not cell.backbone or self._from_measured(cell) is not None for cell in cells)
+        bills = [self._bill(cell) for cell in cells if cell.backbone]
+        return all(bill is not None and not bill.shared for bill in bills)
 
     def unknown(self, cells: Iterable[Cell]) -> list[Cell]:
         """Those of ``cells`` of which nothing can be told."""
@@ -157,9 +165,9 @@ class Forecast:
         if not cell.backbone:
             return None
         key = timing_key(cell)
-        if self._timings.get(key) is None:
-            self._timings[key] = kept_timing(key)
-        return self._timings[key]
+        if key not in self._timings and (kept := kept_timing(key)) is not None:
+            self._timings[key] = kept
+        return self._timings.get(key)
 
     def _counts(self, cell: Cell) -> Counts:
         n, n_source = self._labels(cell)

@@ -107,40 +107,41 @@ class Counts:
 
 
 @dataclass
-class Once:
-    """What whoever comes first pays.
+class Bill:
+    """What a cell takes.
 
-    Args:
-        seconds: of all of it.
-        shares: by seed, how much of it is needed; those of other seeds are others, by chance.
+    Attributes:
+        own: seconds that it takes in any case.
+        shared: by key, what only the first of the cells pays that have it: seconds of all of it, and how much of it
+            this cell needs.
     """
 
-    seconds: float = 0.0
-    shares: dict[int, float] = field(default_factory=dict)
-
-    def add(self, seconds: float, share: float, seed: int) -> None:
-        self.seconds = max(self.seconds, seconds)
-        self.shares[seed] = max(self.shares.get(seed, 0.0), share)
-
-    def total(self) -> float:
-        """Of what any of these seeds needs."""
-        return self.seconds * (1 - math.prod(1 - min(share, 1.0) for share in self.shares.values()))
-
-
-@dataclass
-class Bill:
-    """What cells take together: each its own, and what they share, paid once."""
-
     own: float = 0.0
-    once: dict[tuple[Any, ...], Once] = field(default_factory=dict)
+    shared: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
 
-    def share(self, key: tuple[Any, ...], seconds: float, share: float = 1.0, seed: int = 0) -> None:
-        """Adds what is paid once by all that name it with ``key``."""
-        self.once.setdefault(key, Once()).add(seconds, share, seed)
+    def share(self, key: tuple[Any, ...], seconds: float, share: float = 1.0) -> None:
+        """Adds something shared; what is there already is needed once."""
+        before = self.shared.get(key, (0.0, 0.0))
+        self.shared[key] = max(before[0], seconds), max(before[1], min(share, 1.0))
 
-    def total(self) -> float:
-        """Seconds of all."""
-        return self.own + sum(once.total() for once in self.once.values())
+
+def together(bills: Iterable[tuple[Bill, int]]) -> float:
+    """Seconds of cells one after the other, each with its seed.
+
+    Labels of one seed are nested: what the largest share of them needs is enough for the others. Those of other
+    seeds are others, by chance.
+    """
+    own = 0.0
+    seconds: dict[tuple[Any, ...], float] = {}
+    needed: dict[tuple[Any, ...], dict[int, float]] = {}
+    for bill, seed in bills:
+        own += bill.own
+        for key, (price, share) in bill.shared.items():
+            seconds[key] = max(seconds.get(key, 0.0), price)
+            by_seed = needed.setdefault(key, {})
+            by_seed[seed] = max(by_seed.get(seed, 0.0), share)
+    left = {key: math.prod(1 - share for share in by_seed.values()) for key, by_seed in needed.items()}
+    return own + sum(price * (1 - left[key]) for key, price in seconds.items())
 
 
 def can_reckon(cell: Cell) -> bool:
@@ -151,12 +152,11 @@ def can_reckon(cell: Cell) -> bool:
     return type(strategy).fit is Strategy.fit and bool(trials_of(cell)[0].stages)
 
 
-def reckon(cells: Iterable[tuple[Cell, Timing | None, Counts]]) -> float:
-    """Seconds that cells take one after the other."""
-    bill = Bill()
-    for cell, timing, counts in cells:
-        _Reckoning(cell, timing, counts, bill).add()
-    return bill.total()
+def reckon(cell: Cell, timing: Timing | None, counts: Counts) -> Bill:
+    """What a cell takes that has this backbone and so many examples; its seed makes no difference."""
+    reckoning = _Reckoning(cell, timing, counts)
+    reckoning.add()
+    return reckoning.bill
 
 
 # --- what is trained ------------------------------------------------------------------------------------------
@@ -223,17 +223,16 @@ def _stages(strategy: Strategy, point: _Point) -> tuple[Stage, ...]:
 
 
 class _Reckoning:
-    """Adds what one cell takes to a bill.
+    """Adds what one cell takes to its bill.
 
     Args:
         cell: which.
         timing: of its backbone; None if it has none.
         counts: of its examples.
-        bill: of this and other cells.
     """
 
-    def __init__(self, cell: Cell, timing: Timing | None, counts: Counts, bill: Bill) -> None:
-        self.cell, self.counts, self.bill = cell, counts, bill
+    def __init__(self, cell: Cell, timing: Timing | None, counts: Counts) -> None:
+        self.cell, self.counts, self.bill = cell, counts, Bill()
         self.strategy = get_strategy(cell.strategy)
         self.settings = cell.protocol_settings
         self._timing = timing
@@ -263,11 +262,11 @@ class _Reckoning:
     def few_shot(self) -> bool:
         return not protocol(self.cell.protocol).shares_labels
 
-    def _once(self, what: str, seconds: float, *more: object, share: float = 1.0, seed: int = 0) -> None:
+    def _once(self, what: str, seconds: float, *more: object, share: float = 1.0) -> None:
         """Adds what all cells share that have this backbone and ``more`` in common."""
         cell = self.cell
         key = (what, cell.backbone, cell.weights_sha256, size_of(cell.examples, cell.modality), *more)
-        self.bill.share(key, seconds, share, seed)
+        self.bill.share(key, seconds, share)
 
     # --- stages
 
@@ -287,7 +286,7 @@ class _Reckoning:
         if any(stage.cut != "top" for stage in stages) and stages[0].weights == "pretrained":
             self.bill.own += 2 * EAGER * min(self.counts.n, SIMILARITY_EXAMPLES) * self.timing.forward
         if stages[0].weights == "random":
-            self._once("start", self.timing.building, self.cell.seed)
+            self.bill.own += self.timing.building
 
     def _add_stage(self, stage: Stage, validates: bool) -> None:
         """Adds the training of a stage, in the search (which validates) or in the refit."""
@@ -361,7 +360,7 @@ class _Reckoning:
         each = self._row_seconds(cut)
         views = VIEWS if augmented else 1
         share = n / max(counts.n_pool, 1)
-        self._once("pool", each * views * counts.n_pool, cell.fingerprint, above, share=share, seed=cell.seed)
+        self._once("pool", each * views * counts.n_pool, cell.fingerprint, above, share=share)
         self._once("test", each * counts.n_test, cell.fingerprint, above)
         if from_source:
             self._once("source", each * views * counts.n_source, cell.fingerprint, above)

@@ -13,7 +13,7 @@ def test_plan_forecasts_before_anything_has_run_and_times_batches_once(
 ) -> None:
     arguments = [
         "--dataset", "digits", "--backbone", "Conv4", "--image-size", "28", "--fractions", "0.1,1", "--seeds", "1",
-        "--strategies", "scratch,majority",
+        "--strategy", "scratch", "--strategy", "majority",
     ]  # fmt: skip
     first = cli("plan", *arguments)
     assert first.rc == 0, first.stderr
@@ -26,6 +26,6 @@ def test_plan_forecasts_before_anything_has_run_and_times_batches_once(
     assert line not in again.stdout  # three seeds take longer
     limited = cli("plan", *arguments, "--set", "limits.cell_seconds=0.5")
     assert (
-        "Warning: 2 of 3 cells would take longer than limits.cell_seconds (0.5 s) and be ended: "
+        "Warning: 2 of 4 cells would take longer than limits.cell_seconds (0.5 s) and be ended: "
         in limited.stdout
     )

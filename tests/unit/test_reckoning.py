@@ -11,7 +11,7 @@ import pytest
 from bench.plans.loading import load_plan
 from bench.records import Cell
 from bench.runs.prepare import prepare
-from bench.runs.reckoning import BATCH_NORM, Bill, Counts, Timing, can_reckon, reckon, trials_of
+from bench.runs.reckoning import BATCH_NORM, Bill, Counts, Timing, can_reckon, reckon, together, trials_of
 from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
 
 PLAN = {
@@ -45,16 +45,17 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
 
 
 def seconds(cell: Cell, counts: Counts = COUNTS, timing: Timing = TIMING, **changes: object) -> float:
-    return reckon([(replace(cell, **changes), timing, counts)])  # type: ignore[arg-type]
+    return together([(reckon(replace(cell, **changes), timing, counts), 0)])  # type: ignore[arg-type]
 
 
 def test_what_is_shared_is_paid_once_and_other_seeds_need_other_parts() -> None:
-    bill = Bill(own=1.0)
-    for seed, share in ((0, 0.2), (0, 0.5), (1, 0.5)):
-        bill.share(("rows",), 8.0, share, seed)
-    bill.share(("graph",), 3.0)
-    bill.share(("graph",), 3.0)
-    assert bill.total() == pytest.approx(1 + 8 * (1 - 0.5 * 0.5) + 3)
+    small, large = Bill(own=1.0), Bill(own=2.0)
+    for bill, share in ((small, 0.2), (large, 0.5)):
+        bill.share(("rows",), 8.0, share)
+        bill.share(("graph",), 3.0)
+        bill.share(("graph",), 2.0)
+    assert together([(small, 0), (large, 0)]) == pytest.approx(3 + 8 * 0.5 + 3)
+    assert together([(small, 0), (large, 0), (large, 1)]) == pytest.approx(5 + 8 * (1 - 0.5 * 0.5) + 3)
 
 
 def test_scratch_is_its_steps_and_little_else(cell: Cell) -> None:
@@ -89,7 +90,7 @@ def test_more_of_anything_takes_longer(cell: Cell) -> None:
 def test_seeds_share_what_is_traced_and_stored(cell: Cell) -> None:
     one = replace(cell, strategy="feature_extraction", fraction=1.0)
     counts = replace(COUNTS, n=2000)
-    both = reckon([(one, TIMING, counts), (replace(one, seed=1), TIMING, counts)])
+    both = together([(reckon(one, TIMING, counts), seed) for seed in (0, 1)])
     stored = 0.01 * (2000 + 500)
     assert 2 * seconds(one, counts) - both >= stored + TIMING.building
 
@@ -129,7 +130,7 @@ def test_episodes_cost_without_a_backbone_too(cell: Cell) -> None:
         cell, protocol="few-shot", protocol_settings=settings, strategy="nearest_pixel", backbone=""
     )
     counts = Counts(n=0, n_source=1000, n_pool=500, n_test=100)
-    assert 1 < reckon([(few, None, counts)]) < 60
+    assert 1 < together([(reckon(few, None, counts), 0)]) < 60
     backed = {
         s: seconds(few, counts, strategy=s, backbone="Conv4") for s in ("feature_extraction", "prototypical")
     }
