@@ -14,7 +14,7 @@ from bench.plans.lengths import default_stages, training
 from bench.plans.protocol import protocol
 from bench.plans.strategies import get_strategy
 from bench.records import Cell
-from bench.runs.reckoning import Bill, Counts, Timing, can_reckon, reckon, together
+from bench.runs.reckoning import Bill, Counts, Timing, can_reckon, is_skipped, reckon, together
 from bench.runs.timing import at_once_here, here, kept_timing, timing_key
 from bench.system import sealed
 from bench.system.files import cache_dir, digest
@@ -109,7 +109,9 @@ class Forecast:
                 return Bill(seconds)
             if self._needs_timing(cell):
                 return None
-            self._bills[kind] = reckon(cell, self._timing(cell), self._counts(cell))
+            counts = self._counts(cell)
+            skipped = is_skipped(cell, counts)
+            self._bills[kind] = Bill() if skipped else reckon(cell, self._timing(cell), counts)
         return self._bills[kind]
 
     def elapsed(self, cells: Sequence[Cell], workers: int, started: bool = False) -> tuple[float, bool]:
@@ -141,7 +143,7 @@ class Forecast:
         return [
             cell
             for cell in cells
-            if cell.backbone and not self._is_near(cell) and can_reckon(cell) and self._timing(cell) is None
+            if not self._is_near(cell) and self._needs_timing(cell) and can_reckon(cell)
         ]
 
     def _from_measured(self, cell: Cell) -> float | None:
@@ -159,7 +161,9 @@ class Forecast:
 
     def _needs_timing(self, cell: Cell) -> bool:
         """Whether a cell cannot be reckoned, for want of timed batches or of knowing how it trains."""
-        return bool(cell.backbone) and (not can_reckon(cell) or self._timing(cell) is None)
+        if not cell.backbone or (can_reckon(cell) and self._timing(cell) is not None):
+            return False
+        return not is_skipped(cell, self._counts(cell))
 
     def _timing(self, cell: Cell) -> Timing | None:
         if not cell.backbone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -150,6 +150,23 @@ def can_reckon(cell: Cell) -> bool:
     if isinstance(strategy, OnFeatures | MetricLearning) or not protocol(cell.protocol).shares_labels:
         return True
     return type(strategy).fit is Strategy.fit and bool(trials_of(cell)[0].stages)
+
+
+def is_skipped(cell: Cell, counts: Counts) -> bool:
+    """Whether the strategy of a cell will say that it cannot run, as far as that is known beforehand."""
+    info = replace(
+        EXAMPLE,
+        n=counts.n,
+        has_weights=bool(cell.weights) and cell.weights != "none",
+        image_size=size_of(cell.examples, cell.modality),
+        has_source="source" in cell.companions,
+        has_auxiliary="auxiliary" in cell.companions,
+        few_shot=not protocol(cell.protocol).shares_labels,
+    )
+    try:
+        return get_strategy(cell.strategy).skip(info) is not None
+    except Exception:  # the code of others may need to know more
+        return False
 
 
 def reckon(cell: Cell, timing: Timing | None, counts: Counts) -> Bill:

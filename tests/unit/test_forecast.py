@@ -41,7 +41,8 @@ TIMING = Timing(
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path))
-    return list(prepare(load_plan(PLAN)).cells)
+    found = prepare(load_plan(PLAN)).cells
+    return [replace(c, weights="imagenet") if c.strategy != "scratch" and c.backbone else c for c in found]
 
 
 def of(cells: list[Cell]) -> Forecast:
@@ -194,9 +195,15 @@ def test_it_is_said_what_takes_long_and_what_will_be_ended(cells: list[Cell]) ->
     assert "--budget" not in short
 
 
+def test_what_will_be_skipped_takes_nothing_and_needs_no_timing(cells: list[Cell]) -> None:
+    without = [replace(cell, weights="none") for cell in cells if cell.strategy == "full_finetune"]
+    assert of(cells).untimed(without) == []
+    assert of(cells).seconds(without) == (0.0, True)
+
+
 def test_what_cannot_be_reckoned_is_named(cells: list[Cell]) -> None:
     prepared: Any = SimpleNamespace(plan=load_plan(PLAN))
-    odd = [cells[0], replace(cells[0], strategy="cycle_gan")]
+    odd = [cells[0], replace(cells[0], strategy="cycle_gan", weights="imagenet", companions={"source": {}})]
     time_batches(of(cells).untimed(odd), timed(cells), lambda text: None)
     about, *_ = forecast_lines(of(cells), prepared, odd, 1)
     assert "and more for cycle_gan" in about

@@ -11,7 +11,17 @@ import pytest
 from bench.plans.loading import load_plan
 from bench.records import Cell
 from bench.runs.prepare import prepare
-from bench.runs.reckoning import BATCH_NORM, Bill, Counts, Timing, can_reckon, reckon, together, trials_of
+from bench.runs.reckoning import (
+    BATCH_NORM,
+    Bill,
+    Counts,
+    Timing,
+    can_reckon,
+    is_skipped,
+    reckon,
+    together,
+    trials_of,
+)
 from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
 
 PLAN = {
@@ -41,7 +51,8 @@ COUNTS = Counts(n=200, n_source=0, n_pool=2000, n_test=500)
 def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
     monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path))
     cells = prepare(load_plan(PLAN)).cells
-    return next(cell for cell in cells if cell.strategy == "scratch" and cell.fraction < 1)
+    scratch = next(cell for cell in cells if cell.strategy == "scratch" and cell.fraction < 1)
+    return replace(scratch, weights="imagenet")
 
 
 def seconds(cell: Cell, counts: Counts = COUNTS, timing: Timing = TIMING, **changes: object) -> float:
@@ -135,3 +146,11 @@ def test_episodes_cost_without_a_backbone_too(cell: Cell) -> None:
         s: seconds(few, counts, strategy=s, backbone="Conv4") for s in ("feature_extraction", "prototypical")
     }
     assert 0 < backed["feature_extraction"] < backed["prototypical"] < math.inf
+
+
+def test_what_will_be_skipped_is_known(cell: Cell) -> None:
+    assert not is_skipped(replace(cell, strategy="full_finetune"), COUNTS)
+    assert is_skipped(replace(cell, strategy="full_finetune", weights="none"), COUNTS)
+    assert not is_skipped(replace(cell, weights=""), COUNTS)
+    assert is_skipped(replace(cell, strategy="dann"), COUNTS)
+    assert not is_skipped(replace(cell, strategy="dann", companions={"source": {}}), COUNTS)
