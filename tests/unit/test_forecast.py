@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,25 +17,12 @@ from bench.plans.loading import load_plan
 from bench.records import Cell
 from bench.runs.forecast import START, Forecast, _line, stages_of
 from bench.runs.prepare import prepare
-from bench.runs.reckoning import Timing
 from bench.runs.timing import time_batches
 from bench.system.files import cache_dir
 from strategies.lengths import batch_size_of
+from tests.unit.timings import timed
 
 PLAN = {"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32, "seeds": 2}
-
-TIMING = Timing(
-    building=1.0,
-    forward_tracing=2.0,
-    tracing=10.0,
-    forward=0.01,
-    steps=[(16, 0.3)],
-    resetting=0.1,
-    batch_norm=True,
-    width=100,
-    shares=[0.0, 0.2, 0.4, 0.7, 1.0],
-    row_bytes=[200, 400, 800, 1600, 3000],
-)
 
 
 @pytest.fixture
@@ -113,23 +100,18 @@ def test_never_below_zero(measured: list[tuple[float, float]]) -> None:
     assert start + each > 0 or all(seconds == 0 for _, seconds in measured)
 
 
-def timed(cells: list[Cell], **changes: Any) -> Any:
-    """An executor whose workers take these times."""
-    return SimpleNamespace(time_batches=lambda jobs: [asdict(replace(TIMING, **changes)) for _ in jobs])
-
-
 def test_timed_batches_make_all_kinds_known_once(cells: list[Cell]) -> None:
     forecast, said = of(cells), []
     untimed = forecast.untimed(cells)
     assert {cell.strategy for cell in untimed} == {cell.strategy for cell in cells if cell.backbone}
-    time_batches(untimed, timed(cells), said.append)
+    time_batches(untimed, timed(), said.append)
     assert said == ["Timing batches of MobileNet for a forecast ..."]
     assert forecast.untimed(cells) == of(cells).untimed(cells) == []
     total, known = of(cells).seconds(cells)
     assert known
     assert total > sum(of(cells).seconds([cell])[0] for cell in cells) / 2  # what they share is paid once
     assert of(cells).untimed([replace(cells[0], threads=2)])
-    time_batches([], timed(cells), said.append)
+    time_batches([], timed(), said.append)
     assert len(said) == 1
 
 
@@ -148,7 +130,7 @@ def test_what_was_measured_comes_before_what_is_reckoned_where_it_is_near(cells:
     forecast = of(cells)
     forecast.add(small, 1234.0)
     assert forecast.seconds([large])[1]  # for want of anything else
-    time_batches(forecast.untimed([cells[0], large]), timed(cells), lambda text: None)
+    time_batches(forecast.untimed([cells[0], large]), timed(), lambda text: None)
     assert forecast.seconds([small])[0] == pytest.approx(1234.0)
     assert forecast.is_measured([small])
     reckoned = of(cells)
@@ -160,7 +142,7 @@ def test_workers_share_the_work_as_far_as_there_are_cores(
     cells: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forecast = of(cells)
-    time_batches(forecast.untimed(cells), timed(cells), lambda text: None)
+    time_batches(forecast.untimed(cells), timed(), lambda text: None)
     total = forecast.seconds(cells)[0]
     monkeypatch.setattr("bench.system.machine.cores", lambda: 2)
     monkeypatch.setattr("bench.system.machine.gpus", list)
@@ -176,7 +158,7 @@ def test_it_is_said_what_takes_long_and_what_will_be_ended(cells: list[Cell]) ->
     forecast = of(cells)
     (line,) = forecast_lines(forecast, prepared, cells, 2)
     assert line.startswith("No forecast: nothing can be told of scratch, feature_extraction")
-    time_batches(forecast.untimed(cells), timed(cells, steps=[(16, 0.6)]), lambda text: None)
+    time_batches(forecast.untimed(cells), timed(steps=[(16, 0.6)]), lambda text: None)
     about, over = forecast_lines(forecast, prepared, cells, 2)
     assert re.fullmatch(
         r"About \d+ h \d\d min on 2 workers \(timed on this machine\)\. --budget 30m gives an answer sooner\.",
@@ -188,7 +170,7 @@ def test_it_is_said_what_takes_long_and_what_will_be_ended(cells: list[Cell]) ->
     (limit,) = re.findall(r"--set limits.cell_seconds=(\d+)", over)
     prepared.plan = load_plan({**PLAN, "limits": {"cell_seconds": int(limit)}})
     assert len(forecast_lines(forecast, prepared, cells, 2)) == 1
-    time_batches([replace(cells[0], threads=2)], timed(cells, steps=[(16, 0.001)]), lambda text: None)
+    time_batches([replace(cells[0], threads=2)], timed(steps=[(16, 0.001)]), lambda text: None)
     fast = [replace(cell, threads=2) for cell in cells if cell.strategy == "feature_extraction"]
     (short,) = forecast_lines(of(cells), prepared, fast, 1)
     assert short.startswith("About ")
@@ -204,6 +186,6 @@ def test_what_will_be_skipped_takes_nothing_and_needs_no_timing(cells: list[Cell
 def test_what_cannot_be_reckoned_is_named(cells: list[Cell]) -> None:
     prepared: Any = SimpleNamespace(plan=load_plan(PLAN))
     odd = [cells[0], replace(cells[0], strategy="cycle_gan", weights="imagenet", companions={"source": {}})]
-    time_batches(of(cells).untimed(odd), timed(cells), lambda text: None)
+    time_batches(of(cells).untimed(odd), timed(), lambda text: None)
     about, *_ = forecast_lines(of(cells), prepared, odd, 1)
     assert "and more for cycle_gan" in about
