@@ -209,9 +209,9 @@ def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
             del info["cells"]
         work.store.write_run(info)
     forecast = Forecast.of_plan(work.prepared)
+    time_batches(forecast.untimed(work.todo), runs, reporter.say)
     queue = _chooser(work, forecast) if cut_short else Queue(*in_rounds(work.todo))
     runs.workers = min(runs.workers, max(1, len(queue)))
-    time_batches(forecast.untimed(work.todo), runs, reporter.say)
     reporter.begin(work.prepared, work.store, work.todo, runs.workers, queue)
     try:
         for record in _records(work, runs, info, queue, forecast) if queue else ():

@@ -23,16 +23,13 @@ def forecast_lines(forecast: Forecast, prepared: Prepared, cells: Sequence[Cell]
     if not seconds:
         return [] if known else [f"No forecast: nothing can be told of {_unknown(forecast, cells)}."]
     how = "as such cells took before" if forecast.is_measured(cells) else "timed on this machine"
-    on = f"on {workers} worker{'s' if workers > 1 else ''} ({how})"
-    line = f"About {duration(seconds)} {on}."
-    if not known:
-        line = f"About {duration(seconds)} {on}, and more for {_unknown(forecast, cells)}."
-    if seconds > LONG:
-        line += (
-            " --budget 30m gives an answer sooner."
-            if seconds > 3 * LONG
-            else " --budget 5m gives an answer sooner."
-        )
+    more = "" if known else f", and more for {_unknown(forecast, cells)}"
+    about = f"about {duration(seconds)} on {workers} worker{'s' if workers > 1 else ''} ({how}){more}."
+    if prepared.plan.is_cut_short:
+        line = f"All of it would take {about}"
+    else:
+        sooner = "30m" if seconds > 3 * LONG else "5m"
+        line = f"A{about[1:]}" + (f" --budget {sooner} gives an answer sooner." if seconds > LONG else "")
     return [line, *_over(forecast, cells, prepared.plan.limits.cell_seconds)]
 
 
