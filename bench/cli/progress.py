@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.show.forecast import forecast_lines
 from bench.cli.terminal import duration, quoted
 from bench.execution.queue import Queue
 from bench.plans.plan import Plan, budget_seconds
@@ -63,16 +64,16 @@ class TerminalReporter(Reporter):
         self._total = len(todo)
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
-        self._forecast = Forecast(prepared.sizes)
+        self._forecast = Forecast.of_plan(prepared)
         self._records = store.records([cell.id for cell in prepared.cells])
         for warning in (*prepared.warnings, *store.damaged):
             print(f"Warning: {shown(warning)}")
         if not queue:
             print(f"Nothing to do: {self._finished(prepared)}.", flush=True)
             return
-        seconds, known = self._forecast.seconds(todo)
+        seconds, known = self._forecast.elapsed(todo, workers)
         if not self._is_cut_short:
-            self._forecast_seconds = seconds / min(workers, len(todo)) if known and seconds else None
+            self._forecast_seconds = seconds if known and seconds else None
         stored = len(prepared.cells) - len(todo)
         kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
         cells = f"Up to {len(todo)}" if self._is_cut_short else f"{len(todo)}"
@@ -80,6 +81,8 @@ class TerminalReporter(Reporter):
             f"{cells} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.{self._ends()}",
             flush=True,
         )
+        for line in forecast_lines(self._forecast, prepared, todo, workers):
+            print(shown(line), flush=True)
         if sys.stdout.isatty():
             from rich.live import Live
 
@@ -186,11 +189,10 @@ class TerminalReporter(Reporter):
             return f" · {duration(max(left, 0.0))} left at most"
         if self._forecast is None or not self._waiting or self._is_cut_short:
             return ""
-        seconds, known = self._forecast.seconds(self._waiting.values())
+        seconds, known = self._forecast.elapsed([*self._waiting.values()], self._workers, started=True)
         if not seconds:
             return ""
-        left = seconds / min(self._workers, len(self._waiting))
-        return f" · {'about' if known else 'over'} {duration(left)} left"
+        return f" · {'about' if known else 'over'} {duration(seconds)} left"
 
     def _status(self) -> str:
         running = "; ".join(

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 from bench.backbones.spec import BackboneSpec
 from bench.errors import RequestError
-from bench.execution.jobs import Event, MeasureLatency, Rank
+from bench.execution.jobs import Event, MeasureLatency, Rank, TimeBatches
 from bench.execution.queue import Queue
 from bench.records import Record
 from bench.store import Store
@@ -34,6 +34,9 @@ class Executor(Protocol):
 
     def measure_latency(self, job: MeasureLatency) -> float | None:
         """Milliseconds an example, with nothing else running; None if it failed."""
+
+    def time_batches(self, jobs: Sequence[TimeBatches]) -> list[dict[str, Any] | None]:
+        """What a few batches take, by job, with as much beside them as in a run; None if it failed."""
 
     def rank(self, jobs: Sequence[Rank]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Scores backbones: the place of a job and what came of it, as it ends."""

@@ -74,6 +74,27 @@ class MeasureLatency(Job):
 
 
 @dataclass(frozen=True)
+class TimeBatches(Job):
+    """Time a few batches of a network; the answer has the fields of ``bench.runs.reckoning.Timing``.
+
+    Attributes:
+        backbone, precision: of the network; its weights change no time.
+        modality, size: of its inputs.
+        pooling: of its features.
+        batches: sizes of the batches that are trained on.
+    """
+
+    handler = "bench.training.timing:measure"
+
+    backbone: str
+    modality: str
+    size: int
+    precision: str
+    pooling: str
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Rank(Job):
     """Score a backbone without training, see ``bench.ranking.worker.rank``.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import selectors
 import signal
@@ -26,7 +27,7 @@ import psutil
 
 from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError
-from bench.execution.jobs import Event, Fetch, Job, MeasureLatency, Message, Rank, Ready, RunCell
+from bench.execution.jobs import Event, Fetch, Job, MeasureLatency, Message, Rank, Ready, RunCell, TimeBatches
 from bench.execution.queue import Queue
 from bench.modalities.registry import modality
 from bench.records import AGAIN, FINAL, Cell, Record
@@ -163,6 +164,20 @@ class LocalExecutor:
             The place of a job and what came of it, as it ends: what ``bench.ranking.worker.rank`` returns, or
             ``failed`` with a reason.
         """
+        for place, message in self._each(jobs, "ranking: "):
+            reason = _reason(message)
+            yield place, {"failed": reason} if reason else message.content
+
+    def time_batches(self, jobs: Sequence[TimeBatches]) -> list[dict[str, Any] | None]:
+        """What a few batches take, by job, while all workers time some, as they will train; None if it failed."""
+        found: list[dict[str, Any] | None] = [None] * len(jobs)
+        copies = math.ceil(min(self.workers, machine.cores()) / len(jobs)) if jobs else 0
+        for place, message in self._each([*jobs] * copies, "timing batches of "):
+            found[place % len(jobs)] = None if _reason(message) else message.content
+        return found
+
+    def _each(self, jobs: Sequence[Rank | TimeBatches], doing: str) -> Iterator[tuple[int, Message]]:
+        """Has jobs about backbones done, ``workers`` at a time: the place of each and its last message."""
         waiting = deque(enumerate(jobs))
         busy: dict[int, int] = {}
         self._start_some(len(jobs))
@@ -171,18 +186,17 @@ class LocalExecutor:
                 if not waiting:
                     break
                 busy[number], job = waiting.popleft()
-                self.notify(Event("tick", number, f"ranking: {job.backbone}"))
+                self.notify(Event("tick", number, f"{doing}{job.backbone}"))
                 self._begin(number, job)
             for number, message in self._wait(busy):
                 if not message.ends:
-                    text = f"ranking: {jobs[busy[number]].backbone}, {message.content['text']}"
+                    text = f"{doing}{jobs[busy[number]].backbone}, {message.content['text']}"
                     self.notify(Event("tick", number, text))
                     continue
                 place = busy.pop(number)
                 if message.kind == "gone" or self._is_too_large(self.pool[number]):
                     self._replace(number)
-                reason = _reason(message)
-                yield place, {"failed": reason} if reason else message.content
+                yield place, message
 
     def fetch(self, spec: BackboneSpec, size: int, download: bool = True) -> dict[str, Any]:
         """See ``bench.backbones.weights.Ask``; without ``download`` a file that is not there is an ``error``.

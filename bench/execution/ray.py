@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.backbones.spec import BackboneSpec
 from bench.errors import BenchError, RequestError
-from bench.execution.jobs import Event, MeasureLatency, Rank
+from bench.execution.jobs import Event, MeasureLatency, Rank, TimeBatches
 from bench.execution.local import LocalExecutor
 from bench.execution.queue import Queue
 from bench.records import Cell, Record
@@ -165,6 +165,14 @@ class RayExecutor:
         answer: float | None = ray.get(self._task(_measure_latency).remote(job, self._options()))
         return answer
 
+    def time_batches(self, jobs: Sequence[TimeBatches]) -> list[dict[str, Any] | None]:
+        """What a few batches take on a node of the cluster, by job; None if it failed."""
+        import ray
+
+        times = self._task(_time_batches)
+        found: list[dict[str, Any] | None] = ray.get([times.remote(job, self._options()) for job in jobs])
+        return found
+
     def fetch(self, spec: BackboneSpec, size: int, download: bool = True) -> dict[str, Any]:
         """See ``bench.backbones.weights.Ask``; asked on this machine."""
         with _local(Path(tempfile.gettempdir()), self._options()) as executor:
@@ -216,3 +224,8 @@ def _measure_latency(job: MeasureLatency, options: dict[str, Any]) -> float | No
             return executor.measure_latency(job)
         except BenchError:
             return None
+
+
+def _time_batches(job: TimeBatches, options: dict[str, Any]) -> dict[str, Any] | None:
+    with _local(Path(tempfile.gettempdir()), options) as executor:
+        return executor.time_batches([job])[0]

@@ -29,6 +29,7 @@ from bench.runs.prepare import Prepared, prepare
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run, load
 from bench.runs.takeover import Offer, looks_before, offers, take
+from bench.runs.timing import time_batches
 from bench.store import Shard, Store, is_written_here
 from reports.statistics.looks import declared, looks_of
 
@@ -260,7 +261,8 @@ def _declare(work: _Work, fresh: bool) -> list[Offer]:
 def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
     """Runs what is to be done; every record is stored as it comes."""
     info, cut_short = work.store.read_run(), work.prepared.plan.is_cut_short
-    forecast = Forecast(work.prepared.sizes)
+    forecast = Forecast.of_plan(work.prepared)
+    time_batches(forecast.untimed(work.todo), runs, reporter.say)
     queue = _chooser(work, forecast) if cut_short else Queue(*in_rounds(work.todo))
     runs.workers = min(runs.workers, max(1, len(queue)))
     reporter.begin(work.prepared, work.store, work.todo, runs.workers, queue)

@@ -22,6 +22,7 @@ KINDS = {
     "datasets": "decoded images",
     "prefixes": "outputs of frozen layers",
     "latency": "measured latencies of networks",
+    "timings": "times of a few batches, for forecasts",
     "weights": "converted weights",
     "ranking": "scores of backbones",
 }

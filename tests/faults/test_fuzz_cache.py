@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ from bench.ranking.ranking import SCORES
 from bench.runs.forecast import Forecast
 from bench.runs.latency import latencies
 from bench.runs.prepare import prepare
+from bench.runs.timing import kept_timing, time_batches, timing_key
 from bench.system import sealed
 from bench.system.files import cache_dir
 from bench.training.examples import PartExamples
@@ -71,6 +73,10 @@ def _prefix(layers: str) -> list[np.ndarray]:
     store = PrefixStore({"layers": layers}, [(5,), (5,)], compute)
     examples = PartExamples(ROWS, [str(i) for i in range(len(ROWS))], "key", np.arange(len(ROWS)), None)
     return store.get(examples, None, 1).views[0].read(examples.index)
+
+
+TIMES = {"building": 1.0, "forward_tracing": 2.0, "tracing": 9.0, "forward": 0.01, "steps": [[16, 0.3]]}
+TIMES |= {"resetting": 0.1, "batch_norm": True, "width": 9, "shares": [0.0, 0.4, 1.0], "row_bytes": [8, 9, 9]}
 
 
 def _scores(name: str) -> Any:
@@ -116,12 +122,20 @@ def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Read]:
 
     def forecast() -> tuple[float, bool]:
         known = Forecast(prepared.sizes)
-        if not known.seconds([cell])[1]:  # as after a run
+        if not known.is_measured([cell]):  # as after a run
             known.add(cell, 7.0)
             known.save()
         return known.seconds([cell])
 
+    def timings() -> list[Any]:
+        executor: Any = SimpleNamespace(time_batches=lambda jobs: [TIMES for _ in jobs])
+        here = [dataclasses.replace(cell, threads=threads) for threads in (2, 3)]
+        forecast = Forecast(prepared.sizes)
+        time_batches(forecast.untimed(here), executor, lambda text: None)
+        return [kept_timing(timing_key(one)) for one in here]
+
     found: dict[str, Read] = {
+        "timings": timings,
         "dataset": lambda: [_dataset(root) for root in roots],
         "prefix": lambda: [_prefix("a"), _prefix("bb")],
         "latency": lambda: [measured("cpu", 1.5), measured("other", 2.5)],

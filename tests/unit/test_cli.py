@@ -20,6 +20,7 @@ import bench.runs.run
 from bench.cli.app import main
 from bench.cli.expand import Sets, expanded
 from bench.cli.options import AuditOptions, FewShotOptions, PlanOptions, PretrainingOptions, RankingOptions
+from bench.execution.local import LocalExecutor
 from bench.plans.loading import load_plan
 from bench.plans.plan import Plan, section
 from bench.plans.protocol import PROTOCOLS, protocol
@@ -53,6 +54,7 @@ def command(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench.execution.local, "_Worker", no_worker)
+    monkeypatch.setattr(LocalExecutor, "time_batches", lambda self, jobs: [None] * len(jobs))
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])

@@ -226,6 +226,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.setattr(LocalExecutor, "rank", rank_jobs)
     monkeypatch.setattr(LocalExecutor, "run", run)
     monkeypatch.setattr(LocalExecutor, "measure_latency", lambda self, job: 1.5)
+    monkeypatch.setattr(LocalExecutor, "time_batches", lambda self, jobs: [None] * len(jobs))
     monkeypatch.setattr("bench.ranking.candidates.online", lambda: state["online"])
     monkeypatch.setattr(
         candidates, "present",

@@ -48,6 +48,7 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(LocalExecutor, "run", run)
     monkeypatch.setattr(LocalExecutor, "measure_latency", lambda self, job: 1.5)
+    monkeypatch.setattr(LocalExecutor, "time_batches", lambda self, jobs: [None] * len(jobs))
     return state
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from bench.plans.loading import QUICKSTART
 from bench.records import Cell, Record
 from bench.store import Store
+from bench.system import cache
+from tests.unit.timings import keep_timings
 
 HEAVY = ("tensorflow", "keras", "keras_tuner", "torch", "jax")
 
@@ -78,6 +81,8 @@ def test_lists_are_complete(watched: Callable[..., dict[str, Any]]) -> None:
 
 
 def test_plan_of_the_quickstart(watched: Callable[..., dict[str, Any]]) -> None:
+    keep_timings(QUICKSTART)
+    cache.clear(["datasets"])
     for _ in range(2):  # the first time the digits are decoded, the second time they are cached
         found = watched("plan")
         assert loaded(found, *HEAVY, "matplotlib") == []
@@ -88,6 +93,7 @@ def test_plan_of_the_quickstart(watched: Callable[..., dict[str, Any]]) -> None:
 
 
 def test_plan_writes_nothing(watched: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    keep_timings({"datasets": ["digits"], "backbones": ["MobileNet:weights=none"]})
     watched("plan", "--dataset", "digits", "--backbone", "MobileNet:weights=none", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

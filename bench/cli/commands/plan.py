@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from bench.cli.options import Out, PlanOptions, Set
 from bench.cli.terminal import tell
 
 if TYPE_CHECKING:
-    from bench.plans.plan import Plan
     from bench.plans.resolved import Resolved
+    from bench.runs.prepare import Prepared
 
 
 def plan(
     *,
     options: PlanOptions,
     out: Out = None,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Measure first what its cells take, on a small part of it.")
-    ] = False,
     set_: Set = None,
 ) -> None:
-    """Lists the cells of a plan and what they will cost.  Runs nothing, but for --calibrate."""
+    """Lists the cells of a plan and what they will cost.  Runs nothing: a few batches are timed."""
     from bench.cli.show.plan import print_plan
     from bench.plans.resolved import resolve
     from bench.runs.directory import with_stored
@@ -43,8 +37,7 @@ def plan(
     for sentence in grows:
         tell(sentence)
     prepared = prepare(resolved, tell)
-    if calibrate:
-        _calibrate(prepared.plan)
+    _time_batches(prepared)
     print_plan(prepared, out)
 
 
@@ -59,11 +52,15 @@ def _choose_backbones(resolved: Resolved, out: Path | None) -> tuple[Resolved, P
         return choose_backbones(resolved, Store(out), runs, tell)[0], out
 
 
-def _calibrate(plan: Plan) -> None:
-    """Runs a small part of the plan, so that the forecast knows what its cells take."""
-    from bench.runs.forecast import calibration
-    from bench.runs.run import run
+def _time_batches(prepared: Prepared) -> None:
+    """Times a few batches of what the forecast knows nothing of."""
+    from bench.execution.executor import executor
+    from bench.runs.forecast import Forecast
+    from bench.runs.timing import TIMING_SECONDS, time_batches
+    from bench.store import Store
 
-    with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
-        print("Calibrating.", file=sys.stderr)
-        run(calibration(plan), folder, fresh=True)
+    plan = prepared.plan
+    if untimed := Forecast.of_plan(prepared).untimed(prepared.cells):
+        nowhere = Store(Path(tempfile.gettempdir()))
+        with executor("local", None, None, nowhere, plan.threads, plan.backend, TIMING_SECONDS) as runs:
+            time_batches(untimed, runs, tell)

@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from bench.cli.show.forecast import forecast_lines
 from bench.cli.terminal import duration
 from bench.datasets import Dataset
 from bench.records import Cell
@@ -23,11 +24,12 @@ def print_plan(prepared: Prepared, out: Path) -> None:
         print(f"Note: {shown(note)}")
     for warning in prepared.warnings:
         print(f"Warning: {shown(warning)}")
-    forecast = Forecast(prepared.sizes)
+    forecast = Forecast.of_plan(prepared)
     _print_cells(prepared, forecast)
     tuning = prepared.plan.tuning
     print(f"{len(prepared.cells)} cells; {tuning.trials} trials each ({tuning.algorithm}).")
-    print(_forecast(*forecast.seconds(prepared.cells)))
+    for line in forecast_lines(forecast, prepared, prepared.cells, default_workers()):
+        print(shown(line))
     print(f"Run directory: {shown(str(out))}")
 
 
@@ -67,16 +69,7 @@ def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
             str(len(cells)),
             f"{steps:,}" if (steps := forecast.steps(cells[0])) else "-",
             f"{work:,.0f}" if work else "-",
-            "not known yet" if not known else duration(seconds) if work else "-",
+            "not known" if not known else duration(seconds) if seconds else "-",
         )
     width = None if sys.stdout.isatty() else 140
     Console(width=width, highlight=False).print(table)
-
-
-def _forecast(seconds: float, known: bool) -> str:
-    """How long the whole plan will take, as far as it is known."""
-    if not seconds:
-        return "No forecast: nothing like it has run on this machine yet. --calibrate measures it."
-    workers = default_workers()
-    more = "" if known else ", and more for what has not been measured on this machine yet"
-    return f"Forecast from earlier runs: {duration(seconds / workers)} with {workers} workers{more}."

@@ -29,6 +29,7 @@ from bench.plans.plan import Plan
 from bench.records import Cell, Record
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import prepare
+from bench.runs.timing import time_batches
 from bench.store import Store
 from bench.system import provenance
 from bench.system.names import OPTION, names_weights, with_weights
@@ -153,7 +154,8 @@ def _train(plan: Plan, start: str, executor: LocalExecutor, say: Callable[[str],
         expected = f"a dataset of {modality(DEFAULT).noun.many}"
         raise RequestError("dataset", data.spec, expected, "No other kind of source can be written yet.")
     count = len(data.pool.ids)
-    forecast = Forecast({data.fingerprint: count})
+    forecast = Forecast.of_plan(prepared)
+    time_batches(forecast.untimed([cell]), executor, say)
     seconds, known = forecast.seconds([cell])
     expected = f"; forecast: {words.duration(seconds)}" if known and seconds else ""
     say(f"Training {cell.backbone} on {words.count(count)} {data.kind.noun.many} of {data.name}{expected}.")
