@@ -22,7 +22,13 @@ from bench.system.files import cache_dir
 from strategies.lengths import batch_size_of
 from tests.unit.timings import timed
 
-PLAN = {"datasets": ["digits"], "backbones": ["MobileNet:weights=none"], "image_size": 32, "seeds": 2}
+PLAN = {
+    "datasets": ["digits"],
+    "backbones": ["MobileNet:weights=none"],
+    "image_size": 32,
+    "fractions": [0.1, 0.3, 1.0],
+    "seeds": 2,
+}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from bench.commands.pretraining.pretrain import pretrain
 from bench.datasets import open_dataset
 from bench.errors import BenchError, RequestError, RunLocked
 from bench.execution.local import LocalExecutor
+from bench.execution.queue import Queue
 from bench.modalities.image.input import ImageInput
 from bench.records import Cell, Record
 
@@ -39,8 +40,9 @@ class Training:
         self.status = "ok"
         self.cells: list[Cell] = []
 
-    def run(self, executor: LocalExecutor, cells: list[Cell], latencies: dict[str, Any]) -> Iterator[Record]:
-        (cell,) = cells
+    def run(self, executor: LocalExecutor, queue: Queue, latencies: dict[str, Any]) -> Iterator[Record]:
+        cell = queue.take(0)
+        assert cell is not None
         self.cells.append(cell)
         assert executor.after is not None
         _, folder = executor.after
@@ -67,6 +69,7 @@ class Training:
 def training(monkeypatch: pytest.MonkeyPatch) -> Training:
     training = Training()
     monkeypatch.setattr(LocalExecutor, "run", lambda self, *arguments: training.run(self, *arguments))
+    monkeypatch.setattr(LocalExecutor, "time_batches", lambda self, jobs: [None] * len(jobs))
     return training
 
 
