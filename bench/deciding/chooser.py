@@ -163,6 +163,7 @@ class _Field:
         self.fewest, self.most = shares[0], shares[-1]
         self.by_place = {(_name(cell), cell.fraction, cell.seed): cell for cell in self.cells}
         self.names = [*dict.fromkeys(_name(cell) for cell in self.cells if cell.strategy != FLOOR)]
+        self.seeds = 1 + max(cell.seed for cell in self.cells)
         self.ended = ""
 
     @property
@@ -216,7 +217,9 @@ class _Field:
             runs = [Measured(by_name[names[i][1:]], self.chooser.directory) for i in chosen]
             return Family(runs, self.chooser.rules.looks, self.chooser.rules.region)
 
-        looks = sorted(self.chooser.rules.looks.seeds)
+        looks = [look for look in sorted(self.chooser.rules.looks.seeds) if look <= self.seeds] or [
+            self.seeds
+        ]
         arms = [self._arm(name) for name in names]
         known = [arm.seconds for arm in arms if not math.isnan(arm.seconds)]
         typical = median(known) if known else 1.0

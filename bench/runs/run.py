@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.deciding.chooser import Chooser, Rules
 from bench.deciding.rounds import in_rounds
 from bench.errors import RequestError, RunLocked
 from bench.execution.executor import Executor, executor
@@ -32,6 +31,9 @@ from bench.runs.takeover import Offer, looks_before, offers, take
 from bench.runs.timing import time_batches
 from bench.store import Shard, Store, is_written_here
 from reports.statistics.looks import declared, looks_of
+
+if TYPE_CHECKING:
+    from bench.deciding.chooser import Chooser
 
 RETRYABLE = ("failed", "oom", "timeout", "killed", "crashed")
 
@@ -263,7 +265,8 @@ def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
     info, cut_short = work.store.read_run(), work.prepared.plan.is_cut_short
     forecast = Forecast.of_plan(work.prepared)
     time_batches(forecast.untimed(work.todo), runs, reporter.say)
-    queue = _chooser(work, forecast) if cut_short else Queue(*in_rounds(work.todo))
+    chooser = _chooser(work, forecast) if cut_short else None
+    queue: Queue = Queue(*in_rounds(work.todo)) if chooser is None else chooser
     runs.workers = min(runs.workers, max(1, len(queue)))
     reporter.begin(work.prepared, work.store, work.todo, runs.workers, queue)
     try:
@@ -271,12 +274,17 @@ def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
             reporter.record(record)
     finally:
         reporter.end()
-    if isinstance(queue, Chooser):
-        work.store.write_run(info | {"cells": queue.chosen(), "course": queue.course()})
+    if chooser is not None:
+        work.store.write_run(info | {"cells": chooser.chosen(), "course": chooser.course()})
 
 
 def _chooser(work: _Work, forecast: Forecast) -> Chooser:
     """The queue of a run that ends when it is decided, or when its time is up."""
+    from bench.deciding.chooser import (
+        Chooser,
+        Rules,
+    )  # statistics, which no other run needs before its report
+
     plan = work.prepared.plan
 
     def seconds(cell: Cell) -> float:

@@ -18,7 +18,6 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 MINIMUM_SEEDS = 3
 """Below this nothing is claimed: two numbers do not tell their own spread."""
@@ -181,6 +180,7 @@ class Spread:
 
 def rank_correlation(first: Floats, second: Floats) -> tuple[float, float]:
     """Spearman's, and its two-sided p by Student's t with n - 2 degrees of freedom."""
+    import pandas as pd  # a plan, which knows the looks, loads no pandas
     from scipy import special
 
     ranks = pd.DataFrame({"first": first, "second": second}).rank()
