@@ -116,6 +116,9 @@ class TerminalReporter(Reporter):
         if event.kind == "note":
             self._print(f"{label}: {event.text}")
             return
+        if event.kind == "ended":
+            self._running.pop(event.worker, None)
+            return
         self._running[event.worker] = (label, event.text)
         if self.directory is None:  # still being prepared
             return

@@ -150,7 +150,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: ``started``, ``tick`` or ``note``, of the worker ``worker``."""
+    """Something to show: ``started``, ``tick``, ``note`` or ``ended``, of the worker ``worker``."""
 
     kind: str
     worker: int

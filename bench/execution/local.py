@@ -113,6 +113,7 @@ class LocalExecutor:
                     self.notify(Event("tick", number, message.content["text"], busy.get(number)))
                     continue
                 cell = busy.pop(number)
+                self.notify(Event("ended", number, "", cell))
                 record = self._ended(cell, number, message, cell.id in halved)
                 if record.status == "oom" and cell.id not in halved and cell.batch_size > 1:
                     halved.add(cell.id)

@@ -21,8 +21,8 @@ from bench.system.names import names_weights, path_text, with_weights
 QUICKSTART: dict[str, Any] = {
     "datasets": ["digits"],
     "backbones": ["EfficientNetLite0"],
-    "fractions": [0.03, 0.1, 0.28],
-    "seeds": 2,
+    "fractions": [0.035, 0.07, 0.14, 0.28],
+    "budget": "5m",
     "image_size": 40,
     "length": 0.25,
     "tuning": {"trials": 1},

@@ -21,6 +21,7 @@ from bench.plans.resolved import Resolved, resolve
 from bench.ranking.rank import choose_backbones
 from bench.records import AGAIN, Cell, Record
 from bench.runs.directory import check_same, run_info, with_stored
+from bench.runs.experience import Experience
 from bench.runs.forecast import Forecast
 from bench.runs.growth import GROWS, shrinks
 from bench.runs.latency import latencies
@@ -274,6 +275,8 @@ def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
             reporter.record(record)
     finally:
         reporter.end()
+    if work.todo:
+        Experience().learn(work.store.records(work.ids))
     if chooser is not None:
         work.store.write_run(info | {"cells": chooser.chosen(), "course": chooser.course()})
 
@@ -291,7 +294,8 @@ def _chooser(work: _Work, forecast: Forecast) -> Chooser:
         needed, known = forecast.seconds([cell])
         return needed if known else math.nan
 
-    rules = Rules(looks_of(work.store.directory), plan.report.region, budget_seconds(plan.budget))
+    looks = looks_of(work.store.directory)
+    rules = Rules(looks, plan.report.region, budget_seconds(plan.budget), Experience().gain)
     stored = [record for record in work.stored.values() if record.status not in work.again]
     directory = work.store.directory
     return Chooser(

@@ -28,6 +28,8 @@ from bench.modalities.image.input import ImageInput
 from bench.plans.loading import load_plan
 from bench.ranking import rank as ranking
 from bench.ranking.ranking import SCORES
+from bench.records import Record
+from bench.runs.experience import Experience
 from bench.runs.forecast import Forecast
 from bench.runs.latency import latencies
 from bench.runs.prepare import prepare
@@ -134,7 +136,19 @@ def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Read]:
         time_batches(forecast.untimed(here), executor, lambda text: None)
         return [kept_timing(timing_key(one)) for one in here]
 
+    def gains() -> float | None:
+        if (found := Experience().gain(cell)) is not None:
+            return found
+        two = [dataclasses.replace(cell, fraction=share) for share in (0.5, 1.0)]
+        values = [{"accuracy": 0.5 * one.fraction} for one in two]
+        Experience().learn(
+            Record(one.id, dataclasses.asdict(one), "ok", metrics=v)
+            for one, v in zip(two, values, strict=True)
+        )
+        return Experience().gain(cell)
+
     found: dict[str, Read] = {
+        "gains": gains,
         "timings": timings,
         "dataset": lambda: [_dataset(root) for root in roots],
         "prefix": lambda: [_prefix("a"), _prefix("bb")],
@@ -270,7 +284,7 @@ def files_of(root: Path) -> dict[str, list[Path]]:
     files = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock")
     found: dict[str, list[Path]] = {}
     for path in files:
-        kind = {"datasets": "dataset", "prefixes": "prefix", "speeds.json": "forecast"}
+        kind = {"datasets": "dataset", "prefixes": "prefix", "speeds.json": "forecast", "gains.json": "gains"}
         first = path.relative_to(root).parts[0]
         found.setdefault(kind.get(first, first), []).append(path)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from bench.errors import RequestError
 from bench.plans.loading import load_plan
 from bench.plans.plan import budget_seconds
 from bench.records import Cell, Record
+from bench.runs.experience import Experience
 from reports.statistics.best import Family, comparisons_with_one
 from reports.statistics.factors import on_backbones, over_backbones
 from reports.statistics.looks import UNTIL_DECIDED, Looks, declared
@@ -211,7 +212,7 @@ def record(cell: Cell, status: str = "ok") -> Record:
     metrics = {"accuracy": value} if status == "ok" else {}
     costs = {"total_seconds": 1.0, "inference_ms_per_image": 1.0, "params": 1.0}
     n = round(1000 * cell.fraction)
-    return Record(cell.id, vars(cell).copy(), status, n=n, n_test=50_000, metrics=metrics, costs=costs)  # type: ignore[arg-type]
+    return Record(cell.id, asdict(cell), status, n=n, n_test=50_000, metrics=metrics, costs=costs)  # type: ignore[arg-type]
 
 
 def run_through(chooser: Chooser, clock: list[float], statuses: dict[str, str] | None = None) -> list[Cell]:
@@ -314,3 +315,23 @@ def test_few_shot_says_that_it_has_no_budget() -> None:
     resolved = resolve(load_plan({"datasets": ["digits"], "protocol": "few-shot", "budget": "30m"}))
     with pytest.raises(RequestError, match="budget"):
         resolved.protocol.check(resolved.plan, resolved.strategies)
+
+
+def test_gains_of_earlier_runs_are_kept_by_strategy_and_of_no_use_to_a_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFER_BENCH_CACHE", str(tmp_path))
+    cell = replace(CELL, strategy="full_finetune")
+    assert Experience().gain(cell) is None
+    Experience().learn([record(replace(cell, fraction=f, seed=s)) for f in (0.1, 1.0) for s in range(2)])
+    assert Experience().gain(cell) == pytest.approx(0.09)
+    assert Experience().gain(CELL) is None
+    (tmp_path / "gains.json").write_text("torn")
+    assert Experience().gain(cell) is None
+
+
+def test_an_arm_whose_gain_is_known_to_be_large_is_opened_first() -> None:
+    arms = [Arm(0.6, True, seconds=1.0), Arm(0.5, True, seconds=1.0)]
+    race = World([0.7, 0.7]).race
+    assert next_step(race(arms)).arm == 0
+    assert next_step(race([arms[0], replace(arms[1], gain=0.4)])).arm == 1
