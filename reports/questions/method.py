@@ -54,8 +54,12 @@ def _protocol(run: Results) -> list[str]:
         "The highest of several accuracies is too high, because it was chosen for that: by how much is estimated "
         "(a parametric bootstrap), and in the answer its interval reaches so much further down. While something "
         "that was to be compared has no result, nothing is called the best of all.",
-        f"A difference whose interval lies within ±{words.points(run.region)} points counts as none (tied); one "
-        "whose interval excludes zero is a difference; all else is undecided.",
+        "The answer compares each candidate with the best (multiple comparisons with the best, Hsu 1996). With "
+        "95% confidence all of its bounds hold together. The 5% are shared out over the numbers of seeds at which "
+        "the run looks. These are declared beforehand, so claims hold whenever it stops.",
+        f"A bound within {words.points(run.region)} points decides. In other comparisons, an interval within "
+        f"±{words.points(run.region)} points counts as none (tied). One that excludes zero is a difference. "
+        "All else is undecided.",
     ]
 
 

@@ -41,7 +41,8 @@ def cells(name: str, data: Path, out: Path) -> dict[str, dict[str, Any]]:
             "status": record.status,
             "n": record.n,
             "epochs": record.epochs,
-            "hyperparameters": record.hyperparameters,
+            # What was tried, and not which was chosen: of two that are nearly as good, rounding decides.
+            "trials": [trial["hyperparameters"] for trial in record.trials],
             "metrics": record.metrics,
             "episodes": [entry["accuracy"] for entry in record.episodes],
         }

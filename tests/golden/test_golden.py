@@ -42,7 +42,7 @@ def test_cells_give_the_same(name: str, data: Path, tmp_path: Path) -> None:
     assert found.keys() == before.keys()
     for strategy, now in found.items():
         then = before[strategy]
-        for key in ("id", "status", "n", "hyperparameters"):
+        for key in ("id", "status", "n", "trials"):
             assert now[key] == then[key], (strategy, key)
         assert now["metrics"] == pytest.approx(then["metrics"], abs=0.05)
         assert now["episodes"] == pytest.approx(then["episodes"], abs=0.05)
