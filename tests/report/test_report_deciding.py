@@ -1,0 +1,110 @@
+"""What a page says of what is given up at most, of strategy and backbone apart, and of what was not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fake
+import pytest
+
+from bench.records import Record
+from reports.claims import gives_up
+from reports.html import render
+from reports.questions.answer import answers
+from reports.so_far import so_far
+from reports.statistics.decisions import decide
+from reports.tables import results_frame
+
+
+def two_backbones() -> list[Record]:
+    """Full fine-tuning wins on both, and which backbone is better changes from seed to seed."""
+
+    def spoil(record: Record) -> None:
+        if record.cell["strategy"] == "majority":
+            return
+        wins = record.cell["strategy"] == "full_finetune"
+        sign = 1 if (record.cell["backbone"] == "A") == (record.cell["seed"] % 2 == 0) else -1
+        record.metrics["accuracy"] = (0.9 if wins else 0.7) + 0.02 * sign + 0.0001 * record.cell["seed"]
+
+    return fake.records(
+        backbones=("A", "B"), strategies=("feature_extraction", "full_finetune", "majority"), fractions=(1.0,),
+        seeds=4, test=1_000_000, spoil=spoil,
+    )  # fmt: skip
+
+
+def test_a_strategy_that_wins_on_both_backbones_wins_though_these_tie() -> None:
+    results = results_frame(two_backbones())
+    (decision,) = decide(results, None)
+    assert decision.claim == "undecided"
+    assert decision.strategy is not None
+    assert decision.backbone is not None
+    assert (decision.strategy.is_decided, decision.strategy.recommended.strategy) == (True, "full_finetune")
+    assert not decision.backbone.is_decided
+    (answer,) = answers(results, [decision])
+    assert answer.headline == "Use full fine-tuning. The backbones are too close to call."
+
+
+def test_of_one_backbone_there_is_no_second_question() -> None:
+    (*_, decision) = decide(results_frame(fake.records()), None)
+    assert decision.strategy is None
+    assert decision.backbone is None
+
+
+def test_a_cheaper_one_says_what_it_would_cost_at_most(tmp_path: Path) -> None:
+    records = fake.records(fractions=(1.0,))
+    fake.write_predictions(records, tmp_path)
+    results = results_frame(records)
+    (decision,) = decide(results, tmp_path)
+    (answer,) = answers(results, [decision])
+    cheaper = [text for text in answer.sentences if "and gives up at most" in text]
+    assert cheaper
+    bounds = {c.strategy: c.at_most for c in decision.candidates}
+    assert f"gives up at most {100 * bounds['partial_finetune']:.1f} points" in cheaper[0]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+def test_the_answer_so_far_agrees_with_the_report(tmp_path: Path, seeds: int) -> None:
+    records = fake.records(seeds=seeds)
+    fake.write_predictions(records, tmp_path)
+    (text,) = so_far(records, tmp_path, 0.01)
+    last = decide(results_frame(records), tmp_path)[-1]
+    if seeds < 3:
+        assert "no comparison yet" in text
+    else:
+        assert gives_up(last) in text
+    assert so_far([], tmp_path, 0.01) == []
+
+
+def test_looks_that_were_declared_make_later_claims_weaker_and_none_stronger(tmp_path: Path) -> None:
+    import json
+
+    records = fake.records(fractions=(1.0,), seeds=5)
+    fake.write_predictions(records, tmp_path)
+    bounds = []
+    for looks in ([5], [3, 5], [3, 4, 5]):
+        (tmp_path / "run.json").write_text(json.dumps({"looks": looks}))
+        (decision,) = decide(results_frame(records), tmp_path)
+        bounds.append(decision.recommended.at_most)
+    assert bounds == sorted(bounds)
+    assert bounds[0] < bounds[-1]
+
+
+def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_path: Path) -> None:
+    records = fake.records()
+    info = fake.run_info(records)
+    course = {
+        "ended": "budget",
+        "out": [["scratch", "MobileNet:alpha=0.25", ""]],
+        "left": {"out": 7, "budget": 5},
+    }
+    short = info | {"course": {records[0].cell["fingerprint"]: course}}
+    page = render(records, short, fake.plan_toml(records), tmp_path).read_text()
+    for said in (
+        "What was not run, and why",
+        "its time was up",
+        "Ruled out: training from scratch",
+        "--budget 1h",
+    ):
+        assert said in page, said
+    page = render(records, info, fake.plan_toml(records), tmp_path).read_text()
+    assert "What was not run" not in page
