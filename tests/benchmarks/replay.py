@@ -1,0 +1,123 @@
+"""What a finished grid would have cost, had its cells been chosen one by one: real records, no training.
+
+Four orders spend the seconds that the cells of a run really took:
+
+- ours: the race of ``--until decided``, with the looks that the run's seeds allow;
+- rounds: the order of a run without a budget;
+- arms: candidate by candidate, as runs did before;
+- halving: every candidate with the fewest labels, then the better half one more seed with all labels, and so on.
+
+For each: the share of the grid's seconds after which the recommendation is that of the whole grid, and stays; how
+often the recommendation changed; and for ours how it ended and at what share.
+
+    python tests/benchmarks/replay.py RUN_DIRECTORY ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench.deciding.chooser import FLOOR, Chooser, Rules
+from bench.deciding.rounds import in_rounds
+from bench.records import Cell, Record
+from reports.statistics.decisions import decide
+from reports.statistics.looks import UNTIL_DECIDED, Looks
+from reports.tables import results_frame
+
+Name = tuple[str, str, str]
+
+
+def seconds(record: Record) -> float:
+    return float(record.costs.get("wall_seconds") or record.costs.get("total_seconds") or 0.0)
+
+
+def recommended(records: list[Record], directory: Path) -> Name | None:
+    """Who would be recommended by these, with the most labels that any of them has."""
+    found = decide(results_frame(records), directory) if records else []
+    return (c := found[-1].recommended) and (c.strategy, c.backbone, c.weights) if found else None
+
+
+def arms(cells: list[Cell]) -> Iterator[Cell]:
+    yield from sorted(cells, key=lambda c: (c.backbone, c.weights, c.strategy, -c.fraction, c.seed))
+
+
+def halving(cells: list[Cell], records: dict[str, Record]) -> Iterator[Cell]:
+    fewest, most = min(c.fraction for c in cells), max(c.fraction for c in cells)
+    place = {(_name(c), c.fraction, c.seed): c for c in cells}
+    left = [*dict.fromkeys(_name(c) for c in cells if c.strategy != FLOOR)]
+
+    def value(name: Name, fraction: float, seed: int) -> float:
+        cell = place.get((name, fraction, seed))
+        return -1.0 if cell is None else records[cell.id].metrics.get(cell.metric, -1.0)
+
+    yield from (place[name, fewest, 0] for name in left if (name, fewest, 0) in place)
+    left.sort(key=lambda name: -value(name, fewest, 0))
+    left = left[: max(2, len(left) // 2)]
+    for seed in range(1 + max(c.seed for c in cells)):
+        yield from (place[name, most, seed] for name in left if (name, most, seed) in place)
+        left.sort(key=lambda name, seed=seed: -sum(value(name, most, s) for s in range(seed + 1)))
+        left = left[: max(2, len(left) // 2)]
+
+
+def ours(chooser: Chooser, records: dict[str, Record]) -> Iterator[Cell]:
+    while chooser:
+        cell = chooser.take(0)
+        assert cell is not None
+        yield cell
+        chooser.add(records[cell.id])
+
+
+def _name(cell: Cell) -> Name:
+    return cell.strategy, cell.backbone, cell.weights
+
+
+def measure(directory: Path) -> dict[str, Any]:
+    run = bench.load(directory)
+    records = {r.cell_id: r for r in run.records}
+    cells = [Cell.of(r.cell) for r in run.records]
+    if len({c.fingerprint for c in cells}) > 1:
+        raise SystemExit(f"{directory}: replay runs of one dataset")
+    whole, final = sum(map(seconds, run.records)), recommended(run.records, directory)
+    rules = Rules(Looks(UNTIL_DECIDED), run.settings.region)
+    chooser = Chooser(cells, [], lambda cell: seconds(records[cell.id]), rules, directory)
+    ways = {
+        "ours": ours(chooser, records),
+        "rounds": (cell for cells_of in in_rounds(cells) for cell in cells_of),
+        "arms": arms(cells),
+        "halving": halving(cells, records),
+    }
+    found: dict[str, Any] = {}
+    for way, order in ways.items():
+        spent, since, there, changes, then = 0.0, None, [], 0, None
+        for cell in order:
+            there.append(records[cell.id])
+            spent += seconds(records[cell.id])
+            now = recommended(there, directory)
+            changes += now != then
+            since = None if now != final else spent if since is None else since
+            then = now
+        found[way] = {
+            "stands at": None if since is None else round(since / whole, 3),
+            "ends at": round(spent / whole, 3), "changes": changes, "recommends": then,
+        }  # fmt: skip
+    (course,) = chooser.courses().values()
+    return {
+        "run": directory.name, "cells": len(cells), "seconds": round(whole), "whole grid": final,
+        "ours ended": course.ended, **found,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("directories", type=Path, nargs="+")
+    for directory in parser.parse_args().directories:
+        print(json.dumps(measure(directory)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
