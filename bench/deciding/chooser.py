@@ -20,6 +20,9 @@ from reports.statistics.looks import Looks
 from reports.statistics.pairs import Measured
 from reports.tables import results_frame
 
+TOGETHER = 3
+"""Cells that are handed out together where each batch starts Keras anew."""
+
 FLOOR = "majority"
 """The strategy that is no candidate."""
 
@@ -94,8 +97,11 @@ class Chooser(Queue):
         return bool(self.rounds) or self.peek() is not None
 
     def __len__(self) -> int:
-        first = min(self.rules.looks.seeds, default=1)
-        return sum(cell.seed < first for cell in self.cells if cell.id not in self.records)
+        return sum(cell.id not in self.records for cell in self.cells)
+
+    def batch_size(self, slots: int) -> int:
+        """See ``Queue``; few, for what comes of them decides about the next."""
+        return TOGETHER
 
     def take(self, worker: int) -> Cell | None:
         """The cell that is worth most for its price; None while that depends on cells that run."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench.modalities.registry import input_of
 from bench.records import Cell, Record
+
+BATCHES_A_SLOT = 2
+"""More would balance better, but each starts Keras anew."""
 
 
 class Queue:
@@ -25,8 +29,12 @@ class Queue:
         return bool(self.rounds)
 
     def __len__(self) -> int:
-        """How many cells wait, as far as is known."""
+        """How many cells wait, at most."""
         return sum(map(len, self.rounds))
+
+    def batch_size(self, slots: int) -> int:
+        """How many cells to hand out together to each of so many slots; more would balance worse."""
+        return max(1, math.ceil(len(self) / (slots * BATCHES_A_SLOT)))
 
     def peek(self) -> Cell | None:
         """The next cell, as far as is known."""

@@ -8,7 +8,6 @@ do need this package, the data at the same path, and a cache folder of their own
 from __future__ import annotations
 
 import logging
-import math
 import os
 import socket
 import tempfile
@@ -27,8 +26,6 @@ from bench.records import Cell, Record
 from bench.store import Store
 from bench.system import provenance
 
-BATCHES_A_WORKER = 2
-"""More would balance better, but each starts Keras anew."""
 MOST_LOSSES = 3
 """A cell that was in the middle when its node was lost so often is given up."""
 CONNECT_SECONDS = 10
@@ -113,7 +110,7 @@ class RayExecutor:
         from ray.exceptions import RayError
 
         waiting: deque[list[Cell]] = deque()
-        size = max(1, math.ceil(len(queue) / (self.workers * BATCHES_A_WORKER)))
+        size = queue.batch_size(self.workers)
         free = list(range(self.workers))
         running: dict[Any, tuple[int, list[Cell]]] = {}
         losses: Counter[str] = Counter()

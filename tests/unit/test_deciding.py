@@ -335,3 +335,10 @@ def test_an_arm_whose_gain_is_known_to_be_large_is_opened_first() -> None:
     race = World([0.7, 0.7]).race
     assert next_step(race(arms)).arm == 0
     assert next_step(race([arms[0], replace(arms[1], gain=0.4)])).arm == 1
+
+
+def test_a_race_that_goes_on_has_work_for_all_workers(tmp_path: Path) -> None:
+    first_look = [record(cell) for cell in grid(3)]
+    chooser = chooser_of(float("inf"), tmp_path, [0.0], first_look)
+    assert len(chooser) == len(grid()) - len(first_look)
+    assert chooser.batch_size(8) < len(chooser) / 8
