@@ -155,9 +155,9 @@ class TerminalReporter(Reporter):
         from reports.so_far import so_far
 
         found = so_far(self._records, self.directory, self._plan.report.region)
+        self._answered = time.monotonic()
         if found and found != self._answer:
             self._answer = found
-            self._answered = time.monotonic()
             for line in found:
                 self._print(f"  So far: {shown(line)}")
 
@@ -228,7 +228,7 @@ class TerminalReporter(Reporter):
         lines += [Text(f"So far: {shown(line)}", style="bold") for line in self._answer]
         for number, (label, text) in sorted(self._running.items()):
             lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
-        if (cell := self._queue.peek()) is not None:
+        if (cell := self._queue.upcoming()) is not None:
             lines.append(Text(f"  next: {shown(cell.label)}", style="dim"))
         return Group(*lines)
 

@@ -20,9 +20,6 @@ from reports.statistics.looks import Looks
 from reports.statistics.pairs import Measured
 from reports.tables import results_frame
 
-TOGETHER = 3
-"""Cells that are handed out together where each batch starts Keras anew."""
-
 FLOOR = "majority"
 """The strategy that is no candidate."""
 
@@ -97,11 +94,14 @@ class Chooser(Queue):
         return bool(self.rounds) or self.peek() is not None
 
     def __len__(self) -> int:
-        return sum(cell.id not in self.records for cell in self.cells)
+        first = min(self.rules.looks.seeds, default=1)
+        waiting = sum(cell.seed < first for cell in self.cells if cell.id not in self.records)
+        # Beyond the first look it depends on results: up to one of each arm at a time.
+        return max(waiting, sum(len(some.names) for some in self.fields.values()) if self else 0)
 
     def batch_size(self, slots: int) -> int:
-        """See ``Queue``; few, for what comes of them decides about the next."""
-        return TOGETHER
+        """See ``Queue``: one, for what comes of it decides about the next."""
+        return 1
 
     def take(self, worker: int) -> Cell | None:
         """The cell that is worth most for its price; None while that depends on cells that run."""
@@ -139,6 +139,10 @@ class Chooser(Queue):
             self._next = next((cell for some in turns if (cell := some.next_cell()) is not None), None)
         return self._next
 
+    def upcoming(self) -> Cell | None:
+        """The cell that was chosen last and has not begun. Chooses none: only the thread that takes cells may."""
+        return super().upcoming() or (self._next if self._asked else None)
+
     def chosen(self) -> list[str]:
         """Ids of the cells that have run."""
         return [cell.id for cell in self.cells if cell.id in self.records]
@@ -168,7 +172,8 @@ class _Field:
         shares = sorted({cell.fraction for cell in self.cells})
         self.fewest, self.most = shares[0], shares[-1]
         self.by_place = {(_name(cell), cell.fraction, cell.seed): cell for cell in self.cells}
-        self.names = [*dict.fromkeys(_name(cell) for cell in self.cells if cell.strategy != FLOOR)]
+        candidates = (cell for cell in self.cells if cell.strategy != FLOOR and cell.fraction == self.most)
+        self.names = [*dict.fromkeys(_name(cell) for cell in candidates)]
         self.seeds = 1 + max(cell.seed for cell in self.cells)
         self.ended = ""
 

@@ -40,6 +40,10 @@ class Queue:
         """The next cell, as far as is known."""
         return self.rounds[0][0] if self.rounds else None
 
+    def upcoming(self) -> Cell | None:
+        """What was last known to be the next: for a display, which asks from a thread of its own."""
+        return next((cells[0] for cells in [*self.rounds] if cells), None)
+
     def take(self, worker: int) -> Cell | None:
         """The next cell for a worker: of its last kind, else of a kind that no other worker is at, else any."""
         if not self.rounds:

@@ -73,7 +73,7 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
     interval = (
         f" ({words.percent(chosen.low)} to {words.percent(chosen.high)})" if math.isfinite(chosen.low) else ""
     )
-    told = math.isfinite(chosen.at_most) and decision.comparisons
+    told = sum(math.isfinite(candidate.at_most) for candidate in decision.candidates) > 1
     return [
         words.count(decision.n),
         who(chosen, several),

@@ -276,6 +276,26 @@ def test_what_is_put_back_is_the_next(tmp_path: Path) -> None:
     assert chooser.take(1) == cell
 
 
+def test_where_the_first_look_is_reached_workers_start_for_the_next_one(tmp_path: Path) -> None:
+    stored = [record(cell) for cell in grid(3)]
+    for found in stored:  # all trained ones are alike, each seed differs
+        seed, trained = found.cell["seed"], found.cell["strategy"] != "majority"
+        shift = 1 if found.cell["strategy"] == "scratch" else -1
+        found.metrics["accuracy"] = 0.6 + 0.03 * shift * (seed - 1) if trained else 0.1
+    chooser = chooser_of(float("inf"), tmp_path, [0.0], stored)
+    assert chooser.peek() is not None
+    assert len(chooser) == 2
+
+
+def test_a_display_chooses_no_cell(tmp_path: Path) -> None:
+    chooser = chooser_of(float("inf"), tmp_path, [0.0])
+    assert chooser.upcoming() is None
+    chosen = chooser.peek()
+    assert chooser.upcoming() == chosen
+    chooser.take(0)
+    assert chooser.upcoming() is None
+
+
 def test_a_grid_begins_with_a_look_at_everything_and_leaves_nothing_out() -> None:
     cells = grid(3)
     first, second, third = in_rounds(cells)
