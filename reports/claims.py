@@ -124,37 +124,49 @@ def _alone(about: _About) -> list[str]:
 
 def _use(about: _About) -> list[str]:
     """Whom to take, and what that gives up at most."""
-    chosen, part = about.chosen, about.decision.strategy
-    if about.claim == "undecided" and part is not None and part.is_decided:
-        return _use_strategy(about, part)
+    chosen = about.chosen
+    if _is_strategy_decided(about.decision):
+        return _use_strategy(about)
     return [
         f"Use {about.name(chosen)}: {gives_up(about.decision)}.",
         f"With {about.n} labelled {about.noun.many}, it {about.scored(chosen)}{interval_of(chosen)}.",
     ]
 
 
-def _use_strategy(about: _About, part: Decision) -> list[str]:
-    """The strategy is decided, and the backbone is not."""
-    strategy, chosen = who(part.recommended, several=False), about.chosen
-    mean = f"Averaged over the backbones, {strategy} {gives_up(part)[3:]}."
+def _is_strategy_decided(decision: Decision) -> bool:
+    """Whether the pair is not decided, but the strategy is, on whichever backbone."""
+    strategy = decision.strategy
+    pair = decision.claim == "undecided"
+    return pair and strategy is not None and strategy.is_decided and decision.backbone is not None
+
+
+def _use_strategy(about: _About) -> list[str]:
+    """The strategy is decided, and the backbone may be."""
+    strategy, backbone = about.decision.strategy, about.decision.backbone
+    assert strategy is not None
+    assert backbone is not None
+    name, chosen = who(strategy.recommended, several=False), backbone.recommended
+    headline = f"Use {name}. The backbones are too close to call."
+    if backbone.is_decided:
+        headline = f"Use {about.name(chosen)}."
     return [
-        f"Use {strategy}. The backbones are too close to call.",
+        headline,
         f"With {about.n} labelled {about.noun.many}, {about.name(chosen)} {about.scored(chosen)}"
         f"{interval_of(chosen)}.",
-        mean,
+        f"Averaged over the backbones, {name} {gives_up(strategy)[3:]}.",
     ]
 
 
 def gives_up(decision: Decision, among: str = "tried") -> str:
     """What the recommended one gives up at most, as the end of a sentence about it; ``among`` whom."""
-    tried = sum(math.isfinite(candidate.at_most) for candidate in decision.candidates)
+    tried = decision.compared
     if tried < 2:
         return f"nothing else has {MINIMUM_SEEDS} seeds to compare it with"
     if decision.recommended.at_most <= 0:
         return f"it is the best of the {tried} {among}"
     bound = words.points(max(decision.recommended.at_most, LEAST_BOUND))
-    unit = "point" if bound == "1.0" else "points"
-    return f"it gives up at most {bound} {unit} against the best of the {tried} {among}"
+    bound = "1 point" if bound == "1.0" else f"{bound} points"
+    return f"it gives up at most {bound} against the best of the {tried} {among}"
 
 
 def _incomplete(about: _About) -> list[str]:
@@ -183,12 +195,10 @@ _CLAIMS = {
 
 def _guaranteed(about: _About) -> str:
     """How sure the claim is, and whether it decides."""
-    if about.claim not in _BOUNDED or not about.decision.comparisons:
+    if about.claim not in _BOUNDED or about.decision.compared < 2:
         return ""
-    if about.claim == "undecided":
-        return (
-            f"The confidence is 95%. That is not decided yet: the bound is above {_region(about.decision)}."
-        )
+    if about.claim == "undecided" and not _is_strategy_decided(about.decision):
+        return f"The confidence is 95%. It is not decided yet: the bound is above {_region(about.decision)}."
     return "The confidence is 95%."
 
 
@@ -197,12 +207,9 @@ def _runner_up(about: _About) -> str:
     first, leader = about.first, about.leader
     if about.claim not in _BOUNDED or first is None:
         return ""
-    low, high = words.points(first.low, True), words.points(first.high, True)
-    interval = f" (95% CI {low} to {high})" if math.isfinite(first.low) else ""
-    difference = words.points(first.difference)
     return (
         f"{words.capital(about.name(leader))} has the highest mean, {about.reached}. "
-        f"{words.capital(about.name(first.candidate))} is {difference} points behind{interval}."
+        f"{words.capital(about.name(first.candidate))} is {words.points(first.difference)} points behind."
     )
 
 
@@ -333,4 +340,4 @@ TOLD_OPTIMISM = 0.0015
 
 def _region(decision: Decision) -> str:
     text = words.points(decision.region)
-    return f"{text} {'point' if text == '1.0' else 'points'}"
+    return "1 point" if text == "1.0" else f"{text} points"

@@ -33,12 +33,12 @@ def _said(decision: Decision, several: bool) -> str:
     name = who(chosen, named)
     if decision.claim == "floor":
         return f"{where}nothing is better than the most frequent class yet."
-    if decision.claim in ("provisional", "alone"):
-        others = len(decision.comparisons)
+    if decision.claim == "provisional" or decision.compared < 2:
+        leader, others = decision.leader, len(decision.comparisons)
+        value = f"{words.percent(leader.value)} with {words.count(decision.n)} labels"
         beside = f", ahead of {others} other{'s' if others > 1 else ''}" if others else ""
-        return (
-            f"{where}{name}, {value}{beside}. {words.plural(chosen.seeds, 'seed')} so far, no comparison yet."
-        )
+        seeds = words.capital(words.plural(leader.seeds, "seed"))
+        return f"{where}{who(leader, named)}, {value}{beside}. {seeds} so far, no comparison yet."
     out = [who(c, named) for c in decision.with_verdict("better")]
     ruled_out = f" Ruled out: {words.some(out, 3)}." if out else ""
     return f"{where}use {name} ({value}): {gives_up(decision)}.{ruled_out}"

@@ -195,7 +195,7 @@ class _Field:
         """The next cell of the race itself; None while it has to wait, and when it has ended."""
         without: set[Name] = set()
         while True:
-            names = [name for name in self.names if name not in without and not self._is_lost(name)]
+            names = [name for name in self.names if name not in without]
             step = self._step(names)
             if step.what in ("decided", "unsettled"):
                 self.ended = self.ended or ("budget" if without else step.what)
@@ -208,6 +208,9 @@ class _Field:
             if cell is not None and self.chooser.fits(cell):
                 self.ended = ""
                 return cell
+            if step.what == "raise":  # the others alone would settle nothing
+                self.ended = "budget"
+                return None
             without.add(name)
 
     def _step(self, names: list[Name]) -> Step:
@@ -258,6 +261,7 @@ class _Field:
             seconds=chooser.seconds(some),
             probe_seconds=math.inf if probe is None else _known(chooser.seconds(probe)),
             gain=chooser.rules.gain(some),
+            closed=self._has_failed(name),
         )
 
     def _value(self, cell: Cell) -> float | None:
@@ -270,8 +274,8 @@ class _Field:
                  if name in known and share == fraction)  # fmt: skip
         return [record for record in found if record is not None and record.status == "ok"]
 
-    def _is_lost(self, name: Name) -> bool:
-        """Whether some seed of an arm with all labels has run and has no result: it cannot be compared."""
+    def _has_failed(self, name: Name) -> bool:
+        """Whether some seed of an arm with all labels has run and has no result."""
         mine = (cell for (of, share, _), cell in self.by_place.items() if (of, share) == (name, self.most))
         return any(cell.id in self.chooser.records and self._value(cell) is None for cell in mine)
 
@@ -283,7 +287,7 @@ class _Field:
 
     def _curve(self) -> list[Cell]:
         """What tells whether more labels would help: the recommended arm at all label counts."""
-        names = [name for name in self.names if not self._is_lost(name) and self._ok([name], self.most)]
+        names = [name for name in self.names if self._ok([name], self.most)]
         if not names:
             return []
         race = self.race(names)
@@ -304,7 +308,7 @@ class _Field:
     def course(self) -> Course:
         """What became of it, and why cells were not run."""
         course = Course(self.ended)
-        names = [name for name in self.names if not self._is_lost(name)]
+        names = self.names
         race = self.race(names) if names else None
         whole = [i for i, arm in enumerate(race.arms) if len(arm.values) >= min(race.looks)] if race else []
         if race is not None and whole:
@@ -319,6 +323,8 @@ class _Field:
         """Why a cell was not run."""
         if _name(cell) in course.out:
             return "out"
+        if self._has_failed(_name(cell)):
+            return "failed"
         if cell.fraction not in (self.most, self.fewest):
             return "curve"
         return course.ended or "waiting"

@@ -6,7 +6,7 @@ declared looks only (``reports.statistics.looks``), so that they hold whatever w
 1. Every arm once with the fewest labels, the cheapest first, where that costs much less than all labels.
 2. With all labels, one seed at a time: the arm whose next seed is worth most for its price, until all have reached
    the first look. That worth is what may be lost by not knowing better ("hang"), times the doubt that one more seed
-   removes. An arm that is surely not the best gets no more.
+   removes.
 3. Then it is decided, or the recommended arm and those that may beat it go on to the next look, unless no number of
    seeds can settle that.
 """
@@ -47,6 +47,7 @@ class Arm:
         seconds: what one more seed with all labels will take.
         probe_seconds: what the probe will take.
         gain: what all labels probably add to the probe, from earlier runs; None: not known.
+        closed: whether it gets no more seeds, because one has failed.
     """
 
     probe: float | None = None
@@ -56,6 +57,7 @@ class Arm:
     seconds: float = 1.0
     probe_seconds: float = 1.0
     gain: float | None = None
+    closed: bool = False
 
     @property
     def opened(self) -> int:
@@ -69,10 +71,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Step:
-    """What to run next: ``probe`` or ``seed`` of an arm. ``wait``: what runs now has to end first. ``decided`` or
+    """What to run next: a ``probe`` of an arm, a ``seed`` on its way to the first look, or one to ``raise`` it to a
+    later look. ``wait``: what runs now has to end first. ``decided`` or
     ``unsettled``: nothing, the race is over."""
 
-    what: Literal["probe", "seed", "wait", "decided", "unsettled"]
+    what: Literal["probe", "seed", "raise", "wait", "decided", "unsettled"]
     arm: int = -1
     seed: int = 0
 
@@ -102,7 +105,7 @@ def next_step(race: Race) -> Step:
     if unseen:
         return Step("probe", min(unseen, key=lambda i: race.arms[i].probe_seconds))
     family = _Standing(race)
-    open_ = [i for i in range(len(race.arms)) if race.arms[i].opened < race.looks[0] and not family.is_out(i)]
+    open_ = [i for i, arm in enumerate(race.arms) if arm.opened < race.looks[0] and not arm.closed]
     if open_:
         value = worth(race)
         chosen = max(open_, key=lambda i: (value[i], -race.arms[i].seconds))
@@ -116,12 +119,12 @@ def next_step(race: Race) -> Step:
         return Step("unsettled")
     # Together they are of use: the one with the fewest seeds first.
     chosen = min(wanted, key=lambda i: (race.arms[i].opened, race.arms[i].seconds))
-    return Step("seed", chosen, race.arms[chosen].next_seed())
+    return Step("raise", chosen, race.arms[chosen].next_seed())
 
 
 def _needs_probe(race: Race, arm: Arm) -> bool:
     """Whether it has not been seen at all, and the fewest labels are the cheaper way to see it."""
-    unseen = not arm.probed and not arm.values and not arm.pending
+    unseen = not (arm.probed or arm.values or arm.pending or arm.closed)
     return race.has_probes and unseen and arm.probe_seconds <= WORTH_PROBING * arm.seconds
 
 
@@ -132,11 +135,6 @@ class _Standing:
         self.race = race
         self.arms = [i for i, arm in enumerate(race.arms) if len(arm.values) >= race.looks[0]]
         self.family = race.family(self.arms) if self.arms else None
-        self.places = {arm: place for place, arm in enumerate(self.arms)}
-
-    def is_out(self, arm: int) -> bool:
-        """Whether an arm is surely not the best."""
-        return self.family is not None and arm in self.places and self.family.is_out(self.places[arm])
 
     @property
     def recommended(self) -> int:
@@ -151,17 +149,18 @@ class _Standing:
 
     def to_raise(self) -> list[int]:
         """The recommended arm and those that may beat it, as far as they have not reached the next look; empty if
-        no number of seeds can settle some of it."""
+        that cannot settle some of it."""
         family, chosen = self.family, self.recommended
         assert family is not None
-        pairs = {j: family.pair(chosen, j) for j in range(len(self.arms)) if j != chosen}
-        blocking = {j: pair for j, pair in pairs.items() if pair.ahead + pair.half > self.race.region}
+        others = [j for j in range(len(self.arms)) if j != chosen]
+        blocking = {j: family.pair(chosen, j) for j in others if family.bound(chosen, j) > self.race.region}
         if not all(self._can_settle(family, pair) for pair in blocking.values()):
             return []
         concerned = [self.arms[place] for place in (chosen, *blocking)]
         reached = min(len(self.race.arms[arm].values) for arm in concerned)
         later = [look for look in self.race.looks if look > reached]
-        return [arm for arm in concerned if later and len(self.race.arms[arm].values) < later[0]]
+        wanted = [arm for arm in concerned if later and len(self.race.arms[arm].values) < later[0]]
+        return [] if any(self.race.arms[arm].closed for arm in wanted) else wanted
 
     def _can_settle(self, family: Family, pair: Pair) -> bool:
         """Whether the last look could settle a pair, if seeds turned out to favour that as far as is likely. What

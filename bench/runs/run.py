@@ -270,13 +270,15 @@ def _run_cells(work: _Work, runs: Executor, reporter: Reporter) -> None:
     queue: Queue = Queue(*in_rounds(work.todo)) if chooser is None else chooser
     runs.workers = min(runs.workers, max(1, len(queue)))
     reporter.begin(work.prepared, work.store, work.todo, runs.workers, queue)
+    ran = []
     try:
         for record in _records(work, runs, info, queue, forecast) if queue else ():
+            ran.append(record)
             reporter.record(record)
     finally:
         reporter.end()
-    if work.todo:
-        Experience().learn(work.store.records(work.ids))
+    if ran:
+        Experience().learn(ran)
     if chooser is not None:
         work.store.write_run(info | {"cells": chooser.chosen(), "course": chooser.course()})
 

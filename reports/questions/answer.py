@@ -73,7 +73,7 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
     interval = (
         f" ({words.percent(chosen.low)} to {words.percent(chosen.high)})" if math.isfinite(chosen.low) else ""
     )
-    told = sum(math.isfinite(candidate.at_most) for candidate in decision.candidates) > 1
+    told = decision.compared > 1
     return [
         words.count(decision.n),
         who(chosen, several),
@@ -107,7 +107,9 @@ def depends_on_labels(decisions: Sequence[Decision]) -> dict[str, str]:
     """
     found = {}
     for dataset in dict.fromkeys(decision.dataset for decision in decisions):
-        mine = [decision for decision in decisions if decision.dataset == dataset]
+        # Where fewer were run, nothing was chosen.
+        mine = [d for d in decisions if d.dataset == dataset and len(d.candidates) > 1]
+        mine = [d for d in mine if d.compared > 1 or d.claim == "provisional"]
         if len(mine) < 2:
             continue
         several = has_several(mine)

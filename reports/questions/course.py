@@ -12,7 +12,7 @@ from reports.tables import dataset_names
 
 ENDED = {
     "decided": "It ended because the answer is decided.",
-    "unsettled": "It ended because more seeds cannot settle it.",
+    "unsettled": "It ended undecided: more seeds, up to the last look, would probably not settle it.",
     "budget": "It ended because its time was up. More time goes on from here: --budget 1h.",
     "": "It has not ended.",
 }
@@ -21,7 +21,8 @@ ENDED = {
 WHY = {
     "out": "ruled out: something tried is at least as good",
     "decided": "not needed: the answer was decided without it",
-    "unsettled": "not needed: more seeds cannot settle it",
+    "unsettled": "more seeds would probably not settle it",
+    "failed": "another seed of the same candidate failed",
     "budget": "the time was up",
     "curve": "label counts between the fewest and the most, of what is not recommended",
     "waiting": "not reached",

@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from reports.statistics.intervals import DEGREES, MINIMUM_SEEDS, Floats, Spread
+from reports.statistics.intervals import DEGREES, LEVEL, MINIMUM_SEEDS, Floats, Spread
 from reports.statistics.looks import Looks
 from reports.statistics.pairs import Comparison, Measured, lead_of, spread_of, typical_variance
 
@@ -62,7 +62,7 @@ class Family:
 
     def __init__(self, runs: Sequence[Measured], looks: Looks, region: float) -> None:
         self.runs, self.looks, self.region = runs, looks, region
-        self._pairs: dict[tuple[int, int], Pair] = {}
+        self._pairs: dict[tuple[int, int], list[Pair]] = {}
         self._typical: dict[int, tuple[float, float]] = {}
 
     @cached_property
@@ -77,17 +77,26 @@ class Family:
         return min(able, key=behind)
 
     def pair(self, one: int, other: int) -> Pair:
-        """What the one gives up against the other."""
+        """What the one gives up against the other, at the last look that both have reached."""
+        return self._at_looks(one, other)[-1]
+
+    def bound(self, one: int, other: int) -> float:
+        """What the one gives up at most against the other: the least of all looks, for they hold together."""
+        return min(pair.ahead + pair.half for pair in self._at_looks(one, other))
+
+    def _at_looks(self, one: int, other: int) -> list[Pair]:
+        """The pair at each look that both have reached; with too few seeds for any, what there is."""
         if one > other:
-            found = self.pair(other, one)
-            return replace(found, ahead=-found.ahead)
+            return [replace(pair, ahead=-pair.ahead) for pair in self._at_looks(other, one)]
         if (one, other) not in self._pairs:
-            self._pairs[one, other] = self._compared(self.runs[one], self.runs[other])
+            lead = lead_of(self.runs[other], self.runs[one])
+            looks = self.looks.reached(len(lead))
+            found = [self._compared(self.runs[one], self.runs[other], lead, seeds) for seeds in looks]
+            self._pairs[one, other] = found
         return self._pairs[one, other]
 
-    def _compared(self, one: Measured, other: Measured) -> Pair:
-        lead = lead_of(other, one)
-        seeds = self.looks.at(len(lead))
+    def _compared(self, one: Measured, other: Measured, lead: dict[int, float], seeds: int) -> Pair:
+        """One and another over the first of their common seeds."""
         lead = dict(sorted(lead.items())[:seeds])
         if seeds < MINIMUM_SEEDS:
             ahead = float(np.mean([*lead.values()])) if lead else other.value - one.value
@@ -111,20 +120,20 @@ class Family:
             self._typical[seeds] = typical_variance(reached, seeds)
         return self._typical[seeds]
 
-    def _others(self, one: int) -> list[Pair]:
-        """With all others of which anything is known."""
-        found = [self.pair(one, j) for j in range(len(self.runs)) if j != one]
-        return [pair for pair in found if pair.known]
+    def _others(self, one: int) -> list[int]:
+        """All others that it can be compared with."""
+        return [j for j in range(len(self.runs)) if j != one and self.pair(one, j).known]
 
     def at_most(self, one: int) -> float:
         """What is given up at most by taking this one; NaN with too few seeds."""
-        pairs = self._others(one)
-        known = pairs or len(self.runs[one].values) >= MINIMUM_SEEDS
-        return max((0.0, *(min(pair.ahead + pair.half, 1.0) for pair in pairs))) if known else math.nan
+        others = self._others(one)
+        if not others and len(self.runs[one].values) < MINIMUM_SEEDS:
+            return math.nan
+        return max((0.0, *(min(self.bound(one, other), 1.0) for other in others)))
 
     def is_out(self, one: int) -> bool:
         """Whether this one is surely not the best."""
-        return any(pair.ahead > pair.half for pair in self._others(one))
+        return any(pair.ahead > pair.half for j in self._others(one) for pair in self._at_looks(one, j))
 
     def comparison(self, other: int) -> Comparison:
         """The leader against another. The verdict is about the other and the best: ``better`` says that the other
@@ -141,19 +150,21 @@ class Family:
         elif self.is_out(other):
             verdict = "better"
         needed: tuple[int | None, int | None] = (None, None)
-        if verdict == "undecided":
-            needed = pair.spread.needed(lead, self.region, lambda degrees: self.level(degrees, pair.error))
+        if verdict == "undecided" and self.bound(self.leader, other) > self.region:
+            needed = pair.spread.needed(
+                lambda half: half - lead <= self.region, lambda degrees: self.level(degrees, pair.error)
+            )
         low, high = max(-1.0, lead - pair.half), min(1.0, lead + pair.half)
         return Comparison(
             candidate, pair.seeds, pair.paired, lead, low, high, self._p(pair), verdict, *needed
         )
 
     def _p(self, pair: Pair) -> float:
-        """That the other is not the best, corrected for the family."""
+        """One-sided, that the other is no better: corrected for the family and for the looks."""
         assert pair.spread is not None
         one_sided = pair.spread.p_value(pair.ahead) / 2
         counted = comparisons_with_one(len(self.runs), pair.spread.degrees_of_all, pair.error)
-        return min(1.0, (one_sided if pair.ahead < 0 else 1 - one_sided) * counted)
+        return min(1.0, (one_sided if pair.ahead < 0 else 1 - one_sided) * counted * (1 - LEVEL) / pair.error)
 
 
 def comparisons_with_one(candidates: int, degrees: float, error: float) -> float:

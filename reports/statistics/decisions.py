@@ -90,6 +90,11 @@ class Decision:
         return self.claim in ("better", "decided", "alone")
 
     @property
+    def compared(self) -> int:
+        """How many candidates have a bound."""
+        return sum(math.isfinite(candidate.at_most) for candidate in self.candidates)
+
+    @property
     def recommended(self) -> Candidate:
         """The cheapest to train of those that give up at most the region; else whoever gives up least at most.
         Below three seeds the cheapest of those whose mean is within the region of the highest."""
@@ -104,12 +109,17 @@ class Decision:
     @property
     def more_seeds(self) -> int | None:
         """With how many seeds it would be decided, if all differences stay as they are; None: with none."""
-        return _most([c.more_seeds for c in self.comparisons if c.verdict == "undecided"])
+        return _most([c.more_seeds for c in self._open])
 
     @property
     def more_images(self) -> int | None:
         """The same of test examples."""
-        return _most([c.more_images for c in self.comparisons if c.verdict == "undecided"])
+        return _most([c.more_images for c in self._open])
+
+    @property
+    def _open(self) -> list[Comparison]:
+        """Those against which the leader may give up more than the region."""
+        return [c for c in self.comparisons if c.verdict == "undecided" and -c.low > self.region]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -217,15 +227,13 @@ def decide_among(
     family = Family(runs, looks or Looks(), region)
     leader = runs[family.leader]
     others = [place for place in range(len(runs)) if place != family.leader]
-    seeds = max(len(run.values) for run in runs)
-    whole = [run for run in (leader, *runs) if len(run.values) == seeds]
-    whole = [*dict.fromkeys(whole)]
-    drawn = draws(whole, DRAWS)
+    whole = [run for run in runs if len(run.values) >= MINIMUM_SEEDS]
+    drawn = draws(whole, DRAWS) if whole else None
     optimism = 0.0
     if drawn is not None:
         for run, probability in zip(whole, _probabilities_of_best(drawn), strict=True):
             run.best = probability
-        optimism = _optimism(drawn, np.array([run.value for run in whole]))
+        optimism = _optimism(drawn)
     floor = None
     if majority is not None:
         # Any of them might have led.
@@ -256,7 +264,7 @@ def _probabilities_of_best(drawn: Floats) -> list[float]:
     return shares
 
 
-def _optimism(drawn: Floats, values: Floats) -> float:
+def _optimism(drawn: Floats) -> float:
     """By how much the highest of several measured values is typically above its own truth.
 
     As in a parametric bootstrap: what was measured is taken for the truth, a draw for a measurement; of the draw's
@@ -264,6 +272,7 @@ def _optimism(drawn: Floats, values: Floats) -> float:
     this does to coverage: ``tests/benchmarks/truth.py``.
     """
     highest = drawn.argmax(axis=1)
+    values = drawn.mean(axis=0)
     return max(0.0, float(np.median(drawn[np.arange(len(drawn)), highest] - values[highest])))
 
 

@@ -148,13 +148,12 @@ class Spread:
         return 1 - low
 
     def needed(
-        self, mean: float, region: float, level: Callable[[float], float]
+        self, settled: Callable[[float], bool], level: Callable[[float], float]
     ) -> tuple[int | None, int | None]:
         """How many seeds, and how many test examples, would settle it, if the difference stays as it is.
 
         Args:
-            mean: the difference.
-            region: differences within plus or minus this are equivalent.
+            settled: whether half an interval's width is small enough.
             level: of the interval, by the degrees of freedom that there would be.
 
         Returns:
@@ -166,7 +165,7 @@ class Spread:
 
         def settles(seeds: int, examples: float) -> bool:
             half = self.half_width(level(self._errors(seeds, examples)[-1]), seeds, examples)
-            return verdict_on(abs(mean), half, region) != "undecided"
+            return settled(half)
 
         seeds = next((n for n in range(self.seeds + 1, MOST_SEEDS + 1) if settles(n, self.examples)), None)
         few, many = int(self.examples), MOST_EXAMPLES

@@ -28,11 +28,10 @@ class Looks:
 
     seeds: tuple[int, ...] = ()
 
-    def at(self, common: int) -> int:
-        """The look that so many common seeds have reached: how many of them count. Below the first one, all do:
-        the others were lost."""
-        reached = [seeds for seeds in self.seeds if seeds <= common]
-        return max(reached, default=common)
+    def reached(self, common: int) -> list[int]:
+        """The looks that so many common seeds have reached, rising: how many of them count. Below the first one all
+        do, for the others were lost or have not run yet."""
+        return sorted(seeds for seeds in self.seeds if seeds <= common) or [common]
 
     def error(self, seeds: int) -> float:
         """The share of the error that may be made at a look, as a probability."""

@@ -72,7 +72,7 @@ class Comparison:
     low: float
     high: float
     p: float
-    """Two-sided, corrected for the candidates, see ``compare_pairs``; NaN below three
+    """Corrected for the candidates: two-sided, see ``compare_pairs``, or one-sided, see ``Family``. NaN below three
     seeds, as are ``low`` and ``high``."""
     verdict: str
     """``tied``, ``better`` or ``worse`` (the first is), ``undecided``, or ``unknown`` below three seeds."""
@@ -264,7 +264,9 @@ def _concluded(test: _Tested, region: float, level: Callable[[float], float], p:
     verdict = verdict_on(mean, half, region)
     if verdict in ("better", "worse") and p > 1 - LEVEL:
         verdict = "undecided"
-    needed = spread.needed(mean, region, level) if verdict == "undecided" else (None, None)
+    needed: tuple[int | None, int | None] = (None, None)
+    if verdict == "undecided":
+        needed = spread.needed(lambda half: verdict_on(abs(mean), half, region) != "undecided", level)
     low, high = max(-1.0, mean - half), min(1.0, mean + half)  # with few seeds in a large family
     return Comparison(test.candidate, spread.seeds, test.paired, mean, low, high, p, verdict, *needed)
 

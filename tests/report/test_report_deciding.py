@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fake
@@ -75,18 +76,17 @@ def test_the_answer_so_far_agrees_with_the_report(tmp_path: Path, seeds: int) ->
     assert so_far([], tmp_path, 0.01) == []
 
 
-def test_looks_that_were_declared_make_later_claims_weaker_and_none_stronger(tmp_path: Path) -> None:
-    import json
-
+def test_more_looks_spend_no_more_error_and_take_no_claim_back(tmp_path: Path) -> None:
     records = fake.records(fractions=(1.0,), seeds=5)
     fake.write_predictions(records, tmp_path)
     bounds = []
-    for looks in ([5], [3, 5], [3, 4, 5]):
+    for looks in ([3], [3, 5], [3, 4, 5]):
         (tmp_path / "run.json").write_text(json.dumps({"looks": looks}))
         (decision,) = decide(results_frame(records), tmp_path)
-        bounds.append(decision.recommended.at_most)
-    assert bounds == sorted(bounds)
-    assert bounds[0] < bounds[-1]
+        bounds.append({c.strategy: c.at_most for c in decision.candidates})
+    for strategy, first in bounds[0].items():
+        assert bounds[1][strategy] <= first
+        assert bounds[2][strategy] <= first
 
 
 def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_path: Path) -> None:

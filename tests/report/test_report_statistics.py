@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fake
@@ -264,14 +264,18 @@ def test_the_p_value_is_where_the_interval_reaches_zero() -> None:
     assert spread.half_width(1 - spread.p_value(0.0275)) == pytest.approx(0.0275, rel=1e-6)
 
 
+def settled(mean: float, region: float = 0.01) -> Callable[[float], bool]:
+    return lambda half: intervals.verdict_on(mean, half, region) != "undecided"
+
+
 def test_what_would_settle_it() -> None:
     few_seeds = intervals.Spread(3, 10_000, 0.02**2, 0.05, 0.05)
-    seeds, images = few_seeds.needed(0.03, 0.01, lambda degrees: 0.95)
+    seeds, images = few_seeds.needed(settled(0.03), lambda degrees: 0.95)
     assert seeds is not None
     assert images is None  # the seeds alone are too uncertain
     assert few_seeds.half_width(0.95, seeds=seeds) < 0.03 <= few_seeds.half_width(0.95, seeds=seeds - 1)
     few_images = intervals.Spread(5, 200, 1e-8, 0.1, 0.05)
-    seeds, images = few_images.needed(0.03, 0.01, lambda degrees: 0.95)
+    seeds, images = few_images.needed(settled(0.03), lambda degrees: 0.95)
     assert seeds is None
     assert images is not None
     assert (
@@ -280,17 +284,19 @@ def test_what_would_settle_it() -> None:
         <= few_images.half_width(0.95, examples=images - 1)
     )
     on_the_edge = intervals.Spread(5, 200, 0.02**2, 0.1, 0.05)
-    assert on_the_edge.needed(0.01, 0.01, lambda degrees: 0.95)[1] is None
+    assert on_the_edge.needed(settled(0.01), lambda degrees: 0.95)[1] is None
     # With more seeds there are more degrees of freedom, and more comparisons of a large family count.
-    more = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, degrees))[0]
-    fixed = few_seeds.needed(0.03, 0.01, lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, 2.0))[0]
+    more = few_seeds.needed(
+        settled(0.03), lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, degrees)
+    )[0]
+    fixed = few_seeds.needed(settled(0.03), lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, 2.0))[0]
     assert more is not None
     assert fixed is not None
     assert more > fixed > seeds_of_one(few_seeds)
 
 
 def seeds_of_one(spread: intervals.Spread) -> int:
-    seeds = spread.needed(0.03, 0.01, lambda degrees: 0.95)[0]
+    seeds = spread.needed(settled(0.03), lambda degrees: 0.95)[0]
     assert seeds is not None
     return seeds
 

@@ -56,7 +56,8 @@ def test_a_look_that_is_declared_later_changes_no_earlier_one(seeds: list[int], 
 
 
 def test_between_looks_only_the_seeds_of_the_last_one_count() -> None:
-    assert [LOOKS.at(seeds) for seeds in (2, 3, 4, 5, 9, 10, 12)] == [2, 3, 3, 5, 5, 10, 10]
+    assert [LOOKS.reached(seeds)[-1] for seeds in (2, 3, 4, 5, 9, 10, 12)] == [2, 3, 3, 5, 5, 10, 10]
+    assert LOOKS.reached(9) == [3, 5]
     one, other = measured([0.8] * 4), measured([0.8, 0.8, 0.8, 0.1])
     assert Family([one, other], LOOKS, 0.01).pair(0, 1).ahead == pytest.approx(0)
 
@@ -134,7 +135,7 @@ class World:
         for _ in range(most):
             step = next_step(self.race(arms))
             steps.append((step.what, step.arm, step.seed))
-            if step.what not in ("probe", "seed"):
+            if step.what not in ("probe", "seed", "raise"):
                 return step.what, arms, steps
             true = self.truth[step.arm]
             if step.what == "probe":
@@ -264,8 +265,10 @@ def test_an_arm_that_fails_is_left_alone_and_the_race_goes_on(tmp_path: Path) ->
     clock = [0.0]
     chooser = chooser_of(float("inf"), tmp_path, clock)
     done = run_through(chooser, clock, {"scratch": "failed"})
-    assert sum(cell.strategy == "scratch" and cell.fraction == 1.0 for cell in done) == 1
-    assert chooser.courses()["0"].ended == "decided"
+    assert sum(cell.strategy == "scratch" and cell.fraction == 1.0 for cell in done) <= 1
+    course = chooser.courses()["0"]
+    assert course.ended == "decided"
+    assert course.left["failed"] > 0
 
 
 def test_what_is_put_back_is_the_next(tmp_path: Path) -> None:
@@ -357,8 +360,7 @@ def test_an_arm_whose_gain_is_known_to_be_large_is_opened_first() -> None:
     assert next_step(race([arms[0], replace(arms[1], gain=0.4)])).arm == 1
 
 
-def test_a_race_that_goes_on_has_work_for_all_workers(tmp_path: Path) -> None:
-    first_look = [record(cell) for cell in grid(3)]
-    chooser = chooser_of(float("inf"), tmp_path, [0.0], first_look)
-    assert len(chooser) == len(grid()) - len(first_look)
-    assert chooser.batch_size(8) < len(chooser) / 8
+def test_a_bound_of_an_earlier_look_is_not_taken_back() -> None:
+    one, other = measured([0.9, 0.9, 0.9, 0.5, 0.5]), measured([0.7] * 5)
+    early = Family([one, other], Looks((3,)), 0.01).at_most(0)
+    assert Family([one, other], Looks((3, 5)), 0.01).at_most(0) <= early
