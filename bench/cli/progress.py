@@ -65,7 +65,8 @@ class TerminalReporter(Reporter):
         self._waiting = {cell.id: cell for cell in todo}
         self._workers = workers
         self._forecast = Forecast.of_plan(prepared)
-        self._records = store.records([cell.id for cell in prepared.cells])
+        # With a store of its own: what that one found damaged is told once.
+        self._records = Store(store.directory).records([cell.id for cell in prepared.cells])
         for warning in (*prepared.warnings, *store.damaged):
             print(f"Warning: {shown(warning)}")
         if not queue:
@@ -78,7 +79,7 @@ class TerminalReporter(Reporter):
         kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
         cells = f"Up to {len(todo)}" if self._is_cut_short else f"{len(todo)}"
         print(
-            f"{cells} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.{self._ends()}",
+            f"{cells} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.",
             flush=True,
         )
         for line in forecast_lines(self._forecast, prepared, todo, workers):
@@ -99,17 +100,6 @@ class TerminalReporter(Reporter):
         if self._is_cut_short:
             return "the answer is there, or the time is too short for another cell"
         return f"all {len(prepared.cells)} cells are finished"
-
-    def _ends(self) -> str:
-        """When a run ends that is cut short."""
-        if self._plan is None or not self._is_cut_short:
-            return ""
-        budget = (
-            f", after {duration(budget_seconds(self._plan.budget))} at the latest"
-            if self._plan.budget
-            else ""
-        )
-        return f" It ends when the answer is decided{budget}."
 
     def event(self, event: Event) -> None:
         label = shown(event.cell.label) if event.cell else ""

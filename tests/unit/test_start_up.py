@@ -89,7 +89,8 @@ def test_plan_of_the_quickstart(watched: Callable[..., dict[str, Any]]) -> None:
         assert found["children"] == []
     assert loaded(found, "sklearn", "pandas") == []
     assert "EfficientNetLite0" in found["output"]
-    assert "30 cells" in found["output"]
+    assert "Up to 200 cells" in found["output"]
+    assert "after 5 min at the latest" in found["output"]
 
 
 def test_plan_writes_nothing(watched: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.cli.terminal import duration
+from bench.plans.plan import Plan, budget_seconds
 from bench.records import Cell
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
@@ -26,11 +27,17 @@ def forecast_lines(forecast: Forecast, prepared: Prepared, cells: Sequence[Cell]
     more = "" if known else f", and more for {_unknown(forecast, cells)}"
     about = f"about {duration(seconds)} on {workers} worker{'s' if workers > 1 else ''} ({how}){more}."
     if prepared.plan.is_cut_short:
-        line = f"All of it would take {about}"
+        line = f"{_ends(prepared.plan)} All of it, with {prepared.plan.looks[-1]} seeds, would take {about}"
     else:
         sooner = "30m" if seconds > 3 * LONG else "5m"
         line = f"A{about[1:]}" + (f" --budget {sooner} gives an answer sooner." if seconds > LONG else "")
     return [line, *_over(forecast, cells, prepared.plan.limits.cell_seconds)]
+
+
+def _ends(plan: Plan) -> str:
+    """When a run ends that need not run all of its cells."""
+    budget = f", after {duration(budget_seconds(plan.budget))} at the latest" if plan.budget else ""
+    return f"It ends when the answer is decided{budget}."
 
 
 def _unknown(forecast: Forecast, cells: Sequence[Cell]) -> str:

@@ -27,7 +27,8 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     forecast = Forecast.of_plan(prepared)
     _print_cells(prepared, forecast)
     tuning = prepared.plan.tuning
-    print(f"{len(prepared.cells)} cells; {tuning.trials} trials each ({tuning.algorithm}).")
+    most = "Up to " if prepared.plan.is_cut_short else ""
+    print(f"{most}{len(prepared.cells)} cells; {tuning.trials} trials each ({tuning.algorithm}).")
     for line in forecast_lines(forecast, prepared, prepared.cells, default_workers()):
         print(shown(line))
     print(f"Run directory: {shown(str(out))}")
