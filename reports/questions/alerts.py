@@ -243,7 +243,8 @@ def _scratch_at_floor(results: pd.DataFrame) -> list[str]:
 
 
 def _missing(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str) -> tuple[int, list[str]]:
-    """How many planned cells have no record, and which combinations of the plan have none at all."""
+    """How many planned cells have no record, and which combinations of the plan have none at all. A run that is cut
+    short has a list of its own of what was not run."""
     have = {record.cell_id for record in records}
     count = len(set(run_info.get("cells", [])) - have)
     try:
@@ -251,6 +252,8 @@ def _missing(records: Sequence[Record], run_info: dict[str, Any], plan_toml: str
         seeds = range(plan["seeds"])
         wanted = [(s, f, i) for s in plan["strategies"] for f in plan["fractions"] for i in seeds]
     except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        return count, []
+    if run_info.get("course") or plan.get("until") == "decided" or plan.get("budget"):
         return count, []
     seen = {(r.cell["strategy"], r.cell["fraction"], r.cell["seed"]) for r in records}
     by_place: dict[tuple[str, float], list[int]] = defaultdict(list)

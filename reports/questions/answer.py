@@ -85,6 +85,8 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
 
 def conclusion(decision: Decision, several: bool) -> str:
     """What may be said of a decision, in a few words."""
+    if decision.compared == 1 and decision.absent:
+        return "only this one was run"
     rivals = [who(c, several) for c in decision.with_verdict("undecided") if c != decision.recommended]
     rivals = rivals or [who(decision.leader, several)]
     return {

@@ -98,7 +98,10 @@ def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_pat
         "left": {"out": 7, "budget": 5},
     }
     short = info | {"course": {records[0].cell["fingerprint"]: course}}
-    page = render(records, short, fake.plan_toml(records), tmp_path).read_text()
+    left = [r for r in records if r.cell["strategy"] == "full_finetune" or r.cell["fraction"] == 1.0]
+    page = render(left, short, fake.plan_toml(records), tmp_path).read_text()
+    assert "not run yet" not in page
+    assert "only this one was run" in page
     for said in (
         "What was not run, and why",
         "its time was up",
