@@ -47,7 +47,7 @@ def _protocol(run: Results) -> list[str]:
         f"nothing were shared between cells. Latency: one thread, one {one} at a time, warm, median.",
         f"Intervals cover new labelled subsets, new initialisations and new test {many}; with all labels in use, "
         "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
-        f"{many} and corrected for the number of pairs (Holm, or where that is less the studentized range); an "
+        f"{many} and corrected for the number of pairs (Holm); an "
         "interval has the level at which its difference was tested, 95% at least. Few seeds say little of how much "
         f"one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test {many} of "
         "one group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",

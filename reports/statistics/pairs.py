@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from bench.records import ACCURACY
 from reports.statistics.answers import Answers, answers_of
 from reports.statistics.credits import metric_of
 from reports.statistics.intervals import (
-    DEGREES,
     LEVEL,
     MINIMUM_SEEDS,
     UNSEEN_DIFFERENCE,
@@ -178,19 +177,16 @@ def typical_variance(runs: Sequence[Measured], common: int | None = None) -> tup
 def compare_pairs(
     pairs: Sequence[tuple[Measured, Measured]],
     region: float,
-    strategies: int = 0,
     typical: Sequence[tuple[float, float]] = (),
 ) -> list[Comparison]:
     """The paired differences, first minus second, over the seeds and test examples that both have, in order.
 
     Holm's step-down over the family: from the smallest p on, until the first that is not significant. Each
-    interval has the level at which its hypothesis was tested (the last one reached, for the rest). Of all pairs of
-    many strategies, which say much the same, no more are counted than ``comparisons_in_range``.
+    interval has the level at which its hypothesis was tested (the last one reached, for the rest).
 
     Args:
         pairs: what is compared.
         region: differences within plus or minus this are equivalent.
-        strategies: these were chosen from all pairs of so many; default: from nothing but themselves.
         typical: of each pair, a variance between seeds and its degrees of freedom, which moderate its own.
     """
     found: dict[int, Comparison] = {}
@@ -205,7 +201,7 @@ def compare_pairs(
                 spread = replace(spread, shared=typical[place][0], borrowed=typical[place][1])
             mean = float(np.mean([*lead.values()]))
             tested.append(_Tested(place, second.candidate, mean, spread, paired, spread.p_value(mean)))
-    found |= _step_down(tested, region, strategies)
+    found |= _step_down(tested, region)
     return [found[place] for place in range(len(pairs))]
 
 
@@ -243,77 +239,31 @@ def spread_of(first: Measured, second: Measured, lead: dict[int, float]) -> tupl
     return Spread.bound(np.array([*lead.values()]), over_examples, min(first.n_test, second.n_test)), False
 
 
-def _step_down(tested: Sequence[_Tested], region: float, strategies: int) -> dict[int, Comparison]:
+def _step_down(tested: Sequence[_Tested], region: float) -> dict[int, Comparison]:
     """Holm's step-down, see ``compare_pairs``; by place."""
     found: dict[int, Comparison] = {}
-    size = max(len(tested), strategies * (strategies - 1) // 2)
     adjusted, steps = 0.0, 0
     for rank, test in enumerate(sorted(tested, key=lambda test: test.p)):
-        counted = _counted(size - rank, strategies, test.spread.degrees_of_all)
-        adjusted = max(adjusted, min(1.0, test.p * counted))
-        significant = adjusted <= 1 - LEVEL
-        found[test.place] = _concluded(test, region, partial(_level, size - steps, strategies), adjusted)
-        steps += significant
+        adjusted = max(adjusted, min(1.0, test.p * (len(tested) - rank)))
+        found[test.place] = _concluded(test, region, 1 - (1 - LEVEL) / (len(tested) - steps), adjusted)
+        steps += adjusted <= 1 - LEVEL
     return found
 
 
-def _concluded(test: _Tested, region: float, level: Callable[[float], float], p: float) -> Comparison:
+def _concluded(test: _Tested, region: float, level: float, p: float) -> Comparison:
     """What may be said of a difference, at the level and with the p value that the step-down gives it."""
     mean, spread = test.mean, test.spread
-    half = spread.half_width(level(spread.degrees_of_all))
+    half = spread.half_width(level)
     verdict = verdict_on(mean, half, region)
     if verdict in ("better", "worse") and p > 1 - LEVEL:
         verdict = "undecided"
     needed: tuple[int | None, int | None] = (None, None)
     if verdict == "undecided":
-        needed = spread.needed(lambda half: verdict_on(abs(mean), half, region) != "undecided", level)
+        needed = spread.needed(
+            lambda half: verdict_on(abs(mean), half, region) != "undecided", lambda degrees: level
+        )
     low, high = max(-1.0, mean - half), min(1.0, mean + half)  # with few seeds in a large family
     return Comparison(test.candidate, spread.seeds, test.paired, mean, low, high, p, verdict, *needed)
-
-
-def _counted(comparisons: int, strategies: int, degrees: float) -> float:
-    """How many comparisons are corrected for: these, or of all pairs of so many strategies (0: chosen from nothing)
-    no more than the studentized range has."""
-    return min(comparisons, comparisons_in_range(strategies, degrees)) if strategies else comparisons
-
-
-def _level(comparisons: int, strategies: int, degrees: float) -> float:
-    """The level of an interval that is corrected for so many, see ``_counted``."""
-    return 1 - (1 - LEVEL) / _counted(comparisons, strategies, degrees)
-
-
-def comparisons_in_range(strategies: int, degrees: float) -> float:
-    """How many independent comparisons have the critical value of the studentized range of so many strategies and
-    three more (Tukey 1953; with unequal variances Games & Howell 1976, J. Educ. Stat. 1:113).
-
-    For few degrees of freedom that is far less than the number of pairs: 20 and not 190 for twenty strategies and
-    four degrees. Three more, because variances are unequal and not known: simulated, see ``truth.py``.
-    """
-    at = np.log(_range_comparisons(strategies + 3))
-    return float(np.exp(np.interp(-1 / degrees, -1 / DEGREES, at)))
-
-
-@lru_cache(maxsize=256)
-def _range_comparisons(strategies: int) -> Floats:
-    """At each of ``DEGREES``."""
-    from scipy import special
-
-    # The distribution of the range of standard normal values, then that over the distribution of their deviation.
-    z, width = np.linspace(-8, 8, 321), np.linspace(0, 60, 1201)
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
-    inside = special.ndtr(z) - special.ndtr(z - width[:, None])
-    below = strategies * (inside ** (strategies - 1) @ density)
-    middles = (np.arange(2000) + 0.5) / 2000
-    found = []
-    for degrees in DEGREES:
-        deviation = np.sqrt(special.gammaincinv(degrees / 2, middles) * 2 / degrees)
-        low, high = 0.0, 100.0
-        for _ in range(40):
-            middle = (low + high) / 2
-            inner = np.interp(middle * deviation, width, below).mean()
-            low, high = (middle, high) if inner < LEVEL else (low, middle)
-        found.append((1 - LEVEL) / (2 * special.stdtr(degrees, -high / math.sqrt(2))))
-    return np.array(found)
 
 
 def draws(runs: Sequence[Measured], count: int) -> Floats | None:

@@ -182,12 +182,16 @@ def test_no_interval_leaves_what_differences_can_be() -> None:
         assert comparison.verdict == "undecided"
 
 
-@pytest.mark.parametrize("strategies", [2, 5, 20])
-def test_comparisons_are_those_of_the_studentized_range(strategies: int) -> None:
-    for degrees in (2, 4, 10, 100):
-        quantile = stats.studentized_range.ppf(0.95, strategies + 3, degrees) / math.sqrt(2)
-        expected = 0.05 / (2 * stats.t.sf(quantile, degrees))
-        assert pairs.comparisons_in_range(strategies, degrees) == pytest.approx(expected, rel=0.03)
+@pytest.mark.parametrize("candidates", [3, 6, 20])
+@pytest.mark.parametrize("degrees", [4, 20])
+def test_comparisons_with_one_are_those_of_drawn_values(candidates: int, degrees: int) -> None:
+    rng = np.random.default_rng(0)
+    others = candidates - 1 + best.UNEVEN
+    drawn = rng.standard_normal((200_000, others + 1))
+    ahead = (drawn[:, 1:] - drawn[:, :1]).max(axis=1) / math.sqrt(2)
+    highest = ahead / np.sqrt(rng.chisquare(degrees, len(ahead)) / degrees)
+    expected = 0.05 / stats.t.sf(np.quantile(highest, 0.95), degrees)
+    assert best.comparisons_with_one(candidates, degrees, 0.05) == pytest.approx(expected, rel=0.05)
 
 
 def test_few_seeds_tell_one_of_many_strategies_apart() -> None:
@@ -287,9 +291,11 @@ def test_what_would_settle_it() -> None:
     assert on_the_edge.needed(settled(0.01), lambda degrees: 0.95)[1] is None
     # With more seeds there are more degrees of freedom, and more comparisons of a large family count.
     more = few_seeds.needed(
-        settled(0.03), lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, degrees)
+        settled(0.03), lambda degrees: 1 - 0.05 / best.comparisons_with_one(20, degrees, 0.05)
     )[0]
-    fixed = few_seeds.needed(settled(0.03), lambda degrees: 1 - 0.05 / pairs.comparisons_in_range(20, 2.0))[0]
+    fixed = few_seeds.needed(
+        settled(0.03), lambda degrees: 1 - 0.05 / best.comparisons_with_one(20, 2.0, 0.05)
+    )[0]
     assert more is not None
     assert fixed is not None
     assert more > fixed > seeds_of_one(few_seeds)

@@ -46,7 +46,7 @@ def _protocol(noun: Noun) -> list[str]:
         "papers give, and what their numbers can be set beside: the drawing of episodes alone, of these classes "
         "and one training.",
         "Claims are about the leader against all others, paired on seeds and classes and corrected for all pairs "
-        "(Holm, or where that is less the studentized range); below "
+        "(Holm); below "
         f"{MINIMUM_SEEDS} seeds nothing is claimed.",
         f"Same or not: the chance that two {many} of one new class are nearer to each other than two {many} of two "
         f"classes, over pairs of {many} of different groups.",
