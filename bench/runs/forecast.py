@@ -29,6 +29,9 @@ NEAR = 1.5
 """How far from the work of cells that were measured a cell may be and still be forecast by them alone."""
 START = 6.0
 """Seconds in which a worker loads Keras."""
+SHORT = 2e7
+"""Work times the area of an input below which no batches are timed: such cells end within seconds to minutes, and the
+timing of a network alone takes ten seconds."""
 LEAST_TEST = 0.25
 """Test examples for each of the pool, where they are not told: a fifth of all is drawn to test."""
 
@@ -134,12 +137,19 @@ class Forecast:
         bills = [self._bill(cell) for cell in cells if cell.backbone]
         return all(bill is not None and not bill.shared for bill in bills)
 
+    def is_short(self, cells: Iterable[Cell]) -> bool:
+        """Whether cells train so little that a forecast of them is not worth its time."""
+        return sum(self.work(cell) * size_of(cell.examples, cell.modality) ** 2 for cell in cells) < SHORT
+
     def unknown(self, cells: Iterable[Cell]) -> list[Cell]:
         """Those of ``cells`` of which nothing can be told."""
         return [cell for cell in cells if not self.seconds([cell])[1]]
 
     def untimed(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Those of ``cells`` that need timed batches to be forecast, and have none."""
+        """Those of ``cells`` that need timed batches to be forecast, and have none; of a short run, none."""
+        cells = list(cells)
+        if self.is_short(cells):
+            return []
         return [
             cell
             for cell in cells

@@ -121,6 +121,14 @@ def test_timed_batches_make_all_kinds_known_once(cells: list[Cell]) -> None:
     assert len(said) == 1
 
 
+def test_batches_are_not_timed_for_a_run_that_ends_within_seconds(cells: list[Cell]) -> None:
+    short = [replace(cell, length=0.02, fraction=0.1, tuning={**cell.tuning, "trials": 1}) for cell in cells[:4]]
+    assert of(cells).is_short(short)
+    assert of(cells).untimed(short) == []
+    assert not of(cells).is_short(cells)
+    assert of(cells).untimed(cells)
+
+
 def test_timing_that_fails_leaves_it_unknown(cells: list[Cell]) -> None:
     failing: Any = SimpleNamespace(time_batches=lambda jobs: [None] * len(jobs))
     time_batches(of(cells).untimed(cells), failing, lambda text: None)

@@ -21,6 +21,8 @@ NAMED = 5
 def forecast_lines(forecast: Forecast, prepared: Prepared, cells: Sequence[Cell], workers: int) -> list[str]:
     """How long some cells of a plan will take, and which of them will not end within their limit, sentences."""
     seconds, known = forecast.elapsed(cells, workers)
+    if not known and forecast.is_short(cells):
+        return ["A short run: a forecast would take longer than it saves."]
     if not seconds:
         return [] if known else [f"No forecast: nothing can be told of {_unknown(forecast, cells)}."]
     how = "as such cells took before" if forecast.is_measured(cells) else "timed on this machine"
