@@ -67,9 +67,10 @@ class Family:
 
     @cached_property
     def leader(self) -> int:
-        """Who is behind no other, as far as seeds are common: with equal seeds the highest mean."""
-        most = max(min(len(run.values), MINIMUM_SEEDS) for run in self.runs)
-        able = [i for i, run in enumerate(self.runs) if min(len(run.values), MINIMUM_SEEDS) == most]
+        """Who is behind no other, as far as seeds are common: with equal seeds the highest mean. Whoever has too few
+        seeds does not lead, unless there are not two that have enough."""
+        able = [i for i, run in enumerate(self.runs) if len(run.values) >= MINIMUM_SEEDS]
+        able = able if len(able) > 1 else [*range(len(self.runs))]
 
         def behind(i: int) -> tuple[float, float]:
             return max((self.pair(i, j).ahead for j in able if j != i), default=0.0), -self.runs[i].value
@@ -127,7 +128,7 @@ class Family:
     def at_most(self, one: int) -> float:
         """What is given up at most by taking this one; NaN with too few seeds."""
         others = self._others(one)
-        if not others and len(self.runs[one].values) < MINIMUM_SEEDS:
+        if not others and (len(self.runs[one].values) < MINIMUM_SEEDS or one != self.leader):
             return math.nan
         return max((0.0, *(min(self.bound(one, other), 1.0) for other in others)))
 

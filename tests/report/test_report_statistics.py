@@ -324,8 +324,18 @@ def test_test_images_of_one_group_are_one_draw() -> None:
 
 
 def test_who_lost_seeds_does_not_lead() -> None:
-    (decision,) = _run(None, {"full_finetune": [0.9, 0.9], "feature_extraction": [0.8, 0.8, 0.8]})
+    whole = {"feature_extraction": [0.8, 0.8, 0.8], "partial_finetune": [0.79, 0.79, 0.79]}
+    (decision,) = _run(None, {"full_finetune": [0.9, 0.9], **whole})
     assert decision.leader.strategy == "feature_extraction"
+
+
+def test_a_single_one_with_enough_seeds_does_not_lead_by_them() -> None:
+    (decision,) = _run(None, {"full_finetune": [0.9], "feature_extraction": [0.8, 0.8, 0.8]})
+    assert decision.claim == "provisional"
+    assert decision.recommended.strategy == decision.leader.strategy == "full_finetune"
+    (decision,) = _run(None, {"full_finetune": [0.7], "feature_extraction": [0.8, 0.8, 0.8]})
+    assert decision.claim == "incomplete"
+    assert decision.recommended.strategy == decision.leader.strategy == "feature_extraction"
 
 
 def test_the_probability_of_being_best(tmp_path: Path) -> None:
