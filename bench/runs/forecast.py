@@ -30,8 +30,8 @@ NEAR = 1.5
 START = 6.0
 """Seconds in which a worker loads Keras."""
 SHORT = 2e7
-"""Work times the area of an input below which no batches are timed: such cells end within seconds to minutes, and the
-timing of a network alone takes ten seconds."""
+"""Work times the area of an input below which no batches are timed: such cells end within seconds to minutes,
+and the timing of a network alone takes ten seconds."""
 LEAST_TEST = 0.25
 """Test examples for each of the pool, where they are not told: a fifth of all is drawn to test."""
 

@@ -67,8 +67,9 @@ class Family:
 
     @cached_property
     def leader(self) -> int:
-        """Who is behind no other, as far as seeds are common: with equal seeds the highest mean. Whoever has too few
-        seeds does not lead, unless there are not two that have enough."""
+        """Who is behind no other, as far as seeds are common: with equal seeds the highest mean.
+
+        Whoever has too few seeds does not lead, unless there are not two that have enough."""
         able = [i for i, run in enumerate(self.runs) if len(run.values) >= MINIMUM_SEEDS]
         able = able if len(able) > 1 else [*range(len(self.runs))]
 

@@ -7,7 +7,11 @@ one run of the harness. The loop shares nothing between strategies, so what its 
 together, start-up counted once. Harness and loop alternate. The loop's folders of symbolic links are made before
 the clock starts.
 
-    python tests/benchmarks/against_naive.py --data FOLDER [--grid] [--out results.json]
+``--decide`` asks when the answer is there: the harness runs ``--until decided`` from an empty cache, and the file of
+each cell says when it was stored. The loop has its answer when its whole grid has run: the strategy of highest mean
+with the most labels.
+
+    python tests/benchmarks/against_naive.py --data FOLDER [--grid] [--decide] [--out results.json]
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
+from replay import recommended
 
+import bench
 from bench.datasets import open_dataset
 from bench.datasets.splits import split_validation, subset
 from bench.modalities.image.input import ImageInput
@@ -122,20 +128,26 @@ def weights_file(folder: Path, backbone: str, size: int) -> Path:
     return path
 
 
-def harness(folder: Path, strategies: list[str], options: argparse.Namespace, cache: Path) -> dict[str, Any]:
-    """One run of the harness."""
-    out = folder / f"harness-{'-'.join(strategies)}-{time.monotonic_ns()}"
+def harness_command(folder: Path, out: Path, strategies: list[str], options: argparse.Namespace) -> list[str]:
+    """Runs the harness; how many seeds is left to say."""
     command = [sys.executable, "-m", "bench", "run", "--fresh", "--dataset", options.data, "--out", str(out)]
     backbone = options.backbone + ("" if options.alpha is None else f":alpha={options.alpha:g}")
     if options.weights == "none":
         weights = weights_file(folder, backbone, options.image_size)
         backbone += f"{':' if ':' not in backbone else ','}weights={weights}"
     command += ["--backbone", backbone, "--image-size", str(options.image_size)]
-    command += ["--fractions", ",".join(map(str, options.fractions)), "--seeds", str(options.seeds)]
+    command += ["--fractions", ",".join(map(str, options.fractions)), "--length", str(options.length)]
     command += ["--trials", str(options.trials), "--epochs", str(options.epochs)]
     command += ["--set", f"batch_size={options.batch_size}"]
     for strategy in strategies:
         command += ["--strategy", strategy]
+    return command
+
+
+def harness(folder: Path, strategies: list[str], options: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    """One run of the harness."""
+    out = folder / f"harness-{'-'.join(strategies)}-{time.monotonic_ns()}"
+    command = [*harness_command(folder, out, strategies, options), "--seeds", str(options.seeds)]
     seconds, memory = timed(command, {"TRANSFER_BENCH_CACHE": str(cache)}, folder / "harness.log")
     results = pd.read_csv(out / "results.csv")
     assert (results.status == "ok").all(), results.loc[results.status != "ok", ["cell_id", "error"]]
@@ -200,6 +212,42 @@ def compare(name: str, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def decide(folder: Path, options: argparse.Namespace, grid: dict[str, Any]) -> dict[str, Any]:
+    """When the harness recommends what it recommends in the end, and what the loop's ``grid`` does, to stay."""
+    out = folder / "harness-decide"
+    command = [*harness_command(folder, out, options.strategies, options), "--until", "decided"]
+    began = time.time()
+    seconds, _ = timed(
+        command, {"TRANSFER_BENCH_CACHE": str(folder / "cache-decide")}, folder / "harness.log"
+    )
+    records = {record.cell_id: record for record in bench.load(out).records}
+    stored = sorted((out / "cells").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    times = [path.stat().st_mtime - began for path in stored if path.stem in records]
+    done = [records[path.stem] for path in stored if path.stem in records]
+    answers = [recommended(done[: k + 1], out) for k in range(len(done))]
+    most = pd.DataFrame(grid["cells"]).query("fraction == fraction.max()")
+    theirs = str(most.groupby("strategy").accuracy.mean().idxmax())
+    ours = answers[-1][0] if answers and answers[-1] else ""
+    return {
+        "run": "until decided",
+        "seconds": [seconds, grid["seconds"]],
+        "cells": len(done),
+        "recommended": [ours, theirs],
+        "seconds_until_ours_stands": _stands(times, answers, ours),
+        "seconds_until_theirs_stands": _stands(times, answers, theirs),
+        "times_faster": grid["seconds"] / _stands(times, answers, ours),
+    }
+
+
+def _stands(times: list[float], answers: list[Any], strategy: str) -> float:
+    """From when on a strategy is recommended, to stay; ``inf``: never."""
+    since = float("inf")
+    for when, answer in zip(times, answers, strict=True):
+        is_it = bool(answer) and answer[0] == strategy
+        since = min(since, when) if is_it else float("inf")
+    return since
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, help="a folder of images with train, validation and test")
@@ -221,6 +269,8 @@ def main() -> None:
         default=["feature_extraction", "partial_finetune", "full_finetune", "scratch"],
     )
     parser.add_argument("--grid", action="store_true", help="the whole grid as one run as well")
+    parser.add_argument("--decide", action="store_true", help="also until the answer is clear")
+    parser.add_argument("--length", type=float, default=1.0, help="share of the usual length of training")
     parser.add_argument("--out", type=Path, help="where to write the JSON as well")
     options = parser.parse_args()
 
@@ -250,6 +300,10 @@ def main() -> None:
             ours = harness(folder, options.strategies, options, folder / "cache-grid")
             note(compare("whole grid", ours, together(loops)))
 
+        if options.decide:
+            note(decide(folder, options, together(loops)))
+
+    rows = [row for row in rows if "accuracy_by_fraction" in row]
     print(f"{'run':38} {'harness':>9} {'loop':>9} {'times':>7} {'accuracy, harness and loop':>28}")
     for row in rows:
         seconds, accuracy = row["seconds"], row["mean_accuracy"]
