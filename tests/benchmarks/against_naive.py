@@ -7,9 +7,9 @@ one run of the harness. The loop shares nothing between strategies, so what its 
 together, start-up counted once. Harness and loop alternate. The loop's folders of symbolic links are made before
 the clock starts.
 
-``--decide`` asks when the answer is there: the harness runs ``--until decided`` from an empty cache, and the file of
-each cell says when it was stored. The loop has its answer when its whole grid has run: the strategy of highest mean
-with the most labels.
+``--decide`` asks when the answer is there: the harness runs ``--until decided`` from an empty cache, and the file
+of each cell says when it was stored. The loop has its answer when its whole grid has run: the strategy of highest
+mean with the most labels.
 
     python tests/benchmarks/against_naive.py --data FOLDER [--grid] [--decide] [--out results.json]
 """

@@ -122,7 +122,9 @@ def test_timed_batches_make_all_kinds_known_once(cells: list[Cell]) -> None:
 
 
 def test_batches_are_not_timed_for_a_run_that_ends_within_seconds(cells: list[Cell]) -> None:
-    short = [replace(cell, length=0.02, fraction=0.1, tuning={**cell.tuning, "trials": 1}) for cell in cells[:4]]
+    short = [
+        replace(cell, length=0.02, fraction=0.1, tuning={**cell.tuning, "trials": 1}) for cell in cells[:4]
+    ]
     assert of(cells).is_short(short)
     assert of(cells).untimed(short) == []
     assert not of(cells).is_short(cells)
