@@ -200,6 +200,8 @@ def in_parts(decision: Decision, runs: Sequence[Measured], looks: Looks) -> Deci
     about = decision.region, decision.dataset, decision.fraction, None, decision.n, looks
     strategies = over_backbones(runs)
     strategy = decide_among(strategies, *about) if len(strategies) > 1 else None
+    if strategy is not None:  # whoever has no result on some backbone is not among its candidates
+        strategy = replace(strategy, absent=decision.absent)
     chosen = decision if strategy is None else strategy
     backbones = on_backbones(runs, chosen.recommended.strategy)
     backbone = decide_among(backbones, *about) if backbones else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import fake
@@ -43,6 +44,24 @@ def test_a_strategy_that_wins_on_both_backbones_wins_though_these_tie() -> None:
     assert not decision.backbone.is_decided
     (answer,) = answers(results, [decision])
     assert answer.headline == "Use full fine-tuning. The backbones are too close to call."
+
+
+def test_who_failed_on_one_backbone_keeps_the_strategy_open() -> None:
+    records = two_backbones()
+    for record in records:
+        if (record.cell["strategy"], record.cell["backbone"]) == ("feature_extraction", "B"):
+            record.status, record.metrics = "failed", {}
+    others = [
+        replace(r, cell={**r.cell, "strategy": "partial_finetune"}, cell_id=f"p{r.cell_id}")
+        for r in two_backbones()
+    ]
+    others = [r for r in others if r.metrics and r.metrics["accuracy"] < 0.8]
+    (decision,) = decide(results_frame([*records, *others]), None)
+    assert decision.strategy is not None
+    assert {c.strategy for c in decision.strategy.candidates} == {"full_finetune", "partial_finetune"}
+    assert decision.strategy.claim == "incomplete"
+    (answer,) = answers(results_frame([*records, *others]), [decision])
+    assert "Use full fine-tuning. " not in answer.headline
 
 
 def test_of_one_backbone_there_is_no_second_question() -> None:
