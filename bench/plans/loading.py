@@ -22,10 +22,10 @@ QUICKSTART: dict[str, Any] = {
     "datasets": ["digits"],
     "backbones": ["EfficientNetLite0"],
     "fractions": [0.035, 0.07, 0.14, 0.28],
-    "budget": "5m",
+    "budget": "4m",
     "image_size": 40,
     "length": 0.25,
-    "tuning": {"trials": 1},
+    "tuning": {"trials": 0},
 }
 """The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
 

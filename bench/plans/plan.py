@@ -55,10 +55,12 @@ class Head(Section):
 
 
 class Tuning(Section):
-    """How hyperparameters are searched: the same number of trials for every strategy."""
+    """How hyperparameters are searched: the same number of trials for every strategy.
+
+    With no trials nothing is searched: the defaults are trained once, on all labelled examples of a cell."""
 
     algorithm: Literal["random", "bayesian", "hyperband", "grid"] = "random"
-    trials: Annotated[int, Field(ge=1, le=1000)] = 4
+    trials: Annotated[int, Field(ge=0, le=1000)] = 4
 
 
 class Limits(Section):

@@ -118,11 +118,13 @@ def check_stages(record: Record, stages: Sequence[Stage]) -> None:
 
 
 def chosen_trial(record: Record) -> Mapping[str, Any]:
-    """The trial that the refit was made from.
+    """The trial that the refit was made from. Where nothing was searched: no score, and the cell's own length.
 
     Raises:
         RecordError: there is none, or it says too little.
     """
+    if not record.trials and not record.cell["tuning"]["trials"]:
+        return {"score": 0.0, "length": record.cell["length"]}
     for trial in record.trials:
         if trial.get("chosen") and isinstance(trial.get("score"), (int, float)) and trial.get("length"):
             return trial

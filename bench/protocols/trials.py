@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -150,12 +150,14 @@ class Search(ABC):
         """
 
     def run(self) -> None:
-        """Searches.
+        """Searches, unless the defaults are to be taken.
 
         Raises:
             NotFinite: no trial had a finite loss.
         """
         tuning = self.cell.tuning
+        if not tuning["trials"]:
+            return
         search(
             self.space(),
             tuning["algorithm"],
@@ -227,8 +229,8 @@ class Search(ABC):
             "status": "ok",
             "score": scored.score,
             **scored.measured,
-            "epochs": fitted.epochs[-1] if fitted.epochs else None,
-            "steps": fitted.steps[-1] if fitted.steps else None,
+            "epochs": _last(fitted.epochs),
+            "steps": _last(fitted.steps),
             "seconds": fitted.seconds,
         }
         self.use(fitted.prefixes)
@@ -318,7 +320,14 @@ class Search(ABC):
             "trainable_params": final.trainable_params,
         }
         fields["curves"] = fields.get("curves", []) + [{"run": "refit", **point} for point in final.curve]
+        if not self.trials:
+            fields |= {"hyperparameters": values_of(self.chosen_hp), "epochs": _last(final.epochs)}
         fields["warnings"] = list(final.notes)
-        fields["steps"] = final.steps[-1] if final.steps else None
+        fields["steps"] = _last(final.steps)
         fields["feature_map"] = self.network.feature_map if self.network else []
         return fields
+
+
+def _last(lengths: Sequence[int]) -> int | None:
+    """Of the last stage; None where there are no stages."""
+    return lengths[-1] if lengths else None

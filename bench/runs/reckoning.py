@@ -209,10 +209,12 @@ class Trial(NamedTuple):
 
 
 def trials_of(cell: Cell) -> list[Trial]:
-    """The trials of a cell: the defaults, then others like those that a search would try."""
+    """The trials of a cell: the defaults, then others like those that a search would try.
+
+    The defaults are there without a search, too: the refit takes them."""
     searched = [value for value in cell.head.values() if isinstance(value, list)]
     heads = math.prod(map(len, searched)) if cell.backbone else 1
-    return _trials(cell.strategy, cell.protocol, cell.tuning["trials"], heads)
+    return _trials(cell.strategy, cell.protocol, max(1, cell.tuning["trials"]), heads)
 
 
 @cache
@@ -267,13 +269,22 @@ class _Reckoning:
             return
         self.bill.own += CELL
         self._once("network", self.timing.building + self.timing.forward_tracing)
-        trials = trials_of(self.cell)
         if isinstance(self.strategy, MetricLearning):
-            self._add_embeddings(trials)
+            self._add_embeddings()
         elif isinstance(self.strategy, OnFeatures) or self.few_shot:
-            self._add_features(trials)
+            self._add_features()
         else:
-            self._add_stages(trials)
+            self._add_stages()
+
+    @property
+    def default(self) -> Trial:
+        """What the refit is taken to train."""
+        return trials_of(self.cell)[0]
+
+    @property
+    def searched(self) -> list[Trial]:
+        """What the search trains."""
+        return trials_of(self.cell)[: self.cell.tuning["trials"]]
 
     @property
     def few_shot(self) -> bool:
@@ -287,16 +298,16 @@ class _Reckoning:
 
     # --- stages
 
-    def _add_stages(self, trials: list[Trial]) -> None:
+    def _add_stages(self) -> None:
         searched: set[tuple[Stage, ...]] = set()
-        for trial in trials:
+        for trial in self.searched:
             for last, stage in enumerate(trial.stages, 1):
                 before = trial.stages[:last]
                 if last < len(trial.stages) and before in searched:  # a warm start of an earlier trial
                     continue
                 searched.add(before)
                 self._add_stage(stage, validates=True)
-        stages = trials[0].stages
+        stages = self.default.stages
         for stage in stages:
             self._add_stage(stage, validates=False)
         self.bill.own += self._passes(self.counts.n_test, stages[-1].cut)
@@ -384,7 +395,7 @@ class _Reckoning:
 
     # --- features and embeddings
 
-    def _add_features(self, trials: list[Trial]) -> None:
+    def _add_features(self) -> None:
         """Adds a cell that learns from stored features and trains no network."""
         counts = self.counts
         every = isinstance(self.strategy, OnFeatures) and self.strategy.layers == "all"
@@ -392,18 +403,18 @@ class _Reckoning:
             self._add_rows("top", counts.n, from_source=self.few_shot, augmented=False)
         if self.few_shot:
             self._once("new", self.timing.forward * counts.n_pool, self.cell.fingerprint)
-        elif "penalty" in trials[0].values:
+        elif "penalty" in self.default.values:
             values = counts.n * self.timing.width * (3 if every else 1)
-            self.bill.own += (len(trials) + 1) * values * SOLVING * CLASSES
+            self.bill.own += (len(self.searched) + 1) * values * SOLVING * CLASSES
 
-    def _add_embeddings(self, trials: list[Trial]) -> None:
+    def _add_embeddings(self) -> None:
         """Adds a cell that trains an embedding, see ``bench.training.embedding``."""
         cell, counts, timing = self.cell, self.counts, self.timing
         known = counts.n_source or counts.n
         held_out = self.few_shot or not counts.n_source
-        for number, trial in enumerate([*trials, trials[0]]):
+        for number, trial in enumerate([*self.searched, self.default]):
             (stage,) = trial.stages
-            searches = number < len(trials)
+            searches = number < len(self.searched)
             labels = round(known * (0.8 if searches and held_out else 1))
             shown = labels * trial.values.get("turns", 1)
             size = cell.batch_size
@@ -426,7 +437,7 @@ class _Reckoning:
 
     def _add_episodes(self) -> None:
         """Adds the episodes of new classes, and those of held-out classes that choose among trials."""
-        trials = trials_of(self.cell) if self.counts.n_source else []
+        trials = self.searched if self.counts.n_source else []
         self.bill.own += self._settings * self.settings["episodes"] * self._episode
         if not isinstance(self.strategy, MetricLearning):
             self.bill.own += len(trials) * self._judged()
@@ -437,8 +448,7 @@ class _Reckoning:
 
     @property
     def _episode(self) -> float:
-        trial = trials_of(self.cell)[0]
-        return SOLVED_EPISODE if "penalty" in trial.values else EPISODE
+        return SOLVED_EPISODE if "penalty" in self.default.values else EPISODE
 
     def _judged(self) -> float:
         """Seconds in which an embedding is judged by the episodes of held-out classes."""

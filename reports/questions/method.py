@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 from bench.modalities.groups import GroupCounts
 from bench.modalities.registry import modality
@@ -101,6 +102,13 @@ def _groups(run: Results) -> list[str]:
     return found
 
 
+LENGTH = (
+    "Length: every stage is trained to its end. With few labels a strategy trains for a number of optimizer "
+    "steps of its own, with many for the given number of epochs."
+)
+"""How long a strategy trains."""
+
+
 def _tuning(run: Results) -> list[str]:
     """How trials were chosen, and how long they trained."""
     many = run.noun.many
@@ -109,6 +117,10 @@ def _tuning(run: Results) -> list[str]:
     spread = "number of epochs" if old else "share of its own length, spread over trials"
     budget = spread if hyperband else "number of trials"
     equal = f"Tuning: every strategy gets the same {budget}, the first trial with its default settings. "
+    searched = any(record.cell.get("tuning", {}).get("trials") != 0 for record in run.records)
+    if not searched:
+        equal = "Tuning: none. Every strategy has its default settings, and trains once on all labelled "
+        return [f"{equal}{many} of the cell.", LENGTH]
     if old:
         return [
             f"{equal}The best on validation {many} is trained again on all labelled {many} of the cell, for as "
@@ -119,8 +131,7 @@ def _tuning(run: Results) -> list[str]:
         f"{equal}The best on validation {many} is chosen. With fewer than 200 of them, it also has to beat the "
         f"default beyond noise. It is trained again on all labelled {many} of the cell, and only that model is "
         "tested. Validation scores of trials are optimistic and not reported.",
-        "Length: every stage is trained to its end. With few labels a strategy trains for a number of optimizer "
-        "steps of its own, with many for the given number of epochs.",
+        LENGTH,
     ]
 
 
@@ -141,6 +152,11 @@ def _repeated(run: Results) -> str:
     )
 
 
+def _search(tuning: dict[str, Any]) -> str:
+    trials = tuning.get("trials", "?")
+    return f"{trials} trials by {tuning.get('algorithm', '?')} search" if trials else "no search"
+
+
 def _settings(run: Results) -> str:
     """The settings of this run."""
     cell = run.records[0].cell
@@ -148,7 +164,7 @@ def _settings(run: Results) -> str:
     head = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in cell.get("head", {}).items())
     return words.clean(
         f"This run: {modality(cell['modality']).described(cell['examples'])}, "
-        f"{tuning.get('trials', '?')} trials by {tuning.get('algorithm', '?')} search, up to "
+        f"{_search(tuning)}, up to "
         f"{cell['epochs']} epochs, batches of {cell['batch_size']}, {cell['threads']} training "
         f"thread{'s' if cell['threads'] != 1 else ''}, {cell['precision']} on {cell['backend']}, "
         f"head: {head or 'default'}."

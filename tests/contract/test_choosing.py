@@ -184,3 +184,14 @@ def test_short_rounds_have_their_share_of_the_length_and_the_refit_the_chosen_on
         assert sum(of_trials) == pytest.approx(4 * 0.5) or sum(of_trials) < 4 * 0.5
         assert of_refit == trials[chosen(found)]["length"]
         assert chosen(found) == (len(trials) - 1 if shorter else 0)
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "full_finetune", "knn"])
+def test_without_a_search_the_defaults_train_once(strategy: str, fields: Callable[..., Any]) -> None:
+    unsearched = fields(strategy, tuning={"algorithm": "random", "trials": 0})
+    tried = fields(strategy, tuning={"algorithm": "random", "trials": 1})
+    assert unsearched["trials"] == []
+    assert unsearched["costs"]["tune_seconds"] == 0
+    for same in ("hyperparameters", "steps", "params"):
+        assert (unsearched | unsearched["costs"])[same] == (tried | tried["costs"])[same]
+    assert unsearched["metrics"] == pytest.approx(tried["metrics"], abs=1e-6)  # the same refit

@@ -114,6 +114,18 @@ def accuracy(outcome: Any, ways: int, shots: int) -> float:
     return next(e["accuracy"] for e in outcome.fields["episodes"] if (e["ways"], e["shots"]) == (ways, shots))
 
 
+def test_without_a_search_an_embedding_trains_once(
+    data: tuple[Any, Any], cell: Callable[..., Any], engine: Any
+) -> None:
+    domain = pair(data[1], data[0], classes="other")
+    defaults = cell("prototypical", tuning={"algorithm": "random", "trials": 0})
+    fields = run_few_shot(defaults, data[0], engine, None, quiet, domain).fields
+    assert fields["status"] == "ok", fields
+    assert fields["trials"] == []
+    assert fields["hyperparameters"]
+    assert fields["steps"] > 0
+
+
 @pytest.mark.parametrize("strategy", ["prototypical", "siamese", "siamese:loss=contrastive", "nearest_pixel"])
 def test_new_classes_are_told_apart(
     strategy: str, data: tuple[Any, Any], cell: Callable[..., Any], engine: Any

@@ -170,7 +170,7 @@ def test_an_unknown_key_is_named_with_the_nearest(key: str, near: str) -> None:
         ("flip", "yes", "'yes'"),
         ("tuning", "random", "'random'"),
         ("tuning.algorithm", "Random", "'Random'"),
-        ("tuning.trials", 0, "0"),
+        ("tuning.trials", -1, "-1"),
         ("tuning.trials", "4", "'4'"),
         ("limits.cell_seconds", 0, "0"),
         ("limits.cell_seconds", float("nan"), "nan"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.cli.show.forecast import forecast_lines
 from bench.cli.terminal import duration
 from bench.datasets import Dataset
+from bench.plans.plan import Tuning
 from bench.records import Cell
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
@@ -28,10 +29,15 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     _print_cells(prepared, forecast)
     tuning = prepared.plan.tuning
     most = "Up to " if prepared.plan.is_cut_short else ""
-    print(f"{most}{len(prepared.cells)} cells; {tuning.trials} trials each ({tuning.algorithm}).")
+    print(f"{most}{len(prepared.cells)} cells; {_search(tuning)}.")
     for line in forecast_lines(forecast, prepared, prepared.cells, default_workers()):
         print(shown(line))
     print(f"Run directory: {shown(str(out))}")
+
+
+def _search(tuning: Tuning) -> str:
+    """How hyperparameters are chosen."""
+    return f"{tuning.trials} trials each ({tuning.algorithm})" if tuning.trials else "no search: the defaults"
 
 
 def _print_dataset(dataset: Dataset, prepared: Prepared) -> None:

@@ -107,9 +107,13 @@ def _check_settings(backbone: str, settings: dict[str, Any]) -> None:
 
 
 def _plan(dataset: str | Path, spec: BackboneSpec, settings: dict[str, Any]) -> Plan:
-    """A plan of the one cell that the training is."""
+    """A plan of the one cell that the training is.
+
+    Raises:
+        RequestError: a setting cannot be used.
+    """
     tuning = settings.get("tuning", {})
-    return load_plan(
+    plan = load_plan(
         {
             "epochs": EPOCHS,
             **settings,
@@ -121,6 +125,9 @@ def _plan(dataset: str | Path, spec: BackboneSpec, settings: dict[str, Any]) -> 
             "seeds": 1,
         }
     )
+    if not plan.tuning.trials:
+        raise RequestError("tuning.trials", 0, "at least 1: a trial tells how good the source is")
+    return plan
 
 
 @contextlib.contextmanager
