@@ -85,44 +85,62 @@ class Cell:
     """
 
     strategy: Text
+    """Name, with the hyperparameters that were given."""
     strategy_version: Count
+    """Version of the strategy's code."""
     dataset: Text
+    """Where the data lie."""
     dataset_name: Text
+    """Name of the dataset in tables and reports."""
     fingerprint: Text
+    """Hash of the images, labels and splits."""
     modality: Text
+    """The kind of example: ``image``."""
     backbone: Text
-    """Architecture and options without weights (``MobileNet:alpha=0.25``); empty if none is used."""
+    """Architecture and options without weights (``MobileNet:alpha=0.25``). Empty if none is used."""
     weights: Text
-    """``imagenet``, ``none``, a path, or ``source:`` and a path; empty if no weights are used."""
+    """``imagenet``, ``none``, a path, or ``source:`` and a path. Empty if no weights are used."""
     weights_sha256: Text
+    """Hash of the weights."""
     fraction: Share
+    """Share of the labelled pool."""
     seed: Count
+    """Seed of the repetition."""
     examples: Annotated[dict[str, Any], Shape(Settings)]
     """How an example becomes an input and is augmented, by the plan's keys of its modality."""
     epochs: AtLeastOne
+    """The plan's ``epochs``."""
     batch_size: AtLeastOne
+    """The plan's ``batch_size``."""
     threads: Threads
+    """Training threads."""
     head: Annotated[dict[str, Any], Shape(Settings)]
+    """The plan's section ``head``."""
     tuning: Annotated[dict[str, Any], Shape(Settings)]
+    """The plan's section ``tuning``."""
     length: Annotated[float, Interval(gt=0, le=100)] = 1.0
-    """The share of each strategy's own length of training. Since schema 7."""
+    """Share of each strategy's own training length. Since schema 7."""
     backend: Text = "tensorflow"
+    """What Keras computed with."""
     precision: Text = "float32"
+    """Precision of the activations."""
     protocol_version: Count = PROTOCOL_VERSION
+    """Raised whenever the same cell would give other numbers."""
     plugins: Annotated[dict[str, str], Shape(Plugins)] = field(default_factory=dict)
-    """What of it other packages give, see ``protocols.cells.used``: other code is another cell."""
+    """Versions of the plug-ins that it uses, see ``protocols.cells.used``. Other code is another cell."""
     protocol: Text = FRACTIONS
+    """``fractions`` or ``few-shot``."""
     protocol_settings: Annotated[dict[str, Any], Shape(Settings)] = field(default_factory=dict)
-    """Those of a protocol other than ``fractions``: the section of the plan that has its name."""
+    """The plan's section of a protocol other than ``fractions``."""
     metric: Annotated[str, Shape(Metric)] = ACCURACY
-    """Which metric decides, on validation and in the report; see ``training.metrics.example_weights``."""
+    """The metric that decides, on validation and in the report, see ``training.metrics.example_weights``."""
     class_weight: Annotated[str, Shape(ClassWeight)] = "none"
-    """How much classes weigh in training, see ``strategies.class_weight``."""
+    """How classes weigh in training, see ``strategies.class_weight``."""
     groups: Annotated[str, Shape(Groups)] = "none"
-    """Of which groups splits keep examples together, see ``datasets.file_groups``. Since schema 8."""
+    """Which groups splits keep together, see ``datasets.file_groups``. Since schema 8."""
     companions: Annotated[dict[str, dict[str, Any]], Shape(Companions)] = field(default_factory=dict)
-    """What is learned beside the dataset, by kind, see ``datasets.companions``: ``dataset`` and ``name`` say where
-    it lies and what it is called; all else identifies it."""
+    """What is learned beside the dataset, by kind, see ``datasets.companions``. ``dataset`` and ``name`` say where
+    it lies and what it is called. All else identifies it."""
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Cell:

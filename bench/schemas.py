@@ -212,8 +212,11 @@ class Provenance(TypedDict, total=False):
     """Where something was made."""
 
     versions: dict[Text, Text]
+    """Versions of Python and of the packages that matter."""
     git: Commit | Empty | None
+    """Commit of this project's own checkout, if there is one."""
     hardware: Hardware
+    """Processor, cores, memory, GPUs and operating system."""
 
 
 class Finding(TypedDict):
@@ -321,25 +324,39 @@ class RunFile(Provenance, total=False):
     """``run.json``."""
 
     schema_version: Count
+    """Layout of the files."""
     protocol_version: Count
+    """Version of what cells compute."""
     created: Text
+    """When the run began."""
     command: Text
+    """What was typed."""
     backend: Text
+    """What Keras computed with."""
     datasets: dict[Text, About]
+    """By fingerprint: classes, counts, groups and findings of each dataset."""
     sources: dict[Text, OwnSource]
+    """Sources of weights of your own, and what they learned."""
     source_dataset: Beside | Empty | None
+    """The source dataset, if there is one."""
     auxiliary: dict[Text, list[Task]]
+    """Auxiliary tasks of each dataset."""
     counterparts: dict[Text, Text]
+    """Strategies, each with the one that it is compared with."""
     plugins: dict[Text, Text]
+    """Versions of the plug-ins in use."""
     cells: list[Text]
+    """IDs of all cells of the plan."""
     looks: Annotated[list[Annotated[int, Interval(ge=1, le=MOST_SEEDS)]], Len(0, MOST_SEEDS)]
-    """See ``reports.statistics.looks``."""
+    """Numbers of seeds at which claims are made, see ``reports.statistics.looks``."""
     fresh: bool
     """Whether nothing is taken over from other runs."""
     taken_over: list[Text]
     """Names of the run directories that finished cells were copied from."""
     course: dict[Text, CourseOf]
+    """How a run that is cut short went for each dataset: what is out, and what is left."""
     notes: list[Text]
+    """What the run noticed."""
 
 
 # What a newer or an older version says beside that is of no use here.
@@ -378,8 +395,11 @@ class RankingFile(TypedDict):
     """``ranking.json``."""
 
     chosen: Annotated[list[Text], Len(1)]
+    """The backbones of the run."""
     asked: Asked
+    """What the plan asked for."""
     rankings: list[RankingOf]
+    """The ranking for each dataset, with scores and what was left out."""
 
 
 RankingFile.__pydantic_config__ = RunFile.__pydantic_config__  # type: ignore[attr-defined]

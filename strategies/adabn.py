@@ -14,9 +14,7 @@ from strategies.base import Info, Stage
 
 class AdaptiveBatchNorm(Adapting):
     name = "adabn"
-    summary = (
-        "Trained as source_only; batch normalisation then adapts to the statistics of the target: cheap."
-    )
+    summary = "Like source_only. Batch normalisation then adapts to the statistics of the target: cheap."
     when = "First of all when images look different and have no labels: there is nothing to set."
     cost = "Like source_only, plus one pass over the target's images."
     reference = "Li et al. 2016, Revisiting batch normalization (AdaBN), arXiv:1603.04779"

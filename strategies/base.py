@@ -39,14 +39,19 @@ class Info:
     """What a strategy may know before it runs."""
 
     modality: str
+    """The kind of example: ``image``."""
     class_names: tuple[str, ...]
+    """Names of the classes, in the order of their labels."""
     n: int
     """Labelled examples of the cell, training and validation together."""
     has_weights: bool
     """Whether the backbone comes with pretrained weights."""
     image_size: int
+    """Side of the square input, in pixels."""
     batch_size: int
+    """Largest batch."""
     backbone_params: int = 0
+    """Parameters of the backbone."""
     has_norm: bool = True
     """Whether the backbone has normalisation layers with a scale and an offset."""
     has_bias: bool = True
@@ -58,13 +63,13 @@ class Info:
     has_source: bool = False
     """Whether there is a labelled dataset of another domain, the source."""
     few_shot: bool = False
-    """Whether classes that are not learned from are told apart by a few labels each (protocol few-shot)."""
+    """Whether the cell belongs to the few-shot protocol: new classes, a few labels each."""
     has_auxiliary: bool = False
-    """Whether there are labels to be learned beside the target's."""
+    """Whether there are auxiliary labels to learn beside the target's."""
     metric: str = "accuracy"
     """Which metric decides: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``."""
     class_weight: str = "none"
-    """``balanced``: all classes are to count the same in training, see ``strategies.class_weight``."""
+    """``balanced``: all classes count the same in training, see ``strategies.class_weight``."""
 
     @property
     def classes(self) -> int:
@@ -72,16 +77,18 @@ class Info:
 
 
 class Limit(NamedTuple):
-    """Between which values a number may be given; it is then not searched, and may lie far outside of what is."""
+    """The range of a hyperparameter that is given. It may lie far outside of the searched range."""
 
     least: float
+    """The smallest value."""
     most: float = math.inf
+    """The largest value."""
     otherwise: str = ""
-    """What to take instead of a value beyond them, a sentence."""
+    """What to use instead of a value beyond them, a sentence."""
 
 
 class Limits(dict[str, Limit]):
-    """By name of a hyperparameter: ``Limits(rank=Limit(1))``."""
+    """The limits by name of a hyperparameter: ``Limits(rank=Limit(1))``."""
 
 
 @dataclass(frozen=True)
@@ -92,46 +99,47 @@ class Stage:
     once, stored, and shared by all cells that use the same cut.
 
     Args:
-        name: as it stands in curves and reports: ``head``, ``finetune``, ``train``.
-        cut: ``"top"``: only the head trains; ``"input"``: everything trains; a number in (0, 1):
-            the share of the backbone's blocks, counted from the top, that trains. Not above that of a stage before.
-        learning_rate: the peak, relative: the share of a kernel's root mean square by which a step of Adam
-            moves its weights (0.1 stands for that root mean square in the head and in vectors). Linear
-            warm-up, then a cosine down to 0, which always ends where the stage does.
-        weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. Of
-            kernels only, unless ``decay_to`` says otherwise. Less where the stage takes more than its ``steps``:
-            see ``strategies.lengths.decay_of``.
-        steps: optimizer steps that it takes at least, however few the labels: see ``strategies.lengths``.
-        epochs: how often it passes over the labels at most, where that is more than ``steps``; None: as often as
-            the plan's ``epochs`` say, which also cap this.
-        weights: where a strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
-        batch_norm: ``frozen``: statistics, gamma and beta stay as they are; ``trained``: they train, and
-            the statistics are re-estimated on training examples before every evaluation.
-        warmup: the share of the stage's steps over which the learning rate rises.
-        blocks: only so many blocks right above the cut train, and the head; 0: all.
-        only: which variables of the backbone train: ``all``, ``norm`` (scales and offsets of normalisation
-            layers) or ``bias`` (biases and these offsets); with ``batch_norm`` frozen, moving statistics stay.
-        rate_decay: the learning rate of a block, and with it its weight decay, is so many times that of the block
-            above it.
-        decay_to: what weight decay pulls the backbone to: kernels to ``zero``, or all that trains of it to where
-            the stage ``start``s.
-        mix: how far the network ends on the way from where the stage starts (0) to where training leads (1).
-        rank: of low-rank updates to dense layers and 1 x 1 convolutions, which then train instead of the backbone;
-            0: none.
-        data: which labelled examples train: those of the ``target``, of the ``source``, or ``both``: then each
-            batch has as many of one as of the other, as long as there are labels of the target.
-        align: a loss that makes features of source and target alike, on unlabelled target examples beside each
-            batch of labelled ones: ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a classifier of
-            domains whose gradients are reversed), ``coral`` (covariances), ``mmd`` (distributions).
-        align_weight: of this loss beside the classification loss; with ``dann`` of the reversed gradients, at the
-            end of their rise.
-        auxiliary: the weight of the losses of auxiliary labels beside the target's, or ``learned``, by the
-            uncertainty of each task (Kendall et al. 2018, arXiv:1705.07115); 0: they are not learned.
-        auxiliary_images: which examples of the target have them: the ``labelled`` ones that train, or all of the
-            ``pool`` but those that validate, as where they cost nothing.
-        statistics: which examples the statistics of batch normalisation are those of at the end: the ones that
-            ``train``, or all of the ``target`` that may be seen, labelled or not (adaptive batch normalisation);
-            with ``batch_norm`` frozen the pretrained ones move after the refit, by what the domains differ in.
+        name: the name in curves and reports, such as ``head``, ``finetune`` or ``train``.
+        cut: where training begins. ``"top"``: only the head trains. ``"input"``: everything trains. A number in
+            (0, 1): this share of the backbone's blocks trains, counted from the top. A later stage may not train
+            less than an earlier one.
+        learning_rate: the peak, relative to the weights. A step of Adam moves a kernel by this share of its root
+            mean square, which is taken as 0.1 in the head and in vectors. A linear warm-up comes first. A cosine
+            then goes down to 0, and always ends where the stage does.
+        weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. It
+            acts on kernels only, unless ``decay_to`` says otherwise. It is less where the stage takes more than
+            its ``steps``, see ``strategies.lengths.decay_of``.
+        steps: least number of optimizer steps, however few the labels, see ``strategies.lengths``.
+        epochs: most passes over the labels, where that is more than ``steps``. None: the plan's ``epochs``, which
+            also cap this.
+        weights: what the strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
+        batch_norm: ``frozen``: statistics, gamma and beta stay as they are. ``trained``: they train, and
+            statistics are estimated again on training examples before every evaluation.
+        warmup: share of the stage's steps over which the learning rate rises.
+        blocks: only this many blocks right above the cut train, and the head. 0: all.
+        only: which variables of the backbone train. ``all``, ``norm`` (scales and offsets of normalisation
+            layers) or ``bias`` (biases and these offsets). With ``batch_norm`` frozen, moving statistics stay.
+        rate_decay: factor of the learning rate, and so of the weight decay, from a block to the one below it.
+        decay_to: what weight decay pulls towards. ``zero``: kernels towards zero. ``start``: all that trains of
+            the backbone towards its weights at the start of the stage.
+        mix: how far the network ends on the way from the start of the stage (0) to the end of training (1).
+        rank: rank of low-rank updates to dense layers and 1 x 1 convolutions. They then train instead of the
+            backbone. 0: none.
+        data: which labelled examples train: the ``target``'s, the ``source``'s, or ``both``. With both, half of
+            each batch comes from either, as long as there are labels of the target.
+        align: a loss that makes features of source and target alike. It uses unlabelled target examples beside
+            each labelled batch. ``none``, or one of ``strategies.ALIGNMENTS``: ``dann`` (a domain classifier with
+            reversed gradients), ``coral`` (covariances) or ``mmd`` (distributions).
+        align_weight: weight of this loss beside the classification loss. With ``dann``, weight of the reversed
+            gradients at the end of their rise.
+        auxiliary: weight of the losses of auxiliary labels beside the target's. ``learned``: by the uncertainty
+            of each task (Kendall et al. 2018, arXiv:1705.07115). 0: they are not learned.
+        auxiliary_images: which examples of the target bring auxiliary labels. ``labelled``: the ones that train.
+            ``pool``: all of the pool without the validation set, for labels that cost nothing.
+        statistics: which examples give the final statistics of batch normalisation. ``train``: the ones that
+            train. ``target``: all examples of the target that may be seen, labelled or not (adaptive batch
+            normalisation). With ``batch_norm`` frozen, the pretrained statistics move after the refit by the
+            difference between the domains.
     """
 
     name: str
@@ -158,15 +166,15 @@ class Stage:
 
 
 class Examples(Protocol):
-    """A set of examples, opaque but for these."""
+    """A set of examples. These are all that you can use of it."""
 
     @property
     def ids(self) -> Sequence[str]:
-        """Stable, unique, and without a meaning."""
+        """Stable and unique names without a meaning."""
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 (N,)."""
+        """Class labels, int64 (N,)."""
 
     def __len__(self) -> int: ...
 
@@ -174,7 +182,7 @@ class Examples(Protocol):
         """The examples, decoded and not augmented: images are uint8 (N, S, S, 3), resized."""
 
     def images(self) -> np.ndarray:
-        """The same, by the name that strategies for images use."""
+        """The same as ``rows``, for images."""
 
 
 class Predictor(Protocol):
@@ -186,20 +194,20 @@ class Predictor(Protocol):
 
 @dataclass(kw_only=True)
 class Training:
-    """What a training was like."""
+    """What a training took."""
 
     params: int = 0
     """Parameters of the whole network, the frozen part included."""
     trainable_params: int = 0
-    """Those that trained in the last stage."""
+    """Parameters that trained in the last stage."""
     epochs: list[int] = field(default_factory=list)
-    """How many each stage took."""
+    """Epochs of each stage."""
     steps: list[int] = field(default_factory=list)
-    """Optimizer steps that each stage took."""
+    """Optimizer steps of each stage."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """Points of the learning curve, see ``Record.curves``."""
     seconds: float = 0.0
-    """Training and evaluation; without tracing, prefixes, and stages that an earlier trial has trained."""
+    """Seconds of training and evaluation. Tracing, prefixes and stages of an earlier trial do not count."""
     prefixes: dict[str, float] = field(default_factory=dict)
     """Seconds by the cut of each stored prefix used, as if it had been computed for this fit alone."""
     notes: list[str] = field(default_factory=list)
@@ -211,51 +219,56 @@ class Fitted(Training):
     """What ``fit`` returns."""
 
     predictor: Predictor
+    """The trained classifier."""
     _: KW_ONLY
     similarity: list[dict[str, Any]] = field(default_factory=list)
-    """How far the backbone was led away, block by block, see ``Record.similarity``."""
+    """How far tuning moved the backbone, block by block, see ``Record.similarity``."""
     samples: np.ndarray | None = None
-    """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method has made of it."""
+    """Pictures for the report, uint8 (N, 2, S, S, 3): an image, and what the method made of it."""
     auxiliary_labels: int = 0
-    """Labels of auxiliary tasks that it has learned from, of all tasks together."""
+    """Auxiliary labels that it learned from, of all tasks together."""
 
 
 class AuxiliaryLabels(Protocol):
-    """A task to be learned beside the target's, with classes of its own."""
+    """A task to learn beside the target's, with its own classes."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the task."""
 
     @property
-    def classes(self) -> int: ...
+    def classes(self) -> int:
+        """Number of its classes."""
 
     @property
     def of_train(self) -> np.ndarray:
-        """Its labels of the examples of ``Task.train``, int64 (N,); -1 where there is none."""
+        """Its labels of the examples of ``Task.train``, int64 (N,). -1: no label."""
 
     @property
     def pool(self) -> Examples | None:
-        """The rest of the pool, labelled by this task; in a search without the groups of ``Task.val``."""
+        """The rest of the pool, labelled by this task. In a search, groups of ``Task.val`` are left out."""
 
     @property
     def others(self) -> Examples | None:
-        """Examples of another dataset, which this task comes from; None if it is of the target's own examples."""
+        """Examples of another dataset that the task comes from. None: it labels the target's own examples."""
 
 
 Classify = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
-"""Learns from a few features (N, D) with labels (N,) below the number of classes, the last argument, and gives the
-probabilities (M, classes) of other features (M, D), the third."""
+"""Learns from a few labelled features and classifies others.
+
+Takes features (N, D), their labels (N,), other features (M, D) and the number of classes. Returns probabilities
+of the other features, (M, classes)."""
 
 
 @dataclass
 class Embedding(Training):
-    """What ``embed`` returns: what examples are to a strategy that tells new classes apart."""
+    """What ``embed`` returns: the features that a few-shot strategy compares."""
 
     embed: Callable[[Examples], np.ndarray]
     """Features of examples, float32 (N, D)."""
 
     def fitted(self, predictor: Predictor) -> Fitted:
-        """A classifier on these features, with what they took."""
+        """Returns a classifier on these features, with what they took."""
         return Fitted(predictor, **{part.name: getattr(self, part.name) for part in fields(Training)})
 
 
@@ -263,15 +276,16 @@ class Task(Protocol):
     """What a strategy is given. It holds no test set."""
 
     @property
-    def train(self) -> Examples: ...
+    def train(self) -> Examples:
+        """Labelled examples to train on."""
 
     @property
     def val(self) -> Examples | None:
-        """None in the refit, where ``train`` holds all n labelled examples."""
+        """The validation set. None in the refit, where ``train`` holds all n labelled examples."""
 
     @property
     def unlabelled(self) -> Examples:
-        """The rest of the pool; asking for its labels raises."""
+        """The rest of the pool. Its labels cannot be read."""
 
     @property
     def target(self) -> Examples:
@@ -279,28 +293,30 @@ class Task(Protocol):
 
     @property
     def source(self) -> Examples | None:
-        """Labelled examples of the source; None without one.
+        """Labelled examples of the source. None: there is no source.
 
-        Without any label of the target ``train`` is empty, and ``val`` holds examples of the source.
+        Without any label of the target, ``train`` is empty and ``val`` holds examples of the source.
         """
 
     @property
     def auxiliary(self) -> Sequence[AuxiliaryLabels]:
-        """What may be learned beside the target's labels; nothing of it is known of examples that validate."""
+        """Auxiliary tasks. They hold no label of the validation set."""
 
     @property
-    def info(self) -> Info: ...
+    def info(self) -> Info:
+        """What is known of the cell."""
 
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """Seed of the repetition."""
 
     @property
     def epochs(self) -> int:
-        """The plan's: how often a stage passes over the labels at most, where these are many."""
+        """The plan's ``epochs``: most passes of a stage over the labels, if there are many."""
 
     @property
     def length(self) -> float:
-        """The share of a stage's length that it takes: the plan's, and of Hyperband's first rounds less."""
+        """Share of a stage's length that is trained: the plan's ``length``. Hyperband's first rounds take less."""
 
     def fit_stages(self, stages: list[Stage]) -> Fitted:
         """Trains a schedule of stages, each to its end."""
@@ -309,32 +325,32 @@ class Task(Protocol):
     def memory(self) -> dict[str, Any]:
         """What a strategy keeps from one trial to the next, and to the refit.
 
-        The refit has more examples, and trials may differ in epochs: what depends on these is to be kept by them.
+        The refit has more examples, and trials may differ in epochs. Key what you keep by both.
         """
 
     def fit_embedding(self, stage: Stage, loss: str, turns: int, classify: Classify) -> Embedding:
         """Trains the backbone so that its features are near each other for examples of one class.
 
-        On ``source``, or on ``train`` where there is none.
+        It trains on ``source``, or on ``train`` if there is no source.
 
         Args:
-            stage: how; from random weights if the backbone has none.
+            stage: the training. It begins with random weights if the backbone has none.
             loss: ``prototypical``, ``contrastive`` or ``triplet``.
-            turns: 4: a class turned by quarters counts as four classes; 1: it is not turned.
-            classify: how features are to be used, for the validation.
+            turns: 4: each class counts as four, one for each quarter turn. 1: no turns.
+            classify: classifies validation examples by their features.
         """
 
     def fit_translated(self, fit: Callable[[Task], Fitted]) -> Fitted:
         """Fits on this task with its source's examples added once more, in the target's style.
 
-        What translates them is trained without any label; what that takes counts as training.
+        The translation is trained without any label, and its time counts as training.
 
         Args:
-            fit: from that task to what it has trained.
+            fit: trains on that task.
         """
 
     def with_source(self, images: np.ndarray, labels: np.ndarray) -> Task:
-        """The same task with these labelled examples added to its source.
+        """Returns the same task with these labelled examples added to its source.
 
         Args:
             images: uint8 (N, S, S, 3).
@@ -342,65 +358,65 @@ class Task(Protocol):
         """
 
     def features(self, examples: Examples, layers: Literal["last", "all"] = "last") -> np.ndarray:
-        """What the frozen backbone makes of examples, stored once and shared by all: float32 (N, D).
+        """Returns the frozen backbone's features of examples, float32 (N, D). They are stored once and shared.
 
         Args:
             examples: any of the task's, or those that a predictor is given.
-            layers: ``last``: the pooled last feature map; ``all``: the pooled ends of all blocks side by side.
+            layers: ``last``: the pooled last feature map. ``all``: the pooled ends of all blocks side by side.
         """
 
     @property
     def prefixes(self) -> dict[str, float]:
-        """What the features of ``train`` and ``val`` asked for so far have cost: goes into ``Fitted.prefixes``."""
+        """Seconds that the features of ``train`` and ``val`` cost so far, for ``Fitted.prefixes``."""
 
 
 class Strategy:
     """Base of all strategies."""
 
     name: ClassVar[str]
+    """The name in plans, tables and reports."""
     summary: ClassVar[str] = ""
     """One line: what it does."""
     when: ClassVar[str] = ""
     """When to use it, one line."""
     cost: ClassVar[str] = ""
-    """What it costs beside feature extraction with the same number of trials, one line."""
+    """Cost compared with feature extraction with the same number of trials, one line."""
     reference: ClassVar[str] = ""
     """The paper or page that the method comes from."""
     version: ClassVar[int] = 1
-    """Raised when the strategy would give other numbers: old cells are then not reused."""
+    """Raise it when the strategy would give other numbers. Old cells are then not reused."""
     modalities: ClassVar[frozenset[str] | None] = None
-    """Which kinds of examples it can learn from, by name (``image``); None: any."""
+    """Kinds of examples it can learn from, by name (``image``). None: any."""
     uses_backbone: ClassVar[bool] = True
+    """False: it runs once, whatever the backbone."""
     uses_weights: ClassVar[bool] = True
-    """False: runs once a backbone, whatever its weights."""
+    """False: it runs once per backbone, whatever the weights."""
     needs_weights: ClassVar[bool] = True
-    """False: it begins with the backbone's weights, and without any with random ones."""
+    """False: it starts from random weights if the backbone has none."""
     needs_source: ClassVar[bool] = False
-    """Whether it learns from a labelled dataset of another domain: only then it is given one."""
+    """Whether it learns from a labelled dataset of another domain. Only then it gets one."""
     uses_source: ClassVar[bool] = False
     """Whether it learns from a labelled source dataset of any classes, if there is one."""
     few_shot: ClassVar[bool] = False
-    """Whether it can tell new classes apart by a few labels each: then it has ``embed`` and ``classify``."""
+    """Whether it can tell new classes apart by a few labels each. It then has ``embed`` and ``classify``."""
     trains: ClassVar[bool] = True
-    """In the few-shot protocol: False if it trains no network; then it is the same for all seeds if nothing is
-    searched either."""
+    """Whether it trains a network in the few-shot protocol. False, and nothing to search: all seeds agree."""
     needs_auxiliary: ClassVar[bool] = False
-    """Whether it learns auxiliary labels: only then it is given any; ``NAME:auxiliary=body`` gives it one task."""
+    """Whether it learns auxiliary labels. Only then it gets any. ``NAME:auxiliary=body`` gives it one task."""
     counterpart: ClassVar[str] = ""
-    """The strategy that it is without what it adds, by name: the report says what that has brought. Empty: it adds
-    nothing that is compared, as a source with labels and nothing else."""
+    """Name of the same strategy without what this one adds. The report compares the two. Empty: no comparison."""
     limits: ClassVar[Mapping[str, Limit]] = Limits()
-    """Of hyperparameters that are given, ``NAME:rank=4``, by name. Stages have limits of their own, and so have
-    ``learning_rate`` and ``weight_decay`` everywhere."""
+    """Limits of hyperparameters that are given, ``NAME:rank=4``, by name. Fields of stages, ``learning_rate`` and
+    ``weight_decay`` have their own limits."""
     needs_labels: ClassVar[bool] = True
-    """False: it may be run without any label of the target, at fraction 0."""
+    """False: it can run without any label of the target, at fraction 0."""
     text: str = ""
-    """How the plan names it, with hyperparameters that are given: ``partial_finetune:unfreeze=0.25``."""
+    """Its name in the plan, with given hyperparameters: ``partial_finetune:unfreeze=0.25``."""
     fixed: Mapping[str, Any] = MappingProxyType({})
-    """Hyperparameters that are given, and so not searched."""
+    """Given hyperparameters, which are not searched."""
 
     def skip(self, info: Info) -> str | None:
-        """Why this strategy cannot run here, as the end of "skipped: ...", or None."""
+        """Returns why this strategy cannot run here, as the end of "skipped: ...", or None."""
         if self.modalities is not None and info.modality not in self.modalities:
             return f"it needs {' or '.join(f'{name}s' for name in sorted(self.modalities))}"
         if self.uses_weights and self.needs_weights and not info.has_weights:
@@ -412,33 +428,37 @@ class Strategy:
         return None
 
     def space(self, hp: Any) -> None:
-        """Declares what is searched, with keras-tuner's ``hp.Float``, ``hp.Int`` and ``hp.Choice``.
+        """Declares the search space, with keras-tuner's ``hp.Float``, ``hp.Int`` and ``hp.Choice``.
 
-        The defaults are tried first, so they should be the values that one would use without a search.
+        The defaults are tried first. Choose the values that you would use without a search.
         """
 
     def stages(self, hp: Any, info: Info) -> list[Stage]:
-        """The schedule for the hyperparameters ``hp`` (``hp.get(name)``)."""
+        """Returns the schedule for the hyperparameters ``hp`` (``hp.get(name)``)."""
         raise NotImplementedError(f"{type(self).__name__} defines neither stages() nor fit()")
 
     def few_shot_space(self, hp: Any) -> None:
-        """Declares what is searched in the few-shot protocol, on held-out classes of the source."""
+        """Declares the search space of the few-shot protocol, on held-out classes of the source."""
         self.space(hp)
 
     def spaces(self) -> list[Callable[[Any], None]]:
-        """What declares the hyperparameters of each protocol that it can run in."""
+        """Returns the functions that declare its search space, one per protocol that it can run in."""
         return [self.space, self.few_shot_space] if self.few_shot else [self.space]
 
     def embed(self, task: Task, hp: Any) -> Embedding:
-        """In the few-shot protocol: what examples are to it. ``task.train`` are examples of other classes, those
-        of the source, or there are none; of the new classes it sees nothing."""
+        """Learns the features that the few-shot protocol compares.
+
+        ``task.train`` holds examples of other classes, from the source, or none. It never sees the new classes.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no embed()")
 
     def classify(
         self, support: np.ndarray, labels: np.ndarray, queries: np.ndarray, classes: int, hp: Any
     ) -> np.ndarray:
-        """In the few-shot protocol: the probabilities of queries, learned from the support alone; see
-        ``Classify``."""
+        """Returns the probabilities of queries, learned from the support alone, in the few-shot protocol.
+
+        The arguments are those of ``Classify``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no classify()")
 
     def fit(self, task: Task, hp: Any) -> Fitted:

@@ -28,8 +28,8 @@ def warm_up_stage(**changes: Any) -> Stage:
 class FeatureExtraction(Strategy):
     name = "feature_extraction"
     summary = "Only a new head trains, on stored features of the frozen backbone: cheap, hard to get wrong."
-    when = "First of all; with few labels, little time, or images like those of the source."
-    cost = "The measure of all others: one pass over the images, then a head on stored features."
+    when = "First of all. With few labels, little time, or images like those of the source."
+    cost = "The unit of all other costs: one pass over the images, then a head on stored features."
     reference = "Donahue et al. 2014, DeCAF, arXiv:1310.1531; Kornblith et al. 2019, arXiv:1805.08974"
 
     few_shot = True

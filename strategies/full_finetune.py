@@ -12,7 +12,7 @@ from strategies.hyperrule import body_space, body_stage
 class FullFinetune(Strategy):
     name = "full_finetune"
     summary = (
-        "Head first, then the whole network at a low rate: the dearest, often the best with many labels."
+        "Head first, then the whole network at a low rate: expensive, and often the best with many labels."
     )
     when = "Many labels, or images unlike those of the source."
     cost = "Tens of times as much: every step goes through the whole network."

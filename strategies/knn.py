@@ -17,7 +17,9 @@ TEMPERATURE = 0.07
 
 class NearestNeighbours(OnFeatures):
     name = "knn"
-    summary = "The labels of the most similar images, on stored features; no training, a floor for any head."
+    summary = (
+        "The labels of the most similar images, on stored features. No training: a baseline for any head."
+    )
     when = "To see within seconds what features are worth, or if classes come and go without training."
     cost = "Less: the same features, no training."
     reference = "Wu et al. 2018, Instance discrimination, arXiv:1805.01978 (weighted k nearest neighbours)"

@@ -13,7 +13,7 @@ class LowRank(Strategy):
     name = "lora"
     summary = "Low-rank updates of linear layers train, the network stays: small, for large backbones."
     when = "Many tasks that are to share one large backbone: each stores little."
-    cost = "In time like full fine-tuning or more; what is stored is small."
+    cost = "In time like full fine-tuning or more. The stored updates are small."
     reference = "Hu et al. 2021, LoRA, arXiv:2106.09685"
     version = 2
     limits = Limits(rank=Limit(1))

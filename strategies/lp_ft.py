@@ -31,7 +31,7 @@ class LinearProbeFinetune(Strategy):
     name = "lp_ft"
     summary = "The head is trained to convergence first, then all: good features are not torn up."
     when = "Full fine-tuning is to be safe against images that differ from the training images."
-    cost = "Like full fine-tuning; the longer first stage runs on stored features."
+    cost = "Like full fine-tuning: the longer first stage runs on stored features."
     reference = "Kumar et al. 2022, Fine-tuning can distort pretrained features (LP-FT), arXiv:2202.10054"
     version = 2
     limits = PROBE_LIMITS

@@ -22,8 +22,8 @@ class _Constant:
 
 class Majority(Strategy):
     name = "majority"
-    summary = "Predicts class frequencies and looks at no image: what any strategy has to beat."
-    when = "Always: a result that does not beat it is none."
+    summary = "Predicts the class frequencies and looks at no image: the baseline for any strategy."
+    when = "Always: a strategy that does not beat it has learned nothing."
     cost = "Nothing."
     uses_backbone = False
     uses_weights = False

@@ -17,7 +17,7 @@ class MultiTask(Strategy):
         "Full fine-tuning that learns auxiliary labels beside the target's: good where tasks are related."
     )
     when = "Images have other labels that depend on the same features, and few of the target's own."
-    cost = "Like full fine-tuning; with images=pool or another dataset, twice that for each auxiliary task."
+    cost = "Like full fine-tuning. With images=pool or another dataset, twice that for each auxiliary task."
     reference = (
         "Caruana 1997, Multitask learning, doi:10.1023/A:1007379606734; Kendall et al. 2018, arXiv:1705.07115"
     )

@@ -18,8 +18,8 @@ CHUNK = 256
 
 class NearestPixel(Strategy):
     name = "nearest_pixel"
-    summary = "The label of the image with the nearest pixels: the floor of one-shot learning."
-    when = "Always, beside anything that is to tell images apart by a few labels: it has to be beaten."
+    summary = "The label of the image with the nearest pixels: the baseline of one-shot learning."
+    when = "Always, beside any few-shot strategy: it has to be beaten."
     cost = "None, but every labelled image is looked at for each answer."
     reference = "Lake et al. 2015, Human-level concept learning, doi:10.1126/science.aab3050 (its baseline)"
     modalities = frozenset({"image"})

@@ -11,8 +11,8 @@ from strategies.hyperrule import body_space, body_stage
 
 class PartialFinetune(Strategy):
     name = "partial_finetune"
-    summary = "Head first, then the top blocks as well; how many is searched. A middle way in cost and risk."
-    when = "A few hundred labels or more, and full fine-tuning is too dear or overfits."
+    summary = "Head first, then the top blocks too. Their number is searched. Medium cost and risk."
+    when = "A few hundred labels or more, and full fine-tuning is too expensive or overfits."
     cost = "Ten to twenty times as much: what lies below the trained blocks is stored."
     reference = "Yosinski et al. 2014, How transferable are features, arXiv:1411.1792"
     limits = Limits(

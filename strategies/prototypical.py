@@ -9,9 +9,9 @@ from strategies.metric import MetricLearning
 
 class Prototypical(MetricLearning):
     name = "prototypical"
-    summary = "An embedding trained on many small problems; new classes are the means of a few images each."
+    summary = "An embedding trained on many small problems. New classes are the means of a few images each."
     when = "New classes keep coming with a few labels each, and there are many labelled images of others."
-    cost = "Training on the other classes once; a new class then costs nothing."
+    cost = "Training on the other classes once. A new class then costs nothing."
     reference = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv:1703.05175"
 
     def loss(self, hp: Any) -> str:

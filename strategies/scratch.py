@@ -12,9 +12,9 @@ STEPS = 1200
 
 class Scratch(Strategy):
     name = "scratch"
-    summary = "Random initial weights, everything trains: what the others have to beat to show a transfer."
-    when = "To know what the transfer brings; to use it, only with many labels unlike any photograph."
-    cost = "Like full fine-tuning, tens of times as much; often more epochs."
+    summary = "The whole network trains from random weights: the baseline that shows what transfer brings."
+    when = "To measure what transfer brings. Use it only with many labels of images unlike any photograph."
+    cost = "Like full fine-tuning, tens of times as much, often with more epochs."
     uses_weights = False
 
     def space(self, hp: Any) -> None:

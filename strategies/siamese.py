@@ -12,7 +12,7 @@ class Siamese(MetricLearning):
     name = "siamese"
     summary = "An embedding trained on pairs or triplets of images: the same class near, others apart."
     when = "The same or not the same is the question, or new classes come with a few labels each."
-    cost = "Training on the other classes once; a new class then costs nothing."
+    cost = "Training on the other classes once. A new class then costs nothing."
     reference = "Bromley et al. 1993; Hadsell et al. 2006 (contrastive); Schroff et al. 2015 (triplet)"
     limits = Limits(MetricLearning.limits, sharpness=Limit(1e-3, 1e3))
 

@@ -37,14 +37,17 @@ AUTO = "auto"
 
 
 class Head(Section):
-    """What stands on top of the backbone: pooling, an optional hidden layer, dropout, a linear layer.
+    """The layers on top of the backbone: pooling, an optional hidden layer, dropout, a linear layer.
 
     A list of values for ``hidden_units`` or ``dropout`` is searched, in the same way for every strategy.
     """
 
     pooling: Literal["avg", "max"] = "avg"
+    """How the last feature map becomes one vector."""
     hidden_units: Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]] = 0
+    """Units of a hidden layer before the output. 0: no hidden layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | list[Annotated[float, Field(ge=0, lt=1)]] = 0.0
+    """Share of the head's inputs that are dropped in training."""
 
     @field_validator("hidden_units", "dropout")
     @classmethod
@@ -55,39 +58,39 @@ class Head(Section):
 
 
 class Tuning(Section):
-    """How hyperparameters are searched: the same number of trials for every strategy.
-
-    With no trials nothing is searched: the defaults are trained once, on all labelled examples of a cell."""
+    """How hyperparameters are searched: the same number of trials for every strategy."""
 
     algorithm: Literal["random", "bayesian", "hyperband", "grid"] = "random"
+    """How keras-tuner chooses the trials after the first. The first is always the default."""
     trials: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Trials per cell, the same number for every strategy. 0: no search, the defaults train once on all labels."""
 
 
 class Limits(Section):
-    """What a cell may spend. Limits change no number, so they are not part of a cell's identity."""
+    """What a cell may spend. Limits change no number, so you can change them at any time."""
 
     cell_seconds: Annotated[float, Field(gt=0)] = 3600
-    """After this a cell is ended; ``inf``: never."""
+    """Most seconds that a cell may take. Then it ends as ``timeout``. ``inf``: no limit."""
 
 
 class Ranking(Section):
-    """How backbones are ranked, for ``rank`` and ``auto:5``. What was chosen stands in ``backbones`` of the run."""
+    """How ``rank`` and ``auto:5`` rank backbones. The run's own plan names the chosen ones."""
 
     images: Annotated[int, Field(ge=20)] = 5000
-    """Labelled examples of the pool that are looked at, at most; drawn by class."""
+    """Most labelled examples of the pool that the ranking uses, drawn by class."""
     download: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
-    """ImageNet weights that are missing are downloaded for networks of so many million parameters or fewer."""
+    """Missing ImageNet weights are downloaded for networks of up to this many million parameters. 0: none."""
 
 
 class Report(Section):
-    """How results are read and shown. Like limits, none of it changes a number of a cell."""
+    """How results are read and shown. None of it changes a number, and you can change it at any time."""
 
     region: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Of practical equivalence: a difference in the plan's metric within plus or minus this counts as none."""
+    """A difference in the plan's metric within plus or minus this counts as none: the region of equivalence."""
     price_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Of the machine, in any currency: costs are shown in money too. 0: they are not."""
+    """Price of the machine, in any currency. Costs are then shown in money too. 0: they are not."""
     thumbnails: bool = True
-    """Whether the page shows test examples; false for private data."""
+    """Whether the page shows test examples. Use ``false`` for private data."""
 
 
 def section(protocol: str) -> str:
@@ -158,49 +161,55 @@ class Plan(Keys):
     """
 
     datasets: Annotated[list[str], Field(min_length=1)]
+    """Folders, manifests, ``.npz`` files or names, see ``bench ls datasets``."""
     backbones: Annotated[list[Annotated[str, AfterValidator(_checked)]], Field(min_length=1)] = [
         "EfficientNetLite0"
     ]
+    """Networks with options, such as ``MobileNet:alpha=0.25``. ``auto:3`` takes the best three by ``rank``."""
     strategies: Annotated[list[str], Field(min_length=1)] = list(DEFAULT_STRATEGIES)
+    """Names, with fixed hyperparameters if you like: ``partial_finetune:unfreeze=0.25``."""
     fractions: list[Annotated[float, Field(ge=0, le=1)]] = [0.1, 0.25, 0.5, 1.0]
-    """Empty in a protocol whose cells do not learn from shares of the labels."""
+    """Shares of the labelled pool to learn from. The few-shot protocol has none."""
     seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 3
+    """Repetitions. Each draws its own labelled subsets. Answers need at least three."""
     until: Literal["complete", "decided"] = "complete"
-    """``decided``: seeds grow to 3, 5 and 10 where they can settle something, and what is surely not the best gets
-    no more."""
+    """``decided``: end once the answer is clear. Seeds then grow to 3, 5 and 10 where they can settle something."""
     budget: Annotated[str, AfterValidator(_budget)] = ""
-    """Such as ``30m``: no cell begins that would end later. It ends earlier when it is decided. Empty: none."""
+    """Time for the run, such as ``90s``, ``30m`` or ``2h``. The run ends earlier if the answer is clear."""
     epochs: Annotated[int, Field(ge=1)] = 20
-    """Passes over the labels where these are many. With few, each strategy trains for a number of steps instead."""
+    """Passes over the labels if there are many. With few, each strategy trains for its number of steps."""
     length: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """The share of each strategy's own length of training: 0.1 for a quick look, 2 for twice as long."""
+    """Share of each strategy's own training length. 0.1 is a quick look, 2 is twice as long."""
     batch_size: Annotated[int, Field(ge=1)] = 32
+    """Largest batch. Batches are smaller if there are few labels."""
     threads: Threads = 1
+    """Training threads per worker."""
     metric: Metric = ACCURACY
-    """Which metric decides: among trials, in the report and its figures, and in what is recommended."""
+    """The metric that decides: among trials, in the report, and in recommendations."""
     class_weight: ClassWeight = "none"
-    """``balanced``: in training, all classes count the same, however many labels they have."""
+    """``balanced``: all classes count the same in training, however many labels they have."""
     groups: Groups = "none"
-    """``auto``: examples whose file names repeat a person, video or original stay together; a given ``group``
-    always holds."""
+    """``auto``: examples whose file names repeat a person, video or original stay on one side of every split. A
+    column ``group`` is always kept."""
     source_dataset: str = ""
-    """A labelled dataset with the same classes that looks different, for strategies that adapt from it."""
+    """A second labelled dataset to adapt from, with the same classes. Few-shot: with other classes."""
     source_groups: Literal["auto", "names", "none"] = "auto"
-    """Which of its examples count as one group with examples of the dataset: ``companions.source.pair``."""
+    """Which of its examples form one group with examples of the dataset. ``auto`` decides by names and pixels."""
     protocol: str = FRACTIONS
-    """``fractions``: learn from shares of the labels. The others are in ``bench.plans.protocol``."""
+    """``fractions`` learns from shares of the labels. ``few-shot`` tells new classes apart by a few labels each."""
     protocol_settings: dict[str, Any] = {}
     """Those of a protocol other than ``fractions``; written as the section that has its name."""
     auxiliary: list[Annotated[str, Field(min_length=1)]] = []
-    """Further columns of the manifest, for strategies that learn their labels beside the dataset's own."""
+    """More label columns of the manifest, for ``multi_task``."""
     auxiliary_dataset: str = ""
-    """Another dataset, with classes of its own, for the same strategies."""
+    """Another dataset with its own classes, for ``multi_task``."""
     auxiliary_groups: Literal["auto", "names", "none"] = "auto"
-    """Like ``source_groups``, of the auxiliary dataset."""
-    # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
+    """Like ``source_groups``, for the auxiliary dataset."""
     backend: Literal["tensorflow", "torch", "jax"] = Field(default_factory=backends.asked_for)  # type: ignore[arg-type]
-    # mixed: activations of 16 bits, weights and head of 32; faster on GPUs and on CPUs with AVX512-BF16.
+    # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
+    """What Keras computes with. Default: the variable ``KERAS_BACKEND``, or ``tensorflow``."""
     precision: Precision = "float32"
+    """Mixed precision is faster on GPUs and some CPUs. Activations have 16 bits, weights and head 32."""
     head: Head = Head()
     tuning: Tuning = Tuning()
     limits: Limits = Limits()

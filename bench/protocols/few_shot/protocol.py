@@ -31,9 +31,13 @@ class Episodic(Section):
     """
 
     ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = [5, 20]
+    """Classes of an episode."""
     shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [1, 5]
+    """Labelled examples per class in an episode."""
     episodes: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+    """Number of episodes."""
     queries: Annotated[int, Field(ge=1)] = 5
+    """Most examples per class that an episode classifies."""
 
     @field_validator("ways", "shots")
     @classmethod
