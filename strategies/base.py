@@ -18,9 +18,9 @@ strategy declares its hyperparameters and returns its stages, and the harness do
 A method that is no schedule overrides ``fit`` instead and returns a ``Predictor`` (see ``majority.py``).
 
 A strategy never sees the test set: the harness hands it a ``Task``, takes the predictor that it
-returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``; or a file
-anywhere else, given as ``--strategy package.module:Class`` or declared by a package of its own (CONTRIBUTING shows
-how). ``python -m bench check-strategy NAME`` says what is wrong with it.
+returns, and scores that. To add a strategy: one file here, one line in ``strategies/__init__.py``. Or a file
+anywhere else, given as ``--strategy package.module:Class``, or declared by a package of its own: ``docs/howto``
+shows how. ``python -m bench check-strategy NAME`` says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Stage:
             (0, 1): this share of the backbone's blocks trains, counted from the top. A later stage may not train
             less than an earlier one.
         learning_rate: the peak, relative to the weights. A step of Adam moves a kernel by this share of its root
-            mean square, which is taken as 0.1 in the head and in vectors. A linear warm-up comes first. A cosine
+            mean square. In the head and in vectors, 0.1 stands for that. A linear warm-up comes first. A cosine
             then goes down to 0, and always ends where the stage does.
         weight_decay: decoupled (AdamW, arXiv:1711.05101): each step takes off this times the learning rate. It
             acts on kernels only, unless ``decay_to`` says otherwise. It is less where the stage takes more than

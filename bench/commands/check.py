@@ -15,7 +15,7 @@ from bench.plans.plan import Plan
 
 
 def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
-    """Audits a dataset of a plan: JSON-able; see README."""
+    """Audits a dataset of a plan, as JSON, see ``docs/howto/check-the-data.md``."""
     found, summary = full_findings(dataset)
     pool = dataset.pool
     if not any(finding.level == "refused" for finding in found):

@@ -1,6 +1,6 @@
 """Strategies, backbones and datasets of other packages, found by entry points.
 
-A package declares what it brings in its ``pyproject.toml``; CONTRIBUTING shows a whole one::
+A package declares what it brings in its ``pyproject.toml``; ``docs/howto`` shows a whole one::
 
     [project.entry-points."transfer_bench.strategies"]
     last_block = "my_package.last_block:LastBlock"

@@ -1,4 +1,4 @@
-"""A package with plug-ins, installed and used; and CONTRIBUTING's walk-through, done as it stands there."""
+"""A package with plug-ins, installed and used; and the walk-through of the docs, done as it stands there."""
 
 from __future__ import annotations
 
@@ -154,12 +154,11 @@ def test_the_recipe_of_a_plugin_is_exported(run: Path, with_plugins: Callable[..
 
 
 def walk_through() -> list[tuple[str, str]]:
-    """The code blocks of its section: language and content."""
-    path = ROOT / "CONTRIBUTING.md"
+    """The code blocks of its page: language and content."""
+    path = ROOT / "docs" / "howto" / "own-strategy-or-backbone.md"
     if not path.exists():
-        pytest.skip("CONTRIBUTING.md is not installed with the packages")
-    section = path.read_text().partition("## A new strategy in fifteen minutes")[2].partition("\n## ")[0]
-    return re.findall(r"^```(\w+)\n(.*?)^```$", section, re.M | re.S)
+        pytest.skip("the docs are not installed with the packages")
+    return re.findall(r"^```(\w+)\n(.*?)^```$", path.read_text(), re.M | re.S)
 
 
 def test_the_walk_through_works_as_it_stands(tmp_path: Path) -> None:
