@@ -200,6 +200,22 @@ def _shape(shape: Any, kind: type, adapter: Callable[[Any], Any]) -> str:
     return table(("field", "kind", "meaning"), rows)
 
 
+FAMILY = {
+    "everything, from random weights": "scratch",
+    "a head, on stored features": "feature_extraction logistic knn nearest_mean all_layer_probe",
+    "the top blocks": "partial_finetune",
+    "everything": "full_finetune plain_finetune lp_ft gradual_unfreeze discriminative_lr l2_sp wise_ft hyperrule",
+    "little of the network": "norm_only bias_only surgical lora",
+    "an embedding, whose classes are the nearest mean": "prototypical siamese",
+    "everything, for auxiliary labels too": "multi_task",
+    "everything, from a labelled source too": (
+        "source_only source_and_target source_then_target adabn deep_coral mmd dann cycle_gan"
+    ),
+    "nothing at all": "nearest_pixel majority",
+}
+"""What trains, and the strategies that train it."""
+
+
 def strategies_page() -> str:
     """All strategies."""
     from bench.plans.given import hyperparameters
@@ -210,11 +226,19 @@ def strategies_page() -> str:
 
     parts = [
         "# Strategies\n\n`--strategy NAME` runs a strategy. Costs are compared with `feature_extraction`, with the "
-        "same number of trials.\n\nEvery searched hyperparameter can be fixed: "
+        "same number of trials. By default a run has `scratch`, `feature_extraction`, `partial_finetune`, "
+        "`full_finetune` and `majority`.\n\nEvery searched hyperparameter can be fixed: "
         "`--strategy partial_finetune:unfreeze=0.25`. Each value is then a strategy of its own in tables and "
         "answer.\n\n**Trains** gives the steps with few labels. With many labels a stage takes the epochs instead, "
         "if that is longer. `--length 2` doubles both.\n"
     ]
+    assert sorted(" ".join(FAMILY.values()).split()) == sorted(STRATEGIES), (
+        "a strategy is not in FAMILY, or twice"
+    )
+    family = (
+        (what, ", ".join(f"[`{one}`](#{one})" for one in names.split())) for what, names in FAMILY.items()
+    )
+    parts.append(table(("what trains", "strategies"), family))
     for name in STRATEGIES:
         strategy = get_strategy(name)
         searched, stages = hyperparameters(strategy), trained(default_stages(strategy))
