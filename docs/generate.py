@@ -20,7 +20,7 @@ REFERENCE = DOCS / "reference"
 WIDTH = 80
 """Columns of the help texts."""
 
-NOTE = "<!-- Written by docs/generate.py. Change the code, then run it again. -->\n\n"
+NOTE = "\n\n<!-- Written by docs/generate.py. Change the code, then run it again. -->\n"
 
 # ------------------------------------------------------------------------------------------------- Markdown
 
@@ -77,7 +77,8 @@ def typed(field: dict[str, Any], defs: dict[str, Any]) -> str:
         return f"`{field['const']}`"
     kind = field.get("type", "anything")
     if kind == "array":
-        return f"list of {typed(field.get('items', {}), defs)}"
+        one = typed(field.get("items", {}), defs)
+        return "list of " + re.sub(r"^(text|table|(?:whole )?number)", r"\1s", one)
     if kind == "object":
         return _object(field, defs)
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false",
@@ -135,12 +136,13 @@ def plan_page() -> str:
 
 def _keys(section: Any, hidden: Iterable[str] = ()) -> str:
     words = described(section)
-    schema = section.model_json_schema()
+    own = section.__annotations__  # before those of a base
+    found = sorted(fields(section.model_json_schema()), key=lambda field: field[0] not in own)
     return table(
         ("key", "values", "default", "meaning"),
         (
             (f"`{name}`", kind, _default(field), words.get(name, ""))
-            for name, kind, field in fields(schema)
+            for name, kind, field in found
             if name not in hidden
         ),
     )
@@ -378,7 +380,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def page(name: str) -> str:
     """A page as it is committed."""
-    return NOTE + PAGES[name]().strip() + "\n"
+    return PAGES[name]().strip() + NOTE
 
 
 if __name__ == "__main__":
