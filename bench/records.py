@@ -121,7 +121,7 @@ class Cell:
     length: Annotated[float, Interval(gt=0, le=100)] = 1.0
     """Share of each strategy's own training length. Since schema 7."""
     backend: Text = "tensorflow"
-    """What Keras computed with."""
+    """The backend of Keras."""
     precision: Text = "float32"
     """Precision of the activations."""
     protocol_version: Count = PROTOCOL_VERSION
@@ -139,8 +139,8 @@ class Cell:
     groups: Annotated[str, Shape(Groups)] = "none"
     """Which groups splits keep together, see ``datasets.file_groups``. Since schema 8."""
     companions: Annotated[dict[str, dict[str, Any]], Shape(Companions)] = field(default_factory=dict)
-    """What is learned beside the dataset, by kind, see ``datasets.companions``. ``dataset`` and ``name`` say where
-    it lies and what it is called. All else identifies it."""
+    """Further data to learn from, by kind, see ``datasets.companions``. ``dataset`` and ``name`` say where it lies
+    and what it is called. All else identifies it."""
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Cell:

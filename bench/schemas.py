@@ -330,9 +330,9 @@ class RunFile(Provenance, total=False):
     created: Text
     """When the run began."""
     command: Text
-    """What was typed."""
+    """The command line."""
     backend: Text
-    """What Keras computed with."""
+    """The backend of Keras."""
     datasets: dict[Text, About]
     """By fingerprint: classes, counts, groups and findings of each dataset."""
     sources: dict[Text, OwnSource]
@@ -356,7 +356,7 @@ class RunFile(Provenance, total=False):
     course: dict[Text, CourseOf]
     """How a run that is cut short went for each dataset: what is out, and what is left."""
     notes: list[Text]
-    """What the run noticed."""
+    """Remarks of the run."""
 
 
 # What a newer or an older version says beside that is of no use here.
@@ -397,7 +397,7 @@ class RankingFile(TypedDict):
     chosen: Annotated[list[Text], Len(1)]
     """The backbones of the run."""
     asked: Asked
-    """What the plan asked for."""
+    """The backbones as the plan names them."""
     rankings: list[RankingOf]
     """The ranking for each dataset, with scores and what was left out."""
 

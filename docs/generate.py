@@ -184,8 +184,8 @@ def record_page() -> str:
         f"and every page is made from these files. They are written with schema version {SCHEMA_VERSION}. Older "
         "versions are read too. A field that is not named here is refused.\n",
         *(_columns(name) for name in TABLES if "record" in name),
-        "## The cell of a record\n\nWhat was asked for. The cell's ID is a hash of everything here that can change "
-        "a number.\n",
+        "## The cell of a record\n\nThis is what was asked for. The cell's ID is a hash of everything here that "
+        "can change a number.\n",
         _shape(schemas.shape_of(Cell), Cell, TypeAdapter),
         "## run.json\n\nVersions, hardware and data of the run as a whole.\n",
         _shape(schemas.RunFile, schemas.RunFile, TypeAdapter),

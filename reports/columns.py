@@ -136,13 +136,13 @@ PLACE: Columns = {
 CURVES: Columns = {
     "cell_id": RESULTS["cell_id"],
     **PLACE,
-    "metric": text("What was measured: train_loss, train_accuracy, val_loss or val_accuracy."),
+    "metric": text("The quantity: train_loss, train_accuracy, val_loss or val_accuracy."),
     "value": number("Its value: a loss, or an accuracy from 0 to 1."),
 }
 
 RECORD: Columns = {
     "cell_id": text("Hash of everything in cell that can change a number."),
-    "cell": text("What was asked for: strategy, data, network, seed and settings."),
+    "cell": text("The request: strategy, data, network, seed and settings."),
     **{
         name: RESULTS[name]
         for name in ("status", "n", "n_train", "n_val", "n_test", "n_source", "n_auxiliary")
@@ -161,7 +161,7 @@ RECORD: Columns = {
     ),
     "episodes": text("Few-shot, one entry per setting: see episodes."),
     "error": text("Type and message of what went wrong, and the traceback of an exception."),
-    "warnings": text("What the run noticed about this cell."),
+    "warnings": text("Remarks of the run about this cell."),
     "provenance": text("Versions, commit and hardware that made the record."),
     "predictions_sha256": text("SHA-256 of the file with its predictions. Empty if there is none."),
     "schema_version": whole("Layout of the record."),
@@ -174,7 +174,7 @@ TRIALS: Columns = {
     "chosen": number("Whether the refit has its hyperparameters."),
     "epoch_limit": whole("Epochs that its last stage could take at most. Until protocol version 2."),
     "score": number(
-        "What the search maximizes: minus val_log_loss, by class if metric is not accuracy. Few-shot: val_accuracy."
+        "Objective of the search: minus val_log_loss, by class if metric is not accuracy. Few-shot: val_accuracy."
     ),
     "val_accuracy": number("Accuracy on the validation set, 0 to 1."),
     "val_class_accuracy": text(

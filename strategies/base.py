@@ -36,7 +36,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Info:
-    """What a strategy may know before it runs."""
+    """Facts that a strategy may know before it runs."""
 
     modality: str
     """The kind of example: ``image``."""
@@ -84,7 +84,7 @@ class Limit(NamedTuple):
     most: float = math.inf
     """The largest value."""
     otherwise: str = ""
-    """What to use instead of a value beyond them, a sentence."""
+    """The advice for a value beyond them, a sentence."""
 
 
 class Limits(dict[str, Limit]):
@@ -194,7 +194,7 @@ class Predictor(Protocol):
 
 @dataclass(kw_only=True)
 class Training:
-    """What a training took."""
+    """Costs and curves of a training."""
 
     params: int = 0
     """Parameters of the whole network, the frozen part included."""
@@ -216,7 +216,7 @@ class Training:
 
 @dataclass
 class Fitted(Training):
-    """What ``fit`` returns."""
+    """The result of ``fit``."""
 
     predictor: Predictor
     """The trained classifier."""
@@ -262,7 +262,7 @@ of the other features, (M, classes)."""
 
 @dataclass
 class Embedding(Training):
-    """What ``embed`` returns: the features that a few-shot strategy compares."""
+    """The result of ``embed``: the features that a few-shot strategy compares."""
 
     embed: Callable[[Examples], np.ndarray]
     """Features of examples, float32 (N, D)."""
@@ -273,7 +273,7 @@ class Embedding(Training):
 
 
 class Task(Protocol):
-    """What a strategy is given. It holds no test set."""
+    """The data and tools that a strategy gets. It holds no test set."""
 
     @property
     def train(self) -> Examples:
@@ -304,7 +304,7 @@ class Task(Protocol):
 
     @property
     def info(self) -> Info:
-        """What is known of the cell."""
+        """Facts about the cell."""
 
     @property
     def seed(self) -> int:
@@ -323,7 +323,7 @@ class Task(Protocol):
 
     @property
     def memory(self) -> dict[str, Any]:
-        """What a strategy keeps from one trial to the next, and to the refit.
+        """Anything that a strategy keeps from one trial to the next, and to the refit.
 
         The refit has more examples, and trials may differ in epochs. Key what you keep by both.
         """

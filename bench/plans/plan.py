@@ -67,7 +67,7 @@ class Tuning(Section):
 
 
 class Limits(Section):
-    """What a cell may spend. Limits change no number, so you can change them at any time."""
+    """Limits of a cell. They change no number, so you can set others at any time."""
 
     cell_seconds: Annotated[float, Field(gt=0)] = 3600
     """Most seconds that a cell may take. Then it ends as ``timeout``. ``inf``: no limit."""
@@ -207,7 +207,7 @@ class Plan(Keys):
     """Like ``source_groups``, for the auxiliary dataset."""
     backend: Literal["tensorflow", "torch", "jax"] = Field(default_factory=backends.asked_for)  # type: ignore[arg-type]
     # What KERAS_BACKEND says is checked when a plan is prepared: a report needs no backend.
-    """What Keras computes with. Default: the variable ``KERAS_BACKEND``, or ``tensorflow``."""
+    """The backend of Keras. Default: the variable ``KERAS_BACKEND``, or ``tensorflow``."""
     precision: Precision = "float32"
     """Mixed precision is faster on GPUs and some CPUs. Activations have 16 bits, weights and head 32."""
     head: Head = Head()

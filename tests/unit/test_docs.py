@@ -30,6 +30,7 @@ FENCE = re.compile(
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MOST_WORDS, MEAN_WORDS = 25, 16
+BANNED_OPENINGS = re.compile(r"(Of (?!course)|What |Those that )")
 README_BYTES = 6 * 1024
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -201,7 +202,7 @@ def texts(page: Path) -> Iterator[str]:
     text = re.sub(r"^(\s*)(?:[-*]|\d+\.) ", r"\n", text, flags=re.M)
     for paragraph in re.split(r"\n\s*\n", text):
         if paragraph.lstrip().startswith("|"):
-            yield from (cell for line in paragraph.splitlines() for cell in line.split("|"))
+            yield from (cell.strip() for line in paragraph.splitlines() for cell in line.split("|"))
         elif not paragraph.lstrip().startswith("#"):
             yield " ".join(paragraph.split())
 
@@ -215,6 +216,11 @@ def sentences(page: Path) -> list[str]:
 def test_sentences_are_short(page: Path) -> None:
     assert [one for one in sentences(page) if len(one.split()) > MOST_WORDS] == []
     assert [one for one in sentences(page) if ";" in one] == []
+
+
+@every_page
+def test_sentences_lead_with_who_acts(page: Path) -> None:
+    assert [one for one in sentences(page) if BANNED_OPENINGS.match(one)] == []
 
 
 def test_readme_reads_easily() -> None:

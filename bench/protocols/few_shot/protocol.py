@@ -24,7 +24,7 @@ from strategies.base import Strategy
 
 
 class Episodic(Section):
-    """What is measured: every number of ways with every number of shots.
+    """The settings of episodes: every number of ways with every number of shots is measured.
 
     An episode has ``ways`` new classes, ``shots`` labelled examples of each, and up to ``queries`` others of each,
     to be classified.
