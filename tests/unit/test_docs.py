@@ -28,7 +28,7 @@ COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[
 FENCE = re.compile(
     r"^(?:<!-- (?P<marker>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 MOST_WORDS, MEAN_WORDS = 25, 16
 BANNED_OPENINGS = re.compile(r"(Of (?!course)|What |Those that )")
 README_BYTES = 6 * 1024
