@@ -332,9 +332,16 @@ def api_page() -> str:
 def _about(kind: type) -> str:
     words, arguments = _split(plain(kind.__doc__))
     told = arguments | {name: text for name, text in _own(kind).items() if text or name not in arguments}
-    attributes = table(("attribute", "meaning"), ((f"`{name}`", text) for name, text in told.items()))
+    rows = ((f"`{name}`", _given(kind, name), text) for name, text in told.items())
+    attributes = table(("attribute", "default", "meaning"), rows)
     methods = (f"### `{signature}`\n\n{_method(text)}\n" for signature, text in _methods(kind))
     return "\n".join(filter(None, [f"{words}\n", attributes if told else "", *methods]))
+
+
+def _given(kind: type, name: str) -> str:
+    """The default of an attribute, if it has one that says something."""
+    value = vars(kind).get(name)
+    return f"`{value!r}`" if isinstance(value, bool | int | float | str) and value != "" else ""
 
 
 def _own(kind: type) -> dict[str, str]:
@@ -363,7 +370,7 @@ def _split(docstring: str) -> tuple[str, dict[str, str]]:
     """A docstring without its arguments, and these by name."""
     words, _, section = docstring.partition("\nArgs:\n")
     found = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", section, re.M | re.S)
-    return words.strip(), {name: " ".join(text.split()) for name, text in found}
+    return words.strip(), {name: " ".join((text[0].upper() + text[1:]).split()) for name, text in found}
 
 
 PAGES: dict[str, Callable[[], str]] = {
