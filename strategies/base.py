@@ -112,7 +112,7 @@ class Stage:
         steps: least number of optimizer steps, however few the labels, see ``strategies.lengths``.
         epochs: most passes over the labels, where that is more than ``steps``. None: the plan's ``epochs``, which
             also cap this.
-        weights: what the strategy starts from: the backbone's ``pretrained`` weights, or ``random`` ones.
+        weights: the start of the training: the backbone's ``pretrained`` weights, or ``random`` ones.
         batch_norm: ``frozen``: statistics, gamma and beta stay as they are. ``trained``: they train, and
             statistics are estimated again on training examples before every evaluation.
         warmup: share of the stage's steps over which the learning rate rises.
@@ -120,7 +120,7 @@ class Stage:
         only: which variables of the backbone train. ``all``, ``norm`` (scales and offsets of normalisation
             layers) or ``bias`` (biases and these offsets). With ``batch_norm`` frozen, moving statistics stay.
         rate_decay: factor of the learning rate, and so of the weight decay, from a block to the one below it.
-        decay_to: what weight decay pulls towards. ``zero``: kernels towards zero. ``start``: all that trains of
+        decay_to: the goal of weight decay. ``zero``: kernels towards zero. ``start``: all that trains of
             the backbone towards its weights at the start of the stage.
         mix: how far the network ends on the way from the start of the stage (0) to the end of training (1).
         rank: rank of low-rank updates to dense layers and 1 x 1 convolutions. They then train instead of the
