@@ -22,22 +22,37 @@ class BenchError(Exception):
 
 
 class RequestError(BenchError):
-    """A request that cannot be carried out as written.
+    """A request that cannot be carried out as written: "--seeds must be 1 or more (got 0)."
 
     Args:
         field: the plan key, flag or argument that is wrong, for instance ``"fractions"``.
-        received: the value as the user gave it.
-        expected: what would have been right, as the end of the sentence "expected ...".
-        remedy: what to do about it, a sentence; optional.
+        received: the value as the user gave it; None: nothing was given.
+        expected: what would have been right, as the end of the sentence "... must be ...".
+        remedy: why, and what to type, in sentences; optional.
+
+    Attributes:
+        name: what the user calls the field. The command line sets it to the flag.
     """
 
     exit_code = 2
 
     def __init__(self, field: str, received: object, expected: str, remedy: str = "") -> None:
+        super().__init__(field, received, expected, remedy)
         self.field, self.received, self.expected, self.remedy = field, received, expected, remedy
-        shown = repr(received) if isinstance(received, str) else str(received)
-        message = f"{field}: received {shown}; expected {expected}."
-        super().__init__(f"{message} {remedy}".rstrip())
+        self.name = field
+
+    def __str__(self) -> str:
+        got = "nothing" if self.received is None else _shown(self.received)
+        verb = "" if self.expected.startswith(VERBS) else "be "
+        return f"{self.name} must {verb}{self.expected} (got {got}). {self.remedy}".rstrip()
+
+
+VERBS = ("hold ", "have ", "name ", "give ")
+"""What an ``expected`` may begin with instead of standing behind "must be"."""
+
+
+def _shown(received: object) -> str:
+    return repr(received) if isinstance(received, str) else str(received)
 
 
 @contextmanager
@@ -83,8 +98,21 @@ class NewerRecord(RecordError):
     """A stored record was written by a newer version of this program."""
 
 
-def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """A sentence that names the valid name nearest to ``name``, or an empty string if none is near."""
+def did_you_mean(name: str, valid: Iterable[str], listed_by: str = "") -> str:
+    """Returns sentences that help to find the name that was meant: "Did you mean 'lora' or 'l2_sp'?"
+
+    Args:
+        name: what was given.
+        valid: what would have been right; the three nearest are shown, those that are near.
+        listed_by: the list that ``ls`` has of them, such as ``strategies``; empty: none.
+    """
     by_lower = {v.lower(): v for v in valid}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    alike = {n: difflib.SequenceMatcher(None, n, name.lower()).ratio() for n in near}
+    near = [repr(by_lower[n]) for n in near if alike[n] > max(alike.values()) - MUCH_LESS]
+    question = f"Did you mean {' or '.join(filter(None, [', '.join(near[:-1]), *near[-1:]]))}?" if near else ""
+    return f"{question} {f'See `python -m bench ls {listed_by}`.' if listed_by else ''}".strip()
+
+
+MUCH_LESS = 0.09
+"""A name that is less alike than the nearest by this is not meant."""

@@ -274,10 +274,10 @@ class Record:
         """
         current = (self.schema_version, self.cell["protocol_version"]) == (SCHEMA_VERSION, PROTOCOL_VERSION)
         if current and self.cell_id != (own := Cell(**self.cell).id):
-            raise RecordError(f"cell_id: received {self.cell_id!r}; expected {own!r}, which its cell has")
+            raise RecordError(f"cell_id must be {own!r}, as its cell has (got {self.cell_id!r})")
         metric = self.cell["metric"]
         if self.status == "ok" and self.cell["protocol"] == FRACTIONS and metric not in self.metrics:
-            raise RecordError(f"metrics: received {sorted(self.metrics)}; expected {metric} among them")
+            raise RecordError(f"metrics must hold {metric} (got {sorted(self.metrics)})")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -435,9 +435,9 @@ def parsed(data: bytes | str, shape: Any, where: str) -> Any:
     try:
         content = json.loads(data)
     except RecursionError:
-        raise _error(where, "expected JSON that is not nested so deeply") from None
+        raise _error(where, "must be JSON that is not nested so deeply") from None
     except ValueError as error:  # no UTF-8, no JSON, a number of thousands of digits
-        raise _error(where, f"expected JSON ({error})") from None
+        raise _error(where, f"must be JSON ({error})") from None
     held(content, shape, where)
     return content
 
@@ -461,9 +461,11 @@ def _error(where: str, reason: str) -> RecordError:
 
 
 def _told(error: ErrorDetails) -> str:
-    """Field, what was received, what was expected."""
+    """The field, what it must be, and what it is."""
     # Behind a key may stand pydantic's names of the alternatives of a union.
     place = ".".join(str(part) for part in error["loc"] if not isinstance(part, str) or "[" not in part)
-    expected = error["msg"].removeprefix("Input should be ").removeprefix("Input should ")
-    told = f"received {reprlib.repr(error['input'])}; expected {expected[0].lower()}{expected[1:]}"
-    return f"{place}: {told}" if place else told
+    message = error["msg"]
+    if not message.startswith("Input should "):
+        return f"{place or 'content'}: {message[0].lower()}{message[1:]} (got {reprlib.repr(error['input'])})"
+    must = message.removeprefix("Input should ")
+    return f"{place or 'content'} must {must} (got {reprlib.repr(error['input'])})"

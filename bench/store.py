@@ -282,7 +282,7 @@ class Store:
             try:
                 record = self._record(path)
                 if twin := seen.get(json.dumps(record.cell, sort_keys=True)):
-                    raise RecordError(f"{path.name}: cell: received that of {twin}; expected each cell once")
+                    raise RecordError(f"{path.name}: cell must be stored once ({twin} holds it, too)")
             except NewerRecord:
                 raise
             except RecordError as error:
@@ -335,7 +335,7 @@ class Store:
         except OSError as error:
             raise RecordError(f"{path.name}: it cannot be read ({error.strerror or error})") from error
         if record.cell_id != path.stem:
-            raise RecordError(f"{path.name}: cell_id: received {record.cell_id}; expected {path.stem}")
+            raise RecordError(f"{path.name}: cell_id must be {path.stem} (got {record.cell_id})")
         return record
 
     def _set_aside(self, path: Path, reason: str) -> None:

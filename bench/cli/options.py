@@ -35,7 +35,7 @@ def _parsed(text: str, parse: Callable[[str], Any], expected: str) -> Any:
     try:
         return parse(text)
     except ValueError:
-        raise typer.BadParameter(f"received {text!r}; expected {expected}.") from None
+        raise typer.BadParameter(f"it must be {expected} (got {text!r}).") from None
 
 
 def _list_of(kind: Callable[[str], Any], expected: str) -> Callable[[str, str], list[Any]]:
@@ -113,8 +113,8 @@ class FewShotOptions:
 
 WITHOUT_QUICKSTART = {
     "few-shot": (
-        "--dataset D, all of whose classes are new, for few-shot",
-        "--source-dataset gives labelled images of other classes, to learn from.",
+        "given, with classes that are all new, in the few-shot protocol",
+        "Give labelled images of other classes to learn from with --source-dataset.",
     )
 }
 """Protocols that cannot do without a dataset: what they expect instead of the quickstart, and how to go on."""
@@ -252,7 +252,7 @@ def _start(keys: dict[str, Any]) -> dict[str, Any]:
     if "datasets" in keys:
         return {}
     if refusal := WITHOUT_QUICKSTART.get(str(keys.get("protocol"))):
-        raise RequestError("dataset", "nothing", *refusal)
+        raise RequestError("dataset", None, *refusal)
     return dict(QUICKSTART)
 
 

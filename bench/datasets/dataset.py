@@ -87,8 +87,8 @@ class Dataset:
             RequestError: they are not; of this field.
         """
         if self.fingerprint != fingerprint:
-            expected = f"the data of the run; {self.kind.noun.many} or labels have changed"
-            raise RequestError(field, self.spec, expected)
+            remedy = f"{self.kind.noun.many.capitalize()} or labels have changed."
+            raise RequestError(field, self.spec, "the data of the run", remedy)
 
     @property
     def group_counts(self) -> GroupCounts | None:

@@ -59,10 +59,9 @@ class Checked(Adapter):
         plugin = find("datasets", name)
         if plugin is None:
             names = [f"{PLUGIN}{plugin.name}" for plugin in plugins("datasets")]
-            expected = (
-                f"one of {', '.join(names)}" if names else "a plug-in; no installed package declares any"
-            )
-            raise RequestError("dataset", spec, expected, did_you_mean(f"{PLUGIN}{name}", names))
+            none = "" if names else "No installed package declares one. "
+            remedy = none + did_you_mean(f"{PLUGIN}{name}", names, "datasets")
+            raise RequestError("dataset", spec, "a plug-in that is installed", remedy)
         self.package = plugin.package
         try:
             found = plugin.load(DatasetPlugin)

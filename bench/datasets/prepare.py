@@ -61,7 +61,7 @@ def open_dataset(
         input = modality(source.modality).input(input)
     noun = modality(input.modality).noun
     if source.modality != input.modality:
-        raise RequestError("dataset", spec, f"a dataset of {noun.many}; its examples are of another kind")
+        raise RequestError("dataset", spec, f"a dataset of {noun.many}", "Its examples are of another kind.")
     prefix, entry = _entry(spec, source, input, groups)
     dataset = load(entry, input)
     if dataset is not None:

@@ -81,7 +81,7 @@ def open_source(spec: str) -> Source:
     try:
         if path.is_file() and is_lfs_pointer(path):
             raise RequestError(
-                "dataset", spec, "the file itself; it is a git-lfs pointer", "Run: git lfs pull"
+                "dataset", spec, "the file itself", "It is a git-lfs pointer. Run: git lfs pull"
             )
         for adapter in ADAPTERS:
             if adapter.reads(path):

@@ -55,8 +55,8 @@ def split_test(
         raise RequestError(
             "dataset",
             f"class {_name(values[counts.argmin()], class_names)} with {_counted(counts.min(), noun)}",
-            f"at least {LEAST} {noun.many} in every class (one to test, three to learn from), or a given test part",
-            f"Add {noun.many}, or leave the class out.",
+            f"have {LEAST} {noun.many} of every class, or a test part",
+            f"One is for the test, three are to learn from. Add {noun.many}, or leave the class out.",
         )
     size = subset_size(len(labels), SHARE)
     if groups is None:
@@ -66,8 +66,8 @@ def split_test(
         raise RequestError(
             "dataset",
             "one group" if len(np.unique(groups)) == 1 else f"{len(np.unique(groups))} groups",
-            "groups that allow a test part: every class in one group for the test and in two that stay"
-            + _fewest(labels, groups, class_names),
+            "divided into groups that allow a test part",
+            f"Every class needs one group for the test and two that stay{_fewest(labels, groups, class_names)}. "
             "Add groups, give a test part (column 'split'), or leave the column 'group' out.",
         )
     return mask
@@ -149,13 +149,15 @@ def subset(
         raise RequestError(
             "fractions",
             fraction,
-            f"a fraction that gives every class at least two {unit} (one to train on, one to validate on): "
-            f"{np.count_nonzero(have < 2):,} of {len(have):,} classes get fewer, "
-            f"class {_name(worst, class_names)} gets {have.min()} of its "
-            f"{len(np.unique(units[labels == worst]))}",
-            f"No fraction of this dataset does; add {noun.many} of that class, or leave it out."
-            if needed is None
-            else f"The smallest fraction that works is {_smallest_fraction(needed, total):g}.",
+            f"large enough for two {unit} of every class, one to train on and one to validate on",
+            f"{np.count_nonzero(have < 2):,} of {len(have):,} classes get fewer. "
+            f"Class {_name(worst, class_names)} gets {have.min()} of its "
+            f"{len(np.unique(units[labels == worst]))}. "
+            + (
+                f"No fraction of this dataset is. Add {noun.many} of that class, or leave it out."
+                if needed is None
+                else f"The smallest fraction that works is {_smallest_fraction(needed, total):g}."
+            ),
         )
     return np.sort(order[:n])
 
@@ -193,7 +195,7 @@ def split_validation(
             raise RequestError(
                 "fractions",
                 _counted(len(chosen), noun),
-                f"at least two {noun.many} of every class: one to train on, one to validate on",
+                f"large enough for two {noun.many} of every class, one to train on and one to validate on",
             )
         mask = split_alone(chosen, drawn("validation", key, seed), size, rest=1)
     else:
@@ -202,7 +204,7 @@ def split_validation(
         raise RequestError(
             "fractions",
             f"{_counted(len(chosen), noun)} in {len(np.unique(np.asarray(groups)[indices]))} groups",
-            "groups that can be divided so that training and validation both hold every class",
+            "such that groups can be divided, with every class in training and in validation",
             f"Identical {noun.many} are one group. Use a larger fraction, or leave the column 'group' out.",
         )
     return indices[~mask], indices[mask]

@@ -78,7 +78,7 @@ def executor(
     if kind not in EXECUTORS:
         raise RequestError("executor", kind, " or ".join(EXECUTORS))
     if address is not None and kind != "ray":
-        raise RequestError("ray-address", address, "no address without --executor ray")
+        raise RequestError("ray_address", address, "left out without --executor ray")
     if kind == "ray":
         own: dict[str, Any] = {"address": address, "workers": workers or 0}
     else:

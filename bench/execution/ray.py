@@ -58,7 +58,7 @@ class RayExecutor:
             import ray
         except ImportError:
             raise RequestError(
-                "executor", "ray", "the package ray", "pip install 'transfer-bench[ray]'"
+                "executor", "ray", "an executor that is installed", "Run: pip install 'transfer-bench[ray]'"
             ) from None
 
         if not ray.is_initialized():
@@ -76,7 +76,7 @@ class RayExecutor:
                 )
             except (OSError, ValueError, RuntimeError, OverflowError) as error:
                 raise RequestError(
-                    "ray-address",
+                    "ray_address",
                     self.address,
                     "the address of a Ray cluster that can be reached",
                     f"The attempt ended with: {str(error).splitlines()[0]}.",

@@ -92,14 +92,14 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals or name not in declared.values or name in fixed:
             if not declared.values:
-                expected = "a strategy without options: this one has no hyperparameters"
+                expected = "named without options, because it has no hyperparameters"
             else:
-                expected = f"name=value,... with names among {', '.join(declared.values)}, each once"
+                expected = f"have options name=value,... with names among {', '.join(declared.values)}, each once"
             raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
         fixed[name] = declared.values[name] = _value(text, name, value, declared)
         _check(text, name, fixed[name], {**LIMITS, **strategy.limits}.get(name), declared)
     if type(strategy).fit is Strategy.fit and (wrong := stage_problems(strategy.stages(declared, EXAMPLE))):
-        raise RequestError("strategy", text, "values that it can use", wrong[0])
+        raise RequestError("strategy", text, "have values that it can use", wrong[0])
     return fixed
 
 
@@ -113,7 +113,7 @@ def _value(text: str, name: str, value: str, declared: Declared) -> Any:
         if value.lower() not in found and _is_number(value) and any(map(_is_number, found)):
             return value
         if value.lower() not in found:
-            raise RequestError("strategy", text, f"{name} as one of {', '.join(found)}")
+            raise RequestError("strategy", text, f"have {name} as one of {', '.join(found)}")
         return found[value.lower()]
     kind = type(declared.values[name])
     if kind is str:
@@ -123,7 +123,7 @@ def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     except ValueError:
         number = None
     if number is None or not abs(number) < float("inf"):
-        raise RequestError("strategy", text, f"{name} as {'a whole number' if kind is int else 'a number'}")
+        raise RequestError("strategy", text, f"have {name} as {'a whole number' if kind is int else 'a number'}")
     return number
 
 
@@ -131,10 +131,10 @@ def _check(text: str, name: str, value: Any, limit: Limit | None, declared: Decl
     if limit is None or isinstance(value, str) or limit.least <= value <= limit.most:
         return
     bounded = limit.most < math.inf
-    wanted = f"from {limit.least:g} to {limit.most:g}" if bounded else f"of at least {limit.least:g}"
+    wanted = f"from {limit.least:g} to {limit.most:g}" if bounded else f"of {limit.least:g} or more"
     found = declared.searched.get(name)
     remedy = limit.otherwise or (f"Left out, it is searched: {found}." if found else "")
-    raise RequestError("strategy", text, f"{name} {wanted}", remedy)
+    raise RequestError("strategy", text, f"have {name} {wanted}", remedy)
 
 
 def _is_number(text: str) -> bool:

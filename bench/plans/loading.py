@@ -85,7 +85,7 @@ def set_key(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         return {**plan, key: value}
     inner = plan.get(section, {})
     if not isinstance(inner, dict):
-        raise RequestError("--set", key, f"a key of the plan; {section!r} has no keys of its own")
+        raise RequestError("--set", key, "a key of the plan", f"{section!r} has no keys of its own.")
     return {**plan, section: set_key(inner, rest, value)}
 
 
@@ -128,7 +128,7 @@ def _validated(content: dict[str, Any]) -> Plan:
     _take_protocol(content)
     if "datasets" not in content:
         raise RequestError(
-            "datasets", "nothing", "at least one dataset", "See 'python -m bench ls datasets'."
+            "datasets", None, "given", "See `python -m bench ls datasets`."
         )
     try:
         plan = Plan.model_validate(content)
@@ -137,12 +137,12 @@ def _validated(content: dict[str, Any]) -> Plan:
     if not is_named:
         plan.model_fields_set.discard("strategies")  # they are the protocol's own, as a default is
     if 0 in plan.fractions and not plan.source_dataset:
-        remedy = "Without any label of the target there has to be a labelled source: --source-dataset."
+        remedy = "Without any label of the target, name a labelled source with --source-dataset."
         raise RequestError("fractions", 0.0, _SHARE, remedy)
     if plan.source_groups != "auto" and not plan.source_dataset:
-        raise RequestError("source_groups", plan.source_groups, "a source_dataset beside it")
+        raise RequestError("source_groups", plan.source_groups, "left out without a source_dataset")
     if plan.auxiliary_groups != "auto" and not plan.auxiliary_dataset:
-        raise RequestError("auxiliary_groups", plan.auxiliary_groups, "an auxiliary_dataset beside it")
+        raise RequestError("auxiliary_groups", plan.auxiliary_groups, "left out without an auxiliary_dataset")
     return plan
 
 
@@ -161,16 +161,16 @@ def _take_protocol(content: dict[str, Any]) -> None:
     chosen = protocol(name)
     if not chosen.shares_labels:
         if "fractions" in content:
-            expected = f"nothing in the {name} protocol"
+            expected = f"left out in the {name} protocol"
             raise RequestError("fractions", content["fractions"], expected, chosen.instead_of_fractions)
         content["fractions"] = []
     elif content.get("fractions") == []:
-        raise RequestError("fractions", [], f"at least one: {_SHARE}")
+        raise RequestError("fractions", [], f"at least {_SHARE}")
     content.setdefault("strategies", list(chosen.strategies))
     for other in PROTOCOLS:
         if other != name and section(other) in content and other != FRACTIONS:
             given = content[section(other)]
-            raise RequestError(section(other), given, f"nothing without --protocol {other}")
+            raise RequestError(section(other), given, f"left out without --protocol {other}")
     if chosen.settings is None:
         return
     try:
@@ -192,11 +192,11 @@ def _crossed(backbones: Any, weights: Any) -> Any:
         return backbones
     for backbone in backbones:
         if backbone.strip().startswith(f"{AUTO}:"):
-            expected = "backbones that are named: auto:K chooses among those with ImageNet weights"
-            raise RequestError("weights", backbone, expected, "Leave --weights out, or name backbones.")
+            remedy = f"{AUTO}:K chooses by ImageNet weights. Leave --weights out, or name backbones."
+            raise RequestError("weights", backbone, "given with backbones by name", remedy)
         if names_weights(backbone):
             remedy = "Name weights either with each backbone or for all of them."
-            raise RequestError("weights", backbone, "backbones that name no weights themselves", remedy)
+            raise RequestError("weights", backbone, "given with backbones that name no weights", remedy)
     return [with_weights(backbone, w) for backbone in backbones for w in weights]
 
 
@@ -210,8 +210,8 @@ def _request_error(error: ValidationError, model: type[BaseModel], inside: str =
     field = ".".join([*filter(None, [inside]), *path[:1]])
     if first["type"] == "extra_forbidden":
         return _unknown(field, first["input"], model)
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if field == "fractions" and "than" in expected:
+    expected = _in_words(first["msg"].removeprefix("Value error, ").removeprefix("Input should be "))
+    if field == "fractions" and first["type"].startswith(("less_than", "greater_than")):
         expected = _SHARE
     remedy = (
         did_you_mean(str(first["input"]), _literals(expected)) if first["type"] == "literal_error" else ""
@@ -219,13 +219,36 @@ def _request_error(error: ValidationError, model: type[BaseModel], inside: str =
     return RequestError(field, first["input"], expected[0].lower() + expected[1:], remedy)
 
 
+def _in_words(expected: str) -> str:
+    """Pydantic's words for a number, as this project says them: ``1 or more``."""
+    if " should have " in expected:  # List should have at least 1 item after validation, not 0
+        return f"have {expected.partition(' should have ')[2].partition(' after ')[0]}"
+    for theirs, ours in _BOUNDS.items():
+        if expected.startswith(theirs):
+            return ours.format(expected.removeprefix(theirs).strip())
+    return expected
+
+
+_BOUNDS = {
+    "greater than or equal to": "{} or more",
+    "less than or equal to": "{} or less",
+    "greater than": "more than {}",
+    "less than": "less than {}",
+    "a valid integer": "a whole number{}",
+    "a valid number": "a number{}",
+    "a valid string": "text{}",
+    "a valid boolean": "true or false{}",
+    "a valid list": "a list{}",
+}
+
+
 def _unknown(field: str, received: Any, model: type[BaseModel]) -> RequestError:
     """A key that there is not."""
     valid = [name for name in model.model_fields if name != "protocol_settings"]
     if model is Plan:
         valid += [section(name) for name in PROTOCOLS if name != FRACTIONS] + ["weights"]
-    remedy = did_you_mean(field.rpartition(".")[2], valid)
-    return RequestError(field, received, f"a known key: {', '.join(valid)}", remedy)
+    remedy = did_you_mean(field.rpartition(".")[2], valid) or f"The keys are {', '.join(valid)}."
+    return RequestError(field, received, "a key of the plan", remedy)
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {

@@ -108,7 +108,7 @@ def automatic(backbone: str) -> int | None:
     if word.strip() != AUTO:
         return None
     if not colon or not number.strip().isdecimal() or int(number) < 1:
-        raise ValueError("auto:K with a whole number K of at least 1, such as auto:5")
+        raise ValueError("auto:K with a whole number K of 1 or more, such as auto:5")
     return int(number)
 
 
@@ -220,7 +220,7 @@ class Plan(Keys):
     @classmethod
     def _auto_once(cls, values: list[str]) -> list[str]:
         if sum(automatic(value) is not None for value in values) > 1:
-            raise ValueError("auto:K once")
+            raise ValueError("given with auto:K once")
         return values
 
     @field_validator("datasets", "backbones", "strategies", "fractions", "auxiliary")

@@ -37,7 +37,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     for key, value in _strings(content):
         # "C:\temp" is C:, a tabulator, emp; in paths as they are stored it may be just that.
         if "/" not in value and any(letter in "\b\t\n\f\r" for letter in value):
-            raise RequestError("PLAN", str(path), f"{key} without control characters", _SINGLE_QUOTES)
+            raise RequestError("PLAN", str(path), f"free of control characters in {key}", _SINGLE_QUOTES)
     return content
 
 
@@ -59,11 +59,11 @@ def read_text(path: Path) -> str:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        expected = f"a TOML file in UTF-8; line {line} holds bytes of another encoding"
-        raise RequestError("PLAN", str(path), expected, "Save it as UTF-8 in your editor.") from None
+        remedy = f"Line {line} holds bytes of another encoding. Save it as UTF-8 in your editor."
+        raise RequestError("PLAN", str(path), "a TOML file in UTF-8", remedy) from None
     if "\0" in text:
-        expected = "a TOML file in UTF-8; it seems to be UTF-16 without a byte order mark"
-        raise RequestError("PLAN", str(path), expected, "Save it as UTF-8 in your editor.")
+        remedy = "It seems to be UTF-16 without a byte order mark. Save it as UTF-8 in your editor."
+        raise RequestError("PLAN", str(path), "a TOML file in UTF-8", remedy)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -73,7 +73,7 @@ def _remedy(text: str, reason: str) -> str:
     lines = text.split("\n")
     line = lines[min(int(found[1]), len(lines)) - 1] if found else ""
     if _CURLY.search(line):
-        return "The line holds curly quotes: use straight ones."
+        return "The line holds curly quotes. Use straight ones."
     return _SINGLE_QUOTES if re.search(r'"[^"]*\\', line) else ""
 
 

@@ -87,7 +87,7 @@ def _strategies(plan: Plan) -> dict[str, Strategy]:
     found: dict[str, Strategy] = {}
     for strategy in map(get_strategy, plan.strategies):
         if strategy.text in found:
-            raise RequestError("strategies", strategy.text, "every strategy once, however it is written")
+            raise RequestError("strategies", strategy.text, "named once, however they are written")
         found[strategy.text] = strategy
     return found
 
@@ -97,12 +97,12 @@ def _backbones(plan: Plan) -> tuple[BackboneSpec, ...]:
     for spec in specs:
         check_size(spec, size_of(vars(plan), spec.modality))
         if specs.count(spec) > 1:
-            raise RequestError("backbones", spec.text, "every backbone once, however it is written")
+            raise RequestError("backbones", spec.text, "named once, however they are written")
         title = titled(spec.architecture, spec.weights)
         for other in specs:
             if other != spec and titled(other.architecture, other.weights) == title:
-                expected = f"names that tell weights apart; {other.text} would be called {title} too"
-                raise RequestError("backbones", spec.text, expected, "Rename one of the two.")
+                remedy = f"{other.text} would be called {title}, too. Rename one of the two."
+                raise RequestError("backbones", spec.text, "named so that weights differ", remedy)
     return specs
 
 

@@ -79,7 +79,7 @@ def _check_asked(name: str) -> None:
     module = name.partition(":")[0]
     if _ASKED & {name, ANY} or module in sys.modules or module.startswith("strategies."):
         return
-    remedy = f"It is code that a file names. If you trust it: --trust, or name it with --strategy {name}."
+    remedy = f"A file names it, and it is code. If you trust it, add --trust or --strategy {name}."
     raise RequestError("strategy", name, "a strategy that you asked for", remedy)
 
 
@@ -99,8 +99,8 @@ def load_strategy(name: str) -> tuple[type[Strategy], str]:
     plugin = find("strategies", name)
     if plugin is None:
         names = [*STRATEGIES, *(plugin.name for plugin in plugins("strategies", STRATEGIES))]
-        expected = f"one of {', '.join(dict.fromkeys(names))}, or package.module:Class"
-        raise RequestError("strategy", name, expected, did_you_mean(name, names))
+        remedy = did_you_mean(name, names, "strategies")
+        raise RequestError("strategy", name, "a known strategy or package.module:Class", remedy)
     return plugin.load(Strategy), plugin.package
 
 

@@ -76,9 +76,9 @@ def check_hyperparameters(record: Record, strategy: Strategy) -> None:
     found = record.hyperparameters
     for name in sorted({*wanted} ^ {*found}):
         what = (
-            "nothing: its strategy has none of this name"
+            "left out, because its strategy has none of this name"
             if name in found
-            else "a value: its strategy has one"
+            else "given, because its strategy has one"
         )
         raise _error(record.cell_id, f"hyperparameters.{name}", found.get(name), what)
     for name, value in found.items():
@@ -134,4 +134,4 @@ def chosen_trial(record: Record) -> Mapping[str, Any]:
 
 
 def _error(cell_id: str, field: str, received: Any, expected: str) -> RecordError:
-    return RecordError(f"{cell_id}.json: {field}: received {received!r}; expected {expected}.")
+    return RecordError(f"{cell_id}.json: {field} must be {expected} (got {received!r}).")

@@ -63,9 +63,9 @@ def rank(
     """
     plan = load_plan({**settings, "datasets": [dataset], "backbones": list(backbones) or [f"{AUTO}:1"]})
     if plan.auto is not None and backbones:
-        raise RequestError("backbone", f"{AUTO}:{plan.auto}", "names of backbones: all of them are ranked")
+        raise RequestError("backbone", f"{AUTO}:{plan.auto}", "the name of a backbone", "All are ranked here anyway.")
     if only and not backbones:
-        raise RequestError("only", "no backbone", "--backbone, once or several times")
+        raise RequestError("only", None, "given together with --backbone B")
     with ranking_executor(plan, workers) as runs:
         return rank_plan(plan, runs, say, only)[0]
 
@@ -73,7 +73,7 @@ def rank(
 def ranking_executor(plan: Plan, workers: int | None = None) -> Executor:
     """Worker processes that rank for a plan; they store nothing but what goes into the cache."""
     if workers is not None and workers < 1:
-        raise RequestError("workers", workers, "a number of at least 1")
+        raise RequestError("workers", workers, "1 or more")
     nowhere = Store(Path(tempfile.gettempdir()))
     return executor("local", None, workers, nowhere, plan.threads, plan.backend, plan.limits.cell_seconds)
 
@@ -105,7 +105,7 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
         raise RequestError(
             "backbones",
             ", ".join(plan.backbones),
-            "at least one backbone whose weights are on this machine",
+            "backbones whose weights are on this machine",
             "Name one with --backbone NAME:weights=FILE.weights.h5, or connect to the network.",
         )
     return [_rank_dataset(plan, dataset, weights, left_out, runs, say) for dataset in datasets]

@@ -50,8 +50,8 @@ def _check_plan(store: Store, plan: Plan) -> None:
         raise RequestError(
             "out",
             str(store.directory),
-            f"a new directory: this one holds a run with another plan ({', '.join(changed)} differ; "
-            f"{key} there: {old.get(key)!r}, now: {new.get(key)!r})",
+            "a new directory, because this one holds a run with another plan",
+            f"These keys differ: {', '.join(changed)} ({key} there: {old.get(key)!r}, now: {new.get(key)!r}). "
             "Choose another --out, or go on with what is there: "
             f"python -m bench run {shlex.quote(str(store.plan_path))}",
         )
@@ -64,8 +64,8 @@ def check_same(store: Store, prepared: Prepared) -> None:
         raise RequestError(
             "out",
             str(store.directory),
-            f"a run of protocol version {PROTOCOL_VERSION}, and this is one of {info['protocol_version']}",
-            "Their numbers cannot be compared; choose another --out.",
+            f"a run of protocol version {PROTOCOL_VERSION}, not {info['protocol_version']}",
+            "Their numbers cannot be compared. Choose another --out.",
         )
     fingerprints = {dataset.fingerprint for dataset in prepared.datasets}
     if info.get("datasets") and set(info["datasets"]) != fingerprints:
@@ -73,8 +73,8 @@ def check_same(store: Store, prepared: Prepared) -> None:
         raise RequestError(
             "out",
             str(store.directory),
-            f"a run on the same data, and the {many} or labels have changed since it began",
-            "Choose another --out.",
+            "a run on the same data",
+            f"The {many} or labels have changed since it began. Choose another --out.",
         )
 
     cells = {cell.id: cell for cell in prepared.cells}
@@ -93,9 +93,8 @@ def check_same(store: Store, prepared: Prepared) -> None:
             raise RequestError(
                 "out",
                 str(store.directory),
-                f"the same {' and '.join(changed) or 'cells'} as when this run began: its finished cells "
-                "would no longer belong to it",
-                "Choose another --out, or restore what has changed (plan.toml, weights, strategy, plug-in).",
+                f"a run with the same {' and '.join(changed) or 'cells'} as when it began",
+                "Its finished cells would no longer belong to it. Choose another --out, or restore what has changed (plan.toml, weights, strategy, plug-in).",
             )
 
 

@@ -120,7 +120,7 @@ def _check_kind(resolved: Resolved, dataset: Dataset) -> None:
     for spec in resolved.backbones:
         if spec.modality != dataset.modality:
             takes = modality(spec.modality).noun.many
-            expected = f"backbones that take {dataset.kind.noun.many}, which {dataset.name} holds"
+            expected = f"able to take {dataset.kind.noun.many}, which {dataset.name} holds"
             raise RequestError("backbones", spec.text, expected, f"It takes {takes}.")
 
 
@@ -131,7 +131,7 @@ def _check_auxiliary(resolved: Resolved) -> None:
     for field_name, value in given.items():
         if value and not any(strategy.needs_auxiliary for strategy in resolved.strategies.values()):
             able = [name for name in STRATEGIES if get_strategy(name).needs_auxiliary]
-            raise RequestError(field_name, value, f"a strategy that uses it: {', '.join(able)}")
+            raise RequestError(field_name, value, "used by a strategy", f"These use it: {', '.join(able)}.")
 
 
 def _check_given(resolved: Resolved) -> None:
@@ -140,7 +140,7 @@ def _check_given(resolved: Resolved) -> None:
         known = [*resolved.declared(strategy).values, "auxiliary"]
         if unused := [name for name in strategy.fixed if name not in known]:
             names = ", ".join(known[:-1]) or "none"
-            expected = f"hyperparameters that it has in the protocol {resolved.protocol.name}: {names}"
+            expected = f"have hyperparameters of the protocol {resolved.protocol.name}: {names}"
             raise RequestError("strategy", text, expected, f"There, {unused[0]} would do nothing.")
 
 

@@ -85,7 +85,7 @@ def repeat(
     cell = Cell.of(then.cell)
     if cell.protocol_version != PROTOCOL_VERSION:
         expected = (
-            f"a cell of protocol version {PROTOCOL_VERSION}, and this is one of {cell.protocol_version}"
+            f"a cell of protocol version {PROTOCOL_VERSION}, not {cell.protocol_version}"
         )
         raise RequestError("cell", cell_id, expected, "Repeat it with the version that made it.")
     if cell.id != then.cell_id:

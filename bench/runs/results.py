@@ -190,9 +190,9 @@ class Run:
                 raise RequestError(
                     "DIR",
                     str(self.directory),
-                    f"a run of the protocol fractions, for {command} compares strategies by their labels",
-                    f"This one is of the protocol {name}; its report and {protocol(name).table} hold what it "
-                    "measured.",
+                    "a run of the protocol fractions",
+                    f"{command} compares strategies by their labels, and this run is of the protocol {name}. See its "
+                    f"report.html and {protocol(name).table}.",
                 )
 
     def _previews(self, fingerprint: str, ids: Sequence[str]) -> dict[str, str]:

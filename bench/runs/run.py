@@ -88,13 +88,13 @@ def run(
     reporter = reporter or Reporter()
     again = _again(tuple(retry))
     if workers is not None and workers < 1:
-        raise RequestError("workers", workers, "a number of at least 1")
+        raise RequestError("workers", workers, "1 or more")
     part = Shard.parse(shard) if shard is not None else None
     given = load_plan(plan)
     resolved = resolve(given)
     if part is not None and resolved.plan.is_cut_short:
-        remedy = "Shards share nothing, and which cell is next depends on all: leave out one of the two."
-        raise RequestError("shard", shard, "no shards beside --budget or --until decided", remedy)
+        remedy = "Which cell is next depends on all results, and shards share none. Leave out one of the two."
+        raise RequestError("shard", shard, "left out beside --budget or --until decided", remedy)
     directory = Path(out) if out is not None else default_out(resolved.plan)
     _check_apart(directory, resolved.plan)
     reporter.say(f"Run directory: {directory}")
@@ -170,8 +170,8 @@ def _check_apart(directory: Path, plan: Plan) -> None:
     others = (plan.source_dataset, plan.auxiliary_dataset)
     roots = [Path(spec).resolve() for spec in (*plan.datasets, *others) if spec and Path(spec).is_dir()]
     if any(out.is_relative_to(root) for root in roots):
-        expected = "a new folder, or the one of this run; this one is part of the dataset"
-        raise RequestError("out", str(directory), expected, "For instance: --out runs/first")
+        remedy = "This one is part of the dataset. For instance: --out runs/first"
+        raise RequestError("out", str(directory), "a new folder, or that of this run", remedy)
 
 
 def _again(retry: tuple[str, ...]) -> frozenset[str]:

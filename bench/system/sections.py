@@ -20,5 +20,5 @@ def distinct(values: list[Any]) -> list[Any]:
     """
     twice = [value for i, value in enumerate(values) if value in values[:i]]
     if twice:
-        raise ValueError(f"every value once; {twice[0]!r} is given twice")
+        raise ValueError(f"given without repetition of {twice[0]!r}")
     return values

@@ -93,7 +93,7 @@ def test_every_specification_round_trips(name, alpha, depth_multiplier, minimali
         ("MobileNetV3Small:alpha=0.75,minimalistic=true", "alpha=1.0"),
         ("MobileNet:weights=imagnet", "Did you mean 'imagenet'?"),
         ("MobileNet:weights=/nowhere/x.h5", ".weights.h5"),
-        ("MobileNet:weights=/nowhere/x.weights.h5", "there is no file /nowhere/x.weights.h5"),
+        ("MobileNet:weights=/nowhere/x.weights.h5", "There is no file /nowhere/x.weights.h5"),
     ],
 )
 def test_refusals_name_the_field_and_help(text, words):
@@ -151,7 +151,7 @@ def test_check_size():
     spec = parse_backbone("Xception")
     check_size(spec, 71)
     with pytest.raises(
-        RequestError, match="image_size: received 70; expected at least 71 for Xception"
+        RequestError, match="image_size must be at least 71 for Xception"
     ) as error:
         check_size(spec, 70)
     assert error.value.field == "image_size"

@@ -37,7 +37,7 @@ def test_nonsense_is_one_message_before_anything_starts(
     assert result.rc == 2
     assert result.stdout == ""
     assert result.stderr.strip() == (
-        "bench: KERAS_BACKEND: received 'tensorfow'; expected tensorflow, torch or jax. Did you mean 'tensorflow'?"
+        "bench: KERAS_BACKEND must be tensorflow, torch or jax (got 'tensorfow'). Did you mean 'tensorflow'?"
     )
     assert not list(tmp_path.iterdir())
 
@@ -52,13 +52,13 @@ def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(RequestError) as caught:
         bench.run(PLAN, tmp_path / "out")
     assert str(caught.value) == (
-        "KERAS_BACKEND: received 'torch'; expected a backend that is installed. "
+        "KERAS_BACKEND must be a backend that is installed (got 'torch'). "
         'Run: pip install "transfer-bench[torch]"'
     )
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out").exists()
     monkeypatch.delenv("KERAS_BACKEND")
-    with pytest.raises(RequestError, match=r"^backend: .*transfer-bench\[jax\]"):
+    with pytest.raises(RequestError, match=r"^backend must .*transfer-bench\[jax\]"):
         prepare(load_plan({**PLAN, "backend": "jax"}))
 
 
@@ -89,7 +89,7 @@ def test_the_plan_says_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.delenv("KERAS_BACKEND")
     (tmp_path / "plan.toml").write_text(plan.to_toml())
     assert load_plan(tmp_path / "plan.toml") == plan  # resumed in a shell that says nothing
-    with pytest.raises(RequestError, match=r"backend: received 'tensorfow'.* Did you mean 'tensorflow'"):
+    with pytest.raises(RequestError, match=r"backend must be .*'tensorfow'.* Did you mean 'tensorflow'"):
         load_plan({**PLAN, "backend": "tensorfow"})
 
 

@@ -186,10 +186,10 @@ def test_a_bad_value_is_refused_with_its_field(key: str, value: Any, shown: str)
         load_plan(set_key(DIGITS, key, value))
     assert caught.value.field == key
     assert caught.value.exit_code == 2
-    assert f"{key}: received " in str(caught.value)
+    assert f"{key} must " in str(caught.value)
     assert shown in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert re.search(r"expected \S", str(caught.value))
+    assert re.search(r" must (be|have|hold) \S.* \(got .*\)\.", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_keys_that_came_later_are_written_where_they_are_not_as_usual() -> None:
     other = load_plan({**DIGITS, "metric": "auroc", "class_weight": "balanced"})
     assert 'metric = "auroc"' in other.to_toml()
     assert 'class_weight = "balanced"' in other.to_toml()
-    with pytest.raises(RequestError, match=r"metric: received 'acuracy'.*'accuracy'"):
+    with pytest.raises(RequestError, match=r"metric must be .*'acuracy'.*'accuracy'"):
         load_plan({**DIGITS, "metric": "acuracy"})
 
 

@@ -15,5 +15,5 @@ def ls(
 ) -> None:
     """Lists what there is."""
     if what not in LISTINGS:
-        raise RequestError("ls", what, f"one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS))
+        raise RequestError("ls", what, f"followed by one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS))
     LISTINGS[what]()

@@ -39,7 +39,7 @@ def run(
 def _repeat(again: RepeatOptions, trust: bool) -> None:
     """Repeats a cell and prints what came out; exit code 0 if the same."""
     if again.cell is None or again.from_ is None:
-        raise RequestError("cell", again.cell, "--cell ID and --from DIR together")
+        raise RequestError("cell", again.cell, "given as --cell ID together with --from DIR")
     from bench.cli.show.results import print_repetition
     from bench.runs.repeat import repeat
 

@@ -101,7 +101,7 @@ def recipe_of(run: Run, found: Recommendation) -> Recipe:
 
 def _check_protocol(run: Run) -> None:
     for version in {record.cell["protocol_version"] for record in run.records} - {PROTOCOL_VERSION}:
-        expected = f"a run of protocol version {PROTOCOL_VERSION}, and this is one of {version}"
+        expected = f"a run of protocol version {PROTOCOL_VERSION}, not {version}"
         raise RequestError("DIR", str(run.directory), expected, "Run it again in a new directory.")
 
 
@@ -109,7 +109,7 @@ def _best_record(run: Run, found: Recommendation) -> Record:
     results, chosen = run.results, found.decision.recommended
     if not (results["fraction"] > 0).any():
         expected = "a run with labels of the target"
-        remedy = "Without any, all that was run learns from the source dataset: nothing here can be exported."
+        remedy = "Without any, everything learns from the source dataset. Such a run cannot be exported."
         raise RequestError("DIR", str(run.directory), expected, remedy)
     mine = results[
         (results["status"] == "ok")
@@ -124,21 +124,19 @@ def _best_record(run: Run, found: Recommendation) -> Record:
 
 def _check_code(cell: Cell, strategy: Strategy) -> None:
     if strategy.version != cell.strategy_version:
-        expected = f"its version {cell.strategy_version}, with which the run was made"
+        expected = f"of version {cell.strategy_version}, as when the run was made"
         raise RequestError("strategy", cell.strategy, expected)
     check_unchanged(cell)
     if cell.precision != "float32":
-        expected = "float32: train.py does not write mixed precision"
-        raise RequestError(
-            "precision", cell.precision, expected, "Run that strategy with it and export that."
-        )
+        remedy = "train.py cannot use mixed precision. Run that strategy with float32, then export it."
+        raise RequestError("precision", cell.precision, "float32", remedy)
 
 
 def _check_backend(cell: Cell) -> None:
     backend.check(cell.backend)
     for here in filter(None, (os.environ.get("KERAS_BACKEND"), backend.loaded())):
         if here != cell.backend:
-            raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, with which the run was made")
+            raise RequestError("KERAS_BACKEND", here, f"{cell.backend}, as when the run was made")
 
 
 def _dataset(cell: Cell) -> Dataset:

@@ -98,12 +98,12 @@ def _check_out(folder: Path, out: str) -> None:
 
 def _check_settings(backbone: str, settings: dict[str, Any]) -> None:
     if names_weights(backbone):
-        remedy = "--weights says what it is to begin with."
+        remedy = "Say what it starts from with --weights."
         raise RequestError("backbone", backbone, "a backbone without weights", remedy)
     for key in settings:
         if key in FIXED:
-            expected = f"a key other than {', '.join(FIXED)}: a pretraining has its own"
-            raise RequestError("--set", key, expected)
+            expected = f"a key other than {', '.join(FIXED)}"
+            raise RequestError("--set", key, expected, "A pretraining sets these itself.")
 
 
 def _plan(dataset: str | Path, spec: BackboneSpec, settings: dict[str, Any]) -> Plan:

@@ -76,8 +76,8 @@ def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> 
         return StrategyCheck(name, (f"{lost} Put it into a module.",))
     name, given = divided(name)
     if given:
-        expected = "a strategy without values that are given: all that it searches is checked"
-        raise RequestError("strategy", f"{name}:{given}", expected, f"Leave out {':' + given!r}.")
+        remedy = f"The check covers all that it searches. Leave out {':' + given!r}."
+        raise RequestError("strategy", f"{name}:{given}", "a strategy without given values", remedy)
     with contextlib.suppress(Unusable):  # the child finds out the same, and what else there is
         ask_for(name)
         load_strategy(name)

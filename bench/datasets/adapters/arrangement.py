@@ -152,8 +152,8 @@ class _Reader:
                 return {}
             if not plain or (others and not any(inside & names for names in others)):
                 raise self._error(
-                    f"folders that are all classes or all parts; {_listed(sorted(deep))} may be either",
-                    f"Call it train/ if it is a part, and move the others out. If it is a class, {MANIFEST}.",
+                    "hold folders that are all classes or all parts",
+                    f"{_listed(sorted(deep))} may be either. Call it train/ if it is a part, and move the others out. If it is a class, {MANIFEST}.",
                 )
         return deep
 
@@ -170,9 +170,9 @@ class _Reader:
         listed = _listed(sorted(named))
         if named and (not rest or ("train" in kinds and len(kinds) > 1)):
             if deep:
-                raise self._error(f"a folder train/ of class folders beside {listed}", "")
+                raise self._error(f"hold a folder train/ of class folders beside {listed}", "")
             raise self._error(
-                "class folders within each part, such as train/cats/",
+                "hold class folders within each part, such as train/cats/",
                 f"{listed} hold{'s' if len(named) == 1 else ''} images directly, and nothing says their classes. "
                 f"Move those of each class into a folder of their own, or {MANIFEST}.",
             )
@@ -184,22 +184,21 @@ class _Reader:
             ]
             if alike:
                 raise self._error(
-                    f"a training part beside {name}/; {_listed(alike)} may be it",
-                    f"Call it train/, or {MANIFEST}.",
+                    f"hold a training part beside {name}/",
+                    f"{_listed(alike)} may be it. Call it train/, or {MANIFEST}.",
                 )
             if common := sorted(set(rest) & set(self.tree.folders[name].folders)):
                 raise self._error(
-                    f"all class folders within parts, or none; {name}/ holds {_listed(common)}, and so does what "
-                    "lies beside it",
-                    f"Move the other folders into train/ beside {name}/.",
+                    "hold all class folders within parts, or none",
+                    f"{_listed(common)} lies in {name}/ and beside it. Move the other folders into train/ beside {name}/.",
                 )
         of_validity = any("valid" in name.lower() for name in rest)  # "valid", "invalid", "valid_signature"
         unclear = [name for name in named if is_plain(name) and named[name] != "train" and len(rest) > 1]
         unclear = [name for name in unclear if not (of_validity and "valid" in name.lower())]
         if unclear:
             raise self._error(
-                f"folders that are all classes or all parts; {_listed(unclear)} may be either",
-                f"If it is a part, move it out, or {MANIFEST}. If it is a class, rename it.",
+                "hold folders that are all classes or all parts",
+                f"{_listed(unclear)} may be either. If it is a part, move it out, or {MANIFEST}. If it is a class, rename it.",
             )
 
     def _class_roots(self, parts: dict[str, PartName]) -> Iterator[tuple[Parts, PartName]]:
@@ -247,7 +246,7 @@ class _Reader:
             path, node = path / only, inner
         if path != self.root:
             raise self._error(
-                "at least two class folders, or train/ and test/",
+                "hold at least two class folders, or train/ and test/",
                 f"It holds one, {printable(path.relative_to(self.root).parts[0])!r}. Give the folder within: "
                 f"{printable(str(path))}",
             )
@@ -261,8 +260,8 @@ class _Reader:
         first = divided[0]
         if any(part.folders for name in divided for part in classes[name].folders.values()):
             raise self._error(
-                f"one dataset; parts of class folders are in {_listed(sorted(divided))}",
-                f"Give one of them: {printable(str(self.root / first))}. If these are the classes, put the parts "
+                "hold one dataset",
+                f"Parts of class folders are in {_listed(sorted(divided))}. Give one of them: {printable(str(self.root / first))}. If these are the classes, put the parts "
                 f"on top, such as train/{first}/.",
             )
         others = [name for name, node in classes.items() if name not in divided or node.direct]
@@ -271,8 +270,8 @@ class _Reader:
         ]
         if others:
             raise self._error(
-                f"all class folders with parts or none; {first}/ has some, {_listed(others)} not",
-                f"Put the parts on top, such as train/{first}/, or {MANIFEST}.",
+                "hold parts in all class folders, or in none",
+                f"{first}/ has some, {_listed(others)} not. Put the parts on top, such as train/{first}/, or {MANIFEST}.",
             )
         return True
 
@@ -284,23 +283,23 @@ class _Reader:
         names = sorted(found)
         if not names:
             raise self._error(
-                "at least two class folders",
-                "The images lie directly in the folder: give those of each class a folder of their own.",
+                "hold at least two class folders",
+                "The images lie directly in the folder. Give those of each class a folder of their own.",
             )
         if (len(names) > 1 and all(map(is_fold, names))) or are_numbered_containers(names):
             raise self._error(
-                "folders that are classes, or train/, validation/ and test/",
+                "hold folders that are classes, or train/, validation/ and test/",
                 f"{_listed(names)} are pieces of one dataset. Merge them, or {MANIFEST}.",
             )
         in_parts = () not in roots
         if all(map(is_container, names)) or (in_parts and all(map(part_of, names))):
             raise self._error(
-                "folders that are named as classes",
-                f"The images lie in {_listed(names)}, and nothing says their classes: give those of each class a "
+                "hold folders that are named as classes",
+                f"The images lie in {_listed(names)}, and nothing says their classes. Give those of each class a "
                 f"folder of their own, or {MANIFEST}.",
             )
         if len(names) < 2:
-            raise self._error("at least two class folders", f"There is one, {printable(names[0])!r}.")
+            raise self._error("hold at least two class folders", f"There is one, {printable(names[0])!r}.")
         for at in roots:
             self._refuse_divided(at)
             self._refuse_repeated(at)
@@ -310,9 +309,8 @@ class _Reader:
         for path, node in self._at(at).walk():
             if _is_divided(node):
                 raise self._error(
-                    f"parts above the class folders; {printable('/'.join(at + path))} holds "
-                    f"{_listed(sorted(node.folders))}",
-                    f"Put the parts on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
+                    "hold parts above the class folders",
+                    f"{printable('/'.join(at + path))} holds {_listed(sorted(node.folders))}. Put the parts on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
                 )
 
     def _refuse_repeated(self, at: Parts) -> None:
@@ -323,8 +321,8 @@ class _Reader:
             if len(inside) > 1 and inside == {*node.folders} & {*classes} and not node.direct:
                 where = printable("/".join((*at, name)))
                 raise self._error(
-                    f"class folders; {where}/ holds {_listed(sorted(inside))}, and so does what lies beside it",
-                    f"Move {where}/ out if it is a copy. If it is the dataset, give it alone: "
+                    "hold every class folder once",
+                    f"{_listed(sorted(inside))} lies in {where}/ and beside it. Move {where}/ out if it is a copy. If it is the dataset, give it alone: "
                     f"{printable(str(self.root.joinpath(*at, name)))}",
                 )
 

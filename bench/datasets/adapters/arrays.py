@@ -96,14 +96,13 @@ class ArrayFile(Adapter):
             self._check_images(pair.images, array, len(values))
             if len(values) != len(array):
                 raise self._error(
-                    f"as many labels as images; {pair.images} has {len(array):,}, {pair.labels} has "
-                    f"{len(values):,}",
-                    "",
+                    "have as many labels as images",
+                    f"{pair.images} has {len(array):,}, {pair.labels} has {len(values):,}.",
                 )
             labels += values
             ids += _row_ids(len(array), "" if pair.part == "train" else f"{pair.part}/")
         if not labels:
-            raise self._error("at least one image", f"{used[0].images} is empty.")
+            raise self._error("hold at least one image", f"{used[0].images} is empty.")
         given = self._names(names)
         codes, class_names = self._classes(labels, given)
         tested = [
@@ -135,10 +134,10 @@ class ArrayFile(Adapter):
         shape = array.shape
         check_images(name, shape, labels)
         if array.dtype.kind not in "buif":
-            raise self._error(f"{name} of a numeric type", f"It is of type {array.dtype}.")
+            raise self._error(f"have {name} of a numeric type", f"It is of type {array.dtype}.")
         if shape[1] * shape[2] > max_pixels():
             raise self._error(
-                f"images of at most {max_pixels():,} pixels",
+                f"hold images of at most {max_pixels():,} pixels",
                 f"{name} is of shape {shape}. TRANSFER_BENCH_MAX_PIXELS raises the limit.",
             )
 
@@ -148,14 +147,14 @@ class ArrayFile(Adapter):
         shape = array.shape
         if array.dtype.kind not in "biufUS" or not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
             raise self._error(
-                f"{name} of shape (N,), integers or strings; it is {array.dtype} of shape {shape}",
-                _one_label_each(name, array),
+                f"have {name} of shape (N,), integers or strings",
+                f"It is {array.dtype} of shape {shape}. {_one_label_each(name, array)}".rstrip(),
             )
         values = np.concatenate([np.empty(0, array.dtype), *(block.reshape(-1) for block in array.blocks())])
         if values.dtype.kind == "f":
             whole = values.astype(np.int64, copy=False) if np.isfinite(values).all() else None
             if whole is None or (whole != values).any():
-                raise self._error(f"{name} of integers or strings", "Its values are not whole numbers.")
+                raise self._error(f"have {name} of integers or strings", "Its values are not whole numbers.")
             values = whole
         return list(_texts(values).tolist())
 
@@ -180,7 +179,7 @@ class ArrayFile(Adapter):
         try:
             return agreed(parts)
         except Undecided as error:
-            raise self._error("images whose values say which are black and white", str(error)) from None
+            raise self._error("hold images whose values say which are black and white", str(error)) from None
 
     def _error(self, expected: str, remedy: str) -> RequestError:
         return RequestError("dataset", self.spec, expected, remedy)
@@ -235,8 +234,9 @@ class _Array:
             raise RequestError(
                 "dataset",
                 str(self.path),
-                f"arrays of numbers or strings; {self._member.removesuffix('.npy')!r} is an array of objects",
-                "Such arrays are pickles, which may run code when read. Store y.astype(str), say.",
+                "hold arrays of numbers or strings",
+                f"{self._member.removesuffix('.npy')!r} is an array of objects. Such arrays are pickles, which may run "
+                "code when read. Store y.astype(str), for instance.",
             )
         return (shape or (1,)), fortran, dtype
 

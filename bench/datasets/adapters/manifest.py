@@ -100,21 +100,21 @@ class Manifest(Adapter):
     def _check_rows(self) -> None:
         """Refuses rows that say nothing, or the same twice."""
         if not self._rows:
-            raise self._error("at least one row", "It lists no image.")
+            raise self._error("hold at least one row", "It lists no image.")
         seen: dict[str, str] = {}
         for where, path, label, _, _ in self._rows:
             if not path or not label:
                 raise self._error(
-                    "a path and a label in every row",
+                    "have a path and a label in every row",
                     f"{where} lacks its {'label' if path else 'path'}. Leave out rows without one.",
                 )
             if path in seen:
                 another = "" if seen[path] == label else f" with another label ({seen[path]!r} and {label!r})"
                 keep = "Keep one row for each image, such as table.drop_duplicates('path') with pandas."
-                raise self._error("every path once", f"{where} repeats {path!r}{another}. {keep}")
+                raise self._error("name every path once", f"{where} repeats {path!r}{another}. {keep}")
             seen[path] = label
         if not any(self._exists(path) for path in seen):
-            raise self._error("the paths of images, relative to the manifest's folder", self._why_missing())
+            raise self._error("name the paths of images, relative to its folder", self._why_missing())
 
     def _splits(self) -> list[PartName]:
         """The part of each row; one without is of the training part."""
@@ -124,7 +124,7 @@ class Manifest(Adapter):
             part = parts.get(split) if split else "train"
             if part is None:
                 raise self._error(
-                    f"{KNOWN} or nothing as split", f"{where} has {split!r}. {_as_split(split)}"
+                    f"have {KNOWN} or nothing as split", f"{where} has {split!r}. {_as_split(split)}"
                 )
             found.append(part)
         return found
@@ -247,7 +247,7 @@ class Manifest(Adapter):
                 continue
             if any(cell.strip() for cell in cells[len(names) :]):
                 raise self._error(
-                    f"as many cells in every row as columns, {len(names)}",
+                    f"have as many cells in every row as columns, {len(names)}",
                     f"Line {reader.line_num} has {len(cells)}. Put quotes around cells with {delimiter!r} in them.",
                 )
             values = [cells[i] if i is not None and i < len(cells) else "" for i in at]
@@ -297,12 +297,12 @@ class Manifest(Adapter):
                 near = one_of_many([Column(name, values) for name, values in of_name])
             raise self._error(
                 "a manifest with the columns path,label[,split][,group]",
-                f"It lacks {' and '.join(missing)}; it has {', '.join(map(repr, header[:9])) or 'none'}. "
+                f"It lacks {' and '.join(missing)}. It has {', '.join(map(repr, header[:9])) or 'none'}. "
                 f"{near}".rstrip(),
             )
         twice = next((name for name in COLUMNS if names.count(name) > 1), None)
         if twice:
-            raise self._error("every column once", f"There are {names.count(twice)} columns {twice!r}.")
+            raise self._error("have every column once", f"There are {names.count(twice)} columns {twice!r}.")
         return [names.index(name) if name in names else None for name in columns]
 
     def _error(self, expected: str, remedy: str) -> RequestError:

@@ -88,7 +88,7 @@ def of_column(dataset: Dataset, name: str) -> Auxiliary | None:
         raise RequestError(
             "auxiliary",
             name,
-            "a column with at least two values, some of them more than once, in the rows to learn from",
+            "a column with at least two values, some more than once, among the training rows",
             f"In {shown(dataset.name)} it has {len(counts)}: {found}.",
         )
     _, class_names = numbered(list(counts))
@@ -118,8 +118,8 @@ def of_dataset(other: Dataset, target: Dataset, grouping: str = "auto") -> Auxil
         raise RequestError(
             "auxiliary_dataset",
             other.spec,
-            f"{many} of at least two classes that share no group with test {many} of {shown(target.name)}",
-            f"Of its {len(domain.groups):,} {many}, {domain.left_out:,} share one.",
+            f"hold {many} of at least two classes, apart from all test groups of {shown(target.name)}",
+            f"{domain.left_out:,} of its {len(domain.groups):,} {many} share a group with test {many}.",
         )
     return Auxiliary(other.name, other.class_names, other.fingerprint, domain=domain)
 
@@ -191,8 +191,8 @@ class Auxiliaries(Companion):
         for text, strategy in strategies.items():
             name = wanted(strategy)
             if strategy.needs_auxiliary and name != ALL and name not in names:
-                expected = f"auxiliary as one of {', '.join([ALL, *map(shown, names)])}"
-                remedy = did_you_mean(name, names) or "Columns are named by --auxiliary COLUMN."
+                expected = f"have auxiliary as one of {', '.join([ALL, *map(shown, names)])}"
+                remedy = did_you_mean(name, names) or "Name a column with --auxiliary COLUMN."
                 raise RequestError("strategy", text, expected, remedy)
 
 
@@ -225,8 +225,8 @@ def opened(
         if name not in there:
             raise _no_column(name, datasets)
     if other is not None and other.name in there:
-        expected = f"a name of its own: the column {other.name!r} is an auxiliary task, too"
-        raise RequestError("auxiliary_dataset", other.spec, expected)
+        remedy = f"The column {other.name!r} is an auxiliary task, too."
+        raise RequestError("auxiliary_dataset", other.spec, "a dataset with a name of its own", remedy)
     return Auxiliaries(found)
 
 
@@ -273,7 +273,7 @@ def reopened(
     for name, fingerprint in stamp.get("columns", {}).items():
         task = of_column(dataset, name)
         if task is None or task.fingerprint != fingerprint:
-            raise RequestError("auxiliary", name, "the column of the run; its labels have changed")
+            raise RequestError("auxiliary", name, "the column of the run", "Its labels have changed.")
         found.append(task)
     if "fingerprint" in stamp:
         other = open_other(stamp["dataset"])

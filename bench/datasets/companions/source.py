@@ -94,7 +94,7 @@ class SourceDomain:
             raise RequestError(
                 "source_dataset",
                 self.dataset.spec,
-                f"{self.dataset.kind.noun.many} of every class to train on, and in other groups to validate on",
+                f"hold {self.dataset.kind.noun.many} of every class to train on, and others to validate on",
                 f"{error}",
             ) from None
 
@@ -238,15 +238,15 @@ def pair(
             raise RequestError(
                 "source_dataset",
                 source.spec,
-                f"at least {least} classes of two {many} that share no group with {many} of {target.name}",
+                f"hold at least {least} classes of two {many}, apart from all groups of {target.name}",
             )
     elif counts.min() < 2:
         scarce = [target.class_names[c] for c in np.flatnonzero(counts < 2).tolist()]
         raise RequestError(
             "source_dataset",
             source.spec,
-            f"at least two {many} of every class that share no group with test {many} of {target.name}",
-            f"There are not in {_listed(scarce)}.",
+            f"hold at least two {many} of every class, apart from all test groups of {target.name}",
+            f"There are fewer in {_listed(scarce)}.",
         )
     return found
 
@@ -286,8 +286,8 @@ def _check_other(source: Dataset, target: Dataset) -> None:
         raise RequestError(
             "source_dataset",
             source.spec,
-            f"a dataset with none of the classes of {target.name}, which are to be new in the few-shot protocol",
-            f"Both have {_listed(both)}.",
+            f"a dataset without the classes of {target.name}",
+            f"The few-shot protocol needs new classes. Both have {_listed(both)}.",
         )
 
 
@@ -301,7 +301,7 @@ def _matched(source: Dataset, target: Dataset) -> np.ndarray:
         raise RequestError(
             "source_dataset",
             source.spec,
-            f"a dataset with the very classes of {target.name}, by name",
+            f"a dataset with the same class names as {target.name}",
             " ".join(differ),
         )
     places = {name: i for i, name in enumerate(target.class_names)}

@@ -155,8 +155,8 @@ class Classes:
         raise RequestError(
             "few_shot.shots",
             setting.shots,
-            f"groups that leave {self.noun.many} of every class beside the support's",
-            f"{setting.text}: whatever is drawn, some class has no {self.noun.one} in a group without support.",
+            f"small enough to leave {self.noun.many} of every class outside the groups of the support",
+            f"In {setting.text} episodes, some class always has no {self.noun.one} in a group without support.",
         )
 
 
@@ -221,9 +221,9 @@ def _check_counts(dataset: Dataset, classes: Classes, ways: Sequence[int], shots
         raise RequestError(
             "few_shot.shots",
             max(shots),
-            f"at most {most}: {dataset.name} has only {enough} classes with "
-            f"{classes.more_than(max(shots))}, and {max(ways)} ways need as many",
-            f"Give --shots {fewer}, or fewer ways.",
+            f"{most} or less",
+            f"{dataset.name} has {enough} classes with {classes.more_than(max(shots))}, and you asked for "
+            f"{max(ways)} ways. Give --shots {fewer}, or fewer ways.",
         )
 
 

@@ -132,6 +132,6 @@ def _untunable(domain: SourceDomain) -> RequestError:
     return RequestError(
         "source_dataset",
         domain.dataset.spec,
-        f"classes that can be held out to tune on, with {domain.dataset.kind.noun.many} in two groups or more "
-        "each, beside two to learn from",
+        "hold classes that can be held out to tune on",
+        f"Each needs {domain.dataset.kind.noun.many} in at least two groups, beside two classes to learn from.",
     )

@@ -62,19 +62,17 @@ class FewShot(Protocol):
             default = LATER[key]
             if (value := getattr(plan, key)) != default:
                 expected = f"{default} in the few-shot protocol"
-                remedy = "All classes of an episode have as many images: there is no imbalance to allow for."
+                remedy = "All classes of an episode have as many images, so nothing is imbalanced."
                 raise RequestError(key, value, expected, remedy)
         if plan.is_cut_short:
             given = "budget" if plan.budget else "until"
-            expected = "nothing in the few-shot protocol, whose cells all count"
-            raise RequestError(
-                given, getattr(plan, given), expected, "Leave it out, or name fewer strategies."
-            )
+            remedy = "All of its cells count. Leave it out, or name fewer strategies."
+            raise RequestError(given, getattr(plan, given), "left out in the few-shot protocol", remedy)
         unable = [name for name, strategy in strategies.items() if not strategy.few_shot]
         if unable:
             able = [name for name in STRATEGIES if get_strategy(name).few_shot]
-            expected = f"strategies that tell new classes apart by a few labels: {', '.join(able)}"
-            raise RequestError("strategies", unable[0], expected)
+            expected = "able to tell new classes apart by a few labels"
+            raise RequestError("strategies", unable[0], expected, f"These are: {', '.join(able)}.")
 
     def check_data(self, plan: Plan, dataset: Dataset) -> None:
         check_episodes(dataset, **plan.protocol_settings)
@@ -110,8 +108,8 @@ class FewShot(Protocol):
             raise RequestError(
                 "backbones",
                 f"{AUTO}:{plan.auto}",
-                "backbones that are named, or a source dataset (--source-dataset) to rank them on",
-                "By the labels of new classes nothing may be chosen.",
+                "named, or ranked on a --source-dataset",
+                "Labels of new classes must not choose a backbone.",
             )
         return [plan.source_dataset]
 

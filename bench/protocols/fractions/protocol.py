@@ -25,17 +25,17 @@ class Fractions(Protocol):
         """Refuses a source dataset that nothing uses, and no labels at all for strategies that need some."""
         if plan.source_dataset and not any(map(self.learns_from_source, strategies.values())):
             able = [name for name in STRATEGIES if self.learns_from_source(get_strategy(name))]
-            expected = f"a strategy that uses it: {', '.join(able)}"
-            raise RequestError("source_dataset", plan.source_dataset, expected)
+            remedy = f"These use it: {', '.join(able)}."
+            raise RequestError("source_dataset", plan.source_dataset, "used by a strategy", remedy)
         needy = [name for name, strategy in strategies.items() if strategy.needs_labels]
         if 0 in plan.fractions and needy:
             able = [name for name in STRATEGIES if not get_strategy(name).needs_labels]
             raise RequestError(
                 "fractions",
                 0.0,
-                f"strategies that need no label of the target ({', '.join(able)}); of those chosen, "
-                f"{', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} some",
-                "Run fraction 0 without them, in a run of its own.",
+                "above 0 for strategies that need labels of the target",
+                f"Your strategies that do: {', '.join(needy)}. Those that do not: {', '.join(able)}. Run fraction 0 "
+                "in a run of its own.",
             )
 
     def check_data(self, plan: Plan, dataset: Dataset) -> None:
