@@ -214,7 +214,7 @@ def _divided(
             Finding(
                 "groups_not_divisible",
                 "refused",
-                f"The examples are in {error.received}; a run needs {error.expected}. {error.remedy}",
+                f"The examples are in {error.received}, and these allow no test part. {error.remedy}",
             )
         ]
     return provisional(labels, groups, given, content), refused

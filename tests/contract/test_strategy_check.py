@@ -145,7 +145,7 @@ def test_a_class_is_checked_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["surgical:depth=0.2", "strategies.surgical:Surgical:depth=0.2"])
 def test_values_that_are_given(name: str) -> None:
-    with pytest.raises(RequestError, match=r"all that it searches is checked. Leave out ':depth=0.2'"):
+    with pytest.raises(RequestError, match=r"covers all that it searches. Leave out ':depth=0.2'"):
         bench.check_strategy(name)
 
 

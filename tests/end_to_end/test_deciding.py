@@ -115,5 +115,5 @@ def test_no_cell_begins_that_would_not_end_in_time_and_more_time_goes_on(tmp_pat
 
 
 def test_shards_have_no_budget(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no shards beside"):
+    with pytest.raises(RequestError, match="left out beside"):
         bench.run(PLAN, tmp_path / "run", shard="1/2")

@@ -207,6 +207,6 @@ def test_a_run_without_any_label_has_nothing_to_export_and_says_so(tmp_path: Pat
         record.metrics["macro_f1"] = record.metrics["balanced_accuracy"] = record.metrics["accuracy"]
         record.trials = []  # at fraction 0 those that are made up are out of their range
         cells.write(record)
-    with pytest.raises(RequestError, match="nothing here can be exported"):
+    with pytest.raises(RequestError, match="cannot be exported"):
         export(tmp_path)
     assert not (tmp_path / "export").exists()

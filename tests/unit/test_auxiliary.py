@@ -330,10 +330,10 @@ def test_a_second_dataset_is_in_the_cell(animals: Make, folder: Make) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"auxiliary": ["legs"], "strategies": ["full_finetune"]}, "a strategy that uses it: multi_task"),
-        ({"auxiliary_dataset": "digits", "strategies": ["majority"]}, "a strategy that uses it: multi_task"),
-        ({"auxiliary_groups": "names"}, "an auxiliary_dataset beside it"),
-        ({"auxiliary": ["legs", "legs"]}, "every value once"),
+        ({"auxiliary": ["legs"], "strategies": ["full_finetune"]}, "These use it: multi_task"),
+        ({"auxiliary_dataset": "digits", "strategies": ["majority"]}, "These use it: multi_task"),
+        ({"auxiliary_groups": "names"}, "left out without an auxiliary_dataset"),
+        ({"auxiliary": ["legs", "legs"]}, "without repetition"),
         ({"auxiliary": ["legs"], "strategies": ["multi_task:auxiliary=lags"]}, "Did you mean 'legs'"),
         ({"strategies": ["multi_task:auxiliary=legs"]}, "auxiliary as one of all"),
     ],

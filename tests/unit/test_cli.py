@@ -157,7 +157,7 @@ def test_options_of_a_group_stand_in_the_place_of_the_group() -> None:
         ([*DIGITS, "--backbone", "MobileNet:weights=evil.pkl"], ["backbone", "evil.pkl"]),
         (["--dataset", "digit", *TINY], ["dataset", "'digit'", "Did you mean 'digits'?"]),
         (["--dataset", "keras:mnits", *TINY], ["dataset", "'keras:mnits'", "keras:mnist"]),
-        ([*DIGITS, "--dataset", "digits"], ["datasets", "'digits'", "twice"]),
+        ([*DIGITS, "--dataset", "digits"], ["--dataset", "'digits'", "repetition"]),
         ([*DIGITS, "--fractions", "0"], ["fractions", "0.0"]),
         ([*DIGITS, "--fractions", "0.1,1.5"], ["fractions", "1.5"]),
         ([*DIGITS, "--fractions", "-0.1"], ["fractions", "-0.1"]),

@@ -120,8 +120,8 @@ def test_groups_on_both_sides_or_too_few(tmp_path: Path) -> None:
     assert found["text"].startswith("4 groups of 8 lie on both sides")
     assert [item["class"] for item in found["items"]] == ["g0", "g1", "g2", "g3"]
     few = manifest("few.csv", "group", lambda i: f"g{i % 2}")
-    assert "every class in one group for the test" in checked(few)["groups_not_divisible"]["text"]
-    assert "every class in one group for the test" in refused(few)
+    assert "Every class needs one group for the test" in checked(few)["groups_not_divisible"]["text"]
+    assert "Every class needs one group for the test" in refused(few)
 
 
 def test_a_fraction_too_small_says_of_how_many_classes(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_two_at_once_do_not_meet(training: Training, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "field", "words"),
     [
-        ({"backbone": "MobileNet:weights=imagenet"}, "backbone", "--weights says what it is to begin with"),
+        ({"backbone": "MobileNet:weights=imagenet"}, "backbone", "Say what it starts from with --weights"),
         ({"backbone": "MobilNet"}, "backbone", "Did you mean 'MobileNet'?"),
         ({"weights": "imagnet"}, "backbone", "Did you mean 'imagenet'?"),
         ({"weights": "source:/nowhere"}, "backbone", "/nowhere/source.json cannot be read"),
