@@ -110,7 +110,9 @@ def did_you_mean(name: str, valid: Iterable[str], listed_by: str = "") -> str:
     near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     alike = {n: difflib.SequenceMatcher(None, n, name.lower()).ratio() for n in near}
     near = [repr(by_lower[n]) for n in near if alike[n] > max(alike.values()) - MUCH_LESS]
-    question = f"Did you mean {' or '.join(filter(None, [', '.join(near[:-1]), *near[-1:]]))}?" if near else ""
+    question = (
+        f"Did you mean {' or '.join(filter(None, [', '.join(near[:-1]), *near[-1:]]))}?" if near else ""
+    )
     return f"{question} {f'See `python -m bench ls {listed_by}`.' if listed_by else ''}".strip()
 
 

@@ -207,5 +207,6 @@ def _check_own(text: str, spec: BackboneSpec) -> None:
             "backbone",
             text,
             source.backbone,
-            f"The source {source.name} holds weights of it. Use {with_weights(source.backbone, spec.weights)}, or pretrain {spec.architecture}.",
+            f"The source {source.name} holds weights of it. Use "
+            f"{with_weights(source.backbone, spec.weights)}, or pretrain {spec.architecture}.",
         )

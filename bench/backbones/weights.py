@@ -183,13 +183,9 @@ def _of_plugin(spec: BackboneSpec) -> Weights:
         path = Path(found.weights(**spec.values))
     except Exception as error:  # the code of others
         reason = f"{type(error).__name__}: {error}."
-        raise RequestError(
-            "weights", spec.text, "name a file by weights()", reason
-        ) from error
+        raise RequestError("weights", spec.text, "name a file by weights()", reason) from error
     if not path.is_file():
-        raise RequestError(
-            "weights", spec.text, "name a file that exists", f"There is no file {path}."
-        )
+        raise RequestError("weights", spec.text, "name a file that exists", f"There is no file {path}.")
     return Weights("file", sha256_file(path), str(path))
 
 
@@ -203,7 +199,9 @@ def _lite0() -> Weights:
     path = next((Path(str(file.locate())) for file in files if file.name == LITE0_FILE), None)
     if path is None or not path.is_file():
         expected = f"those of the package {LITE0_PACKAGE}"
-        raise RequestError("weights", "EfficientNetLite0", expected, f"The file {LITE0_FILE} is not there. {install}")
+        raise RequestError(
+            "weights", "EfficientNetLite0", expected, f"The file {LITE0_FILE} is not there. {install}"
+        )
     actual = sha256_file(path)
     if actual != LITE0_SHA256:
         raise RequestError(
@@ -287,7 +285,10 @@ def ask_child(spec: BackboneSpec, size: int) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         raise RequestError(
-            "weights", spec.text, f"there within {FETCH_SECONDS} s", f"Keras took longer. Instead, {_ways(spec)}"
+            "weights",
+            spec.text,
+            f"there within {FETCH_SECONDS} s",
+            f"Keras took longer. Instead, {_ways(spec)}",
         ) from None
     lines = child.stdout.strip().splitlines()
     answer = _answer(lines[-1]) if lines else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from bench.cli.commands.cache import cache
 from bench.cli.commands.check import check
@@ -20,6 +22,7 @@ from bench.cli.commands.recommend import recommend
 from bench.cli.commands.report import report
 from bench.cli.commands.run import run
 from bench.cli.expand import expanded
+from bench.cli.options import GROUPS
 from bench.cli.streams import open_streams
 from bench.errors import BenchError
 from bench.system.machine import available_memory
@@ -32,28 +35,79 @@ COMMANDS = (
 
 app = typer.Typer(
     name="bench",
-    help="Measures on your own labelled images which transfer strategy to use, and on which backbone.",
+    help="Find the best transfer strategy and backbone for your own labelled images.",
+    epilog="For completion of commands and options in your shell, run: transfer-bench --install-completion",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+INSTALLED = "transfer-bench"
+"""The command as it is installed, which shells can complete."""
+
+
+class Grouped(TyperCommand):
+    """A command whose ``--help`` has its options under headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        found: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        found |= {f"{group} options": [] for group in GROUPS} | {"Options": []}
+        for parameter in self.get_params(ctx):
+            if (line := parameter.get_help_record(ctx)) is None:
+                continue
+            group = getattr(parameter, "rich_help_panel", None)
+            is_option = parameter.param_type_name == "option"
+            heading = "Arguments" if not is_option else f"{group} options" if group else "Options"
+            found[heading].append(line)
+        for heading, lines in found.items():
+            if lines:
+                with formatter.section(heading):
+                    formatter.write_dl(lines)
+
+
 for command in COMMANDS:
-    app.command()(expanded(command))
+    app.command(cls=Grouped)(expanded(command))
+
+
+def _print_version(asked: bool) -> None:
+    if not asked:
+        return
+    from bench.system.provenance import versions
+
+    found = versions()
+    packages = {
+        "transfer-bench": "transfer-bench",
+        "python": "Python",
+        "keras": "Keras",
+        "tensorflow": "TensorFlow",
+    }
+    print(", ".join(f"{name} {found.get(key, 'not installed')}" for key, name in packages.items()))
+    raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the versions and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
     """Runs the command line; every expected error is one message on standard error, and its exit code."""
     open_streams()
     try:
-        app(prog_name="python -m bench")
+        app(prog_name=_program())
     except BenchError as error:
         _end(str(error), error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except MemoryError:
         _end(
-            f"there is too little memory ({available_memory() / 2**20:.0f} MiB are free now). {LESS_MEMORY}",
+            f"there is too little memory, {available_memory() / 2**20:.0f} MiB are free. {LESS_MEMORY}",
             1,
         )
     except OSError as error:  # of the surroundings: no code of ours knows better what it was about
@@ -61,6 +115,12 @@ def main() -> None:
         _end(
             f"{where}{error.strerror or error}. Check that path, its permissions and the room on its disk.", 2
         )
+
+
+def _program() -> str:
+    """Returns what the program is called. Shells complete only the installed command."""
+    completes = {"--install-completion", "--show-completion"}.intersection(sys.argv)
+    return INSTALLED if completes or "_TRANSFER_BENCH_COMPLETE" in os.environ else "python -m bench"
 
 
 LESS_MEMORY = "Close other programs, or take fewer --workers, a smaller image_size or a smaller batch_size."

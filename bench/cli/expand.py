@@ -57,12 +57,16 @@ def plan_keys(group: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _spelled(option: inspect.Parameter) -> Iterator[tuple[str, str]]:
-    """Yields the fields that an error may name this option by, with how it is typed: ``tuning.trials, --trials``."""
+    """Yields the fields that an error may name, each with the flag: ``tuning.trials`` and ``--trials``."""
     typed = ""
     for about in getattr(option.annotation, "__metadata__", ()):
         if isinstance(about, OptionInfo):
             # Beside an annotation, typer keeps the first name as the default.
-            names = (about.default, *(about.param_decls or ()), f"--{option.name.strip('_').replace('_', '-')}")
+            names = (
+                about.default,
+                *(about.param_decls or ()),
+                f"--{option.name.strip('_').replace('_', '-')}",
+            )
             typed = next(name for name in names if isinstance(name, str))
         elif isinstance(about, ArgumentInfo):
             typed = (about.metavar or option.name.upper()).strip("[]")

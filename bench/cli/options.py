@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,14 +22,25 @@ if TYPE_CHECKING:
     from reports.recommend import Constraints
 
 
-def whole(help: str) -> Any:
+DATA, SEARCH, RUN, FEW_SHOT, ADVANCED = GROUPS = ("Data", "Search", "Run", "Few-shot", "Advanced")
+"""Headings of ``--help``, in its order."""
+
+
+def option(help: str, group: str, *names: str, metavar: str | None = None) -> Any:
+    """An option under a heading of ``--help``; a flag where it has no metavar."""
+    return typer.Option(*names, help=help, rich_help_panel=group, metavar=metavar)
+
+
+def whole(help: str, group: str = ADVANCED) -> Any:
     """An option that is a whole number; anything else is refused as it was typed, with exit code 2."""
-    return typer.Option(parser=lambda text: _parsed(text, int, "a whole number"), metavar="N", help=help)
+    parser = partial(_parsed, parse=int, expected="a whole number")
+    return typer.Option(parser=parser, metavar="N", help=help, rich_help_panel=group)
 
 
-def number(help: str) -> Any:
+def number(help: str, group: str = ADVANCED) -> Any:
     """The same of a number with or without decimals."""
-    return typer.Option(parser=lambda text: _parsed(text, float, "a number"), metavar="X", help=help)
+    parser = partial(_parsed, parse=float, expected="a number")
+    return typer.Option(parser=parser, metavar="X", help=help, rich_help_panel=group)
 
 
 def _parsed(text: str, parse: Callable[[str], Any], expected: str) -> Any:
@@ -56,37 +68,50 @@ shares = _list_of(float, "numbers separated by commas, for instance 0.1,0.5,1")
 
 # ------------------------------------------------------------------------------- options of several commands
 
-Dataset = Annotated[str, typer.Argument(help="A folder, manifest, .npz or name (see ls datasets).")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
-Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
+Dataset = Annotated[
+    str, typer.Argument(help="Folder, manifest or .npz file, or a name of `ls datasets`.", show_default=False)
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.", show_default=False)]
+Json = Annotated[bool, option("Print the answer as JSON.", ADVANCED, "--json")]
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Run directory.  Default: runs/<dataset>-<plan hash>.")
+    Path | None, option("Run directory to write or resume.  Default: runs/DATASET-HASH.", RUN, metavar="DIR")
 ]
 Trust = Annotated[
     bool,
-    typer.Option(
-        "--trust", help="Import the strategies module:Class that the plan or run names: run their code."
-    ),
+    option("Run the code of strategies module:Class that the plan or run names.", ADVANCED, "--trust"),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the plan: tuning.algorithm=grid."),
+    option("Set any key of the plan, such as tuning.algorithm=grid.", ADVANCED, "--set", metavar="KEY=VALUE"),
 ]
 Fractions = Annotated[
     str | None,
-    typer.Option(metavar="F,F,..", help="Shares of the labelled pool.  Default: 0.1,0.25,0.5,1."),
+    option("Fractions of the labelled pool to train on.  Default: 0.1,0.25,0.5,1.", DATA, metavar="F,F,.."),
     Sets("fractions", shares),
 ]
 Length = Annotated[
     float | None,
-    typer.Option(
-        metavar="SHARE", help="Train for this share of the usual length.  0.1: a quick look.  Default: 1."
-    ),
+    option("Training length as a share of the usual one, such as 0.1.  Default: 1.", SEARCH, metavar="SHARE"),
     Sets("length"),
 ]
 ImageSize = Annotated[
-    int | None, whole("Side of the square input, in pixels.  Default: 96."), Sets("image_size")
+    int | None, whole("Side of the square input, in pixels.  Default: 96.", DATA), Sets("image_size")
 ]
+
+
+@dataclass(frozen=True)
+class VoiceOptions:
+    """How much a command says."""
+
+    quiet: Annotated[bool, option("Print the answer and errors alone.", ADVANCED, "--quiet", "-q")] = False
+    verbose: Annotated[bool, option("Print every step of the preparation.", ADVANCED, "--verbose", "-v")] = (
+        False
+    )
+
+    @property
+    def level(self) -> int:
+        """0: the answer alone; 1: progress as well; 2: every step."""
+        return 0 if self.quiet else 2 if self.verbose else 1
 
 
 # -------------------------------------------------------------------------------------------------- protocols
@@ -98,16 +123,18 @@ class FewShotOptions:
 
     ways: Annotated[
         str | None,
-        typer.Option(metavar="N,N,..", help="Few-shot: classes of an episode.  Default: 5,20."),
+        option("Classes in each episode.  Default: 5,20.", FEW_SHOT, metavar="N,N,.."),
         Sets("few_shot.ways", counts),
     ] = None
     shots: Annotated[
         str | None,
-        typer.Option(metavar="K,K,..", help="Few-shot: labels a class.  Default: 1,5."),
+        option("Labelled images of each class in an episode.  Default: 1,5.", FEW_SHOT, metavar="K,K,.."),
         Sets("few_shot.shots", counts),
     ] = None
     episodes: Annotated[
-        int | None, whole("Few-shot: how many.  Default: 1000."), Sets("few_shot.episodes")
+        int | None,
+        whole("Number of episodes to average over.  Default: 1000.", FEW_SHOT),
+        Sets("few_shot.episodes"),
     ] = None
 
 
@@ -128,76 +155,82 @@ class PlanOptions:
     """A plan file and what overrides it."""
 
     file: Annotated[
-        str | None, typer.Argument(metavar="[PLAN.toml]", help="A plan file; flags override it.")
+        str | None,
+        typer.Argument(
+            metavar="[PLAN.toml]", help="Plan file. Options override its keys.", show_default=False
+        ),
     ] = None
     dataset: Annotated[
         list[str] | None,
-        typer.Option(metavar="D", help="A folder, manifest, .npz or name (see ls datasets)."),
+        option("Folder, manifest or .npz file, or a name of `ls datasets`.", DATA, metavar="D"),
         Sets("datasets"),
     ] = None
     backbone: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "Backbone, such as MobileNet:alpha=0.25, or auto:3 for the best 3 by rank.",
+            SEARCH,
             "--backbone",
             "--backbones",
             metavar="B",
-            help="Such as MobileNet:alpha=0.25; auto:5: the best by rank.",
         ),
         Sets("backbones"),
     ] = None
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="W", help="imagenet, none, source:DIR or a file, for every backbone."),
+        option("Weights of every backbone: imagenet, none, source:DIR or a file.", SEARCH, metavar="W"),
         Sets("weights"),
     ] = None
     strategy: Annotated[
         list[str] | None,
-        typer.Option(metavar="S", help="See ls strategies.  Default: the five classic."),
+        option(
+            "Strategy to compare, see `ls strategies`.  Default: the five classic ones.", SEARCH, metavar="S"
+        ),
         Sets("strategies"),
     ] = None
     fractions: Fractions = None
     source_dataset: Annotated[
         str | None,
-        typer.Option(
-            metavar="D", help="Labelled: the same classes, another look; for few-shot, other classes."
-        ),
+        option("Labelled source dataset for adaptation, or for few-shot learning.", DATA, metavar="D"),
         Sets("source_dataset"),
     ] = None
     protocol: Annotated[
         str | None,
-        typer.Option(metavar="fractions|few-shot", help="What is measured.  Default: fractions."),
+        option("Protocol of the measurement.  Default: fractions.", ADVANCED, metavar="fractions|few-shot"),
         Sets("protocol"),
     ] = None
     few_shot: FewShotOptions = FewShotOptions()
     auxiliary: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="COLUMN", help="A further column of the manifest, for multi_task. May be repeated."
-        ),
+        option("Column of the manifest that multi_task learns as well.", DATA, metavar="COLUMN"),
         Sets("auxiliary"),
     ] = None
     auxiliary_dataset: Annotated[
         str | None,
-        typer.Option(metavar="D", help="Another dataset, with classes of its own, for multi_task."),
+        option("Second dataset, with its own classes, that multi_task learns as well.", DATA, metavar="D"),
         Sets("auxiliary_dataset"),
     ] = None
-    seeds: Annotated[int | None, whole("Repetitions, seeds 0, 1, ...  Default: 3."), Sets("seeds")] = None
+    seeds: Annotated[
+        int | None, whole("Number of repetitions with other seeds.  Default: 3.", RUN), Sets("seeds")
+    ] = None
     trials: Annotated[
-        int | None, whole("Trials of the hyperparameter search.  Default: 4."), Sets("tuning.trials")
+        int | None, whole("Number of hyperparameter trials.  Default: 4.", SEARCH), Sets("tuning.trials")
     ] = None
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="End within this time, 30m or 2h, with the best answer so far."),
+        option("Time limit, such as 30m or 2h. The best cells run first.", RUN, metavar="TIME"),
         Sets("budget"),
     ] = None
     until: Annotated[
         str | None,
-        typer.Option(metavar="decided|complete", help="End once the answer is clear.  Default: complete."),
+        option(
+            "Stop once the answer is clear, or run all.  Default: complete.", RUN, metavar="decided|complete"
+        ),
         Sets("until"),
     ] = None
     epochs: Annotated[
         int | None,
-        whole("Most passes over the labels.  With few labels, steps are counted instead.  Default: 20."),
+        whole("Maximum passes over the labels. Few labels train by steps.  Default: 20.", SEARCH),
         Sets("epochs"),
     ] = None
     length: Length = None
@@ -260,23 +293,25 @@ def _start(keys: dict[str, Any]) -> dict[str, Any]:
 class ExecutionOptions:
     """Which cells run, where, and how many at a time."""
 
-    workers: Annotated[int | None, whole("Cells at a time.  Default: one a core.")] = None
+    workers: Annotated[int | None, whole("Number of cells at a time.  Default: one per core.", RUN)] = None
     retry: Annotated[
-        str | None, typer.Option(metavar="STATUS,..", help="Run these again: failed,oom,timeout.")
+        str | None,
+        option("Run cells of these statuses again: failed,oom,timeout.", RUN, metavar="STATUS,.."),
     ] = None
+    fresh: Annotated[bool, option("Run every cell here, without copies from other runs.", RUN, "--fresh")] = (
+        False
+    )
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/K", help="Only the I-th of K shares of the cells: one host of several."),
+        option("Run only the I-th of K shares of the cells, one per machine.", ADVANCED, metavar="I/K"),
     ] = None
     executor: Annotated[
-        str, typer.Option(metavar="local|ray", help="Where cells run; ray needs transfer-bench[ray].")
+        str, option("Run cells here or on Ray, from transfer-bench[ray].", ADVANCED, metavar="local|ray")
     ] = "local"
     ray_address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.  Default: one on this machine.")
+        str | None,
+        option("Address of a Ray cluster.  Default: one on this machine.", ADVANCED, metavar="ADDRESS"),
     ] = None
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Run every cell here; copy none from the runs beside this one.")
-    ] = False
 
     @property
     def statuses(self) -> list[str]:
@@ -289,9 +324,11 @@ class RepeatOptions:
     """One cell of an earlier run."""
 
     cell: Annotated[
-        str | None, typer.Option(metavar="ID", help="With --from: repeats one cell and compares.")
+        str | None, option("Cell to repeat and compare, with --from.", ADVANCED, metavar="ID")
     ] = None
-    from_: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="The run of --cell.")] = None
+    from_: Annotated[
+        Path | None, option("Run directory that holds the cell of --cell.", ADVANCED, "--from", metavar="DIR")
+    ] = None
 
 
 # ---------------------------------------------------------------------------- plans of which only a few keys count
@@ -303,11 +340,13 @@ class RankingOptions:
 
     image_size: ImageSize = None
     images: Annotated[
-        int | None, whole("Labelled images to look at, at most.  Default: 5000."), Sets("ranking.images")
+        int | None,
+        whole("Maximum number of labelled images to use.  Default: 5000.", DATA),
+        Sets("ranking.images"),
     ] = None
     download: Annotated[
         float | None,
-        number("Downloads missing weights of up to X million parameters.  Default: 30; 0: none."),
+        number("Download missing weights up to X million parameters, 0 for none.  Default: 30.", SEARCH),
         Sets("ranking.download"),
     ] = None
 
@@ -318,7 +357,9 @@ class AuditOptions:
 
     image_size: ImageSize = None
     resizing: Annotated[
-        str | None, typer.Option(metavar="R", help="crop, stretch or pad.  Default: crop."), Sets("resizing")
+        str | None,
+        option("Fit images by crop, stretch or pad.  Default: crop.", DATA, metavar="R"),
+        Sets("resizing"),
     ] = None
     fractions: Fractions = None
 
@@ -328,11 +369,11 @@ class PretrainingOptions:
     """How a source is trained."""
 
     trials: Annotated[
-        int | None, whole("Trials of the hyperparameter search.  Default: 1."), Sets("tuning.trials")
+        int | None, whole("Number of hyperparameter trials.  Default: 1.", SEARCH), Sets("tuning.trials")
     ] = None
     epochs: Annotated[
         int | None,
-        whole("Most passes over the images.  With few, steps are counted instead.  Default: 60."),
+        whole("Maximum passes over the images. Few images train by steps.  Default: 60.", SEARCH),
         Sets("epochs"),
     ] = None
     length: Length = None
@@ -346,11 +387,11 @@ class PretrainingOptions:
 class ChoiceOptions:
     """What a recommendation has to keep to."""
 
-    max_seconds: Annotated[float | None, number("To tune and train one seed.")] = None
-    max_latency_ms: Annotated[float | None, number("Of one image.")] = None
-    max_params: Annotated[float | None, number("Parameters of the network.")] = None
-    strategy: Annotated[list[str] | None, typer.Option(metavar="S", help="Only among these.")] = None
-    dataset: Annotated[str | None, typer.Option(help="Its name, if the run has several.")] = None
+    max_seconds: Annotated[float | None, number("Maximum time to tune and train one seed, in s.", RUN)] = None
+    max_latency_ms: Annotated[float | None, number("Maximum inference time per image, in ms.", RUN)] = None
+    max_params: Annotated[float | None, number("Maximum number of parameters of the network.", RUN)] = None
+    strategy: Annotated[list[str] | None, option("Strategy to choose among.", RUN, metavar="S")] = None
+    dataset: Annotated[str | None, option("Name of one of several datasets.", DATA, metavar="NAME")] = None
 
     def constraints(self, labels: float | None) -> Constraints:
         """Returns them as the report knows them."""

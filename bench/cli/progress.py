@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.show.forecast import forecast_lines
-from bench.cli.terminal import duration, quoted
+from bench.cli.terminal import Steps, cell_name, duration, quoted
 from bench.execution.queue import Queue
 from bench.plans.plan import Plan, budget_seconds
 from bench.plans.protocol import protocol
@@ -34,9 +34,15 @@ ANSWER_SECONDS = 10
 
 
 class TerminalReporter(Reporter):
-    """Prints to standard output; live if that is a terminal."""
+    """Prints to standard output; live if that is a terminal.
 
-    def __init__(self) -> None:
+    Args:
+        level: 0: the answer and what failed; 1: progress as well; 2: every step of the preparation.
+    """
+
+    def __init__(self, level: int = 1) -> None:
+        self.level = level
+        self._step = Steps(level, lambda text: print(shown(text), flush=True))
         self.directory: Path | None = None
         self.started = time.monotonic()
         self._live: Any = None
@@ -55,7 +61,7 @@ class TerminalReporter(Reporter):
         self._answered = 0.0
 
     def say(self, text: str) -> None:
-        print(shown(text), flush=True)
+        self._step(text)
 
     def begin(
         self, prepared: Prepared, store: Store, todo: Sequence[Cell], workers: int, queue: Queue
@@ -67,6 +73,8 @@ class TerminalReporter(Reporter):
         self._forecast = Forecast.of_plan(prepared)
         # With a store of its own: what that one found damaged is told once.
         self._records = Store(store.directory).records([cell.id for cell in prepared.cells])
+        if not self.level:
+            return
         for warning in (*prepared.warnings, *store.damaged):
             print(f"Warning: {shown(warning)}")
         if not queue:
@@ -76,7 +84,7 @@ class TerminalReporter(Reporter):
         if not self._is_cut_short:
             self._forecast_seconds = seconds if known and seconds else None
         stored = len(prepared.cells) - len(todo)
-        kept = f"; {stored} of {len(prepared.cells)} are finished already" if stored else ""
+        kept = f" ({stored} of {len(prepared.cells)} are finished already)" if stored else ""
         cells = f"Up to {len(todo)}" if self._is_cut_short else f"{len(todo)}"
         print(
             f"{cells} cells to run on {workers} worker{'s' if workers > 1 else ''}{kept}.",
@@ -102,7 +110,7 @@ class TerminalReporter(Reporter):
         return f"all {len(prepared.cells)} cells are finished"
 
     def event(self, event: Event) -> None:
-        label = shown(event.cell.label) if event.cell else ""
+        label = cell_name(event.cell) if event.cell else ""
         if event.kind == "note":
             self._print(f"{label}: {event.text}")
             return
@@ -129,11 +137,13 @@ class TerminalReporter(Reporter):
             outcome = f"{record.status}: {shown((record.error or {}).get('message', ''))}"
         of = "" if self._is_cut_short else f"/{self._total}"
         done = f"[{self._done:>{len(str(self._total))}}{of}]"
-        self._print(f"{done} {shown(cell.label)}: {outcome} · {duration(seconds)}{self._left()}")
+        self._print(f"{done} {cell_name(cell)}: {outcome} · {duration(seconds)}{self._left()}")
         self._say_answer()
 
     def _say_answer(self) -> None:
         """The answer so far, where it has become another; not too often, for it takes a moment."""
+        if not self.level:
+            return
         took = self._answered and time.monotonic() - self._answered < ANSWER_SECONDS
         if (
             took
@@ -157,21 +167,24 @@ class TerminalReporter(Reporter):
             self._live = None
 
     def summary(self, result: Run) -> None:
-        """The table, what failed, the answer, and how to go on."""
-        if any(record.status == "ok" for record in result.records):
+        """The answer, the table, what failed, and how to go on."""
+        if not result.elsewhere:
+            _print_answers(result)
+        if self.level and any(record.status == "ok" for record in result.records):
             _print_results(result)
         _print_failures([record for record in result.records if record.status not in FINAL])
+        if not self.level:
+            return
         took = f" after {duration(time.monotonic() - self.started)}" if self._total else ""
         if self._forecast_seconds is not None:
             took += f" (forecast: {duration(self._forecast_seconds)})"
         if result.elsewhere:
             print(
-                f"This shard is done{took}; {result.elsewhere} cells of other shards are not there yet. Whichever "
-                f"ends last writes the report, or: python -m bench report {quoted(result.directory)}",
+                f"This shard is done{took}. {result.elsewhere} cells of other shards are not there yet. The last "
+                f"shard writes the report. To write it now: python -m bench report {quoted(result.directory)}",
                 flush=True,
             )
             return
-        _print_answers(result)
         print(f"Report{took}: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
         _print_next(result)
 
@@ -192,9 +205,11 @@ class TerminalReporter(Reporter):
             f"{label} ({text})" if label and text else label or text for label, text in self._running.values()
         )
         of = "" if self._is_cut_short else f" of {self._total}"
-        return f"{self._done}{of} cells done; now: {running}{self._left()}"
+        return f"{self._done}{of} cells done. Now: {running}{self._left()}"
 
     def _print(self, text: str, flush_only: bool = False) -> None:
+        if not self.level:
+            return
         self._last_line = time.monotonic()
         if self._live is not None:
             if not flush_only:
@@ -219,7 +234,7 @@ class TerminalReporter(Reporter):
         for number, (label, text) in sorted(self._running.items()):
             lines.append(Text(f"  worker {number + 1}: {label}  {text}", style="dim"))
         if (cell := self._queue.upcoming()) is not None:
-            lines.append(Text(f"  next: {shown(cell.label)}", style="dim"))
+            lines.append(Text(f"  next: {cell_name(cell)}", style="dim"))
         return Group(*lines)
 
 
@@ -253,7 +268,7 @@ def _print_results(result: Run) -> None:
 def _print_failures(failed: Sequence[Record]) -> None:
     for record in failed:
         message = (record.error or {}).get("message", "")
-        print(f"{record.status}: {shown(Cell.of(record.cell).label)} ({record.cell_id}): {shown(message)}")
+        print(f"{record.status}: {cell_name(Cell.of(record.cell))} ({record.cell_id}): {shown(message)}")
     if failed:
         statuses = sorted({record.status for record in failed})
         print(f"{len(failed)} cells gave no result. To run them again: --retry {','.join(statuses)}")
@@ -274,30 +289,32 @@ def _outcome(record: Record) -> str:
 
 
 class PretrainingReporter:
-    """What a person sees of a pretraining: a line now and then."""
+    """What a person sees of a pretraining: a line now and then; see ``TerminalReporter`` for the level."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: int = 1) -> None:
+        self.level = level
+        self._step = Steps(level, lambda text: print(shown(text), flush=True))
         self.started = self._last = time.monotonic()
 
     def say(self, text: str) -> None:
-        print(shown(text), flush=True)
+        self._step(text)
 
     def event(self, event: Event) -> None:
-        if event.kind == "note" or time.monotonic() - self._last > TICK_SECONDS:
+        if self.level and (event.kind == "note" or time.monotonic() - self._last > TICK_SECONDS):
             self._last = time.monotonic()
-            self.say(f"  {duration(self._last - self.started)}: {event.text}")
+            print(f"  {duration(self._last - self.started)}: {shown(event.text)}", flush=True)
 
     def summary(self, source: WeightSource) -> None:
         """What it has learned, where it lies, and how it is used."""
         from bench.commands.pretraining.card import verdict
 
-        self.say(verdict(source))
+        print(verdict(source))
         for baseline in source.baselines:
-            self.say(f"  {baseline.name}: {baseline.accuracy:.1%}")
-        self.say(f"Source after {duration(time.monotonic() - self.started)}: {source.directory}")
+            print(f"  {baseline.name}: {baseline.accuracy:.1%}")
+        print(f"Source after {duration(time.monotonic() - self.started)}: {source.directory}")
         if source.learned:
             weights = quoted(f"source:{source.directory}")
-            self.say(
+            print(
                 f"  python -m bench run --dataset DATASET --backbone {source.backbone} --weights imagenet "
                 f"--weights {weights}"
             )

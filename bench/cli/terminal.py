@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.system.names import shown
+from bench.records import FRACTIONS, Cell
+from bench.system.names import shown, titled
 
 
 def tell(text: str) -> None:
     """Says what is being done, beside the results on standard output."""
     print(shown(text), file=sys.stderr, flush=True)
+
+
+class Steps:
+    """Says what is being done. Steps in passing, such as files being decoded, are said when they take long.
+
+    Args:
+        level: 0: nothing; 1: sentences, and a passing step now and then; 2: everything.
+        write: default: to standard error.
+    """
+
+    def __init__(self, level: int, write: Callable[[str], None] = tell) -> None:
+        self.level, self._write, self._last = level, write, time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        passing = not text.endswith((".", "!", "?")) and not text.startswith(LASTING)
+        if passing or text.endswith("..."):
+            if self.level == 1 and time.monotonic() - self._last < PATIENCE:
+                return
+            self._last = time.monotonic()
+        if self.level:
+            self._write(text)
+
+
+PATIENCE = 10
+"""Seconds without a word, before a passing step is said."""
+LASTING = "Run directory: "
+"""What is said in any case, though it is no sentence."""
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell as the report calls it: ``partial fine-tuning, MobileNet:alpha=0.25, 10% of clothing, seed 0``."""
+    from reports.words import strategy_name
+
+    share = f"{cell.fraction * 100:g}% of" if cell.protocol == FRACTIONS else f"{cell.protocol} on"
+    parts = strategy_name(cell.strategy), titled(cell.backbone, cell.weights), f"{share} {cell.dataset_name}"
+    return shown(", ".join([*filter(None, parts), f"seed {cell.seed}"]))
 
 
 def quoted(path: Path | str) -> str:

@@ -94,7 +94,9 @@ def parse_fixed(text: str, strategy: Strategy, options: str) -> dict[str, Any]:
             if not declared.values:
                 expected = "named without options, because it has no hyperparameters"
             else:
-                expected = f"have options name=value,... with names among {', '.join(declared.values)}, each once"
+                expected = (
+                    f"have options name=value,... with names among {', '.join(declared.values)}, each once"
+                )
             raise RequestError("strategy", text, expected, did_you_mean(name, declared.values))
         fixed[name] = declared.values[name] = _value(text, name, value, declared)
         _check(text, name, fixed[name], {**LIMITS, **strategy.limits}.get(name), declared)
@@ -123,7 +125,9 @@ def _value(text: str, name: str, value: str, declared: Declared) -> Any:
     except ValueError:
         number = None
     if number is None or not abs(number) < float("inf"):
-        raise RequestError("strategy", text, f"have {name} as {'a whole number' if kind is int else 'a number'}")
+        raise RequestError(
+            "strategy", text, f"have {name} as {'a whole number' if kind is int else 'a number'}"
+        )
     return number
 
 

@@ -127,9 +127,7 @@ def _validated(content: dict[str, Any]) -> Plan:
     is_named = "strategies" in content
     _take_protocol(content)
     if "datasets" not in content:
-        raise RequestError(
-            "datasets", None, "given", "See `python -m bench ls datasets`."
-        )
+        raise RequestError("datasets", None, "given", "See `python -m bench ls datasets`.")
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:

@@ -63,7 +63,9 @@ def rank(
     """
     plan = load_plan({**settings, "datasets": [dataset], "backbones": list(backbones) or [f"{AUTO}:1"]})
     if plan.auto is not None and backbones:
-        raise RequestError("backbone", f"{AUTO}:{plan.auto}", "the name of a backbone", "All are ranked here anyway.")
+        raise RequestError(
+            "backbone", f"{AUTO}:{plan.auto}", "the name of a backbone", "All are ranked here anyway."
+        )
     if only and not backbones:
         raise RequestError("only", None, "given together with --backbone B")
     with ranking_executor(plan, workers) as runs:

@@ -94,7 +94,8 @@ def check_same(store: Store, prepared: Prepared) -> None:
                 "out",
                 str(store.directory),
                 f"a run with the same {' and '.join(changed) or 'cells'} as when it began",
-                "Its finished cells would no longer belong to it. Choose another --out, or restore what has changed (plan.toml, weights, strategy, plug-in).",
+                "Its finished cells would no longer belong to it. Choose another --out, or restore what has "
+                "changed (plan.toml, weights, strategy, plug-in).",
             )
 
 

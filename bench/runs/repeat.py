@@ -84,9 +84,7 @@ def repeat(
     (then,) = found
     cell = Cell.of(then.cell)
     if cell.protocol_version != PROTOCOL_VERSION:
-        expected = (
-            f"a cell of protocol version {PROTOCOL_VERSION}, not {cell.protocol_version}"
-        )
+        expected = f"a cell of protocol version {PROTOCOL_VERSION}, not {cell.protocol_version}"
         raise RequestError("cell", cell_id, expected, "Repeat it with the version that made it.")
     if cell.id != then.cell_id:
         raise RequestError(

@@ -191,7 +191,8 @@ class Run:
                     "DIR",
                     str(self.directory),
                     "a run of the protocol fractions",
-                    f"{command} compares strategies by their labels, and this run is of the protocol {name}. See its "
+                    f"{command} compares strategies by their labels, and this run is of the protocol "
+                    f"{name}. See its "
                     f"report.html and {protocol(name).table}.",
                 )
 

@@ -10,12 +10,16 @@ from bench.errors import RequestError, did_you_mean
 
 
 def cache(
-    action: Annotated[str, typer.Argument(metavar="[show|clear]")] = "show",
+    action: Annotated[str, typer.Argument(metavar="[show|clear]", help="Action.")] = "show",
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="datasets, prefixes, latency, weights, ranking or all.")
+        str,
+        typer.Argument(
+            metavar="[KIND]",
+            help="Part: datasets, prefixes, latency, timings, weights, ranking or all.",
+        ),
     ] = "all",
 ) -> None:
-    """Shows what is in the cache, or deletes it.  Nothing is lost but the time to compute it again."""
+    """Show the cache, or clear it.  Clearing costs only the time to compute it again."""
     from bench.cli.listing import print_cache
     from bench.system.cache import KINDS, clear
 

@@ -8,9 +8,16 @@ import typer
 
 
 def check_strategy(
-    name: Annotated[str, typer.Argument(metavar="S", help="See ls strategies; or package.module:Class.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="S",
+            help="Strategy, as package.module:Class or a name of `ls strategies`.",
+            show_default=False,
+        ),
+    ],
 ) -> None:
-    """Tells the author of a strategy what is wrong with it: loads it and runs it on a few images."""
+    """Check a strategy of your own on a few images."""
     from bench.cli.show.checks import print_strategy_check
     from bench.commands.strategy_check.check import check_strategy as check_it
 

@@ -12,11 +12,13 @@ from bench.cli.terminal import json_text
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A run directory.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="Run directory.", show_default=False)],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="Run directory to compare with.", show_default=False)
+    ],
     as_json: Json = False,
 ) -> None:
-    """Says what changed from run A to run B, and whether beyond noise."""
+    """Compare two runs.  Shows what changed from A to B, and whether it is more than noise."""
     from bench.plans.loading import read_stored_plan
     from bench.runs.results import load
     from bench.store import Store

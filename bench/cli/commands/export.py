@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from bench.cli.options import ChoiceOptions, RunDirectory, Trust
+from bench.cli.options import RUN, ChoiceOptions, RunDirectory, Trust, VoiceOptions, option
+from bench.cli.terminal import Steps
 
 
 def export(
     *,
     directory: RunDirectory,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Must not exist yet.  Default: DIR/export.")
+        Path | None,
+        option("Folder to write, which must not exist yet.  Default: DIR/export.", RUN, metavar="FOLDER"),
     ] = None,
     among: ChoiceOptions,
     trust: Trust = False,
+    voice: VoiceOptions,
 ) -> None:
-    """Trains the recommended recipe on all labels: writes model.keras, train.py and card.md."""
+    """Train the recommended model on all labels.  Writes model.keras, train.py and card.md."""
     from bench.cli.show.results import print_export
     from bench.commands.export.export import export as export_recipe
 
@@ -29,7 +29,7 @@ def export(
         out,
         among.constraints(labels=None),
         among.dataset,
-        lambda text: print(text, file=sys.stderr, flush=True),
+        Steps(voice.level),
         trust=trust,
     )
     print_export(done)

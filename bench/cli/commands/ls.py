@@ -13,7 +13,9 @@ from bench.errors import RequestError, did_you_mean
 def ls(
     what: Annotated[str, typer.Argument(metavar="|".join(LISTINGS))],
 ) -> None:
-    """Lists what there is."""
+    """List strategies, backbones, datasets or columns."""
     if what not in LISTINGS:
-        raise RequestError("ls", what, f"followed by one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS))
+        raise RequestError(
+            "ls", what, f"followed by one of {', '.join(LISTINGS)}", did_you_mean(what, LISTINGS)
+        )
     LISTINGS[what]()

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.options import Out, PlanOptions, Set
-from bench.cli.terminal import tell
+from bench.cli.options import Out, PlanOptions, Set, VoiceOptions
+from bench.cli.terminal import Steps
 
 if TYPE_CHECKING:
     from bench.plans.resolved import Resolved
@@ -19,8 +19,9 @@ def plan(
     options: PlanOptions,
     out: Out = None,
     set_: Set = None,
+    voice: VoiceOptions,
 ) -> None:
-    """Lists the cells of a plan and what they will cost.  Runs nothing: a few batches are timed."""
+    """Show the cells of a plan and how long they will take.  Trains nothing but a few timed batches."""
     from bench.cli.show.plan import print_plan
     from bench.plans.resolved import resolve
     from bench.runs.directory import with_stored
@@ -28,20 +29,21 @@ def plan(
     from bench.runs.run import default_out
     from bench.store import Store
 
+    tell = Steps(voice.level)
     given, out = options.plan(set_, out), options.directory(out)
     resolved = resolve(given)
     if resolved.plan.auto is not None:
-        resolved, out = _choose_backbones(resolved, out)
+        resolved, out = _choose_backbones(resolved, out, tell)
     out = out or default_out(resolved.plan)
     resolved, grows = with_stored(resolved, given, Store(out))
     for sentence in grows:
         tell(sentence)
     prepared = prepare(resolved, tell)
-    _time_batches(prepared)
+    _time_batches(prepared, tell)
     print_plan(prepared, out)
 
 
-def _choose_backbones(resolved: Resolved, out: Path | None) -> tuple[Resolved, Path]:
+def _choose_backbones(resolved: Resolved, out: Path | None, tell: Steps) -> tuple[Resolved, Path]:
     """Returns the plan with the best backbones by rank, and the run directory that keeps them."""
     from bench.ranking.rank import choose_backbones, ranking_executor
     from bench.runs.run import default_out
@@ -52,7 +54,7 @@ def _choose_backbones(resolved: Resolved, out: Path | None) -> tuple[Resolved, P
         return choose_backbones(resolved, Store(out), runs, tell)[0], out
 
 
-def _time_batches(prepared: Prepared) -> None:
+def _time_batches(prepared: Prepared, tell: Steps) -> None:
     """Times a few batches of what the forecast knows nothing of."""
     from bench.execution.executor import executor
     from bench.runs.forecast import Forecast

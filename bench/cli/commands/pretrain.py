@@ -8,27 +8,38 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Dataset, PretrainingOptions, Set, given, overridden
+from bench.cli.options import (
+    RUN,
+    SEARCH,
+    Dataset,
+    PretrainingOptions,
+    Set,
+    VoiceOptions,
+    given,
+    option,
+    overridden,
+)
 from bench.cli.terminal import quoted
 
 
 def pretrain(
     *,
     dataset: Dataset,
-    backbone: Annotated[str, typer.Option(metavar="B", help="Without weights: MobileNet:alpha=0.25.")],
-    out: Annotated[Path, typer.Option(metavar="SOURCE", help="A folder that does not exist yet.")],
+    backbone: Annotated[str, option("Backbone, such as MobileNet:alpha=0.25.", SEARCH, metavar="B")],
+    out: Annotated[Path, option("Folder to write, which must not exist yet.", RUN, metavar="SOURCE")],
     weights: Annotated[
-        str, typer.Option(metavar="W", help="To begin with: none (random), imagenet, source:DIR or a file.")
+        str, option("Initial weights: none (random), imagenet, source:DIR or a file.", SEARCH, metavar="W")
     ] = "none",
     options: PretrainingOptions,
     set_: Set = None,
+    voice: VoiceOptions,
 ) -> None:
-    """Trains a source of your own: a backbone to transfer from, with --weights source:SOURCE."""
+    """Train a source of your own to transfer from.  Use it with --weights source:SOURCE."""
     from bench.cli.progress import PretrainingReporter
     from bench.commands.pretraining.pretrain import pretrain as train
 
     settings = overridden({}, given(options, set_))
-    reporter = PretrainingReporter()
+    reporter = PretrainingReporter(voice.level)
     try:
         source = train(dataset, backbone, out, weights, settings, reporter.say, reporter.event)
     except KeyboardInterrupt:

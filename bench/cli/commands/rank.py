@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from bench.cli.options import Dataset, Json, RankingOptions, Set, given, overridden, whole
-from bench.cli.terminal import json_text, tell
+from bench.cli.options import (
+    RUN,
+    SEARCH,
+    Dataset,
+    Json,
+    RankingOptions,
+    Set,
+    VoiceOptions,
+    given,
+    option,
+    overridden,
+    whole,
+)
+from bench.cli.terminal import Steps, json_text
 from bench.errors import RequestError
 
 
@@ -17,26 +27,29 @@ def rank(
     dataset: Dataset,
     backbone: Annotated[
         list[str] | None,
-        typer.Option(
-            "--backbone", "--backbones", metavar="B", help="To rank beside all whose weights are here."
-        ),
+        option("Backbone to rank beside those at hand.", SEARCH, "--backbone", "--backbones", metavar="B"),
     ] = None,
-    only: Annotated[bool, typer.Option("--only", help="Ranks no others than those of --backbone.")] = False,
+    only: Annotated[bool, option("Rank only the backbones of --backbone.", SEARCH, "--only")] = False,
     options: RankingOptions,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A run to compare with.  Default: one in runs/ on the same images."),
+        option(
+            "Run directory to compare with.  Default: one in runs/ on the same images.", RUN, metavar="DIR"
+        ),
     ] = None,
-    workers: Annotated[int | None, whole("Backbones at a time.  Default: one a core.")] = None,
+    workers: Annotated[
+        int | None, whole("Number of backbones at a time.  Default: one per core.", RUN)
+    ] = None,
     as_json: Json = False,
     set_: Set = None,
+    voice: VoiceOptions,
 ) -> None:
-    """Orders backbones for a dataset, and predicts the accuracy of a linear probe.  Trains nothing."""
+    """Rank backbones by predicted accuracy.  Scores their features on your images and trains nothing."""
     from bench.cli.show.ranking import print_ranking
     from bench.ranking.rank import rank as rank_backbones
     from bench.runs.agreement import agreement, find_run
 
-    settings = overridden({}, given(options, set_))
+    settings, tell = overridden({}, given(options, set_)), Steps(voice.level)
     if against is not None and not against.is_dir():
         raise RequestError("against", str(against), "a run directory")
     ranking = rank_backbones(dataset, backbone or (), only=only, workers=workers, say=tell, **settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from bench.cli.options import ChoiceOptions, Json, RunDirectory, number
+from bench.cli.options import DATA, ChoiceOptions, Json, RunDirectory, number
 from bench.cli.terminal import json_text
 from bench.system.names import shown
 
@@ -13,15 +13,15 @@ def recommend(
     *,
     directory: RunDirectory,
     labels: Annotated[
-        float | None, number("Labelled images that there will be.  Default: the most measured.")
+        float | None, number("Number of labelled images you will have.  Default: the most measured.", DATA)
     ] = None,
     among: ChoiceOptions,
     target: Annotated[
-        float | None, number("An accuracy, or the metric of the run: says how many labels it needs.")
+        float | None, number("Accuracy, or metric of the run, to reach. Prints the labels it needs.", DATA)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Says what to take under constraints, also between measured label counts."""
+    """Recommend a strategy within your limits.  Answers between measured label counts, too."""
     from bench.runs.results import load
     from reports import recommend as r
     from reports import target as t

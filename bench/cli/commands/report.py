@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from bench.cli.options import RunDirectory, number
+from bench.cli.options import RUN, RunDirectory, number, option
 
 
 def report(
     directory: RunDirectory,
     region: Annotated[
-        float | None, number("A difference in the metric that counts as none.  Default: 0.01.")
+        float | None, number("Difference in the metric that counts as a tie.  Default: 0.01.", RUN)
     ] = None,
-    price_per_hour: Annotated[float | None, number("Of the machine, to show costs in money too.")] = None,
+    price_per_hour: Annotated[float | None, number("Price of the machine per hour.", RUN)] = None,
     thumbnails: Annotated[
-        bool | None, typer.Option("--thumbnails/--no-thumbnails", help="Whether to show test images.")
+        bool | None, option("Show test images in the page.", RUN, "--thumbnails/--no-thumbnails")
     ] = None,
 ) -> None:
-    """Renders report.html, figures and results.csv again from the records."""
+    """Write the report again.  Renders report.html, figures and results.csv from the records."""
     from bench.plans.loading import change_report
     from bench.runs.results import load
 

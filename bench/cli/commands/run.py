@@ -7,15 +7,21 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.options import ExecutionOptions, Out, PlanOptions, RepeatOptions, Set
+from bench.cli.options import ExecutionOptions, Out, PlanOptions, RepeatOptions, Set, VoiceOptions
 from bench.cli.terminal import quoted
 from bench.errors import RequestError
 
 
 def run(
-    *, options: PlanOptions, out: Out = None, where: ExecutionOptions, again: RepeatOptions, set_: Set = None
+    *,
+    options: PlanOptions,
+    out: Out = None,
+    where: ExecutionOptions,
+    again: RepeatOptions,
+    set_: Set = None,
+    voice: VoiceOptions,
 ) -> None:
-    """Runs a plan, or what is missing of it.  Without arguments: the embedded quickstart."""
+    """Run a benchmark, or resume an interrupted one.  With no arguments, run the quickstart."""
     if again != RepeatOptions():
         _repeat(again, options.trust)
     from bench.cli.progress import TerminalReporter
@@ -23,7 +29,7 @@ def run(
     from bench.runs.run import run as run_plan
 
     plan, out = options.plan(set_, out), options.directory(out)
-    reporter = TerminalReporter()
+    reporter = TerminalReporter(voice.level)
     try:
         result = run_plan(
             plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address,

@@ -11,6 +11,7 @@ from bench.records import Cell
 from bench.runs.forecast import Forecast
 from bench.runs.prepare import Prepared
 from bench.system.names import titled
+from reports.words import strategy_name
 
 LONG = 600
 """Seconds from which a run is worth a hint at a shorter one."""
@@ -43,7 +44,7 @@ def _ends(plan: Plan) -> str:
 
 
 def _unknown(forecast: Forecast, cells: Sequence[Cell]) -> str:
-    return ", ".join(dict.fromkeys(cell.strategy for cell in forecast.unknown(cells)))
+    return ", ".join(dict.fromkeys(strategy_name(cell.strategy) for cell in forecast.unknown(cells)))
 
 
 def _over(forecast: Forecast, cells: Sequence[Cell], limit: float) -> list[str]:
@@ -55,7 +56,7 @@ def _over(forecast: Forecast, cells: Sequence[Cell], limit: float) -> list[str]:
         if seconds > limit:
             longest = max(longest, seconds)
             share = f" at {cell.fraction * 100:g}%" if cell.fraction else ""
-            kinds[f"{cell.strategy} on {titled(cell.backbone, cell.weights)}{share}"] += 1
+            kinds[f"{strategy_name(cell.strategy)} on {titled(cell.backbone, cell.weights)}{share}"] += 1
     if not kinds:
         return []
     names = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(NAMED))

@@ -55,6 +55,8 @@ def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from reports.words import strategy_name
+
     protocol, many = prepared.resolved.protocol, prepared.datasets[0].kind.noun.many
     table = Table(box=None, pad_edge=False)
     counted = "fraction", "n", "cells", "steps", f"training {many}", "time"
@@ -70,7 +72,7 @@ def _print_cells(prepared: Prepared, forecast: Forecast) -> None:
         table.add_row(
             shown(dataset_name),
             shown(backbone) or "-",
-            strategy,
+            strategy_name(strategy),
             protocol.share(cells[0]),
             protocol.size(cells[0], prepared.sizes[cells[0].fingerprint]),
             str(len(cells)),

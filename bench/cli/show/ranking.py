@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.terminal import print_table
 from bench.system.names import short_backbone, shown
+from reports.words import strategy_name
 
 if TYPE_CHECKING:
     from bench.ranking.ranking import Ranking
@@ -102,7 +103,7 @@ def _print_agreement(agrees: Agreement) -> None:
         [_backbone(name), *(f"{of[name] * 100:.1f}" if name in of else "-" for of in measured)]
         for name in backbones
     ]
-    print_table(["backbone", *map(shown, strategies)], rows, left=(0,))
+    print_table(["backbone", *map(strategy_name, strategies)], rows, left=(0,))
     if agrees.probe_error is not None:
         print(f"The predicted probe is off by {agrees.probe_error * 100:.1f} points on average.")
     usable = [c for c in agrees.correlations if c.weighted_tau is not None or c.spearman is not None]
@@ -115,7 +116,7 @@ def _print_agreement(agrees: Agreement) -> None:
         [_HEADINGS[column], *(_correlation(by_place.get((column, strategy))) for strategy in strategies)]
         for column in dict.fromkeys(c.column for c in usable)
     ]
-    print_table(["", *map(shown, strategies)], rows, left=(0,))
+    print_table(["", *map(strategy_name, strategies)], rows, left=(0,))
 
 
 def _correlation(c: Correlation | None) -> str:

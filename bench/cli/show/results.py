@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.cli.terminal import cell_name
 from bench.records import Cell
 from bench.system.names import shown
 
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 def print_repetition(repetition: Repetition) -> None:
     """Whether a cell came out the same, else what differs, in numbers and around it."""
     cell = Cell.of(repetition.now.cell)
-    print(f"{shown(cell.label)} ({cell.id})")
+    print(f"{cell_name(cell)} ({cell.id})")
     if repetition.differences:
         print("It did not come out the same:")
     else:
         accuracy = repetition.now.metrics.get("accuracy")
-        exactly = "" if accuracy is None else f", accuracy {accuracy:.4f}, every prediction to the last bit"
+        exactly = "" if accuracy is None else f", accuracy {accuracy:.2%}, every prediction to the last bit"
         print(f"It came out the same: {repetition.now.status}{exactly}.")
     for where, changes in (("", repetition.differences), ("around it, ", repetition.surroundings)):
         for name, (then, now) in changes.items():

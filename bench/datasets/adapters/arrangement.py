@@ -153,7 +153,8 @@ class _Reader:
             if not plain or (others and not any(inside & names for names in others)):
                 raise self._error(
                     "hold folders that are all classes or all parts",
-                    f"{_listed(sorted(deep))} may be either. Call it train/ if it is a part, and move the others out. If it is a class, {MANIFEST}.",
+                    f"{_listed(sorted(deep))} may be either. Call it train/ if it is a part, and move the "
+                    f"others out. If it is a class, {MANIFEST}.",
                 )
         return deep
 
@@ -190,7 +191,8 @@ class _Reader:
             if common := sorted(set(rest) & set(self.tree.folders[name].folders)):
                 raise self._error(
                     "hold all class folders within parts, or none",
-                    f"{_listed(common)} lies in {name}/ and beside it. Move the other folders into train/ beside {name}/.",
+                    f"{_listed(common)} lies in {name}/ and beside it. Move the other folders into train/ "
+                    f"beside {name}/.",
                 )
         of_validity = any("valid" in name.lower() for name in rest)  # "valid", "invalid", "valid_signature"
         unclear = [name for name in named if is_plain(name) and named[name] != "train" and len(rest) > 1]
@@ -198,7 +200,8 @@ class _Reader:
         if unclear:
             raise self._error(
                 "hold folders that are all classes or all parts",
-                f"{_listed(unclear)} may be either. If it is a part, move it out, or {MANIFEST}. If it is a class, rename it.",
+                f"{_listed(unclear)} may be either. If it is a part, move it out, or {MANIFEST}. If it is a "
+                "class, rename it.",
             )
 
     def _class_roots(self, parts: dict[str, PartName]) -> Iterator[tuple[Parts, PartName]]:
@@ -261,7 +264,8 @@ class _Reader:
         if any(part.folders for name in divided for part in classes[name].folders.values()):
             raise self._error(
                 "hold one dataset",
-                f"Parts of class folders are in {_listed(sorted(divided))}. Give one of them: {printable(str(self.root / first))}. If these are the classes, put the parts "
+                f"Parts of class folders are in {_listed(sorted(divided))}. Give one of them: "
+                f"{printable(str(self.root / first))}. If these are the classes, put the parts "
                 f"on top, such as train/{first}/.",
             )
         others = [name for name, node in classes.items() if name not in divided or node.direct]
@@ -271,7 +275,8 @@ class _Reader:
         if others:
             raise self._error(
                 "hold parts in all class folders, or in none",
-                f"{first}/ has some, {_listed(others)} not. Put the parts on top, such as train/{first}/, or {MANIFEST}.",
+                f"{first}/ has some, {_listed(others)} not. Put the parts on top, such as train/{first}/, "
+                f"or {MANIFEST}.",
             )
         return True
 
@@ -310,7 +315,8 @@ class _Reader:
             if _is_divided(node):
                 raise self._error(
                     "hold parts above the class folders",
-                    f"{printable('/'.join(at + path))} holds {_listed(sorted(node.folders))}. Put the parts on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
+                    f"{printable('/'.join(at + path))} holds {_listed(sorted(node.folders))}. Put the parts "
+                    f"on top, such as train/{printable(path[0])}/, or {MANIFEST}.",
                 )
 
     def _refuse_repeated(self, at: Parts) -> None:
@@ -322,7 +328,8 @@ class _Reader:
                 where = printable("/".join((*at, name)))
                 raise self._error(
                     "hold every class folder once",
-                    f"{_listed(sorted(inside))} lies in {where}/ and beside it. Move {where}/ out if it is a copy. If it is the dataset, give it alone: "
+                    f"{_listed(sorted(inside))} lies in {where}/ and beside it. Move {where}/ out if it is "
+                    "a copy. If it is the dataset, give it alone: "
                     f"{printable(str(self.root.joinpath(*at, name)))}",
                 )
 

@@ -235,7 +235,8 @@ class _Array:
                 "dataset",
                 str(self.path),
                 "hold arrays of numbers or strings",
-                f"{self._member.removesuffix('.npy')!r} is an array of objects. Such arrays are pickles, which may run "
+                f"{self._member.removesuffix('.npy')!r} is an array of objects. Such arrays are pickles, "
+                "which may run "
                 "code when read. Store y.astype(str), for instance.",
             )
         return (shape or (1,)), fortran, dtype
