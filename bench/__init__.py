@@ -1,8 +1,7 @@
 """Which transfer strategy, on which backbone, and would more labels help? Measured on your own images.
 
 ``bench.load_plan(path_or_dict)``, ``bench.run(plan, out)``, ``bench.load(out)`` and ``bench.pretrain(dataset,
-backbone, out)`` do what the command line does, and ``bench.check_strategy(name_or_class)`` tells the author of a
-strategy what is wrong with it.
+backbone, out)`` do what the command line does. ``bench.check_strategy(name_or_class)`` finds problems in a strategy.
 Everything is imported when it is first used: ``import bench`` loads neither Keras nor pandas.
 """
 
@@ -14,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bench.cli.python import run as run
     from bench.commands.pretraining.pretrain import pretrain as pretrain
     from bench.commands.strategy_check.check import StrategyCheck as StrategyCheck
     from bench.commands.strategy_check.check import check_strategy as check_strategy
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bench.ranking.rank import rank as rank
     from bench.runs.results import Run as Run
     from bench.runs.results import load as load
-    from bench.runs.run import run as run
 
 _HOMES = {
     "Plan": "bench.plans.plan",
@@ -30,7 +29,7 @@ _HOMES = {
     "pretrain": "bench.commands.pretraining.pretrain",
     "rank": "bench.ranking.rank",
     "Run": "bench.runs.results",
-    "run": "bench.runs.run",
+    "run": "bench.cli.python",
     "load": "bench.runs.results",
     "check_strategy": "bench.commands.strategy_check.check",
     "StrategyCheck": "bench.commands.strategy_check.check",

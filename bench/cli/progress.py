@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 30
 """Without a terminal: how often a line says what runs, while no cell ends."""
+SO_FAR = "  So far: "
 ANSWER_SECONDS = 10
 """How often the answer so far is told, at most."""
 
@@ -92,7 +93,7 @@ class TerminalReporter(Reporter):
         )
         for line in forecast_lines(self._forecast, prepared, todo, workers):
             print(shown(line), flush=True)
-        if sys.stdout.isatty():
+        if sys.stdout.isatty():  # no notebook is
             from rich.live import Live
 
             self._live = Live(
@@ -159,7 +160,7 @@ class TerminalReporter(Reporter):
         if found and found != self._answer:
             self._answer = found
             for line in found:
-                self._print(f"  So far: {shown(line)}")
+                self._print(f"{SO_FAR}{shown(line)}")
 
     def end(self) -> None:
         if self._live is not None:
@@ -236,6 +237,34 @@ class TerminalReporter(Reporter):
         if (cell := self._queue.upcoming()) is not None:
             lines.append(Text(f"  next: {cell_name(cell)}", style="dim"))
         return Group(*lines)
+
+
+class NotebookReporter(TerminalReporter):
+    """Keeps its progress in one place of a notebook's cell, which every event writes anew."""
+
+    def __init__(self, level: int = 1) -> None:
+        super().__init__(level)
+        self._place: Any = None
+        self._line = ""
+
+    def _print(self, text: str, flush_only: bool = False) -> None:
+        from importlib import import_module
+
+        self._last_line = time.monotonic()
+        if not text.startswith(SO_FAR):
+            self._line = text
+        shows = {"text/plain": "\n".join([self._line, *(f"{SO_FAR}{line}" for line in self._answer)])}
+        if self._place is None:
+            self._place = import_module("IPython.display").display(shows, raw=True, display_id=True)
+        else:
+            self._place.update(shows, raw=True)
+
+    def summary(self, result: Run) -> None:
+        """The answer and what failed; the run that is returned shows the rest."""
+        _print_answers(result)
+        _print_failures([record for record in result.records if record.status not in FINAL])
+        if not result.elsewhere:
+            print(f"Report: {shown(str((result.directory / 'report.html').resolve()))}", flush=True)
 
 
 def _print_answers(result: Run) -> None:

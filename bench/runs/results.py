@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reports.results import Results
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A run directory and what is in it.
 
@@ -58,6 +58,13 @@ class Run:
         from reports.tables import curves_frame
 
         return curves_frame(self.records)
+
+    def __str__(self) -> str:
+        said = " ".join(f"{dataset}{headline}" for dataset, headline in self.headlines())
+        return said or f"No result yet, in {self.directory}."
+
+    def __repr__(self) -> str:
+        return f"{self}\nRun in {self.directory}, {len(self.records):,} cells."
 
     def _repr_html_(self) -> str:
         """The answer with warnings and its summary, for notebooks."""
