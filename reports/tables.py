@@ -235,22 +235,23 @@ def terminal_table(results: pd.DataFrame) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    tables = []
+    tables: list[Any] = []
     everything = summary_frame(results)
     for panel in panels(results):
         summary = panel.select(everything)
         sizes = summary.groupby("fraction")["n"].median().sort_index()
         title = " · ".join(filter(None, (words.clean(panel.dataset), panel.title)))
-        table = Table(title=Text(title, style="bold"), title_justify="left")
+        table = Table()
         table.add_column(f"test {words.metric_name(metric_of(results))}", no_wrap=True)
         for fraction, n in sizes.items():
             table.add_column(Text(column_title(float(str(fraction)), n)), justify="right")
         cells = {(row.strategy, row.fraction): row for row in summary.itertuples()}
         for strategy in ordered(summary["strategy"]):
             line = [_terminal_cell(cells.get((strategy, f)), panel.results) for f in sizes.index]
-            table.add_row(Text(words.clean(strategy)), *(Text(text) for text in line))
-        tables.append(table)
-    return Group(*tables)
+            table.add_row(Text(words.capital(words.strategy_name(strategy))), *(Text(text) for text in line))
+        tables += [Text(title, style="bold"), table]
+    note = "Mean over seeds ± standard deviation, and the time to tune and train one seed."
+    return Group(*tables, *([Text(note)] if tables else []))
 
 
 def column_title(fraction: float, n: float) -> str:

@@ -16,7 +16,9 @@ class PartialFinetune(Strategy):
     cost = "Ten to twenty times as much: what lies below the trained blocks is stored."
     reference = "Yosinski et al. 2014, How transferable are features, arXiv:1411.1792"
     limits = Limits(
-        unfreeze=Limit(0.01, 0.99, "For everything: full_finetune; for the head alone: feature_extraction.")
+        unfreeze=Limit(
+            0.01, 0.99, "For everything, use full_finetune. For the head alone, use feature_extraction."
+        )
     )
 
     def space(self, hp: Any) -> None:

@@ -16,7 +16,9 @@ class Surgical(Strategy):
     cost = "Like partial fine-tuning: more the lower the block lies."
     reference = "Lee et al. 2023, Surgical fine-tuning, arXiv:2210.11466"
     version = 2
-    limits = Limits(depth=Limit(0, 1, "0 is the first block, 1 the last; all of them: full_finetune."))
+    limits = Limits(
+        depth=Limit(0, 1, "0 is the first block, 1 the last. For all of them, use full_finetune.")
+    )
 
     def space(self, hp: Any) -> None:
         # Of the block, counted from the input: 0 is the first, 1 the last.

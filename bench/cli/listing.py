@@ -27,10 +27,8 @@ def list_strategies() -> None:
         STRATEGIES,
     )
     print("\nCosts are beside feature_extraction. Any other class: --strategy package.module:Class.")
-    print(
-        "Trains: the steps with few labels; with many the epochs, if that is longer. --length 2 doubles both."
-    )
-    print("What is searched can be given: --strategy partial_finetune:unfreeze=0.25.")
+    print("Trains: the number of steps, or the epochs if these take longer. --length 2 doubles both.")
+    print("Give a value instead of a search: --strategy partial_finetune:unfreeze=0.25.")
 
 
 def _strategy(name: str, strategy: Strategy, package: str = "") -> str:
@@ -63,8 +61,8 @@ def list_backbones() -> None:
         print(_backbone(info))
     _list_plugins("backbones", BackbonePlugin, other, BACKBONES)
     print("\nEvery one takes weights=imagenet (default), weights=none, weights=PATH.weights.h5, or")
-    print("weights=source:DIR of what `pretrain` has made; for instance MobileNet:alpha=0.25,weights=none.")
-    print("EfficientNetLite0 brings its weights along; Conv4 has none.")
+    print("weights=source:DIR of a `pretrain`. For instance: MobileNet:alpha=0.25,weights=none.")
+    print("EfficientNetLite0 brings its weights along. Conv4 has none.")
 
 
 def _backbone(info: BackboneInfo) -> str:
@@ -124,7 +122,7 @@ def print_cache(kinds: list[str]) -> None:
         size = sum(entry.bytes for entry in found) / 2**20
         used = age(max(entry.used for entry in found)) if found else ""
         print(f"{kind:10} {len(found):>6,} {size:>10,.1f} MiB  {used:>12}  {KINDS[kind]}".rstrip())
-    print(f"Prefixes may take {limit() / 2**30:.1f} GiB (TRANSFER_BENCH_CACHE_GIB); the oldest go first.")
+    print(f"Prefixes may take {limit() / 2**30:.1f} GiB (TRANSFER_BENCH_CACHE_GIB). The oldest go first.")
 
 
 LISTINGS: dict[str, Callable[[], None]] = {

@@ -141,12 +141,11 @@ def choose_backbones(
         rankings = rank_plan(ranked_by, runs, say)
         chosen = choose(rankings, plan.auto, plan.named)
         content = {"asked": asked, "chosen": chosen, "rankings": [ranking.to_json() for ranking in rankings]}
-    said = f"{AUTO}:{plan.auto} takes {', '.join(map(short_backbone, content['chosen']))}"
+    said = f"{AUTO}:{plan.auto} takes {', '.join(map(short_backbone, content['chosen']))}."
     ranked = _everywhere(content.get("rankings", []))
     if 0 < len(ranked) < plan.auto:
-        said += (
-            f"; only {len(ranked)} of {plan.auto} could be ranked: {', '.join(map(short_backbone, ranked))}"
-        )
+        names = ", ".join(map(short_backbone, ranked))
+        said += f" Only {len(ranked)} of {plan.auto} could be ranked: {names}."
     say(said)
     return resolved.with_backbones(content["chosen"]), content
 
@@ -188,7 +187,7 @@ def _rank_dataset(
         say(f"  {short_backbone(spec.text)}: {_shown(answer['scores'][DECIDES])}")
     if not found:
         (backbone, reason), *_ = failed.items()
-        raise BenchError(f"rank: none of {len(failed)} backbones could be ranked; {backbone}: {reason}")
+        raise BenchError(f"rank: none of {len(failed)} backbones could be ranked. {backbone}: {reason}")
     return Ranking(
         dataset=dataset.spec,
         name=dataset.name,

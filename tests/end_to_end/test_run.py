@@ -20,6 +20,7 @@ from bench.plans.loading import load_plan
 from bench.plans.plan import DEFAULT_STRATEGIES
 from bench.store import Store
 from bench.training.metrics import score
+from reports.words import strategy_name
 
 COLUMNS = [
     "cell_id", "status", "dataset", "backbone", "weights", "strategy", "fraction", "n", "n_train", "n_val",
@@ -87,7 +88,7 @@ def test_it_ends_well_and_the_parent_loads_no_keras(finished: tuple[Path, Any]) 
     assert f"{out / 'report.html'}\nTo go on:" in result.stdout
     for number in range(1, 11):
         assert f"{number:>2}/10]" in result.stdout
-    assert all(strategy in result.stdout for strategy in DEFAULT_STRATEGIES)
+    assert all(strategy_name(strategy) in result.stdout for strategy in DEFAULT_STRATEGIES)
 
 
 def test_the_directory_is_complete(out: Path) -> None:
@@ -194,7 +195,7 @@ def test_a_run_grows_by_a_flag_and_a_new_one_takes_its_cells_over(
     result = cli("run", "--out", grown, "--seeds", 2, "--strategy", "majority", "--workers", "1", timeout=600)
     assert result.rc == 0, result.stderr
     assert "The run grows: 2 seeds instead of 1." in result.stdout
-    assert "10 cells to run on 1 worker; 10 of 20 are finished already" in result.stdout
+    assert "10 cells to run on 1 worker (10 of 20 are finished already)" in result.stdout
     assert before.items() <= state_of(grown).items()
     assert load_plan(grown / "plan.toml").strategies == list(DEFAULT_STRATEGIES)
     assert json.loads((grown / "run.json").read_text())["looks"] == [1, 2]

@@ -165,9 +165,7 @@ def test_a_hyperparameter_is_named_with_what_it_can_be(
     content = json.loads(path.read_text())
     content["hyperparameters"][name] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(
-        RecordError, match=rf"{mine.cell_id}\.json: hyperparameters\.{name} must be .*got"
-    ):
+    with pytest.raises(RecordError, match=rf"{mine.cell_id}\.json: hyperparameters\.{name} must be .*got"):
         export(directory, tmp_path / "export", Constraints(strategies=("scratch",)))
 
 

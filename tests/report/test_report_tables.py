@@ -148,7 +148,7 @@ def test_terminal_table() -> None:
     assert "[red]B[/]" in text  # not markup
     assert "timeout" in text
     assert "(2/3 ok)" in text
-    assert text.count("majority") == 2
+    assert text.count("Majority class") == 2
     assert " ± " in text
     assert not _printed(tables.results_frame([])).strip()
 

@@ -150,9 +150,7 @@ def test_a_short_text_names_the_file_without_its_folders():
 def test_check_size():
     spec = parse_backbone("Xception")
     check_size(spec, 71)
-    with pytest.raises(
-        RequestError, match="image_size must be at least 71 for Xception"
-    ) as error:
+    with pytest.raises(RequestError, match="image_size must be at least 71 for Xception") as error:
         check_size(spec, 70)
     assert error.value.field == "image_size"
 

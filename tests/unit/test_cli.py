@@ -165,7 +165,7 @@ def test_options_of_a_group_stand_in_the_place_of_the_group() -> None:
         ([*DIGITS, "--fractions", "many"], ["fractions", "'many'", "0.1,0.5,1"]),
         ([*DIGITS, "--fractions", ""], ["fractions", "''"]),
         ([*DIGITS, "--fractions", "nan"], ["fractions", "nan"]),
-        ([*DIGITS, "--fractions", "0.004"], ["fractions", "0.004", "two images of every class", "smallest fraction"]),
+        ([*DIGITS, "--fractions", "0.004"], ["0.004", "two images of every class", "smallest fraction"]),
         ([*DIGITS, "--fractions", "1,0.001"], ["fractions", "0.001"]),
         ([*DIGITS, "--image-size", "16"], ["--image-size", "16", "32"]),
         ([*DIGITS, "--epochs", "0"], ["epochs", "0"]),

@@ -422,7 +422,7 @@ def test_a_run_says_if_fewer_could_be_ranked_than_it_was_to_take(
     with ranking_module.ranking_executor(plan.plan) as runs:
         ranking_module.choose_backbones(plan, Store(tmp_path / "out"), runs, said.append)
     names = "EfficientNetLite0, MobileNet, MobileNet:alpha=0.25, MobileNet (weights: none)"
-    assert said[-1] == f"auto:9 takes {names}; only 4 of 9 could be ranked: {names}"
+    assert said[-1] == f"auto:9 takes {names}. Only 4 of 9 could be ranked: {names}."
 
 
 @pytest.fixture
@@ -637,7 +637,7 @@ def test_what_a_person_sees(command: Callable[..., tuple[int, str, str]], tmp_pa
         "EfficientNetLite0", "MobileNet", "MobileNet:alpha=0.25", "MobileNet(none)",
     ]  # fmt: skip
     assert table[0][2:5] == ["80.0", "±", "2.1"]
-    for text in ("Order: the predicted accuracy", "No LEEP: no head", "VGG16", "no test image", "LogME"):
+    for text in ("Order: the predicted accuracy", "No LEEP: no head", "VGG16", "No test image", "LogME"):
         assert text in out
     assert "Measured in runs/earlier" in out
     assert "off by 0.3 points" in out

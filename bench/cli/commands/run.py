@@ -59,7 +59,7 @@ def _say_how_to_resume(directory: Path | None, trust: str) -> None:
         print("\nInterrupted before anything was run.", file=sys.stderr)
     else:
         print(
-            f"\nInterrupted. All finished cells are kept; to resume:\n"
+            f"\nInterrupted. All finished cells are kept. To resume:\n"
             f"  python -m bench run {quoted(directory / 'plan.toml')}{trust}",
             file=sys.stderr,
         )

@@ -18,7 +18,7 @@ EXAMPLES = 3
 """Cases that are shown of each finding."""
 _HEADINGS = {
     "refused": "A run would refuse this dataset:",
-    "validity": "What may make a result say something else than you think:",
+    "validity": "Problems that can make results misleading:",
     "note": "Worth knowing:",
 }
 
@@ -29,7 +29,7 @@ def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
     pool, test = (sum(entry[part] for entry in classes) for part in ("pool", "test"))
     total = count(pool + test, kind.noun.one)
     name = _name(result["name"])
-    print(f"{name}: {total} in {len(classes):,} classes; pool of {pool:,}, test set of {test:,}")
+    print(f"{name}: {total} in {len(classes):,} classes, pool of {pool:,}, test set of {test:,}")
     described = kind.described_summary(result["images"])
     if described:
         print(f"  {described}")
@@ -39,7 +39,7 @@ def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
     for level, heading in _HEADINGS.items():
         _print_findings(heading, [finding for finding in findings if finding.level == level])
     if not findings:
-        print("\nNothing was found that speaks against it.")
+        print("\nNo problem was found.")
     _print_classes(classes)
 
 

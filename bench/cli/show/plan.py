@@ -29,7 +29,7 @@ def print_plan(prepared: Prepared, out: Path) -> None:
     _print_cells(prepared, forecast)
     tuning = prepared.plan.tuning
     most = "Up to " if prepared.plan.is_cut_short else ""
-    print(f"{most}{len(prepared.cells)} cells; {_search(tuning)}.")
+    print(f"{most}{len(prepared.cells)} cells, {_search(tuning)}.")
     for line in forecast_lines(forecast, prepared, prepared.cells, default_workers()):
         print(shown(line))
     print(f"Run directory: {shown(str(out))}")

@@ -34,8 +34,8 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
     headings = {**_HEADINGS, "ms_per_image": f"ms/{kind.noun.one}"}
     print(
         f"{shown(ranking.name)}: {ranking.images:,} of {ranking.pool:,} labelled {kind.noun.many}, "
-        f"{kind.sized(ranking.input)}, {ranking.classes} classes of which the commonest makes up "
-        f"{ranking.majority:.1%}; no test {kind.noun.one} was seen"
+        f"{kind.sized(ranking.input)}, {ranking.classes} classes. The most frequent one makes up "
+        f"{ranking.majority:.1%}. No test {kind.noun.one} was seen."
     )
     rows = [
         [
@@ -110,7 +110,7 @@ def _print_agreement(agrees: Agreement) -> None:
     if not usable:
         print(f"No rank correlation: {len(backbones)} of these backbones were measured, and that is too few.")
         return
-    print("\nRank correlation with it (Kendall's weighted tau / Spearman; number of backbones):")
+    print("\nRank correlation with it (Kendall's weighted tau / Spearman, number of backbones):")
     by_place = {(c.column, c.strategy): c for c in usable}
     rows = [
         [_HEADINGS[column], *(_correlation(by_place.get((column, strategy))) for strategy in strategies)]

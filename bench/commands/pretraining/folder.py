@@ -77,5 +77,5 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(
-            f"{folder}: the source could not be written ({reason}); there is nothing of it."
+            f"{folder}: the source could not be written ({reason}). Nothing of it is kept."
         ) from error

@@ -34,7 +34,7 @@ class Fractions(Protocol):
                 "fractions",
                 0.0,
                 "above 0 for strategies that need labels of the target",
-                f"Your strategies that do: {', '.join(needy)}. Those that do not: {', '.join(able)}. Run "
+                f"These need labels: {', '.join(needy)}. These do not: {', '.join(able)}. Run "
                 "fraction 0 "
                 "in a run of its own.",
             )
