@@ -156,7 +156,7 @@ def recommend(
     if not runs:
         reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
         raise RequestError(
-            "constraints", described(constraints), "some configuration that keeps to them", reasons
+            "constraints", described(constraints), "met by some configuration", reasons
         )
     absent = tuple(
         a
@@ -203,7 +203,7 @@ def _place(ok: pd.DataFrame, wanted: float | None) -> _Place:
             "labels",
             labels,
             f"a number from {counts[0]:,.0f} to {counts[-1]:,.0f}, which were measured",
-            "Beyond them this would be a guess; run larger or smaller fractions.",
+            "Beyond them this would be a guess. Run larger or smaller fractions.",
         )
     inside = min(max(labels, counts[0]), counts[-1])
     low, high = counts[counts <= inside][-1], counts[counts >= inside][0]

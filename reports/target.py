@@ -102,8 +102,8 @@ def labels_needed(
         expected = f"{article} {words.metric_name(metric)} above 0 and below 1, such as 0.9"
         raise RequestError("target", target, expected)
     if constraints.labels is not None or constraints.seconds is not None:
-        field = "labels" if constraints.labels is not None else "max-seconds"
-        raise RequestError(field, getattr(constraints, field.removeprefix("max-")), "nothing beside --target")
+        field = "labels" if constraints.labels is not None else "max_seconds"
+        raise RequestError(field, getattr(constraints, field.removeprefix("max_")), "left out beside --target")
     name, ok = of_dataset(results, directory, dataset)
     ok = asked_for(ok, constraints)
     fits = []
@@ -113,14 +113,14 @@ def labels_needed(
             fits.append((strategy, backbone, weights))
     if not fits:
         raise RequestError(
-            "constraints", described(constraints), "some configuration that keeps to them", "None does."
+            "constraints", described(constraints), "met by some configuration", "None keeps to them."
         )
     fitted, why = label_curves(ok, directory)
     curves = {_place(curve): curve for curve in fitted}
     measured = {_place(curve): curve for curve in measured_curves(ok, directory)}
     found = [(key, (curves.get(key) or measured[key]).needed(target)) for key in fits if key in measured]
     if not found:
-        raise RequestError("target", target, "a run in which something learned from labels")
+        raise RequestError("target", target, "asked of a run in which something learned from labels")
     found.sort(key=lambda item: (item[1].value, item[1].high))
     between = {key: max(measured[key].values) for key, _ in found if key not in curves}
     counts = [n for curve in measured.values() for n in curve.n]

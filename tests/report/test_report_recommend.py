@@ -144,7 +144,7 @@ def test_a_target_out_of_sight_is_called_so(tmp_path: Path) -> None:
         (1.5, r.Constraints(), "target"),
         (math.nan, r.Constraints(), "target"),
         (0.8, r.Constraints(labels=100), "labels"),
-        (0.8, r.Constraints(seconds=100), "max-seconds"),
+        (0.8, r.Constraints(seconds=100), "max_seconds"),
         (0.8, r.Constraints(params=1), "keeps to them"),
     ],
 )
