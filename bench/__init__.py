@@ -1,7 +1,7 @@
 """Which transfer strategy, on which backbone, and would more labels help? Measured on your own images.
 
 ``bench.load_plan(path_or_dict)``, ``bench.run(plan, out)``, ``bench.load(out)`` and ``bench.pretrain(dataset,
-backbone, out)`` do what the command line does. ``bench.check_strategy(name_or_class)`` finds problems in one.
+backbone, out)`` do what the command line does. ``bench.check_strategy(name_or_class)`` checks a strategy.
 Everything is imported when it is first used: ``import bench`` loads neither Keras nor pandas.
 """
 

@@ -155,9 +155,7 @@ def recommend(
     runs, excluded = _kept(ok, place, directory, constraints, noun)
     if not runs:
         reasons = "; ".join(f"{who(c)}: {reason}" for c, reason in excluded[:5])
-        raise RequestError(
-            "constraints", described(constraints), "met by some configuration", reasons
-        )
+        raise RequestError("constraints", described(constraints), "met by some configuration", reasons)
     absent = tuple(
         a
         for a in Missing(results, directory).at(name, *place.fractions)

@@ -103,7 +103,9 @@ def labels_needed(
         raise RequestError("target", target, expected)
     if constraints.labels is not None or constraints.seconds is not None:
         field = "labels" if constraints.labels is not None else "max_seconds"
-        raise RequestError(field, getattr(constraints, field.removeprefix("max_")), "left out beside --target")
+        raise RequestError(
+            field, getattr(constraints, field.removeprefix("max_")), "left out beside --target"
+        )
     name, ok = of_dataset(results, directory, dataset)
     ok = asked_for(ok, constraints)
     fits = []

@@ -214,7 +214,9 @@ class PlanOptions:
         int | None, whole("Number of repetitions with other seeds.  Default: 3.", RUN), Sets("seeds")
     ] = None
     trials: Annotated[
-        int | None, whole("Number of hyperparameter trials.  Default: 4.", SEARCH), Sets("tuning.trials")
+        int | None,
+        whole("Number of hyperparameter trials, 0 for none.  Default: 4.", SEARCH),
+        Sets("tuning.trials"),
     ] = None
     budget: Annotated[
         str | None,
@@ -369,7 +371,9 @@ class PretrainingOptions:
     """How a source is trained."""
 
     trials: Annotated[
-        int | None, whole("Number of hyperparameter trials.  Default: 1.", SEARCH), Sets("tuning.trials")
+        int | None,
+        whole("Number of hyperparameter trials, 0 for none.  Default: 1.", SEARCH),
+        Sets("tuning.trials"),
     ] = None
     epochs: Annotated[
         int | None,

@@ -169,7 +169,7 @@ def test_options_of_a_group_stand_in_the_place_of_the_group() -> None:
         ([*DIGITS, "--fractions", "1,0.001"], ["fractions", "0.001"]),
         ([*DIGITS, "--image-size", "16"], ["--image-size", "16", "32"]),
         ([*DIGITS, "--epochs", "0"], ["epochs", "0"]),
-        ([*DIGITS, "--trials", "0"], ["--trials", "0"]),
+        ([*DIGITS, "--trials", "-1"], ["--trials", "-1"]),
         ([*DIGITS, "--set", "tuning.algorithm=bayes"], ["tuning.algorithm", "'bayes'", "'bayesian'"]),
         ([*DIGITS, "--set", "tuning.trails=3"], ["tuning.trails", "Did you mean 'trials'?"]),
         ([*DIGITS, "--set", "seeds"], ["--set", "'seeds'", "key=value"]),

@@ -56,7 +56,7 @@ def loaded(found: dict[str, Any], *names: str) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"],
+        ["--help"], ["--version"], ["run", "--help"], ["plan", "--help"], ["check", "--help"], ["report", "--help"],
         ["rank", "--help"], ["pretrain", "--help"], ["check-strategy", "--help"],
         ["ls", "strategies"], ["ls", "backbones"], ["ls", "datasets"],
     ],
@@ -90,7 +90,7 @@ def test_plan_of_the_quickstart(watched: Callable[..., dict[str, Any]]) -> None:
     assert loaded(found, "sklearn", "pandas") == []
     assert "EfficientNetLite0" in found["output"]
     assert "Up to 200 cells" in found["output"]
-    assert "after 5 min at the latest" in found["output"]
+    assert "after 4 min at the latest" in found["output"]
 
 
 def test_plan_writes_nothing(watched: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
