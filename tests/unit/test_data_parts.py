@@ -103,16 +103,18 @@ REFUSED = {
     "a/2019/train a/2019/test b/x": ["a/2019 holds test/ and train/", "train/a/"],
     "train/a/train train/a/test train/b": ["train/a holds test/ and train/"],
     "d1/train/a d1/train/b d1/test/a d2/train/a d2/test/a": [
-        "parts of class folders are in d1/ and d2/",
+        "Parts of class folders are in d1/ and d2/",
         "/d1",
     ],
     "archive/train/a archive/train/b archive/test/a other/x": [
-        "parts of class folders are in archive/",
+        "Parts of class folders are in archive/",
         "/archive",
     ],
     "train/steam train/electric bus/x car/y": ["train/ may be either"],
-    "no yes brain/no brain/yes": ["brain/ holds no/ and yes/", "/brain"],
-    "train/a train/b train/small/a train/small/b": ["train/small/ holds a/ and b/"],
+    "no yes brain/no brain/yes": ["Both brain/ and what lies beside it hold no/ and yes/", "/brain"],
+    "train/a train/b train/small/a train/small/b": [
+        "Both train/small/ and what lies beside it hold a/ and b/"
+    ],
     "train_station/x airport/y": ["train_station/ may be either"],
     "a": ["There is one, 'a'"],
 }

@@ -94,7 +94,7 @@ def test_a_plan_is_read_back_equal(tmp_path: Path) -> None:
         ({"few_shot": {"ways": [5]}}, "without --protocol few-shot"),
         ({"protocol": "one-shot"}, "protocol"),
         ({"protocol": "few-shot", "few_shot": {"ways": [1]}}, "ways"),
-        ({"protocol": "few-shot", "few_shot": {"shots": [1, 1]}}, "given twice"),
+        ({"protocol": "few-shot", "few_shot": {"shots": [1, 1]}}, "without repetition"),
         ({"protocol": "few-shot", "few_shot": {"way": [5]}}, "ways"),
     ],
 )
@@ -266,11 +266,12 @@ def test_ways_are_checked_before_anything_runs(new: str, source: str) -> None:
 def test_too_many_ways_or_shots_come_with_a_remedy(new: str) -> None:
     plan = {"datasets": [new], **FLAGS}
     with pytest.raises(
-        RequestError, match=r"few_shot.ways.*20.*the 3 classes of list .* 1 image,.*--ways 3\."
+        RequestError,
+        match=r"few_shot.ways must be at most 3, the number of classes of list .* 1 image,.*20.*--ways 3\.",
     ):
         prepare(load_plan(plan))
     with pytest.raises(
-        RequestError, match=r"few_shot.shots.*9.*at most 7: list has only 0 classes.*--shots 1,7"
+        RequestError, match=r"few_shot.shots must be 7 or less .*9.*list has 0 classes.*--shots 1,7"
     ):
         prepare(load_plan({**plan, "few_shot": {"ways": [2], "shots": [1, 9]}}))
 
@@ -318,7 +319,7 @@ def test_another_source_serves_fractions_too_but_not_what_adapts(new: str, sourc
     cells = prepare(load_plan({**plan, "strategies": ["siamese", "scratch"]})).cells
     assert {bool(c.companions) for c in cells if c.strategy == "siamese"} == {True}
     assert {bool(c.companions) for c in cells if c.strategy == "scratch"} == {False}
-    with pytest.raises(RequestError, match="the very classes"):
+    with pytest.raises(RequestError, match="the same class names"):
         prepare(load_plan({**plan, "strategies": ["siamese", "source_only"]}))
     with pytest.raises(RequestError, match="siamese"):
         prepare(load_plan({**plan, "strategies": ["scratch"]}))

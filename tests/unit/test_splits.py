@@ -205,7 +205,7 @@ def test_halves_are_rounded_up_as_written() -> None:
 def test_messages() -> None:
     labels = np.array([0] * 40 + [1] * 4)
     with pytest.raises(
-        RequestError, match=r"class 'cat' gets 0 of its 4.*smallest fraction that works is 0\.5"
+        RequestError, match=r"Class 'cat' gets 0 of its 4.*smallest fraction that works is 0\.5"
     ):
         splits.subset(labels, None, 0.05, 0, "key", ["dog", "cat"])
     with pytest.raises(RequestError, match="above 0 and up to 1"):

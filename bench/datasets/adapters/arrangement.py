@@ -191,7 +191,7 @@ class _Reader:
             if common := sorted(set(rest) & set(self.tree.folders[name].folders)):
                 raise self._error(
                     "hold all class folders within parts, or none",
-                    f"{_listed(common)} lies in {name}/ and beside it. Move the other folders into train/ "
+                    f"Both {name}/ and what lies beside it hold {_listed(common)}. Move the other folders into train/ "
                     f"beside {name}/.",
                 )
         of_validity = any("valid" in name.lower() for name in rest)  # "valid", "invalid", "valid_signature"
@@ -328,7 +328,7 @@ class _Reader:
                 where = printable("/".join((*at, name)))
                 raise self._error(
                     "hold every class folder once",
-                    f"{_listed(sorted(inside))} lies in {where}/ and beside it. Move {where}/ out if it is "
+                    f"Both {where}/ and what lies beside it hold {_listed(sorted(inside))}. Move {where}/ out if it is "
                     "a copy. If it is the dataset, give it alone: "
                     f"{printable(str(self.root.joinpath(*at, name)))}",
                 )

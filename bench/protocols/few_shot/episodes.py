@@ -128,7 +128,7 @@ class Classes:
             raise RequestError(
                 "few_shot.ways",
                 setting.ways,
-                f"at most the {able} classes that have {self.more_than(setting.shots)}",
+                f"at most {able}, the number of classes that have {self.more_than(setting.shots)}",
             )
         rng = generator("episodes", setting, queries, *seed)
         return [self._episode(setting, pools, queries, rng) for _ in range(count)]
@@ -212,7 +212,7 @@ def _check_counts(dataset: Dataset, classes: Classes, ways: Sequence[int], shots
         raise RequestError(
             "few_shot.ways",
             max(ways),
-            f"at most the {able[1]} classes of {dataset.name} that have {classes.more_than(1)}",
+            f"at most {able[1]}, the number of classes of {dataset.name} that have {classes.more_than(1)}",
             f"Give --ways {fewer}." if able[1] > 1 else "",
         )
     if max(ways) > (enough := able[max(shots)]):
