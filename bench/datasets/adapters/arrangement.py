@@ -191,8 +191,8 @@ class _Reader:
             if common := sorted(set(rest) & set(self.tree.folders[name].folders)):
                 raise self._error(
                     "hold all class folders within parts, or none",
-                    f"Both {name}/ and what lies beside it hold {_listed(common)}. Move the other folders into train/ "
-                    f"beside {name}/.",
+                    f"Both {name}/ and what lies beside it hold {_listed(common)}. "
+                    f"Move the other folders into train/ beside {name}/.",
                 )
         of_validity = any("valid" in name.lower() for name in rest)  # "valid", "invalid", "valid_signature"
         unclear = [name for name in named if is_plain(name) and named[name] != "train" and len(rest) > 1]
@@ -328,8 +328,8 @@ class _Reader:
                 where = printable("/".join((*at, name)))
                 raise self._error(
                     "hold every class folder once",
-                    f"Both {where}/ and what lies beside it hold {_listed(sorted(inside))}. Move {where}/ out if it is "
-                    "a copy. If it is the dataset, give it alone: "
+                    f"Both {where}/ and what lies beside it hold {_listed(sorted(inside))}. "
+                    f"Move {where}/ out if it is a copy. If it is the dataset, give it alone: "
                     f"{printable(str(self.root.joinpath(*at, name)))}",
                 )
 
