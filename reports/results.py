@@ -15,7 +15,7 @@ from bench.modalities.registry import modality
 from bench.records import FRACTIONS, Record
 from reports.statistics.credits import metric_of
 from reports.statistics.decisions import EQUIVALENCE, Decision, decide
-from reports.tables import curves_frame, results_frame
+from reports.tables import curves_frame, ordered, results_frame
 from reports.words import IMAGES
 
 Previews = Callable[[str, Sequence[str]], Mapping[str, str]]
@@ -78,6 +78,12 @@ class Results:
     def decisions(self) -> list[Decision]:
         """What may be said at each label count of each dataset; nothing unless metrics are of test examples."""
         return decide(self.frame, self.directory, self.region)
+
+    @cached_property
+    def strategies(self) -> list[str]:
+        """Those that matter first: the recommended and the leading ones, with the most labels. Then all others."""
+        chosen = [c.strategy for d in reversed(self.decisions) for c in (d.recommended, d.leader)]
+        return list(dict.fromkeys([*chosen, *ordered(self.frame["strategy"])]))
 
     @property
     def datasets(self) -> list[str]:

@@ -108,10 +108,10 @@ class Section:
         parts: in the order in which they stand.
         link: its name in the list of sections at the top; empty: it is not there.
         several: whether it is about more than one dataset, so that parts have to name theirs.
-        nothing: the sentence that stands there without parts.
         template: a file of ``templates``, for what parts cannot show.
         content: what that file shows.
         hidden: the heading is for screen readers only.
+        folded: what opens it; empty: it is open. What is folded is left out on paper.
         shown: False: its figures are only written to files.
         below: sections that stand in this one.
     """
@@ -121,10 +121,10 @@ class Section:
     parts: Sequence[Part] = ()
     link: str = ""
     several: bool = False
-    nothing: str = ""
     template: str = "section.html.j2"
     content: Any = None
     hidden: bool = False
+    folded: str = ""
     shown: bool = True
     below: tuple[Section, ...] = ()
 

@@ -43,7 +43,7 @@ def section(run: Results) -> Section | None:
     """What adaptation brought, at each number of labels of the target."""
     found = adaptations(run.frame, run.counterparts, run.directory, run.region)
     table = adaptation_table(found, run.frame, run.several, run.noun)
-    return None if table is None else Section("adaptation", "Did adapting to the target help?", [table])
+    return None if table is None else Section("adaptation", "Did adaptation help?", [table], "Adaptation")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def section(run: Results) -> Section | None:
     """What auxiliary labels brought, at each number of labels of the target."""
     found = brought(run.frame, run.curves, run.counterparts, run.directory, run.region)
     table = auxiliary_table(found, run.several, run.noun, run.metric)
-    return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table])
+    return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table], "Auxiliary labels")
 
 
 @dataclass(frozen=True)

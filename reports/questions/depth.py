@@ -22,6 +22,7 @@ from reports import words
 from reports.drawing import (
     PAPER,
     Plan,
+    frame_of,
     label_ends,
     limits,
     mark,
@@ -53,7 +54,7 @@ def section(run: Results) -> Section:
     """Accuracy by what of the network trains, and how far it moves."""
     found = settings(run.frame, similarity_frame(run.records), run.directory, run.region)
     table = depth_table(found, run.noun, run.metric)
-    parts: list[Part] = [*depth_plans(found, run.frame), table]
+    parts: list[Part] = [*depth_plans(found, run.frame, run.strategies), table]
     return Section("depth", "How deep to tune?", parts, "How deep?", run.several, shown=bool(table.rows))
 
 
@@ -298,11 +299,13 @@ def _rule(found: Sequence[Setting]) -> list[str]:
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def depth_plans(found: Sequence[Setting], results: pd.DataFrame) -> Iterator[Plan]:
+def depth_plans(
+    found: Sequence[Setting], results: pd.DataFrame, everyone: Sequence[str] = ()
+) -> Iterator[Plan]:
     """Accuracy by cut and similarity by block of each dataset that has some."""
     for dataset, place in places(results).items():
         mine = [s for s in found if s.dataset == dataset]
-        plan = _figure(mine, ordered(results["strategy"]), metric_of(results))
+        plan = _figure(mine, everyone or ordered(results["strategy"]), metric_of(results))
         if plan is not None:
             yield plan.of(dataset, place)
 
@@ -328,14 +331,15 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str], metric: str) -> P
     dataset = words.clean(found[0].dataset, 60)
     return Plan(
         "depth",
-        "How deep to tune",
+        "Accuracy and change by depth",
         f"Charts of test {words.metric_name(metric)} on {dataset} by the share of the network that trains, and by "
         "the depth of a single block that trains, where several were run, and of the similarity (linear CKA) of "
         "each block's output before and after tuning, against its depth.",
-        "Similarity near 1: tuning has left a block's output as it was. Where it falls, the network had to become "
-        "another one.",
+        "Similarity near 1 means that tuning left a block's output as it was. Where it falls, the network had to "
+        "change.",
         panels,
         pd.concat(numbers, ignore_index=True),
+        frame_of(len(panels), max(s.similarity["strategy"].nunique() for s in found)),
     )
 
 
@@ -366,7 +370,10 @@ def _metric_panel(
                            color=colour, alpha=0.5, linewidth=1.4)  # fmt: skip
         line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
                          linewidth=1.4 if kind == "share" else 0)  # fmt: skip
-        mark(base, bars, *line)
+        mark(base, bars)
+        mark(base, *line, values=[
+            f"{_what_trains(kind, cut)}: {words.percent(value)}" for cut, value in zip(x, y, strict=True)
+        ])  # fmt: skip
         label_ends(axes, [(base, x[-1], y[-1])], everyone, [name])
 
     return draw
@@ -393,7 +400,10 @@ def _similarity_panel(
             line = axes.plot(
                 x, y, color=colour, marker=marker, markersize=3.5, linewidth=1.4, markeredgecolor=PAPER
             )
-            mark(strategy, *line)
+            mark(strategy, *line, values=[
+                f"{words.strategy_name(strategy)}, {block}: {value:.2f}"
+                for block, value in zip(mine["block"], y, strict=True)
+            ])  # fmt: skip
             ends.append((strategy, x[-1], y[-1]))
         label_ends(axes, ends, everyone, leaders=True)
 

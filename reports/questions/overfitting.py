@@ -18,10 +18,10 @@ from reports.tables import configuration_name, several_backbones
 from reports.words import IMAGES
 
 
-def section(run: Results) -> Section:
-    """Accuracy in training, on validation and on test examples."""
+def section(run: Results) -> Section | None:
+    """Accuracy in training, on validation and on test examples; None where training was not recorded."""
     table = gaps_table(run.frame, run.curves, run.several, run.noun, mixed_shifts(run))
-    return Section("overfitting", "Does it overfit?", [table])
+    return Section("overfitting", "Overfitting", [table], "Overfitting") if table.rows else None
 
 
 OVERFITS = 0.1

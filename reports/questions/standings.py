@@ -228,7 +228,7 @@ def difference_plan(found: Difference) -> Plan:
         conclusion,
         [draw],
         numbers,
-        Frame(width=5.6, height=1.6 + 0.3 * len(names), left=0.3, right=1.5, bottom=0.6, top=0.42),
+        Frame(height=1.6 + 0.3 * len(names), left=0.3, right=1.95, bottom=0.6, top=0.42),
     )
 
 

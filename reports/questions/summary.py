@@ -14,17 +14,15 @@ from reports.statistics.credits import metric_of
 from reports.tables import Panel, column_title, ordered, panels, rows_of, statuses, summary_frame
 
 CAPTION = (
-    "Test {metric}, mean ± standard deviation over seeds in points; below it the median time to tune and train one "
-    "seed. The highest mean of a column is bold."
+    "Each cell shows the mean test {metric} ± its standard deviation over seeds, in points. Below it stands the "
+    "median time to tune and train one seed. The highest mean of a column is bold."
 )
 
 
-def section(run: Results) -> Section:
-    """One table a dataset and backbone."""
+def section(run: Results) -> Section | None:
+    """One table a dataset and backbone; None of an empty run."""
     tables = grids(run)
-    return Section(
-        "summary", "Summary", tables, "Summary", several=len(tables) > 1, nothing="There are no cells."
-    )
+    return Section("summary", "Summary", tables, "Summary", len(tables) > 1) if tables else None
 
 
 def grids(run: Results) -> list[Grid]:

@@ -15,15 +15,11 @@ from reports.tables import configuration_name, several_backbones
 from reports.words import IMAGES
 
 
-def section(run: Results) -> Section:
-    """What each pretrained strategy brought, over labels and over training."""
+def section(run: Results) -> Section | None:
+    """What each pretrained strategy brought, over labels and over training; None without training from scratch."""
     found = benefits(run.frame, run.curves, run.directory, run.region)
-    return Section(
-        "transfer",
-        "What did the transfer bring?",
-        transfer_tables(found, run.several, run.noun, run.metric),
-        "What transfer brought",
-    )
+    tables = transfer_tables(found, run.several, run.noun, run.metric)
+    return Section("transfer", "Did transfer help?", tables, "Transfer") if tables else None
 
 
 def transfer_tables(
@@ -39,7 +35,7 @@ def transfer_tables(
         metric: that decides.
     """
     if not found:
-        return [Table(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
+        return []
     backbones = several_backbones((b.backbone, b.weights) for b in found)
 
     def name(b: Benefit) -> str:
