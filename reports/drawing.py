@@ -281,7 +281,7 @@ def mark_changes(axes: Axes, changes: Sequence[tuple[float, float, str]]) -> Non
                   markeredgewidth=1.2, linestyle="none", zorder=4)  # fmt: skip
         place = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
         half = len(text) * _LETTER_INCHES * 0.45
-        middle = min(max(place * width, half), width + 1.8 - half)
+        middle = min(max(place * width, half), width - half)
         if middle + half > previous:
             continue  # no room: the ring alone, and its words in the conclusion
         previous = middle - half

@@ -24,6 +24,7 @@ from reports.pages import ask, page_of
 from reports.results import Previews, Results
 from reports.statistics.decisions import EQUIVALENCE
 from reports.tables import ordered, write_csv
+from reports.terms import Explained
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -90,6 +91,7 @@ def _write(path: Path, **content: Any) -> Path:
     )
     environment.filters["clean"] = words.clean
     environment.filters["capital"] = words.capital
+    environment.filters["explained"] = Explained()
     template = environment.get_template("page.html.j2")
     page = template.render(script=Markup(script), script_hash=digest, **content)
     write_atomic(path, _UNPRINTABLE.sub("", page))

@@ -81,9 +81,12 @@ class Results:
 
     @cached_property
     def strategies(self) -> list[str]:
-        """Those that matter first: the recommended and the leading ones, with the most labels. Then all others."""
+        """Those that matter first: recommended or leading with the most labels, then by their highest mean."""
         chosen = [c.strategy for d in reversed(self.decisions) for c in (d.recommended, d.leader)]
-        return list(dict.fromkeys([*chosen, *ordered(self.frame["strategy"])]))
+        means = self.frame.groupby(["strategy", *CONFIGURATION[:-1], "fraction"])[self.metric].mean()
+        best = means.groupby("strategy").max().fillna(0.0)
+        others = sorted(ordered(self.frame["strategy"]), key=lambda name: -best[name])
+        return list(dict.fromkeys([*chosen, *others]))
 
     @property
     def datasets(self) -> list[str]:

@@ -233,6 +233,21 @@ def some(items: Sequence[str], most: int = 6) -> str:
     return listed([*items[:most], f"{more} more"] if more > 0 else items)
 
 
+def brief(items: Sequence[str], room: int = 12) -> str:
+    """As many of a list as make a short sentence, at least one, and how many more there are.
+
+    Args:
+        room: words that may be spent on it.
+    """
+    fit, spent = 0, 0
+    for item in items:
+        spent += len(item.split())
+        if fit and spent > room:
+            break
+        fit += 1
+    return some(items, fit)
+
+
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """``1 cell``, ``3 cells``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -78,7 +78,9 @@ def lead_changes(lines: Mapping[str, Mapping[float, float]]) -> Iterator[LeadCha
     """
     counts = sorted({n for line in lines.values() for n in line if n > 0})
     for left, right in itertools.pairwise(counts):
-        both = {name: (line[left], line[right]) for name, line in lines.items() if left in line and right in line}
+        both = {
+            name: (line[left], line[right]) for name, line in lines.items() if left in line and right in line
+        }
         share, leader = 0.0, max(both, key=lambda name: both[name], default="")
         while (found := _next_crossing(both, leader, share)) is not None:
             share, leader = found
@@ -103,7 +105,8 @@ def changes_of(numbers: pd.DataFrame, value: str) -> list[tuple[float, float, st
     """Where the lead changes among the trained strategies of one panel, as ``mark_changes`` draws it."""
     trained = numbers[numbers["strategy"] != "majority"]
     lines = {
-        str(name): dict(zip(mine["n"], mine[value], strict=True)) for name, mine in trained.groupby("strategy")
+        str(name): dict(zip(mine["n"], mine[value], strict=True))
+        for name, mine in trained.groupby("strategy")
     }
     return [
         (c.n, c.value, f"from {words.rounded(c.n)}: {words.strategy_name(c.leader, 26)}")
@@ -242,5 +245,7 @@ def _accuracy_conclusion(numbers: pd.DataFrame, metric: str, noun: Noun) -> str:
     gain = last[metric] - before[metric]
     verb = f"added {words.in_points(gain)}" if gain > 0 else "added nothing"
     text += f" The last step, from {words.count(before['n'])} labels on, {verb} to the best mean."
-    changes = any(changes_of(panel, metric) for _, panel in trained.groupby(["backbone", "weights"], sort=False))
+    changes = any(
+        changes_of(panel, metric) for _, panel in trained.groupby(["backbone", "weights"], sort=False)
+    )
     return text + (" Rings mark where the highest mean changes." if changes else "")

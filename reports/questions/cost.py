@@ -113,7 +113,7 @@ def cost_plan(results: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()) -
     conclusion = (
         f"No other configuration is cheaper to train or more accurate than {steps[0]}."
         if len(steps) == 1
-        else f"Worth their training time: {words.listed(steps)}. Every other configuration takes at least as long "
+        else f"Worth their training time: {words.brief(steps, 19)}. Every other configuration takes at least as long "
         "as one of these, and is no more accurate."
     )
     # Strategies on one backbone give networks of one size and speed: nothing to weigh.
@@ -121,14 +121,14 @@ def cost_plan(results: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()) -
     if len(costs) == 1 and numbers["params"].min() > 0:
         ms = numbers["inference_ms_per_image"].median()
         conclusion += f" In use all cost the same: {words.magnitude(numbers['params'].max())} parameters" + (
-            f" and {ms:.3g} ms {noun.any}." if np.isfinite(ms) else "."
+            f" and {ms:.3g} ms per {noun.one}." if np.isfinite(ms) else "."
         )
     for cost in costs[1:]:
         leaders = [
             row_name(row, several) for row in rows_of(numbers[numbers[f"front_{cost}"]].sort_values(cost))
         ]
         what = "inference time" if cost == "inference_ms_per_image" else "size"
-        conclusion += f" Worth their {what}: {words.listed(leaders)}."
+        conclusion += f" Worth their {what}: {words.brief(leaders)}."
     everyone = everyone or ordered(results["strategy"])
     against = words.listed([COSTS[c] for c in costs]).format(one=one)
 
@@ -203,7 +203,7 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
         "configuration",
         words.metric_name(metric_of(results)),
         "time to tune and train",
-        f"ms {noun.any}",
+        f"inference, ms per {noun.one}",
         "parameters",
         "peak memory",
     ]
@@ -223,10 +223,10 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
         conclusions,
         columns,
         rows,
-        "With the most labels, the cheapest to train first. A star: nothing else is as cheap in this and at least "
-        f"as accurate (the Pareto front). Latency is that of one {noun.one} at a time on one thread.",
+        "With the most labels, cheapest to train first. A star marks the Pareto front: no other configuration is as "
+        f"cheap and as accurate. Inference time is for one {noun.one} at a time on one thread.",
         strategies,
-        "What each configuration costs",
+        "Cost of each configuration",
     )
 
 
@@ -274,15 +274,13 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
         return words.duration(row["seconds"]) + money
 
     if best.name == cheapest.name:
-        rest = (
-            " of all, and has the highest mean"
-            if len(numbers) > 1
-            else "; there is nothing to weigh it against"
-        )
-        return f"{name(best)} is the cheapest to train{rest} ({words.percent(best[metric])}, {cost(best)})."
-    lead = words.points(best[metric] - cheapest[metric])
+        what = f"{words.percent(best[metric])}, {cost(best)}"
+        if len(numbers) == 1:
+            return f"{name(best)} is the only configuration with results ({what})."
+        return f"{name(best)} is the cheapest to train and has the highest mean ({what})."
+    lead = words.in_points(best[metric] - cheapest[metric])
+    times = words.magnitude(best["seconds"] / cheapest["seconds"])
     return (
-        f"{name(best)}, which has the highest mean, takes {words.magnitude(best['seconds'] / cheapest['seconds'])} "
-        f"times as long as {name(cheapest)}, the cheapest to train ({cost(best)} against {cost(cheapest)}), for "
-        f"{lead} points more."
+        f"{name(best)} has the highest mean, {lead} above {name(cheapest)}, the cheapest to train. It takes {times} "
+        f"times as long ({cost(best)} against {cost(cheapest)})."
     )

@@ -210,11 +210,10 @@ def labels_table(
             ]
             for curve in curves
         ],
-        f"Curves fitted to {words.metric_name(metric)} against labels (power law, exponential or logarithm, "
-        f"whichever suits), with 95% intervals, up to {FARTHEST:g} times the labels; the back-test hides the most "
-        "labels and predicts them.",
+        f"Curves are fitted to {words.metric_name(metric)} against labels: a power law, an exponential or a logarithm. "
+        "Forecasts have 95% CIs. The back-test hides the largest label count and predicts its result.",
         [curve.key[3] for curve in curves],
-        "What more labels would bring",
+        "Forecast with more labels",
     )
 
 
@@ -249,8 +248,8 @@ def _back_tested(curves: Sequence[LabelCurve]) -> list[str]:
     worst = max(abs(predicted.value - measured) for predicted, measured in tests)
     inside = sum(predicted.low <= measured <= predicted.high for predicted, measured in tests)
     return [
-        f"Back-test: fitted without the most labels, the curves were off by {words.points(worst)} points "
-        f"at worst there; {inside} of {len(tests)} intervals hold what was measured."
+        f"Back-test: fitted without the largest label count, the curves missed it by {words.in_points(worst)} at most. "
+        f"{inside} of {len(tests)} intervals hold the measured value."
     ]
 
 
@@ -260,7 +259,7 @@ def _twice(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]) -> s
     ahead = best.predict(2 * best.n[-1])
     return (
         f"with twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
-        f"{_predicted(ahead)}, {words.points(ahead.value - best.values[-1], True)} points from now."
+        f"{_predicted(ahead)}: {words.in_points(ahead.value - best.values[-1], True)}."
     )
 
 
@@ -285,4 +284,4 @@ def _overtakings(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]
         found.append((share, text))
     told = [text for _, text in sorted(found, key=lambda item: -item[0])]
     more = len(told) - OVERTAKINGS
-    return [*told[:OVERTAKINGS], *([f"so it is with {more} more pairs, less surely."] if more > 0 else [])]
+    return [*told[:OVERTAKINGS], *([f"{more} more pairs cross, less surely."] if more > 0 else [])]

@@ -136,7 +136,11 @@ def _draw_curves(
                 x, y, marker=marker, color=colour, markersize=5, markeredgecolor=PAPER, linestyle="none"
             )
             mark(strategy, *dashed)
-            mark(strategy, *end, values=[_value(strategy, y, training[(cells == cell) & np.isfinite(training)])])
+            mark(
+                strategy,
+                *end,
+                values=[_value(strategy, y, training[(cells == cell) & np.isfinite(training)])],
+            )
             ends.append((strategy, x, y))
     label_ends(axes, ends, everyone)
 

@@ -157,6 +157,7 @@ def _confusion_plan(predictions: Predictions, noun: Noun) -> Plan:
     if len(shown) < len(names):
         conclusion += f" The figure shows the {len(shown)} of {len(names)} classes with the most mistakes."
     shares = numbers.set_index(["true", "predicted"])["share"]
+    longest = max(len(words.clean(name, 20)) for name in shown)
 
     return Plan(
         "confusion",
@@ -165,7 +166,14 @@ def _confusion_plan(predictions: Predictions, noun: Noun) -> Plan:
         conclusion,
         [lambda axes: _draw_confusion(axes, shown, shares, noun)],
         numbers,
-        Frame(width=5.8, height=5.2, left=1.6, right=0.2, bottom=1.5, top=0.42),
+        Frame(
+            width=5.8,
+            height=5.2,
+            left=0.5 + 0.07 * longest,
+            right=0.2,
+            bottom=0.55 + 0.05 * longest,
+            top=0.42,
+        ),
     )
 
 
@@ -247,9 +255,7 @@ def _class_plan(predictions: Predictions, noun: Noun) -> Plan | None:
         conclusion,
         [draw],
         numbers,
-        Frame(
-            width=5.8, height=1.3 + 0.24 * max(4, len(shown)), left=2.1, right=0.25, bottom=0.62, top=0.42
-        ),
+        Frame(width=5.8, height=1.3 + 0.24 * max(4, len(shown)), left=2.1, right=0.25, bottom=0.62, top=0.42),
     )
 
 

@@ -94,6 +94,6 @@ def _summary_conclusion(summary: pd.DataFrame) -> str:
         widest = scattered.iloc[-1]
         text += (
             f" Seeds scatter most for {words.strategy_name(widest['strategy'])} with {words.count(widest['n'])} "
-            f"labels, by ±{words.points(widest['spread'])} points."
+            f"labels, by ±{words.in_points(widest['spread'])}."
         )
     return text

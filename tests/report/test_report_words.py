@@ -101,7 +101,9 @@ def _page(directory: Path, records: list[Record], **info: Any) -> Reader:
 
 
 def test_sentences_on_adaptation_and_auxiliary_labels(tmp_path: Path) -> None:
-    for place, (made, info) in enumerate(((adaptation.made, adaptation.RUN), (multitask.made, multitask.RUN))):
+    for place, (made, info) in enumerate(
+        ((adaptation.made, adaptation.RUN), (multitask.made, multitask.RUN))
+    ):
         (folder := tmp_path / str(place)).mkdir()
         _check(_page(folder, made(folder), **info))
 

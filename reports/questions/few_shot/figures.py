@@ -18,7 +18,6 @@ from reports.drawing import (
     label_ends,
     limits,
     mark,
-    of_each_dataset,
     set_up,
     stands_back,
     style_of,
@@ -28,7 +27,7 @@ from reports.questions.few_shot.measurements import Measurement, measured
 from reports.questions.learning import curves_plan
 from reports.results import Results
 from reports.sections import Section
-from reports.tables import backbone_title, ordered, places, strategy_key
+from reports.tables import backbone_title, places, strategy_key
 from reports.words import IMAGES
 
 
