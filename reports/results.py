@@ -14,7 +14,7 @@ from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import FRACTIONS, Record
 from reports.statistics.credits import metric_of
-from reports.statistics.decisions import EQUIVALENCE, Decision, decide
+from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, Decision, decide
 from reports.tables import curves_frame, ordered, results_frame
 from reports.words import IMAGES
 

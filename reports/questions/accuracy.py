@@ -63,7 +63,7 @@ def accuracy_numbers(results: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class LeadChange:
-    """Where one strategy's line crosses that of the one that led: label count, value, and who leads from there on."""
+    """Where a line crosses that of the strategy that led: label count, value, and who leads from there on."""
 
     n: float
     value: float

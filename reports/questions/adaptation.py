@@ -173,11 +173,11 @@ def adaptation_table(
             ]
             for a in found
         ],
-        f"Test {name_of} on the target of strategies that also learn from {words.clean(found[0].source, 40)} and adapt. "
-        "Each is compared with fine-tuning without adaptation, in points. That uses the labels of the source, and "
-        "those of the target where the strategy does. Comparisons are paired on seeds and test "
-        f"{noun.many}, and corrected for the number of strategies. The source alone uses labels of the target only to "
-        "tune.",
+        f"Test {name_of} on the target of strategies that also learn from {words.clean(found[0].source, 40)} and "
+        "adapt. Each is compared with fine-tuning without adaptation, in points. That uses the labels of the "
+        "source, and those of the target where the strategy does. Comparisons are paired on seeds and test "
+        f"{noun.many}, and corrected for the number of strategies. The source alone uses labels of the target only "
+        "to tune.",
         [a.strategy for a in found],
         "Adaptation against the source alone",
     )
@@ -205,8 +205,8 @@ def _told(found: Sequence[Adaptation], name: Callable[[Adaptation], str]) -> lis
                 conclusions.append(f"{_labels(n)}, {told}: {words.brief(each, 11)}.")
         if with_labels:
             conclusions.append(
-                f"{_labels(n)}, this includes the effect of these labels: the source alone does not learn from them. "
-                f"Add {BOTH} to separate the effect of adaptation."
+                f"{_labels(n)}, this includes the effect of these labels: the source alone does not learn from "
+                f"them. Add {BOTH} to separate the effect of adaptation."
             )
     return conclusions
 

@@ -189,10 +189,10 @@ def auxiliary_table(
             ]
             for b in found
         ],
-        f"Test {words.metric_name(metric)} of the same strategy with and without auxiliary labels. Both have the same "
-        f"stages, {many} in the same order, seeds and number of trials. Differences are in points, paired on seeds and "
-        f"test {many}, and corrected for the number of strategies. Weight: of the auxiliary loss, as chosen on the "
-        f"target's validation {many}, with its number of seeds.",
+        f"Test {words.metric_name(metric)} of the same strategy with and without auxiliary labels. Both have the "
+        f"same stages, {many} in the same order, seeds and number of trials. Differences are in points, paired on "
+        f"seeds and test {many}, and corrected for the number of strategies. Weight: of the auxiliary loss, as "
+        f"chosen on the target's validation {many}, with its number of seeds.",
         [b.strategy for b in found],
         "Effect of auxiliary labels",
     )
@@ -211,8 +211,8 @@ def _told(found: Sequence[Brought], name: Callable[[Brought], str]) -> list[str]
     for b in learned[:LEARNED]:
         ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
         conclusions.append(
-            f"{words.capital(name(b))} learned the weight of the auxiliary loss with {words.count(b.n)} labels: it ended "
-            f"at {words.listed(ends)}, with 1 for the target."
+            f"{words.capital(name(b))} learned the weight of the auxiliary loss with {words.count(b.n)} labels: it "
+            f"ended at {words.listed(ends)}, with 1 for the target."
         )
     if len(learned) > LEARNED:
         conclusions.append(f"{len(learned) - LEARNED} more learned it: see the table.")

@@ -113,8 +113,8 @@ def cost_plan(results: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()) -
     conclusion = (
         f"No other configuration is cheaper to train or more accurate than {steps[0]}."
         if len(steps) == 1
-        else f"Worth their training time: {words.brief(steps, 19)}. Every other configuration takes at least as long "
-        "as one of these, and is no more accurate."
+        else f"Worth their training time: {words.brief(steps, 19)}. Every other configuration takes at least as "
+        "long as one of these, and is no more accurate."
     )
     # Strategies on one backbone give networks of one size and speed: nothing to weigh.
     costs = [c for c in COSTS if c == "seconds" or differs(numbers[c])]
@@ -223,8 +223,8 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
         conclusions,
         columns,
         rows,
-        "With the most labels, cheapest to train first. A star marks the Pareto front: no other configuration is as "
-        f"cheap and as accurate. Inference time is for one {noun.one} at a time on one thread.",
+        "With the most labels, cheapest to train first. A star marks the Pareto front: no other configuration is "
+        f"as cheap and as accurate. Inference time is for one {noun.one} at a time on one thread.",
         strategies,
         "Cost of each configuration",
     )
@@ -281,6 +281,6 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
     lead = words.in_points(best[metric] - cheapest[metric])
     times = words.magnitude(best["seconds"] / cheapest["seconds"])
     return (
-        f"{name(best)} has the highest mean, {lead} above {name(cheapest)}, the cheapest to train. It takes {times} "
-        f"times as long ({cost(best)} against {cost(cheapest)})."
+        f"{name(best)} has the highest mean, {lead} above {name(cheapest)}, the cheapest to train. It takes "
+        f"{times} times as long ({cost(best)} against {cost(cheapest)})."
     )

@@ -195,8 +195,8 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
     conclusions += _rule(found)
     if not any(len(s.by_cut[~s.by_cut["strategy"].isin(_ENDS)]) for s in found):
         conclusions.append(
-            "To measure depths in between, add --strategy partial_finetune:unfreeze=0.25 and 0.5. For a single block, "
-            "add surgical:depth=0 (the first) to surgical:depth=1 (the last)."
+            "To measure depths in between, add --strategy partial_finetune:unfreeze=0.25 and 0.5. For a single "
+            "block, add surgical:depth=0 (the first) to surgical:depth=1 (the last)."
         )
     rows, strategies = [], []
     for s in found:
@@ -218,10 +218,10 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
         conclusions,
         ["what trains", f"test {words.metric_name(metric)}", "95% CI", "change of the backbone"],
         rows,
-        "With the most labels. Change is 1 - CKA between the output of a block before and after tuning, averaged over "
-        f"all blocks, for training {noun.many}. 0 means the same up to rotation and scale, 1 means unrelated. By "
-        f"convention, below {LITTLE:g} is little and above {MUCH:g} is much. A larger learning rate and more steps "
-        "change more as well.",
+        "With the most labels. Change is 1 - CKA between the output of a block before and after tuning, averaged "
+        f"over all blocks, for training {noun.many}. 0 means the same up to rotation and scale, 1 means unrelated. "
+        f"By convention, below {LITTLE:g} is little and above {MUCH:g} is much. A larger learning rate and more "
+        "steps change more as well.",
         strategies,
         f"{words.capital(words.metric_name(metric))} by what of the network trains",
     )

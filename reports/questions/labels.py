@@ -210,8 +210,8 @@ def labels_table(
             ]
             for curve in curves
         ],
-        f"Curves are fitted to {words.metric_name(metric)} against labels: a power law, an exponential or a logarithm. "
-        "Forecasts have 95% CIs. The back-test hides the largest label count and predicts its result.",
+        f"Curves are fitted to {words.metric_name(metric)} against labels: a power law, an exponential or a "
+        "logarithm. Forecasts have 95% CIs. The back-test hides the largest label count and predicts its result.",
         [curve.key[3] for curve in curves],
         "Forecast with more labels",
     )
@@ -248,8 +248,8 @@ def _back_tested(curves: Sequence[LabelCurve]) -> list[str]:
     worst = max(abs(predicted.value - measured) for predicted, measured in tests)
     inside = sum(predicted.low <= measured <= predicted.high for predicted, measured in tests)
     return [
-        f"Back-test: fitted without the largest label count, the curves missed it by {words.in_points(worst)} at most. "
-        f"{inside} of {len(tests)} intervals hold the measured value."
+        f"Back-test: fitted without the largest label count, the curves missed it by {words.in_points(worst)} at "
+        f"most. {inside} of {len(tests)} intervals hold the measured value."
     ]
 
 

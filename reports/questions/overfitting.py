@@ -115,8 +115,8 @@ def _conclusions(overfit: list[str], caught: list[str], kept: list[str], noun: N
         )
     if kept:
         conclusions.append(
-            f"The validation loss ended more than a tenth above its lowest: {words.brief(kept, 10)}. A shorter training "
-            "may do better there: --length 0.5."
+            f"The validation loss ended more than a tenth above its lowest: {words.brief(kept, 10)}. A shorter "
+            "training may do better there: --length 0.5."
         )
     return conclusions
 
@@ -129,8 +129,8 @@ def _mixes(numbers: pd.DataFrame, backbones: bool, several: bool, noun: Noun, di
     other = f"The test {noun.many} have another mix of classes than validation {noun.many}."
     if known.empty:
         return [
-            f"{other} How much of the gap this explains cannot be told, because this run has no validation accuracy "
-            "by class."
+            f"{other} How much of the gap this explains cannot be told, because this run has no validation "
+            "accuracy by class."
         ]
     found = []
     for row in known.drop_duplicates("dataset").to_dict("records"):

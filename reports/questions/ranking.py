@@ -64,9 +64,9 @@ def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool, noun
     name = words.clean(ranking["name"], 40)
     conclusions = [
         f"{name}: {asked} chose {taken}"
-        f"{', by the mean place over all datasets' if several else ''}. The ranking trains nothing and sees no test "
-        f"{noun.one}. It uses the features of {words.count(ranking['images'])} of {words.count(ranking['pool'])} "
-        f"labelled {noun.many}.",
+        f"{', by the mean place over all datasets' if several else ''}. The ranking trains nothing and sees no "
+        f"test {noun.one}. It uses the features of {words.count(ranking['images'])} of "
+        f"{words.count(ranking['pool'])} labelled {noun.many}.",
         f"Why in this order: {words.clean(ranking['why'])}.",
     ]
     wanted = int(next(text for text in content["asked"]["backbones"] if text.startswith("auto:"))[5:])

@@ -67,10 +67,10 @@ def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name, 
             for b in found
             for over in [b.over_labels]
         ],
-        f"Difference in test {words.metric_name(metric)} from training from scratch, in points, with 95% CIs. Start: "
-        "at the fewest labels. Slope: per doubling of labels. A higher start leaves less to gain. End: at the most "
-        "labels. Start and end are corrected for the number of pairs. The last column interpolates how many labels "
-        "match the best of training from scratch.",
+        f"Difference in test {words.metric_name(metric)} from training from scratch, in points, with 95% CIs. "
+        "Start: at the fewest labels. Slope: per doubling of labels. A higher start leaves less to gain. End: at "
+        "the most labels. Start and end are corrected for the number of pairs. The last column interpolates how "
+        "many labels match the best of training from scratch.",
         [b.strategy for b in found],
         "Transfer over labels",
     )
@@ -94,8 +94,8 @@ def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name
             for b, training in trained
         ],
         "Difference in validation accuracy from training from scratch at the most labels, in points. Start: before "
-        "the first step. Area: on average until scratch reaches its plateau. Plateau: the mean of the last third of "
-        "the evaluations. The last columns compare the time to scratch's plateau, in seconds and in "
+        "the first step. Area: on average until scratch reaches its plateau. Plateau: the mean of the last third "
+        "of the evaluations. The last columns compare the time to scratch's plateau, in seconds and in "
         f"{noun.many}, as medians over seeds.",
         [b.strategy for b, _ in trained],
         "Transfer over training",

@@ -115,8 +115,8 @@ def test_the_page_has_the_table_with_intervals_floor_and_chance(tmp_path: Path) 
         "60 s",
     ):
         assert shown in text
-    assert "New classes by a few labels each" in text
-    for other in ("Would more labels help?", "What did the transfer bring?", "All cells"):
+    assert "Accuracy on new classes" in text
+    for other in ("Would more labels help?", "Did transfer help?", "All cells"):
         assert other not in text
     frame = pd.read_csv(tmp_path / "few_shot.csv")
     assert len(frame) == len(records) * len(SETTINGS)

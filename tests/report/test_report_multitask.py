@@ -102,7 +102,7 @@ def test_weights_are_told_with_what_was_learned(tmp_path: Path) -> None:
     section = auxiliary_table([b], False)
     assert section is not None
     assert section.rows[0][6] == "0.3 (2), learned (2)"
-    assert f"it ended at {last + 0.5:.2g} for body, with 1 for the target: " in section.conclusions[-1]
+    assert f"it ended at {last + 0.5:.2g} for body, with 1 for the target." in section.conclusions[-1]
 
 
 def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import test_report_few_shot as few_shot
 import test_report_multitask as multitask
 
 from bench.records import Record
+from reports import figure_files
+from reports.drawing import Plan
 from reports.html import render
 
 LONGEST, LONGEST_MEAN = 25, 16
@@ -92,6 +94,16 @@ RUNS: dict[str, dict[str, Any]] = {
     "one seed, one label count": {"seeds": 1, "fractions": (1.0,)},
     "two seeds": {"seeds": 2},
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(plan: Plan, out: Path) -> figure_files.FigureInfo:
+        return figure_files.FigureInfo(
+            plan.name, plan.dataset, plan.title, out, plan.alt, plan.conclusion, (), plan.numbers
+        )
+
+    monkeypatch.setattr(figure_files, "_save", told)
 
 
 def _page(directory: Path, records: list[Record], **info: Any) -> Reader:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 CAPTION = Markup(
     "Each cell shows the mean accuracy over episodes and seeds. Below it stands the 95% CI over new classes, and ± "
-    "over episodes alone, as papers report it. The highest of a column is bold. <code>few_shot.csv</code> has the raw "
-    "numbers."
+    "over episodes alone, as papers report it. The highest of a column is bold. <code>few_shot.csv</code> has the "
+    "raw numbers."
 )
 
 
