@@ -76,14 +76,16 @@ for (const panels of document.querySelectorAll(".panels")) {
   const points = [...panels.querySelectorAll("[data-values]")].flatMap(pointsOf);
   if (!points.length) continue;
   panels.setAttribute("aria-description", "Arrow keys read its values.");
+  panels.scrollLeft = panels.scrollWidth; // on a narrow screen, where lines end and are named
   let frame = 0;
   panels.addEventListener("pointermove", ({ clientX: x, clientY: y }) => {
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(() => {
       let nearest = null, least = 24;
-      for (const point of points) {
+      for (const point of points) { // of those that overlap, the one whose middle is nearest
         const box = point.element.getBoundingClientRect();
-        const far = Math.hypot(Math.max(box.left - x, 0, x - box.right), Math.max(box.top - y, 0, y - box.bottom));
+        const outside = Math.hypot(Math.max(box.left - x, 0, x - box.right), Math.max(box.top - y, 0, y - box.bottom));
+        const far = outside + Math.hypot(box.left + box.right - 2 * x, box.top + box.bottom - 2 * y) / 100;
         if (far < least) [nearest, least] = [point, far];
       }
       if (nearest !== shown) show(nearest);
