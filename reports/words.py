@@ -234,13 +234,13 @@ def some(items: Sequence[str], most: int = 6) -> str:
 
 
 def brief(items: Sequence[str], room: int = 12) -> str:
-    """As many of a list as make a short sentence, at least one, and how many more there are.
+    """As many of a list as make a short sentence, one to six, and how many more there are.
 
     Args:
         room: words that may be spent on it.
     """
     fit, spent = 0, 0
-    for item in items:
+    for item in items[:6]:
         spent += len(item.split())
         if fit and spent > room:
             break

@@ -85,10 +85,10 @@ def test_help_and_negative_transfer_are_named(tmp_path: Path) -> None:
     section = auxiliary_table(list(found.values()), False)
     assert section is not None
     assert section.conclusions[0].startswith(
-        "With 341 labels, auxiliary labels help, beyond noise: multi-task"
+        "With 341 labels, auxiliary labels clearly help: multi-task"
     )
     assert section.conclusions[1].startswith(
-        "With 341 labels, auxiliary labels harm, beyond noise (negative transfer): multi-task learning (auxiliary"
+        "With 341 labels, auxiliary labels clearly harm (negative transfer): multi-task learning (auxiliary"
     )
     assert all(len(row) == len(section.columns) for row in section.rows)
     assert [row[2] for row in section.rows[:3]] == ["302 of body", "302 of coin", "302 of birds"]

@@ -167,8 +167,8 @@ def test_names_of_weights(weights: str, name: Any) -> None:
 @pytest.mark.parametrize(
     ("baseline", "said"),
     [
-        (0.4, "On its own dataset ahead of its strongest baseline: clothes by 31.0 points."),
-        (0.72, "No better on its own dataset than a baseline without it: clothes."),
+        (0.4, "Ahead of the strongest baseline on its own dataset: clothes by 31 points."),
+        (0.72, "No better than a baseline on its own dataset: clothes."),
     ],
 )
 def test_a_source_is_told_beside_its_strongest_baseline(baseline: float, said: str) -> None:
