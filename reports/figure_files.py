@@ -85,7 +85,8 @@ _MARK = re.compile(r' id="strategy:([^"]*)"')
 
 def _marked(found: re.Match[str]) -> str:
     """The attributes of an artist: whose it is, and the values of its markers; of nobody's, these alone."""
-    strategy, *values = found[1].split(VALUE)
+    # A name may look like a colour or a reference, which are replaced in tags.
+    strategy, *values = re.sub("(?<!&)#", "&#35;", found[1]).split(VALUE)
     whose = f' data-strategy="{strategy}"' if strategy else ""
     return f' class="mark"{whose}' + (f' data-values="{VALUE.join(values)}"' if values else "")
 

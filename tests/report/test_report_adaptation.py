@@ -84,9 +84,7 @@ def test_help_and_harm_are_named(tmp_path: Path) -> None:
     assert section.conclusions[0].startswith(
         "Without any label of the target, adaptation clearly helps: DANN"
     )
-    assert section.conclusions[1].startswith(
-        "Without any label of the target, adaptation clearly harms: MMD"
-    )
+    assert section.conclusions[1].startswith("Without any label of the target, adaptation clearly harms: MMD")
     assert len(section.rows) == 6
     assert all(len(row) == len(section.columns) for row in section.rows)
 

@@ -108,14 +108,11 @@ def test_sorting_by_keyboard(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
     browser.evaluate(
-        "[...document.querySelectorAll('table.all th button')]"
-        ".find(b => b.textContent === 'seed').focus()"
+        "[...document.querySelectorAll('table.all th button')].find(b => b.textContent === 'seed').focus()"
     )
     browser.press("Tab")
     assert browser.evaluate("document.activeElement.textContent") == "accuracy"
-    column = (
-        "[...document.querySelectorAll('table.all th')].findIndex(h => h.textContent === 'accuracy')"
-    )
+    column = "[...document.querySelectorAll('table.all th')].findIndex(h => h.textContent === 'accuracy')"
     values = (
         f"[...document.querySelectorAll('table.all tbody tr')].map(r => r.cells[{column}].dataset.v)"
         ".map(Number).map(v => isNaN(v) ? null : v)"
@@ -142,7 +139,9 @@ def test_filtering(browser: Browser, page: Path) -> None:
     rows = "[...document.querySelectorAll('table.all tbody tr')]"
     assert browser.evaluate(f"{rows}.filter(r => !r.hidden).length") == 1
     total = browser.evaluate(f"{rows}.length")
-    assert browser.evaluate("document.querySelector('[role=status]').textContent") == f"1 of {total} rows shown."
+    assert (
+        browser.evaluate("document.querySelector('[role=status]').textContent") == f"1 of {total} rows shown."
+    )
 
 
 def test_highlighting_a_strategy_everywhere_and_in_the_address(browser: Browser, page: Path) -> None:
@@ -154,7 +153,9 @@ def test_highlighting_a_strategy_everywhere_and_in_the_address(browser: Browser,
     )
 
     def highlighted(strategy: str) -> bool:
-        faded = [float(browser.evaluate(opacity.format(place, "scratch"))) < 0.9 for place in ("svg", "table")]
+        faded = [
+            float(browser.evaluate(opacity.format(place, "scratch"))) < 0.9 for place in ("svg", "table")
+        ]
         full = [browser.evaluate(opacity.format(place, strategy)) == "1" for place in ("svg", "table")]
         return all(faded) and all(full)
 
@@ -165,7 +166,9 @@ def test_highlighting_a_strategy_everywhere_and_in_the_address(browser: Browser,
     browser.evaluate("document.querySelector('.contents a[href=\"#costs\"]').click()")
     browser.evaluate("new Promise(done => setTimeout(done, 50))")
     assert browser.evaluate("location.hash") == "#costs&strategy=full_finetune"
-    browser.evaluate("history.replaceState(null, '', '#strategy=partial_finetune'), dispatchEvent(new Event('hashchange'))")
+    browser.evaluate(
+        "history.replaceState(null, '', '#strategy=partial_finetune'), dispatchEvent(new Event('hashchange'))"
+    )
     assert highlighted("partial_finetune")
     browser.evaluate(choose.format(""))
     assert not highlighted("partial_finetune")
@@ -200,7 +203,9 @@ def test_points_say_their_values_by_pointer_and_by_keys(browser: Browser, page: 
 def test_every_table_gives_its_rows_as_csv(browser: Browser, page: Path) -> None:
     browser.open(page)
     tables = "[...document.querySelectorAll('.scroll table:not(.fixed)')]"
-    assert browser.evaluate(f"{tables}.every(t => t.closest('.scroll').previousElementSibling.matches('.tools'))")
+    assert browser.evaluate(
+        f"{tables}.every(t => t.closest('.scroll').previousElementSibling.matches('.tools'))"
+    )
     text = browser.evaluate(
         "(async () => { let blob; URL.createObjectURL = (b) => { blob = b; return '#'; };"
         " document.querySelector('#costs ~ .tools button').click(); return await blob.text(); })()"

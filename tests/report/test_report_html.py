@@ -351,9 +351,7 @@ def test_the_conclusion_on_costs() -> None:
         record.metrics["accuracy"] = 0.9 if record.cell["strategy"] == "feature_extraction" else 0.5
 
     (said,) = cost_table(results_frame(fake.records(spoil=cheap_is_best)), False, 0).conclusions
-    assert said.startswith(
-        "Feature extraction is the cheapest to train and has the highest mean (90."
-    )
+    assert said.startswith("Feature extraction is the cheapest to train and has the highest mean (90.")
 
 
 def test_a_validation_loss_that_has_risen_asks_for_less_training() -> None:

@@ -87,9 +87,9 @@ def test_the_page_says_which_metric_decides(tmp_path: Path) -> None:
     assert "it reaches 8" in page
     assert "balanced accuracy on new images" in page
     assert "Test balanced accuracy against labelled images" in page
-    assert "Test balanced accuracy, mean ± standard deviation" in page
+    assert "mean test balanced accuracy ± its standard deviation" in page
     assert "test balanced accuracy (95% CI)" in page
-    assert "Points of test balanced accuracy against scratch" in page
+    assert "Difference in test balanced accuracy from training from scratch" in page
     assert "Balanced accuracy decides" in page
     assert "of new images correctly" not in page
     text = r.text(r.recommend(results_frame(records), tmp_path, r.Constraints()))

@@ -84,9 +84,7 @@ def test_help_and_negative_transfer_are_named(tmp_path: Path) -> None:
     assert 0.05 < best.low < best.difference < best.high < 0.11
     section = auxiliary_table(list(found.values()), False)
     assert section is not None
-    assert section.conclusions[0].startswith(
-        "With 341 labels, auxiliary labels clearly help: multi-task"
-    )
+    assert section.conclusions[0].startswith("With 341 labels, auxiliary labels clearly help: multi-task")
     assert section.conclusions[1].startswith(
         "With 341 labels, auxiliary labels clearly harm (negative transfer): multi-task learning (auxiliary"
     )

@@ -306,7 +306,7 @@ def test_training_far_below_test_is_not_within_ten_points(tmp_path: Path) -> Non
 
     records = fake.records(spoil=odd)
     page = render(records, fake.run_info(records), "", tmp_path).read_text()
-    assert "nowhere more than 10.0 points above" in page
+    assert "nowhere more than 10 points above" in page
 
 
 def test_the_same_backbones_for_all_in_the_diagram_of_ranks() -> None:

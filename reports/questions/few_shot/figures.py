@@ -57,7 +57,7 @@ def few_shot_plans(
         if learned is not None:
             yield replace(
                 learned,
-                title="Learning curves",
+                title="Accuracy during training",
                 alt=f"Line chart of accuracy on {words.clean(dataset, 60)} against {noun.many} seen in training: "
                 "in episodes of held-out classes of the source (solid) and in training batches (dashed).",
                 conclusion="Solid lines show accuracy in episodes of held-out classes of the source. Dashed lines "
