@@ -265,8 +265,7 @@ def label_ends(
 
 def size_of(axes: Axes) -> tuple[float, float]:
     """Width and height in inches."""
-    share, figure = axes.get_position(), axes.figure
-    return float(share.width * figure.get_figwidth()), float(share.height * figure.get_figheight())
+    return float(axes.bbox.width / axes.figure.dpi), float(axes.bbox.height / axes.figure.dpi)
 
 
 def mark_changes(axes: Axes, changes: Sequence[tuple[float, float, str]]) -> None:

@@ -396,7 +396,14 @@ def _similarity_panel(
                 )
                 mark(strategy, band)
             line = axes.plot(
-                x, y, color=colour, marker=marker, markersize=3.5, linewidth=1.4, markeredgecolor=PAPER
+                x,
+                y,
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=1.8,
+                markeredgecolor=PAPER,
+                markeredgewidth=0.6,
             )
             mark(strategy, *line, values=[
                 f"{words.strategy_name(strategy)}, {block}: {value:.2f}"

@@ -53,7 +53,10 @@ def section(run: Results) -> Section | None:
     parts: list[Part] = [*measured, *label_plans(run.frame, fitted, run.noun, run.strategies)]
     if not parts:
         return None
-    return Section("labels", "Would more labels help?", [*parts, table], "More labels?", run.several)
+    # With a single label count there is nothing to see; the figure lies in its files.
+    shown = bool((run.frame[run.frame["status"] == "ok"].groupby("dataset")["fraction"].nunique() > 1).any())
+    title = "Would more labels help?"
+    return Section("labels", title, [*parts, table], "More labels?", run.several, shown=shown)
 
 
 def label_plans(
