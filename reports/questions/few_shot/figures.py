@@ -121,7 +121,8 @@ def _panel(
             ends_of_bars = (mine[name].fillna(mine["accuracy"]) for name in ("low", "high"))
             bars = axes.vlines(x, *ends_of_bars, color=colour, alpha=0.5, linewidth=1.4)
             line = axes.plot(x, y, color=colour, marker=marker, markersize=6, markeredgecolor=PAPER,
-                             markeredgewidth=0.6, linewidth=0.9 if stands_back(strategy, everyone) else 1.8)  # fmt: skip
+                             markeredgewidth=0.6,
+                             linewidth=0.9 if stands_back(strategy, everyone) else 1.8)  # fmt: skip
             mark(strategy, bars)
             mark(strategy, *line, values=[
                 f"{words.strategy_name(strategy)}, {words.plural(int(shots), 'label')} of each class: "
