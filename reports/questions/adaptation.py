@@ -1,4 +1,4 @@
-"""Did adapting to the target help? Every strategy that adapts, against the same training with nothing adapted.
+"""Did adaptation help? Every strategy that adapts, against the same training with nothing adapted.
 
 On the same seeds, test examples and labels of the target. Without any of these that is the source alone. Where
 there are some, strategies that align domains learn from them too, and the source alone does not: what they are
@@ -72,7 +72,7 @@ class Adaptation:
 
     @property
     def verdict(self) -> str:
-        """``helps``, ``harms``, ``no difference``, ``not told`` or ``too few seeds``."""
+        """``helps``, ``harms``, ``no difference``, ``too close to call`` or ``too few seeds``."""
         return _VERDICTS[self.comparison.verdict]
 
 

@@ -37,7 +37,7 @@ def section(run: Results) -> Section | None:
     tables = [
         _table(names[print_], found, len(course) > 1) for print_, found in course.items() if print_ in names
     ]
-    return Section("course", "What was not run", tables, "Not run") if tables else None
+    return Section("course", "Cells that were not run", tables, "Not run") if tables else None
 
 
 def _table(dataset: str, found: dict[str, Any], several: bool) -> Table:

@@ -122,11 +122,11 @@ def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_pat
     assert "not run yet" not in page
     assert "only this one was run" in page
     for said in (
-        "What was not run, and why",
+        "Cells that were not run",
         "its time was up",
         "Ruled out: training from scratch",
         "--budget 1h",
     ):
         assert said in page, said
     page = render(records, info, fake.plan_toml(records), tmp_path).read_text()
-    assert "What was not run" not in page
+    assert "Cells that were not run" not in page
