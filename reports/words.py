@@ -140,6 +140,12 @@ def points(difference: float, sign: bool = False) -> str:
     return text.replace("-", "−") if math.isfinite(difference) else "–"
 
 
+def some_points(difference: float) -> str:
+    """``1 point``, ``2.5 points``."""
+    text = points(difference).removesuffix(".0")
+    return f"{text} point" if text == "1" else f"{text} points"
+
+
 def difference(comparison: Comparison) -> str:
     """A paired difference in points with its interval: ``+2.8, −13.2 to +18.7``; below three seeds without."""
     text = points(comparison.difference, True)

@@ -32,10 +32,15 @@ from reports.tables import Panel, configuration_name, ordered, panels, places, s
 
 def section(run: Results) -> Section:
     """The fitted curves, and what more labels would bring."""
-    fitted, why_none = label_curves(run.frame, run.directory)
-    table = labels_table(fitted, why_none, run.several, run.region, run.metric)
-    parts: list[Part] = [*label_plans(run.frame, fitted, run.noun), table]
+    curves, why_none = run.once(fitted)
+    table = labels_table(curves, why_none, run.several, run.region, run.metric)
+    parts: list[Part] = [*label_plans(run.frame, curves, run.noun), table]
     return Section("labels", "Would more labels help?", parts, "More labels?", run.several)
+
+
+def fitted(run: Results) -> tuple[list[LabelCurve], str]:
+    """See ``label_curves``; to be asked for by ``run.once``."""
+    return label_curves(run.frame, run.directory)
 
 
 def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Iterator[Plan]:

@@ -72,3 +72,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     status.textContent = `${shown} of ${table.tBodies[0].rows.length} rows shown.`;
   });
 }
+
+// Copying: a button beside what is to be typed; without a clipboard there is none.
+for (const button of document.querySelectorAll(".copy")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
+    button.textContent = "copied";
+  });
+}
