@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.modalities.nouns import Noun
 from bench.records import ACCURACY
 from reports import words
-from reports.forest import LEAST_BOUND, forest_of
+from reports.forest import forest_of
 from reports.phrases import absence, has_several, which_weights, who
 from reports.sections import Answer
 from reports.statistics.decisions import Decision
@@ -25,10 +25,10 @@ def claimed(decision: Decision, price_per_hour: float, noun: Noun) -> Answer:
         words.clean(decision.dataset, 80),
         decision.claim,
         headline=_headline(about),
-        line=line_of(decision, [_backbones(about)], _first(about)),
+        line=line_of(decision, [_backbones(about), _lost(about)], _first(about)),
         sentences=[text for tell in _DETAILS if (text := tell(about))],
         about=_measured_on(about),
-        forest=forest_of(decision, RECOMMENDED.get(decision.claim, "")),
+        forest=forest_of(decision, RECOMMENDED.get(_claim(decision), "")),
     )
 
 
@@ -100,11 +100,8 @@ def _headline(about: _About) -> str:
     if decision.claim == "floor":
         return f"{floor_said(decision)}."
     # Where the backbones tie, the strategy alone is the answer.
-    claim = "decided" if _is_strategy_decided(decision) else decision.claim
-    name = about.name(about.chosen)
-    if _do_backbones_tie(decision):
-        name = who(about.chosen, several=False)
-    return headline_of(claim, name, _of_new(about))
+    name = who(about.chosen, several=False) if _do_backbones_tie(decision) else about.name(about.chosen)
+    return headline_of(_claim(decision), name, _of_new(about))
 
 
 def floor_said(decision: Decision) -> str:
@@ -176,6 +173,11 @@ def _first(about: _About) -> str:
     return ""
 
 
+def _claim(decision: Decision) -> str:
+    """What the headline claims: a strategy may be decided where the pair is not."""
+    return "decided" if _is_strategy_decided(decision) else decision.claim
+
+
 def _is_strategy_decided(decision: Decision) -> bool:
     """Whether the pair is not decided, but the strategy is, on whichever backbone."""
     return decision.claim == "undecided" and decision.settled_strategy is not None
@@ -187,11 +189,8 @@ def _do_backbones_tie(decision: Decision) -> bool:
 
 
 def _backbones(about: _About) -> str:
-    """That the backbones are too close to call, and which the figure is of."""
-    if not _do_backbones_tie(about.decision):
-        return ""
-    title = backbone_title(about.chosen.backbone, about.chosen.weights)
-    return f"The backbones are too close to call. The figure is of {title}."
+    """Whether the backbones are too close to call."""
+    return "The backbones are too close to call." if _do_backbones_tie(about.decision) else ""
 
 
 def gives_up(decision: Decision, among: str = "tried") -> str:
@@ -199,11 +198,13 @@ def gives_up(decision: Decision, among: str = "tried") -> str:
     tried = decision.compared
     if tried < 2:
         return f"nothing else has {MINIMUM_SEEDS} seeds to compare it with"
+    if tried < len(decision.candidates):
+        among = "compared"
     if decision.recommended.at_most <= 0:
         return f"it is the best of the {tried} {among}"
     if decision.recommended.at_most >= 1:
         return f"what it gives up against the best of the {tried} {among} is not known"
-    bound = words.some_points(max(decision.recommended.at_most, LEAST_BOUND))
+    bound = words.some_points(words.at_most(decision.recommended.at_most))
     return f"it gives up at most {bound} against the best of the {tried} {among}"
 
 
@@ -293,7 +294,7 @@ def _cheaper(about: _About) -> str:
     cheap.sort(key=lambda c: c.at_most)
     told = [
         f"{words.capital(about.name(c))} trains in {words.duration(c.seconds)} instead of "
-        f"{words.duration(chosen.seconds)} and gives up at most {words.some_points(max(c.at_most, LEAST_BOUND))}."
+        f"{words.duration(chosen.seconds)} and gives up at most {words.some_points(words.at_most(c.at_most))}."
         for c in cheap[:2]
     ]
     return " ".join(told)
@@ -318,7 +319,8 @@ def _lost(about: _About) -> str:
     if not lost or seeds < MINIMUM_SEEDS:
         return ""
     verb = "is" if len(lost) == 1 else "are"
-    return f"{words.capital(about.some(lost))} {verb} not compared: fewer than {MINIMUM_SEEDS} seeds have a result."
+    lost_seeds = f"fewer than {MINIMUM_SEEDS} seeds have a result"
+    return f"{words.capital(words.some([about.name(c) for c in lost], 2))} {verb} not compared: {lost_seeds}."
 
 
 def _beaten(about: _About) -> str:
@@ -359,7 +361,7 @@ def _weights(about: _About) -> str:
 
 
 _DETAILS = (
-    _interval, _chance, _highest, _paired, _open, _settles, _cheaper, _beaten, _optimism, _lost, _cost, _beside,
+    _interval, _chance, _highest, _paired, _open, _settles, _cheaper, _beaten, _optimism, _cost, _beside,
     _weights,
 )  # fmt: skip
 """In the order in which they are told."""

@@ -18,8 +18,6 @@ SHOWN = 8
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 """Between ticks."""
 MOST_TICKS = 6
-LEAST_BOUND = 0.001
-"""A bound below this is told as this: it is not nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,11 @@ class Forest:
     band: tuple[float, ...]
     region: str
     intervals: bool
+
+    @property
+    def several(self) -> bool:
+        """Whether rows name their backbone."""
+        return any(row.backbone for row in self.rows)
 
     @property
     def columns(self) -> list[str]:
@@ -164,7 +167,7 @@ def _at_most(c: Candidate, compared: int) -> str:
         return "not compared"
     if c.at_most >= 1:
         return "not known"
-    return "0" if c.at_most <= 0 else words.points(max(c.at_most, LEAST_BOUND))
+    return "0" if c.at_most <= 0 else words.at_most(c.at_most)
 
 
 def _absent(a: Absent, several: bool) -> Row:

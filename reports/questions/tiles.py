@@ -51,7 +51,7 @@ def _twice(curve: LabelCurve, region: float) -> str:
     gain, low, high = (value - curve.values[-1] for value in (ahead.value, ahead.low, ahead.high))
     if high < region:
         return f"Hardly: doubling to {twice} adds less than {words.some_points(region)}."
-    said = f"{words.points(max(low, 0.0))} to {words.points(high)}"
+    said = f"{words.points(low, True)} to {words.points(high, True)}"
     return f"Doubling to {twice} adds about {words.some_points(max(gain, 0.0))} (95% CI {said})."
 
 
