@@ -133,17 +133,39 @@ def _measured_on(about: _About) -> list[str]:
     ]
 
 
+LONGEST_LINE = 30
+"""Words."""
+
+
 def line_of(decision: Decision, others: Sequence[str] = (), first: str = "") -> str:
     """One line below the headline: what is given up at most, and what was to be compared and has no result.
 
     Args:
         decision: what it is about.
-        others: what else to say, if there is something.
+        others: what else to say, if there is something and room for it.
         first: in place of what is given up.
     """
-    missing = words.capital(absence(decision, 2))
-    said = [first or f"{words.capital(_bounded(decision))}.", f"{missing}." if missing else "", *others]
-    return " ".join(text for text in said if text)
+    line = first or f"{words.capital(_bounded(decision))}."
+    if decision.absent:
+        line = f"{line} {words.capital(_missing(decision, LONGEST_LINE - len(line.split())))}."
+    for text in others:
+        if text and len(line.split()) + len(text.split()) <= LONGEST_LINE:
+            line = f"{line} {text}"
+    return line
+
+
+def _missing(decision: Decision, room: int) -> str:
+    """What has no result, in so many words if possible; strategies without any are always named."""
+    ran = {c.strategy for c in decision.candidates}
+    without = list(dict.fromkeys(a.strategy for a in decision.absent if a.strategy not in {*ran, ""}))
+    named = [words.strategy_name(name) for name in without[:2]]
+    more = len(
+        {(a.strategy, a.backbone, a.weights) for a in decision.absent if a.strategy not in without[:2]}
+    )
+    names = [*named, *([f"{more} more" if named else words.plural(more, "candidate")] if more else [])]
+    short = f"{words.listed(names)} {'has' if len(names) == 1 and (named or more == 1) else 'have'} no result"
+    found = [text for text in (absence(decision, 2), absence(decision, 1)) if len(text.split()) <= room]
+    return next((text for text in found if all(name in text for name in named)), short)
 
 
 def _bounded(decision: Decision) -> str:
@@ -318,9 +340,10 @@ def _lost(about: _About) -> str:
     lost = [c for c in about.decision.with_verdict("unknown") if c.seeds < seeds]
     if not lost or seeds < MINIMUM_SEEDS:
         return ""
-    verb = "is" if len(lost) == 1 else "are"
-    lost_seeds = f"fewer than {MINIMUM_SEEDS} seeds have a result"
-    return f"{words.capital(words.some([about.name(c) for c in lost], 2))} {verb} not compared: {lost_seeds}."
+    who_lost = (
+        f"{words.capital(about.name(lost[0]))} has" if len(lost) == 1 else f"{len(lost)} candidates have"
+    )
+    return f"{who_lost} fewer than {MINIMUM_SEEDS} seeds."
 
 
 def _beaten(about: _About) -> str:

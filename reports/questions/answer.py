@@ -79,7 +79,9 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
         words.count(decision.n),
         who(chosen, several),
         words.percent(chosen.value) + interval,
-        words.some_points(words.at_most(chosen.at_most)) if decision.compared > 1 and chosen.at_most < 1 else "–",
+        words.some_points(words.at_most(chosen.at_most))
+        if decision.compared > 1 and chosen.at_most < 1
+        else "–",
         conclusion(decision, several),
     ]
 

@@ -250,7 +250,9 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
     """
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     # The mean over the seeds that somebody survived is not comparable.
-    numbers = numbers[numbers["seeds"] == numbers["seeds"].max()]
+    whole = numbers[numbers["seeds"] == numbers["seeds"].max()]
+    highest = "the highest mean" if len(whole) == len(numbers) else "the highest mean of those with all seeds"
+    numbers = whole
     cheapest, best = numbers.iloc[0], numbers[numbers[metric] == numbers[metric].max()].iloc[0]
 
     def name(row: pd.Series[Any]) -> str:
@@ -261,15 +263,11 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
         return words.duration(row["seconds"]) + money
 
     if best.name == cheapest.name:
-        rest = (
-            " of all, and has the highest mean"
-            if len(numbers) > 1
-            else "; there is nothing to weigh it against"
-        )
+        rest = f" of all, and has {highest}" if len(numbers) > 1 else "; there is nothing to weigh it against"
         return f"{name(best)} is the cheapest to train{rest} ({words.percent(best[metric])}, {cost(best)})."
     lead = words.points(best[metric] - cheapest[metric])
     return (
-        f"{name(best)}, which has the highest mean, takes {words.magnitude(best['seconds'] / cheapest['seconds'])} "
+        f"{name(best)}, which has {highest}, takes {words.magnitude(best['seconds'] / cheapest['seconds'])} "
         f"times as long as {name(cheapest)}, the cheapest to train ({cost(best)} against {cost(cheapest)}), for "
         f"{lead} points more."
     )
