@@ -226,7 +226,7 @@ def gives_up(decision: Decision, among: str = "tried") -> str:
         return f"it is the best of the {tried} {among}"
     if decision.recommended.at_most >= 1:
         return f"what it gives up against the best of the {tried} {among} is not known"
-    bound = words.some_points(words.at_most(decision.recommended.at_most))
+    bound = words.in_points(words.raised(decision.recommended.at_most))
     return f"it gives up at most {bound} against the best of the {tried} {among}"
 
 
@@ -284,7 +284,7 @@ def _open(about: _About) -> str:
     """Why it is not decided."""
     if about.claim != "undecided" or _is_strategy_decided(about.decision) or about.decision.compared < 2:
         return ""
-    return f"It is not decided yet: the bound is above {words.some_points(about.decision.region)}."
+    return f"It is not decided yet: the bound is above {words.in_points(about.decision.region)}."
 
 
 def _settles(about: _About) -> str:
@@ -316,7 +316,7 @@ def _cheaper(about: _About) -> str:
     cheap.sort(key=lambda c: c.at_most)
     told = [
         f"{words.capital(about.name(c))} trains in {words.duration(c.seconds)} instead of "
-        f"{words.duration(chosen.seconds)} and gives up at most {words.some_points(words.at_most(c.at_most))}."
+        f"{words.duration(chosen.seconds)} and gives up at most {words.in_points(words.raised(c.at_most))}."
         for c in cheap[:2]
     ]
     return " ".join(told)

@@ -111,7 +111,7 @@ def forest_of(decision: Decision, mark: str, candidates: Sequence[Candidate] = (
         [row for row in rows if row not in first],
         axis.ticks,
         band,
-        f"±{words.some_points(decision.region)}",
+        f"±{words.in_points(decision.region)}",
         any(row.has_interval for row in rows),
     )
 
@@ -167,7 +167,7 @@ def _at_most(c: Candidate, compared: int) -> str:
         return "not compared"
     if c.at_most >= 1:
         return "not known"
-    return "0" if c.at_most <= 0 else words.at_most(c.at_most)
+    return "0" if c.at_most <= 0 else words.points(words.raised(c.at_most))
 
 
 def _absent(a: Absent, several: bool) -> Row:

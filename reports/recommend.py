@@ -321,7 +321,7 @@ def described(constraints: Constraints) -> str:
 def _beside(comparison: Comparison) -> str:
     """How far another is behind the leader, on the seeds that both have, or ahead."""
     where = "behind" if comparison.difference >= 0 else "ahead of"
-    return f"{words.some_points(abs(comparison.difference))} {where}"
+    return f"{words.in_points(abs(comparison.difference))} {where}"
 
 
 def _on_floor(decision: Decision) -> str:

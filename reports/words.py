@@ -140,15 +140,17 @@ def points(difference: float, sign: bool = False) -> str:
     return text.replace("-", "−") if math.isfinite(difference) else "–"
 
 
-def some_points(difference: float | str) -> str:
-    """``1 point``, ``2.5 points``; of a difference, or of its text."""
-    text = points(difference) if isinstance(difference, float) else difference
-    return "1 point" if text == "1.0" else f"{text} points"
+def in_points(difference: float, sign: bool = False) -> str:
+    """The same with its unit: ``1.3 points``, ``1 point``."""
+    text = points(difference, sign)
+    if text.endswith(".0"):
+        text = text[:-2]
+    return f"{text} point" if text.lstrip("+−") == "1" else f"{text} points"
 
 
-def at_most(bound: float) -> str:
-    """A bound in points, rounded up, or it would not hold: ``0.0131`` as ``1.4``."""
-    return points(math.ceil(bound * 1000 - 1e-6) / 1000) if math.isfinite(bound) else "–"
+def raised(bound: float) -> float:
+    """A bound as it is told: up to the next tenth of a point, or it would not hold."""
+    return math.ceil(bound * 1000 - 1e-6) / 1000 if math.isfinite(bound) else bound
 
 
 def difference(comparison: Comparison) -> str:

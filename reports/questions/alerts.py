@@ -191,7 +191,7 @@ def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
             "caution",
             f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one "
             f"{words.metric_name(decision.metric)} to within ±{words.points(decision.margin)} points. The two best "
-            f"are {words.some_points(apart)} apart.{narrower}",
+            f"are {words.in_points(apart)} apart.{narrower}",
         )
 
 

@@ -64,7 +64,7 @@ def answers(
             if measured
             else "No cell of this dataset has a result; below is what became of them."
         )
-        found.append(Answer(words.clean(dataset, 80), "none", "There is no answer yet.", [reason]))
+        found.append(Answer(words.clean(dataset, 80), "none", "There is no answer yet", reason))
     return found
 
 
@@ -79,7 +79,7 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
         words.count(decision.n),
         who(chosen, several),
         words.percent(chosen.value) + interval,
-        words.some_points(words.at_most(chosen.at_most))
+        words.in_points(words.raised(chosen.at_most))
         if decision.compared > 1 and chosen.at_most < 1
         else "–",
         conclusion(decision, several),

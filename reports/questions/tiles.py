@@ -50,9 +50,9 @@ def _twice(curve: LabelCurve, region: float) -> str:
     ahead = curve.predict(2 * curve.n[-1])
     gain, low, high = (value - curve.values[-1] for value in (ahead.value, ahead.low, ahead.high))
     if high < region:
-        return f"Hardly: doubling to {twice} adds less than {words.some_points(region)}."
+        return f"Hardly: doubling to {twice} adds less than {words.in_points(region)}."
     said = f"{words.points(low, True)} to {words.points(high, True)}"
-    return f"Doubling to {twice} adds about {words.some_points(max(gain, 0.0))} (95% CI {said})."
+    return f"Doubling to {twice} adds about {words.in_points(max(gain, 0.0))} (95% CI {said})."
 
 
 def data(run: Results, dataset: str) -> Tile | None:

@@ -107,7 +107,7 @@ def counted(text: str) -> int:
     return sum(bool(re.search("[a-zA-Z]{2}", word)) and word not in units for word in text.split())
 
 
-@pytest.fixture(scope="module", params=range(40))
+@pytest.fixture(scope="module", params=range(16))
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     return made_up(request.param, tmp_path_factory.mktemp("run"))
 
