@@ -180,7 +180,7 @@ def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
     many = noun.many
     if decision.leader.seeds < MINIMUM_SEEDS:
         seeds = words.plural(decision.leader.seeds, "seed")
-        yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed.")
+        yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary.")
     first = decision.comparisons[0] if decision.comparisons else None
     if first is None or decision.claim != "undecided" or first.verdict == "better":
         return

@@ -143,7 +143,7 @@ def test_names_stay_text(tmp_path: Path) -> None:
 
 def test_two_seeds_are_provisional_and_why(tmp_path: Path) -> None:
     page = _page(tmp_path, fake.records(seeds=2))
-    assert "Provisionally, use full fine-tuning: 81." in page.text
+    assert "Provisionally, use full fine-tuning: 80." in page.text
     assert "2 seeds cannot tell a difference from chance: a comparison needs 3." in page.text
     assert "Only 2 seeds" in page.text
     assert "better than" not in page.text
