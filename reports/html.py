@@ -92,6 +92,7 @@ def _write(path: Path, **content: Any) -> Path:
     environment.filters["clean"] = words.clean
     environment.filters["capital"] = words.capital
     environment.filters["explained"] = Explained()
+    environment.filters["concat"] = lambda first, second: [*first, *second]
     template = environment.get_template("page.html.j2")
     page = template.render(script=Markup(script), script_hash=digest, **content)
     write_atomic(path, _UNPRINTABLE.sub("", page))

@@ -164,6 +164,11 @@ def in_points(difference: float, sign: bool = False) -> str:
     return f"{text} point" if text.lstrip("+−") == "1" else f"{text} points"
 
 
+def raised(bound: float) -> float:
+    """A bound as it is told: up to the next tenth of a point, or it would not hold."""
+    return math.ceil(bound * 1000 - 1e-6) / 1000 if math.isfinite(bound) else bound
+
+
 def difference(comparison: Comparison) -> str:
     """A paired difference in points with its interval: ``+2.8, −13.2 to +18.7``; below three seeds without."""
     text = points(comparison.difference, True)

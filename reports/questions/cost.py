@@ -263,7 +263,9 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
     """
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     # The mean over the seeds that somebody survived is not comparable.
-    numbers = numbers[numbers["seeds"] == numbers["seeds"].max()]
+    whole = numbers[numbers["seeds"] == numbers["seeds"].max()]
+    highest = "the highest mean" if len(whole) == len(numbers) else "the highest mean of those with all seeds"
+    numbers = whole
     cheapest, best = numbers.iloc[0], numbers[numbers[metric] == numbers[metric].max()].iloc[0]
 
     def name(row: pd.Series[Any]) -> str:
@@ -277,10 +279,10 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
         what = f"{words.percent(best[metric])}, {cost(best)}"
         if len(numbers) == 1:
             return f"{name(best)} is the only configuration with results ({what})."
-        return f"{name(best)} is the cheapest to train and has the highest mean ({what})."
+        return f"{name(best)} is the cheapest to train and has {highest} ({what})."
     lead = words.in_points(best[metric] - cheapest[metric])
     times = words.magnitude(best["seconds"] / cheapest["seconds"])
     return (
-        f"{name(best)} has the highest mean, {lead} above {name(cheapest)}, the cheapest to train. It takes "
+        f"{name(best)} has {highest}, {lead} above {name(cheapest)}, the cheapest to train. It takes "
         f"{times} times as long ({cost(best)} against {cost(cheapest)})."
     )

@@ -47,16 +47,21 @@ from reports.tables import Panel, configuration_name, ordered, panels, several_b
 
 def section(run: Results) -> Section | None:
     """What was measured against labels, the fitted curves, and what more labels would bring."""
-    fitted, why_none = label_curves(run.frame, run.directory)
+    curves, why_none = run.once(fitted)
     measured = of_each_dataset(run.frame, lambda mine: accuracy_plan(mine, run.noun, run.strategies))
-    table = labels_table(fitted, why_none, run.several, run.region, run.metric)
-    parts: list[Part] = [*measured, *label_plans(run.frame, fitted, run.noun, run.strategies)]
+    table = labels_table(curves, why_none, run.several, run.region, run.metric)
+    parts: list[Part] = [*measured, *label_plans(run.frame, curves, run.noun, run.strategies)]
     if not parts:
         return None
     # With a single label count there is nothing to see; the figure lies in its files.
     shown = bool((run.frame[run.frame["status"] == "ok"].groupby("dataset")["fraction"].nunique() > 1).any())
     title = "Would more labels help?"
     return Section("labels", title, [*parts, table], "More labels?", run.several, shown=shown)
+
+
+def fitted(run: Results) -> tuple[list[LabelCurve], str]:
+    """See ``label_curves``; to be asked for by ``run.once``."""
+    return label_curves(run.frame, run.directory)
 
 
 def label_plans(

@@ -74,6 +74,14 @@ def _cell(row: Any, best: float) -> GridCell:
     )
 
 
+def _floored(summary: pd.DataFrame, trained: pd.DataFrame) -> int:
+    """In how many columns the most frequent class is higher than all that is trained."""
+    metric = metric_of(summary)
+    best = trained.groupby("fraction")[metric].max()
+    floor = summary[summary["strategy"] == "majority"].groupby("fraction")[metric].max()
+    return int((floor.reindex(best.index) > best).sum())
+
+
 def _summary_conclusion(summary: pd.DataFrame) -> str:
     """How often each strategy is first, and how far seeds scatter; without those that lost seeds: their means are
     not comparable."""
@@ -89,6 +97,8 @@ def _summary_conclusion(summary: pd.DataFrame) -> str:
         for strategy, times in firsts["strategy"].value_counts(sort=False).items()
     ]
     text = f"Highest mean{among}: {words.some(names)} of {words.plural(len(firsts), 'column')}."
+    if floored := _floored(summary, trained):
+        text += f" Always answering with the most frequent class is higher in {floored}."
     scattered = trained.dropna(subset="spread").sort_values("spread")
     if len(scattered):
         widest = scattered.iloc[-1]

@@ -173,3 +173,12 @@ for (const table of document.querySelectorAll(".scroll table:not(.fixed)")) {
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("section:not(.folded) details")) details.open = true;
 });
+
+// Copying: a button beside what is to be typed; without a clipboard there is none.
+for (const button of document.querySelectorAll(".copy")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
+    button.textContent = "copied";
+  });
+}

@@ -73,8 +73,8 @@ def test_the_region_decides_what_counts_as_a_tie(tmp_path: Path) -> None:
     run = _stored(tmp_path / "run", records)
     assert run.settings == Report()
     narrow, wide = (run.report(change_report(run.settings, {"region": r})).read_text() for r in (0.01, 0.2))
-    assert "Use full fine-tuning: it gives up at most" in narrow
-    assert "Use feature extraction: it gives up at most" in wide
+    assert "Use full fine-tuning for now: 80." in narrow
+    assert "Use feature extraction: 7" in wide
     assert "within ±20.0 points counts as none" in wide
 
 
