@@ -1,4 +1,4 @@
-"""What is said about a decision: the headline and first sentences by its claim, then what may be added to any."""
+"""What is said about a decision: a headline and a line by its claim, then the details."""
 
 from __future__ import annotations
 
@@ -9,19 +9,27 @@ from dataclasses import dataclass
 from bench.modalities.nouns import Noun
 from bench.records import ACCURACY
 from reports import words
-from reports.phrases import absence, has_several, interval_of, which_weights, who
+from reports.forest import forest_of
+from reports.phrases import absence, has_several, which_weights, who
 from reports.sections import Answer
 from reports.statistics.decisions import Decision
 from reports.statistics.intervals import MINIMUM_SEEDS, MOST_EXAMPLES, MOST_SEEDS
 from reports.statistics.pairs import Candidate, Comparison
+from reports.tables import backbone_title
 
 
 def claimed(decision: Decision, price_per_hour: float, noun: Noun) -> Answer:
-    """The headline and first sentences by what is claimed, then what may be added to any claim."""
+    """The headline and the line by what is claimed, then the details."""
     about = _About(decision, price_per_hour, noun)
-    headline, *sentences = _CLAIMS[decision.claim](about)
-    sentences += [text for tell in _FURTHER if (text := tell(about))]
-    return Answer(words.clean(decision.dataset, 80), decision.claim, headline, sentences)
+    return Answer(
+        words.clean(decision.dataset, 80),
+        decision.claim,
+        headline=_headline(about),
+        line=line_of(decision, [_backbones(about), _lost(about)], _first(about)),
+        sentences=[text for tell in _DETAILS if (text := tell(about))],
+        about=_measured_on(about),
+        forest=forest_of(decision, RECOMMENDED.get(_claim(decision), "")),
+    )
 
 
 @dataclass(frozen=True)
@@ -53,21 +61,6 @@ class _About:
     def n(self) -> str:
         return words.count(self.decision.n)
 
-    @property
-    def reached(self) -> str:
-        """The leader's value of the metric that decides."""
-        return words.measured(self.decision.metric, self.leader.value)
-
-    def scored(self, candidate: Candidate, past: bool = False) -> str:
-        """What a candidate reaches on new examples; in the past, on test examples."""
-        examples = f"{'the test' if past else 'new'} {self.noun.many}"
-        return words.scored(self.decision.metric, candidate.value, examples, past)
-
-    @property
-    def interval(self) -> str:
-        """The leader's."""
-        return interval_of(self.leader)
-
     def name(self, candidate: Candidate) -> str:
         return who(candidate, has_several([self.decision]))
 
@@ -75,86 +68,151 @@ class _About:
         return words.some([self.name(c) for c in candidates], 3)
 
 
-# --- what is claimed: the headline, and what it rests on --------------------------------------------------
+# --- what is claimed: a headline and a line ---------------------------------------------------------------
+
+_LEADS = {
+    "better": "use {}",
+    "decided": "use {}",
+    "incomplete": "so far, use {}",
+    "undecided": "use {} for now",
+    "provisional": "provisionally, use {}",
+    "alone": "{}",
+}
+"""How the headline names whom to take, by ``Decision.claim``; of ``floor`` it names nobody."""
+
+RECOMMENDED = {
+    "better": "recommended",
+    "decided": "recommended",
+    "incomplete": "so far",
+    "undecided": "for now",
+    "provisional": "provisional",
+}
+"""The mark of whom the headline names, by ``Decision.claim``: no surer than the headline."""
 
 
-def _floor(about: _About) -> list[str]:
-    many = about.noun.many
-    floor, leader = about.decision.floor, about.leader
-    assert floor is not None
-    beat = "is surely better than" if floor.difference > 0 else "beat"
-    doubt = ""
-    if math.isfinite(floor.low) and floor.difference > 0:
-        doubt = f", a lead that may be chance ({words.difference(floor)})"
-    return [
-        f"With {about.n} labelled {many}, nothing {beat} always answering with the most frequent class.",
-        f"The best, {about.name(leader)}, {about.scored(leader, past=True)}{about.interval}, "
-        f"against {words.percent(floor.candidate.value)} of that class{doubt}.",
-    ]
+def headline_of(claim: str, name: str, figure: str) -> str:
+    """Whom to take and what that reaches, no surer than the claim."""
+    return f"{words.capital(_LEADS[claim].format(name))}: {figure}"
 
 
-def _provisional(about: _About) -> list[str]:
-    many = about.noun.many
-    leader, first = about.leader, about.first
-    said = [
-        f"Provisionally: {about.name(leader)}, with {_of_new(about)}.",
-        f"Provisionally, because {words.plural(leader.seeds, 'seed')} cannot tell a difference from chance: "
-        f"nothing is claimed below {MINIMUM_SEEDS}. This is with {about.n} labelled {many}.",
-    ]
-    if first is not None:
-        lead = words.points(first.difference)
-        said.append(f"Its observed lead over the next, {about.name(first.candidate)}, is {lead} points.")
-    return said
+def _headline(about: _About) -> str:
+    decision = about.decision
+    if decision.claim == "floor":
+        return f"{floor_said(decision)}."
+    # Where the backbones tie, the strategy alone is the answer.
+    name = who(about.chosen, several=False) if _do_backbones_tie(decision) else about.name(about.chosen)
+    return headline_of(_claim(decision), name, _of_new(about))
+
+
+def floor_said(decision: Decision) -> str:
+    """Of the claim ``floor``: that nothing is better than the most frequent class, or surely so."""
+    assert decision.floor is not None
+    surely = "surely " if decision.floor.difference > 0 else ""
+    return f"Nothing is {surely}better than always answering with the most frequent class"
 
 
 def _of_new(about: _About) -> str:
-    """What the leader reaches on new examples, as something that it has."""
-    correctly = " classified correctly" if about.decision.metric == ACCURACY else ""
-    return f"{about.reached} {'of' if correctly else 'on'} new {about.noun.many}{correctly}"
+    """What the recommended one reaches on new examples."""
+    metric, value = about.decision.metric, about.chosen.value
+    if metric == ACCURACY:
+        return f"{words.percent(value)} of new {about.noun.many} correct"
+    return f"{words.measured(metric, value)} on new {about.noun.many}"
 
 
-def _alone(about: _About) -> list[str]:
-    many = about.noun.many
-    name = words.capital(about.name(about.leader))
+def _measured_on(about: _About) -> list[str]:
+    """Labels, test examples and seeds, and the backbone if there is one alone."""
+    decision, many = about.decision, about.noun.many
+    seeds = [c.seeds for c in decision.candidates]
+    ran = words.plural(max(seeds), "seed")
+    backbones = {backbone_title(c.backbone, c.weights) for c in decision.candidates} - {""}
     return [
-        f"{name} {about.scored(about.leader)}{about.interval}.",
-        f"That is with {about.n} labelled {many}. There is nothing to compare it with.",
+        f"{about.n} labels",
+        f"{words.count(decision.n_test)} test {many}",
+        ran if min(seeds) == max(seeds) else f"{min(seeds)} to {ran}",
+        *(backbones if len(backbones) == 1 else []),
     ]
 
 
-def _use(about: _About) -> list[str]:
-    """Whom to take, and what that gives up at most."""
-    chosen = about.chosen
-    if _is_strategy_decided(about.decision):
-        return _use_strategy(about)
-    return [
-        f"Use {about.name(chosen)}: {gives_up(about.decision)}.",
-        f"With {about.n} labelled {about.noun.many}, it {about.scored(chosen)}{interval_of(chosen)}.",
-    ]
+LONGEST_LINE = 30
+"""Words."""
+
+
+def line_of(decision: Decision, others: Sequence[str] = (), first: str = "") -> str:
+    """One line below the headline: what is given up at most, and what was to be compared and has no result.
+
+    Args:
+        decision: what it is about.
+        others: what else to say, if there is something and room for it.
+        first: in place of what is given up.
+    """
+    line = first or f"{words.capital(_bounded(decision))}."
+    if decision.absent:
+        line = f"{line} {words.capital(_missing(decision, LONGEST_LINE - len(line.split())))}."
+    for text in others:
+        if text and len(line.split()) + len(text.split()) <= LONGEST_LINE:
+            line = f"{line} {text}"
+    return line
+
+
+def _missing(decision: Decision, room: int) -> str:
+    """What has no result, in so many words if possible; strategies without any are always named."""
+    ran = {c.strategy for c in decision.candidates}
+    without = list(dict.fromkeys(a.strategy for a in decision.absent if a.strategy not in {*ran, ""}))
+    named = [words.strategy_name(name) for name in without[:2]]
+    more = len(
+        {(a.strategy, a.backbone, a.weights) for a in decision.absent if a.strategy not in without[:2]}
+    )
+    names = [*named, *([f"{more} more" if named else words.plural(more, "candidate")] if more else [])]
+    short = f"{words.listed(names)} {'has' if len(names) == 1 and (named or more == 1) else 'have'} no result"
+    found = [text for text in (absence(decision, 2), absence(decision, 1)) if len(text.split()) <= room]
+    return next((text for text in found if all(name in text for name in named)), short)
+
+
+def _bounded(decision: Decision) -> str:
+    """What is given up at most, or why that cannot be said."""
+    if decision.claim == "provisional":
+        seeds = words.plural(decision.leader.seeds, "seed")
+        return f"{seeds} cannot tell a difference from chance: a comparison needs {MINIMUM_SEEDS}"
+    if decision.claim == "alone":
+        return "there is nothing to compare it with"
+    if decision.compared < 2:
+        return gives_up(decision)
+    text = f"{gives_up(decision)} (95% confidence)"
+    return f"no clear winner: {text}" if decision.claim == "undecided" else text
+
+
+def _first(about: _About) -> str:
+    """What stands in place of what is given up, where the claim is another."""
+    decision = about.decision
+    if decision.claim == "floor":
+        assert decision.floor is not None
+        leader, floor = about.leader, words.percent(decision.floor.candidate.value)
+        reached = words.measured(decision.metric, leader.value)
+        return f"The best, {about.name(leader)}, reaches {reached}, the most frequent class {floor}."
+    if _is_strategy_decided(decision):
+        assert decision.strategy is not None
+        return f"Averaged over the backbones, {gives_up(decision.strategy)} (95% confidence)."
+    return ""
+
+
+def _claim(decision: Decision) -> str:
+    """What the headline claims: a strategy may be decided where the pair is not."""
+    return "decided" if _is_strategy_decided(decision) else decision.claim
 
 
 def _is_strategy_decided(decision: Decision) -> bool:
     """Whether the pair is not decided, but the strategy is, on whichever backbone."""
-    strategy = decision.strategy
-    pair = decision.claim == "undecided"
-    return pair and strategy is not None and strategy.is_decided and decision.backbone is not None
+    return decision.claim == "undecided" and decision.settled_strategy is not None
 
 
-def _use_strategy(about: _About) -> list[str]:
-    """The strategy is decided, and the backbone may be."""
-    strategy, backbone = about.decision.strategy, about.decision.backbone
-    assert strategy is not None
-    assert backbone is not None
-    name, chosen = who(strategy.recommended, several=False), backbone.recommended
-    headline = f"Use {name}. The backbones are too close to call."
-    if backbone.is_decided:
-        headline = f"Use {about.name(chosen)}."
-    return [
-        headline,
-        f"With {about.n} labelled {about.noun.many}, {about.name(chosen)} {about.scored(chosen)}"
-        f"{interval_of(chosen)}.",
-        f"Averaged over the backbones, {name} {gives_up(strategy)[3:]}.",
-    ]
+def _do_backbones_tie(decision: Decision) -> bool:
+    backbone = decision.backbone
+    return _is_strategy_decided(decision) and backbone is not None and not backbone.is_decided
+
+
+def _backbones(about: _About) -> str:
+    """Whether the backbones are too close to call."""
+    return "The backbones are too close to call." if _do_backbones_tie(about.decision) else ""
 
 
 def gives_up(decision: Decision, among: str = "tried") -> str:
@@ -162,55 +220,71 @@ def gives_up(decision: Decision, among: str = "tried") -> str:
     tried = decision.compared
     if tried < 2:
         return f"nothing else has {MINIMUM_SEEDS} seeds to compare it with"
+    if tried < len(decision.candidates):
+        among = "compared"
     if decision.recommended.at_most <= 0:
         return f"it is the best of the {tried} {among}"
-    bound = words.points(max(decision.recommended.at_most, LEAST_BOUND))
-    bound = "1 point" if bound == "1.0" else f"{bound} points"
+    if decision.recommended.at_most >= 1:
+        return f"what it gives up against the best of the {tried} {among} is not known"
+    bound = words.in_points(words.raised(decision.recommended.at_most))
     return f"it gives up at most {bound} against the best of the {tried} {among}"
 
 
-def _incomplete(about: _About) -> list[str]:
-    """It is decided among what has a result."""
-    headline, *sentences = _use(about)
-    missing = absence(about.decision)
-    if missing:
-        sentences.insert(0, f"{words.capital(missing)}. That may change the answer.")
-    return [f"So far, u{headline[1:]}", *sentences]
+# --- the details, as far as there is something to say -----------------------------------------------------
 
 
-_CLAIMS = {
-    "floor": _floor,
-    "provisional": _provisional,
-    "alone": _alone,
-    "decided": _use,
-    "better": _use,
-    "incomplete": _incomplete,
-    "undecided": _use,
-}
-"""By ``Decision.claim``."""
-
-
-# --- what may be added to any claim, or nothing -----------------------------------------------------------
-
-
-def _guaranteed(about: _About) -> str:
-    """How sure the claim is, and whether it decides."""
-    if about.claim not in _BOUNDED or about.decision.compared < 2:
-        return ""
-    if about.claim == "undecided" and not _is_strategy_decided(about.decision):
-        return f"The confidence is 95%. It is not decided yet: the bound is above {_region(about.decision)}."
-    return "The confidence is 95%."
-
-
-def _runner_up(about: _About) -> str:
-    """The lead of whoever has the highest mean over the next."""
-    first, leader = about.first, about.leader
-    if about.claim not in _BOUNDED or first is None:
+def _interval(about: _About) -> str:
+    """How sure the figure is."""
+    chosen = about.chosen
+    if not math.isfinite(chosen.low):
         return ""
     return (
-        f"{words.capital(about.name(leader))} has the highest mean, {about.reached}. "
-        f"{words.capital(about.name(first.candidate))} is {words.points(first.difference)} points behind."
+        f"With {about.n} labelled {about.noun.many}, the 95% interval of {about.name(chosen)} is "
+        f"{words.percent(chosen.low)} to {words.percent(chosen.high)}."
     )
+
+
+def _chance(about: _About) -> str:
+    """How far the best is ahead of the most frequent class, where that may be chance."""
+    floor = about.decision.floor
+    if about.claim != "floor" or floor is None or floor.difference <= 0 or not math.isfinite(floor.low):
+        return ""
+    return f"The difference may be chance: {words.difference(floor)} points (95% CI)."
+
+
+def _highest(about: _About) -> str:
+    """Who has the highest mean, and the next."""
+    if about.claim == "floor" or len(about.decision.candidates) < 2:
+        return ""
+    first, second, *_ = sorted(about.decision.candidates, key=lambda c: -c.value)
+    fewer = f" over {words.plural(first.seeds, 'seed')}" if first.seeds < second.seeds else ""
+    value = words.measured(about.decision.metric, first.value)
+    return (
+        f"{words.capital(about.name(first))} has the highest mean, {value}{fewer}. "
+        f"{words.capital(about.name(second))} follows with {words.percent(second.value)}."
+    )
+
+
+def _paired(about: _About) -> str:
+    """By how much one of the two closest is ahead on what both have seen."""
+    closest = about.first
+    if about.claim == "floor" or closest is None or closest.seeds == 0:
+        return ""
+    ahead, behind = about.leader, closest.candidate
+    if closest.difference < 0:
+        ahead, behind = behind, ahead
+    on = f"the same seeds and test {about.noun.many}" if closest.paired else "the same seeds"
+    return (
+        f"On {on}, {about.name(ahead)} is {words.points(abs(closest.difference))} points ahead of "
+        f"{about.name(behind)}."
+    )
+
+
+def _open(about: _About) -> str:
+    """Why it is not decided."""
+    if about.claim != "undecided" or _is_strategy_decided(about.decision) or about.decision.compared < 2:
+        return ""
+    return f"It is not decided yet: the bound is above {words.in_points(about.decision.region)}."
 
 
 def _settles(about: _About) -> str:
@@ -226,8 +300,8 @@ def _settles(about: _About) -> str:
     if ways:
         return f"{words.capital(words.listed(ways, 'or'))} would probably decide it."
     return (
-        f"Neither {MOST_SEEDS} seeds nor {words.count(MOST_EXAMPLES)} test {many} alone would decide it. "
-        "Choose by cost."
+        f"The difference is too small to resolve, even with {MOST_SEEDS} seeds or {words.count(MOST_EXAMPLES)} "
+        f"test {many}. Choose by cost."
     )
 
 
@@ -237,14 +311,12 @@ def _cheaper(about: _About) -> str:
     if about.claim not in _BOUNDED:
         return ""
     cheap = [
-        c
-        for c in about.decision.candidates
-        if c.seconds < WORTH_SAVING * chosen.seconds and math.isfinite(c.at_most)
+        c for c in about.decision.candidates if c.seconds < WORTH_SAVING * chosen.seconds and c.at_most < 1
     ]
     cheap.sort(key=lambda c: c.at_most)
     told = [
         f"{words.capital(about.name(c))} trains in {words.duration(c.seconds)} instead of "
-        f"{words.duration(chosen.seconds)} and gives up at most {words.points(c.at_most)} points."
+        f"{words.duration(chosen.seconds)} and gives up at most {words.in_points(words.raised(c.at_most))}."
         for c in cheap[:2]
     ]
     return " ".join(told)
@@ -256,8 +328,9 @@ def _optimism(about: _About) -> str:
     if about.claim in ("floor", "provisional") or decision.optimism < TOLD_OPTIMISM:
         return ""
     return (
-        f"{about.reached} is probably {words.points(decision.optimism)} points optimistic, because it is the best "
-        f"of {1 + len(decision.comparisons)} results. The interval accounts for this."
+        f"{words.measured(decision.metric, about.leader.value)} is probably {words.points(decision.optimism)} "
+        f"points optimistic, because it is the best of {1 + len(decision.comparisons)} results. The interval "
+        "accounts for this."
     )
 
 
@@ -267,14 +340,10 @@ def _lost(about: _About) -> str:
     lost = [c for c in about.decision.with_verdict("unknown") if c.seeds < seeds]
     if not lost or seeds < MINIMUM_SEEDS:
         return ""
-    verb = "is" if len(lost) == 1 else "are"
-    return f"{words.capital(about.some(lost))} {verb} not compared: fewer than {MINIMUM_SEEDS} seeds have a result."
-
-
-def _absent(about: _About) -> str:
-    """What has no result, unless that is the claim."""
-    told = about.decision.absent and about.claim != "incomplete"
-    return f"{words.capital(absence(about.decision))}." if told else ""
+    who_lost = (
+        f"{words.capital(about.name(lost[0]))} has" if len(lost) == 1 else f"{len(lost)} candidates have"
+    )
+    return f"{who_lost} fewer than {MINIMUM_SEEDS} seeds."
 
 
 def _beaten(about: _About) -> str:
@@ -302,16 +371,11 @@ def _cost(about: _About) -> str:
 
 
 def _beside(about: _About) -> str:
-    """What training from scratch reached, and the most frequent class."""
-    decision, chosen = about.decision, about.chosen
-    scratch = [c.candidate for c in decision.comparisons if c.candidate.strategy == "scratch"]
-    # The one on the same backbone, where there is one.
-    scratch.sort(key=lambda candidate: candidate.backbone != chosen.backbone)
-    against = [f"{about.name(c)} reached {words.percent(c.value)}" for c in scratch[:1]]
-    if decision.floor is not None and about.claim != "floor":
-        floor = words.percent(decision.floor.candidate.value)
-        against.append(f"always answering with the most frequent class {floor}")
-    return f"For comparison, {words.listed(against)}." if against else ""
+    """What the most frequent class reaches."""
+    if about.decision.floor is None or about.claim == "floor":
+        return ""
+    floor = words.percent(about.decision.floor.candidate.value)
+    return f"For comparison, always answering with the most frequent class reaches {floor}."
 
 
 def _weights(about: _About) -> str:
@@ -319,8 +383,9 @@ def _weights(about: _About) -> str:
     return which_weights(about.decision)
 
 
-_FURTHER = (
-    _guaranteed, _runner_up, _settles, _cheaper, _beaten, _optimism, _lost, _absent, _cost, _beside, _weights,
+_DETAILS = (
+    _interval, _chance, _highest, _paired, _open, _settles, _cheaper, _beaten, _optimism, _cost, _beside,
+    _weights,
 )  # fmt: skip
 """In the order in which they are told."""
 
@@ -330,14 +395,5 @@ _BOUNDED = ("better", "decided", "incomplete", "undecided")
 WORTH_SAVING = 0.7
 """What takes a larger share of the recommended one's time is not told as cheaper."""
 
-
-LEAST_BOUND = 0.001
-"""A bound below this is told as this: it is not nothing."""
-
 TOLD_OPTIMISM = 0.0015
 """Less is not worth a sentence."""
-
-
-def _region(decision: Decision) -> str:
-    text = words.points(decision.region)
-    return "1 point" if text == "1.0" else f"{text} points"

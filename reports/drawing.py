@@ -1,14 +1,14 @@
 """How figures are drawn: one style, one frame, names beside lines; PNG, SVG and CSV of each.
 
-A strategy has one colour, one marker and one place in the order, in every figure. Text comes from users: none is
-parsed as mathematics.
+A strategy has one colour, one marker and one place in the order, in every figure. At most eight colours are told
+apart at a glance: strategies beyond these are grey and named. Text comes from users: none is parsed as mathematics.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from reports import words
+from reports.tables import places
 
 # Okabe & Ito's colours, which people with any kind of colour vision tell apart; the lightest three come last.
 _KNOWN = {
@@ -32,20 +33,28 @@ _KNOWN = {
 _COLOURS, _MARKERS = ("#E69F00", "#56B4E9", "#BFAE00"), "vPX<>ph*"
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#dde2e7", "#ffffff"
+GREY = "#8b959e"
+"""Of strategies that stand back; seen on white as on black."""
 
 _LABEL_POINTS = 11.5
+_LABEL_LETTERS = 26
+"""So many fit into the right margin."""
+_LETTER_INCHES = 0.075
+
+VALUE = "\u241f"
+"""Between a strategy and the values of its points, in the id of an artist."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """A panel and where its axes lie in it, in inches. Names of lines stand in the right margin."""
 
-    width: float = 4.8
-    height: float = 3.4
-    left: float = 0.62
-    right: float = 1.65
+    width: float = 9.2
+    height: float = 3.9
+    left: float = 0.7
+    right: float = 1.95
     bottom: float = 0.62
-    top: float = 0.42
+    top: float = 0.62
 
     @property
     def across(self) -> float:
@@ -55,24 +64,38 @@ class Frame:
     def up(self) -> float:
         return self.height - self.bottom - self.top
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether it takes the width of the page."""
+        return self.width > HALF.width * 1.2
 
-FRAME = Frame()
+
+WIDE, HALF = Frame(), Frame(width=5.5, right=1.9)
+
+
+def frame_of(panels: int, lines: int = 0) -> Frame:
+    """One panel has the width of the page, of several two stand side by side; taller where many lines are named."""
+    frame = WIDE if panels == 1 else HALF
+    names = lines * _LABEL_POINTS / 72
+    return replace(frame, height=max(frame.height, frame.top + names + frame.bottom))
 
 
 def style_of(strategy: str, strategies: Sequence[str] = ()) -> tuple[str, str]:
-    """Colour and marker; one that is not among the five with their own gets them by its name's place in the order.
+    """Colour and marker. The first of ``strategies`` get the colours that are free, all further ones are grey.
 
-    Colours of those five that are not among ``strategies`` are free.
+    Five have their own; the colours of those that are not among ``strategies`` are free.
     """
     if strategy in _KNOWN:
         return _KNOWN[strategy]
     free = [colour for name, (colour, marker) in _KNOWN.items() if marker and name not in strategies]
     colours = [*_COLOURS, *free]
-    # Neighbours differ in both; as an odd number has no divisor in common with eight, all pairs come up before one
-    # does again.
-    odd = len(colours) - (len(colours) + 1) % 2
-    place = sorted({*strategies, strategy} - set(_KNOWN)).index(strategy)
-    return colours[place % odd], _MARKERS[place % len(_MARKERS)]
+    place = [s for s in dict.fromkeys([*strategies, strategy]) if s not in _KNOWN].index(strategy)
+    return colours[place] if place < len(colours) else GREY, _MARKERS[place % len(_MARKERS)]
+
+
+def stands_back(strategy: str, strategies: Sequence[str]) -> bool:
+    """Whether it is drawn grey and thin, behind the others."""
+    return style_of(strategy, strategies)[0] == GREY
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ class Plan:
     conclusion: str
     panels: list[Callable[[Axes], None]]
     numbers: pd.DataFrame
-    frame: Frame = FRAME
+    frame: Frame = WIDE
     dataset: str = ""
 
     def of(self, dataset: str, place: int) -> Plan:
@@ -97,10 +120,22 @@ class Plan:
         return replace(self, name=name, dataset=dataset)
 
 
-def mark(strategy: str, *artists: Artist) -> None:
-    """Says whose these are: in SVG they get the attribute ``data-strategy``."""
+def of_each_dataset(results: pd.DataFrame, figure: Callable[[pd.DataFrame], Plan | None]) -> Iterator[Plan]:
+    """The figure of each dataset that has one; ``figure`` makes it of the dataset's results."""
+    for dataset, place in places(results).items():
+        plan = figure(results[results["dataset"] == dataset])
+        if plan is not None:
+            yield plan.of(dataset, place)
+
+
+def mark(strategy: str, *artists: Artist, values: Sequence[str] = ()) -> None:
+    """Says whose these are: in SVG they get the attribute ``data-strategy``.
+
+    Args:
+        values: what the page says of each marker when it is pointed at; empty: nothing.
+    """
     for artist in artists:
-        artist.set_gid(f"strategy:{words.clean(strategy)}")
+        artist.set_gid(f"strategy:{VALUE.join(words.clean(text) for text in (strategy, *values))}")
 
 
 def spread_labels(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -151,7 +186,7 @@ def limits(values: Sequence[float] | pd.Series[Any]) -> tuple[float, float]:
 
 
 def set_up(axes: Axes, title: str, x: str, y: str, low: float, high: float) -> None:
-    axes.set_title(words.clean(title, 44), pad=10)
+    axes.set_title(words.clean(title, 60), pad=18)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_ylim(low, high)
@@ -184,14 +219,15 @@ def count_ticks(axes: Axes, sizes: pd.Series[Any]) -> None:
         float(on_log_axis(n, sizes)): f"{words.count(n)}\n{words.fraction_name(float(str(f)))}"
         for f, n in sizes.items()
     }
-    (low, high), width = np.log(axes.get_xlim()), FRAME.across
+    (low, high), width = np.log(axes.get_xlim()), size_of(axes)[0]
     previous = np.inf
     for n in sorted(names, reverse=True):
         place = (np.log(n) - low) / (high - low) * width
-        if previous - place < 0.44:
+        room = _LETTER_INCHES * max(map(len, names[n].split("\n")))
+        if previous - place < room / 2:
             names[n] = ""
         else:
-            previous = place
+            previous = place - room / 2 - 0.08
     ticks(axes, sorted(names), lambda value: names.get(value, ""))
 
 
@@ -204,21 +240,53 @@ def label_ends(
 ) -> None:
     """Names the lines that end at (x, y) in the right margin, each with its marker, none over another."""
     low, high = axes.get_ylim()
-    height = FRAME.up * 72
+    width, height = size_of(axes)
     wanted = [(y - low) / (high - low) for _, _, y in ends]
-    placed = spread_labels(wanted, _LABEL_POINTS / height, 0.0, 1.0)
+    names = [
+        words.wrapped(texts[i] if texts else words.strategy_name(strategy, _LABEL_LETTERS), _LABEL_LETTERS)
+        for i, (strategy, *_) in enumerate(ends)
+    ]
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    placed = spread_labels(wanted, lines * _LABEL_POINTS / (72 * height), 0.0, 1.0)
     for i, (strategy, x, _) in enumerate(ends):
         colour, symbol = style_of(strategy, everyone)
-        text = texts[i] if texts else words.strategy_name(strategy, 22)
         if leaders:
             start = axes.transAxes.inverted().transform(axes.transData.transform((x, low)))[0]
-            line = Line2D([start, 1.025], [wanted[i], placed[i]], transform=axes.transAxes, color=colour,
-                          alpha=0.5, linewidth=0.6, clip_on=False, zorder=1)  # fmt: skip
+            line = Line2D([start, 1 + 0.08 / width], [wanted[i], placed[i]], transform=axes.transAxes,
+                          color=colour, alpha=0.5, linewidth=0.6, clip_on=False, zorder=1)  # fmt: skip
             mark(strategy, axes.add_artist(line))
-        point = Line2D([1.045], [placed[i]], marker=symbol or ".", markersize=5 if symbol else 3, color=colour,
-                       transform=axes.transAxes, clip_on=False, linestyle="none", zorder=2)  # fmt: skip
-        name = axes.text(1.075, placed[i], text, transform=axes.transAxes, va="center_baseline", fontsize=8.5)
+        point = Line2D([1 + 0.14 / width], [placed[i]], marker=symbol or ".", markersize=5 if symbol else 3,
+                       color=colour, transform=axes.transAxes, clip_on=False, linestyle="none",
+                       zorder=2)  # fmt: skip
+        name = axes.text(1 + 0.22 / width, placed[i], names[i], transform=axes.transAxes, va="center_baseline",
+                         fontsize=8.5, linespacing=1.0, color=MUTED if colour == GREY else INK)  # fmt: skip
         mark(strategy, axes.add_artist(point), name)
+
+
+def size_of(axes: Axes) -> tuple[float, float]:
+    """Width and height in inches."""
+    return float(axes.bbox.width / axes.figure.dpi), float(axes.bbox.height / axes.figure.dpi)
+
+
+def mark_changes(axes: Axes, changes: Sequence[tuple[float, float, str]]) -> None:
+    """Rings where the best strategy changes, and above the panel from where which one leads.
+
+    Args:
+        changes: where on the x axis (drawn and in words), on the y axis, and the strategy that leads from there on.
+    """
+    width, previous = size_of(axes)[0], np.inf
+    for x, y, text in reversed(changes):
+        axes.plot(x, y, marker="o", markersize=11, markerfacecolor="none", markeredgecolor=INK,
+                  markeredgewidth=1.2, linestyle="none", zorder=4)  # fmt: skip
+        place = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
+        half = len(text) * _LETTER_INCHES * 0.45
+        middle = min(max(place * width, half), width - half)
+        if middle + half > previous:
+            continue  # no room: the ring alone, and its words in the conclusion
+        previous = middle - half
+        axes.axvline(x, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
+        axes.text(middle / width, 1.015, text, transform=axes.transAxes, ha="center", va="bottom", fontsize=8,
+                  color=MUTED)  # fmt: skip
 
 
 def round_ticks(low: float, high: float) -> list[float]:

@@ -24,7 +24,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.system.files import write_atomic
-from reports.drawing import GRID, INK, MUTED, PAPER, Plan
+from reports.drawing import GRID, INK, MUTED, PAPER, VALUE, Plan
 from reports.tables import write_csv
 
 _TOKENS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
@@ -83,6 +83,14 @@ class FigureInfo:
 _MARK = re.compile(r' id="strategy:([^"]*)"')
 
 
+def _marked(found: re.Match[str]) -> str:
+    """The attributes of an artist: whose it is, and the values of its markers; of nobody's, these alone."""
+    # A name may look like a colour or a reference, which are replaced in tags.
+    strategy, *values = re.sub("(?<!&)#", "&#35;", found[1]).split(VALUE)
+    whose = f' data-strategy="{strategy}"' if strategy else ""
+    return f' class="mark"{whose}' + (f' data-values="{VALUE.join(values)}"' if values else "")
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     # From the defaults: a notebook may have set a style, and other processes know nothing of it.
@@ -103,13 +111,13 @@ def collecting_rarely() -> Iterator[None]:
 
 
 def _place(index: int, panels: int) -> tuple[int, int]:
-    """Row and column of a panel, three to a row."""
-    return divmod(index, min(3, panels))
+    """Row and column of a panel, two to a row."""
+    return divmod(index, min(2, panels))
 
 
 def figure(plan: Plan) -> Figure:
     frame, panels = plan.frame, len(plan.panels)
-    rows, columns = _place(panels - 1, panels)[0] + 1, min(3, panels)
+    rows, columns = _place(panels - 1, panels)[0] + 1, min(2, panels)
     width, height = columns * frame.width, rows * frame.height
     drawn = Figure(figsize=(width, height), facecolor=PAPER)
     for index, panel in enumerate(plan.panels):
@@ -172,7 +180,7 @@ def _save(plan: Plan, out: Path) -> FigureInfo:
         FigureCanvasSVG(drawn).print_svg(svg, metadata={"Date": None, "Creator": None})
         drawn.set_dpi(144)
         FigureCanvasAgg(drawn).print_png(png, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
-    document = _MARK.sub(r' class="mark" data-strategy="\1"', svg.getvalue())
+    document = _MARK.sub(_marked, svg.getvalue())
     path = out / f"{plan.name}.png"
     write_atomic(path, png.getvalue())
     write_atomic(path.with_suffix(".svg"), document)

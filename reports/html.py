@@ -23,7 +23,8 @@ from reports.figure_files import Drawing, collecting_rarely
 from reports.pages import ask, page_of
 from reports.results import Previews, Results
 from reports.statistics.decisions import EQUIVALENCE
-from reports.tables import write_csv
+from reports.tables import ordered, write_csv
+from reports.terms import Explained
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -70,6 +71,7 @@ def render(
         directory / "report.html",
         title=words.listed([words.clean(name, 60) for name in run.datasets]) or "an empty run",
         noun=run.noun,
+        strategies=[(words.clean(s), words.strategy_name(s)) for s in ordered(run.frame["strategy"])],
         sections=page.arranged(found),
         figures=drawing.finish(),
     )
@@ -89,6 +91,8 @@ def _write(path: Path, **content: Any) -> Path:
     )
     environment.filters["clean"] = words.clean
     environment.filters["capital"] = words.capital
+    environment.filters["explained"] = Explained()
+    environment.filters["concat"] = lambda first, second: [*first, *second]
     template = environment.get_template("page.html.j2")
     page = template.render(script=Markup(script), script_hash=digest, **content)
     write_atomic(path, _UNPRINTABLE.sub("", page))

@@ -14,18 +14,22 @@ from reports.statistics.looks import UNTIL_DECIDED
 
 
 def next_steps(run: Results) -> list[tuple[str, str]]:
-    """Commands to go on with, and what each is for; none without a result to go on from."""
+    """Commands to go on with, and what each is for, the one most worth typing first; none without a result to go on
+    from."""
     if run.protocol != FRACTIONS or run.frame.empty or not (run.frame["status"] == "ok").any():
         return []
     where = run.directory
-    steps = []
+    export = _command(run, "export", where), "writes the recommended model and a script that trains it"
+    largest = {decision.dataset: decision for decision in run.decisions}.values()
+    steps = [export] if all(decision.is_decided for decision in largest) else []
     if (seeds := advised_seeds(run)) is not None:
         grows = seeds > UNTIL_DECIDED[-1]
         way = ["--seeds", str(seeds)] if grows else ["--until", "decided"]
         steps.append((_command(run, "run", where / "plan.toml", *way), _what_for(run, seeds)))
     elif any(found.get("ended") == "budget" for found in (run.run_info.get("course") or {}).values()):
         steps.append((_command(run, "run", where / "plan.toml", "--budget", "1h"), "goes on for an hour"))
-    steps.append((_command(run, "export", where), "writes the recommended model and a script that trains it"))
+    if export not in steps and any(decision.claim != "floor" for decision in largest):
+        steps.append(export)
     steps.append(
         (_command(run, "recommend", where, "--max-latency-ms", "10"), "the answer within your limits")
     )

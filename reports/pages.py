@@ -31,8 +31,8 @@ class Page:
     """What is shown of a run.
 
     Attributes:
-        sections: modules of ``reports.questions``. Of several in one line, the first has the heading, and the
-            others stand below it.
+        sections: modules of ``reports.questions``. Of several in one line, the first that has something to say has
+            the heading, and the others stand below it.
         figures: the one of them with most figures; it is asked first, so that other processes may begin to draw.
         answers, summary: what a notebook shows.
         tables: the files of numbers beside the page.
@@ -56,9 +56,10 @@ class Page:
         """The sections that have something to say, as they stand on the page."""
         arranged = []
         for line in self.sections:
-            first, *others = [found[name] for name in ([line] if isinstance(line, str) else line)]
-            if first is not None and first.shown:
-                arranged.append(replace(first, below=tuple(other for other in others if other is not None)))
+            asked = [found[name] for name in ([line] if isinstance(line, str) else line)]
+            told = [section for section in asked if section is not None and section.shown]
+            if told:
+                arranged.append(replace(told[0], below=tuple(told[1:])))
         return arranged
 
 
@@ -73,13 +74,13 @@ PAGES = {
         sections=(
             "answer",
             "alerts",
-            "figures",
+            "labels",
+            ("transfer", "adaptation", "auxiliary", "pictures"),
+            "depth",
             "standings",
             "weights",
-            ("transfer", "adaptation", "auxiliary", "pictures"),
-            "labels",
-            "depth",
             "cost",
+            "learning",
             ("mistakes", "overfitting"),
             "summary",
             "cells",
@@ -89,7 +90,7 @@ PAGES = {
             "ranking",
             "method",
         ),
-        figures="figures",
+        figures="learning",
         answers=answer.answers_of,
         summary=summary.grids,
         tables={"results.csv": lambda run: run.frame},

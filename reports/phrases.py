@@ -53,6 +53,7 @@ def which_weights(decision: Decision) -> str:
 
 STATUSES = {
     "missing": "was not run",
+    "budget": "did not fit the budget",
     "oom": "ran out of memory",
     "timeout": "ran out of time",
     "failed": "failed",

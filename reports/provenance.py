@@ -17,8 +17,8 @@ def method_section(run: Results, method: Sequence[str]) -> Section:
     """How a run was measured; ``method`` is a sentence or a few about each thing."""
     return Section(
         "method",
-        "How it was measured",
-        link="How it was measured",
+        "Method",
+        link="Method",
         template="method.html.j2",
         content={
             "method": method,
@@ -27,6 +27,7 @@ def method_section(run: Results, method: Sequence[str]) -> Section:
             "plan": run.plan_toml,
             "resume": f"python -m bench run {shlex.quote(str(run.directory / 'plan.toml'))}",
         },
+        folded="Show the protocol, data, versions and plan",
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.nouns import Noun
 from reports import words
-from reports.claims import gives_up
+from reports.claims import floor_said, gives_up
 from reports.phrases import absence, which_weights, who
 from reports.statistics.answers import Answers
 from reports.statistics.credits import metric_of
@@ -22,7 +22,7 @@ from reports.statistics.decisions import EQUIVALENCE, Decision, decide_among, in
 from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.statistics.looks import looks_of
 from reports.statistics.missing import Missing
-from reports.statistics.pairs import Candidate, Measured
+from reports.statistics.pairs import Candidate, Comparison, Measured
 from reports.words import IMAGES
 
 BEYOND = 1.1
@@ -316,6 +316,16 @@ def described(constraints: Constraints) -> str:
     return ", ".join([*limits, *constraints.strategies])
 
 
+def _beside(comparison: Comparison) -> str:
+    """How far another is behind the leader, on the seeds that both have, or ahead."""
+    where = "behind" if comparison.difference >= 0 else "ahead of"
+    return f"{words.in_points(abs(comparison.difference))} {where}"
+
+
+def _on_floor(decision: Decision) -> str:
+    return f"{floor_said(decision)}." if decision.claim == "floor" else ""
+
+
 def text(recommendation: Recommendation) -> str:
     """The answer in a few lines."""
     decision = recommendation.decision
@@ -329,7 +339,7 @@ def text(recommendation: Recommendation) -> str:
     )
     among = "that were asked for and keep to the constraints" if recommendation.limited else "tried"
     first = {
-        "floor": "Nothing is better than always answering with the most frequent class.",
+        "floor": _on_floor(decision),
         "alone": f"Use {who(chosen)}: nothing else "
         + ("keeps to the constraints." if recommendation.limited else "was tried."),
         "provisional": f"Provisionally {who(chosen)}: fewer than three seeds make no comparison.",
@@ -358,9 +368,8 @@ def text(recommendation: Recommendation) -> str:
             else ""
         )
         lines.append(
-            f"  {who(other)}: {words.percent(other.value)}, {words.points(comparison.difference)} points behind "
-            f"{who(leader)}{doubt}, {VERDICTS[comparison.verdict]}; "
-            f"{words.duration(other.seconds)}"
+            f"  {who(other)}: {words.percent(other.value)}, {_beside(comparison)} {who(leader)}{doubt}, "
+            f"{VERDICTS[comparison.verdict]}, {words.duration(other.seconds)}"
         )
     if decision.floor is not None:
         floor = words.percent(decision.floor.candidate.value)

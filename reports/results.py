@@ -14,8 +14,8 @@ from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
 from bench.records import FRACTIONS, Record
 from reports.statistics.credits import metric_of
-from reports.statistics.decisions import EQUIVALENCE, Decision, decide
-from reports.tables import curves_frame, results_frame
+from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, Decision, decide
+from reports.tables import curves_frame, ordered, results_frame
 from reports.words import IMAGES
 
 Previews = Callable[[str, Sequence[str]], Mapping[str, str]]
@@ -78,6 +78,15 @@ class Results:
     def decisions(self) -> list[Decision]:
         """What may be said at each label count of each dataset; nothing unless metrics are of test examples."""
         return decide(self.frame, self.directory, self.region)
+
+    @cached_property
+    def strategies(self) -> list[str]:
+        """Those that matter first: recommended or leading with the most labels, then by their highest mean."""
+        chosen = [c.strategy for d in reversed(self.decisions) for c in (d.recommended, d.leader)]
+        means = self.frame.groupby(["strategy", *CONFIGURATION[:-1], "fraction"])[self.metric].mean()
+        best = means.groupby("strategy").max().fillna(0.0)
+        others = sorted(ordered(self.frame["strategy"]), key=lambda name: -best[name])
+        return list(dict.fromkeys([*chosen, *others]))
 
     @property
     def datasets(self) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from reports.drawing import Plan
+from reports.forest import Forest
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,46 @@ Part = Table | Grid | Picture | Plan
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A short text beside others.
+
+    Attributes:
+        title, text: in words.
+        level: ``caution`` if it warns.
+        link: anchor of the section that says more; empty: none.
+        command: what to type; empty: nothing.
+    """
+
+    title: str
+    text: str
+    level: str = ""
+    link: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What may be said about one dataset, in words.
+    """What may be said about one dataset.
 
     Attributes:
         dataset: its name.
         claim: of ``Decision.claim``, or ``none``.
-        headline, sentences: the answer.
+        headline, line: the answer in a few words, and what it gives up.
+        sentences: the details.
+        about: what it rests on: labels, test examples, seeds.
+        forest: the candidates; None without any.
+        tiles: what is asked next.
         by_labels: rows of a table, one a label count; empty with a single one.
     """
 
     dataset: str
     claim: str
     headline: str
-    sentences: list[str]
+    line: str
+    sentences: list[str] = field(default_factory=list)
+    about: list[str] = field(default_factory=list)
+    forest: Forest | None = None
+    tiles: list[Tile] = field(default_factory=list)
     by_labels: list[list[str]] = field(default_factory=list)
 
 
@@ -108,10 +135,10 @@ class Section:
         parts: in the order in which they stand.
         link: its name in the list of sections at the top; empty: it is not there.
         several: whether it is about more than one dataset, so that parts have to name theirs.
-        nothing: the sentence that stands there without parts.
         template: a file of ``templates``, for what parts cannot show.
         content: what that file shows.
-        hidden: the heading is for screen readers only.
+        hidden: it has no heading here: its template has one, with the anchor.
+        folded: what opens it; empty: it is open. What is folded is left out on paper.
         shown: False: its figures are only written to files.
         below: sections that stand in this one.
     """
@@ -121,10 +148,10 @@ class Section:
     parts: Sequence[Part] = ()
     link: str = ""
     several: bool = False
-    nothing: str = ""
     template: str = "section.html.j2"
     content: Any = None
     hidden: bool = False
+    folded: str = ""
     shown: bool = True
     below: tuple[Section, ...] = ()
 

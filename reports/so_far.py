@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.records import Record
 from reports import words
-from reports.claims import gives_up
+from reports.claims import floor_said, gives_up
 from reports.phrases import has_several, who
 from reports.statistics.decisions import Decision, decide
 from reports.tables import results_frame
@@ -32,13 +32,12 @@ def _said(decision: Decision, several: bool) -> str:
     value = f"{words.percent(chosen.value)} with {words.count(decision.n)} labels"
     name = who(chosen, named)
     if decision.claim == "floor":
-        return f"{where}nothing is better than the most frequent class yet."
+        return f"{where}{floor_said(decision)}, so far."
     if decision.claim == "provisional" or decision.compared < 2:
-        leader, others = decision.leader, len(decision.comparisons)
-        value = f"{words.percent(leader.value)} with {words.count(decision.n)} labels"
-        beside = f", ahead of {others} other{'s' if others > 1 else ''}" if others else ""
-        seeds = words.capital(words.plural(leader.seeds, "seed"))
-        return f"{where}{who(leader, named)}, {value}{beside}. {seeds} so far, no comparison yet."
+        others = len(decision.comparisons)
+        beside = f", of {others + 1} tried" if others else ""
+        seeds = words.capital(words.plural(decision.leader.seeds, "seed"))
+        return f"{where}{name}, {value}{beside}. {seeds} so far, no comparison yet."
     out = [who(c, named) for c in decision.with_verdict("better")]
     ruled_out = f" Ruled out: {words.some(out, 3)}." if out else ""
     return f"{where}use {name} ({value}): {gives_up(decision)}.{ruled_out}"

@@ -79,7 +79,23 @@ def strategy_name(strategy: str, limit: int = 0) -> str:
         return said
     short = clean(", ".join(value.partition("=")[2] for value in values), limit - 6)
     room = limit - len(short) - 3
-    return f"{base if len(base) <= room else base[: room - 1].rstrip() + '…'} ({short})"
+    return f"{_fewer_words(base, room)} ({short})"
+
+
+def _fewer_words(text: str, limit: int) -> str:
+    """Without its last words, so that it has at most so many characters; a first word that is longer is cut."""
+    while len(text) > limit and " " in text:
+        text = text.rpartition(" ")[0]
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def wrapped(text: str, width: int) -> str:
+    """On at most two lines of so many characters, broken between words where it can be."""
+    if len(text) <= width:
+        return text
+    first = _fewer_words(text, width) if " " in text[: width + 1] else text[:width]
+    rest = text[len(first.removesuffix("…")) :].strip()
+    return f"{first}\n{clean(rest, width)}"
 
 
 def metric_name(metric: str) -> str:
@@ -140,6 +156,19 @@ def points(difference: float, sign: bool = False) -> str:
     return text.replace("-", "−") if math.isfinite(difference) else "–"
 
 
+def in_points(difference: float, sign: bool = False) -> str:
+    """The same with its unit: ``1.3 points``, ``1 point``."""
+    text = points(difference, sign)
+    if text.endswith(".0"):
+        text = text[:-2]
+    return f"{text} point" if text.lstrip("+−") == "1" else f"{text} points"
+
+
+def raised(bound: float) -> float:
+    """A bound as it is told: up to the next tenth of a point, or it would not hold."""
+    return math.ceil(bound * 1000 - 1e-6) / 1000 if math.isfinite(bound) else bound
+
+
 def difference(comparison: Comparison) -> str:
     """A paired difference in points with its interval: ``+2.8, −13.2 to +18.7``; below three seeds without."""
     text = points(comparison.difference, True)
@@ -156,6 +185,12 @@ def fraction_name(fraction: float) -> str:
 def count(number: float) -> str:
     """``3409.0`` as ``3,409``."""
     return f"{number:,.0f}" if math.isfinite(number) else "–"
+
+
+def rounded(number: float) -> str:
+    """To two digits that count: ``1,873`` as ``1,900``."""
+    digits = 1 - math.floor(math.log10(number)) if number > 0 else 0
+    return count(round(number, digits))
 
 
 def magnitude(number: float) -> str:
@@ -201,6 +236,21 @@ def some(items: Sequence[str], most: int = 6) -> str:
     """The first ``most`` of a list, and how many more there are: ``a, b and 2 more``."""
     more = len(items) - most
     return listed([*items[:most], f"{more} more"] if more > 0 else items)
+
+
+def brief(items: Sequence[str], room: int = 12) -> str:
+    """As many of a list as make a short sentence, one to six, and how many more there are.
+
+    Args:
+        room: words that may be spent on it.
+    """
+    fit, spent = 0, 0
+    for item in items[:6]:
+        spent += len(item.split())
+        if fit and spent > room:
+            break
+        fit += 1
+    return some(items, fit)
 
 
 def plural(number: int, noun: str, nouns: str = "") -> str:

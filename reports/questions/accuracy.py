@@ -1,11 +1,12 @@
-"""The figures: functions that return numbers, and thin functions that draw them.
-
-Every figure is small multiples of one panel a backbone (or a measure), all with the same y axis.
-"""
+"""The metric that decides against labels: one panel a backbone, all with the same y axis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,14 @@ from reports.drawing import (
     PAPER,
     Plan,
     count_ticks,
+    frame_of,
     label_ends,
     limits,
     mark,
+    mark_changes,
     on_log_axis,
     set_up,
+    stands_back,
     style_of,
 )
 from reports.phrases import row_name
@@ -57,10 +61,70 @@ def accuracy_numbers(results: pd.DataFrame) -> pd.DataFrame:
     return summary.loc[summary["seeds"] > 0, columns].reset_index(drop=True)
 
 
+@dataclass(frozen=True)
+class LeadChange:
+    """Where a line crosses that of the strategy that led: label count, value, and who leads from there on."""
+
+    n: float
+    value: float
+    leader: str
+
+
+def lead_changes(lines: Mapping[str, Mapping[float, float]]) -> Iterator[LeadChange]:
+    """Where the highest line changes, by rising label count; lines are straight over the logarithm of labels.
+
+    Args:
+        lines: by strategy, values by label count. Only counts above zero are looked at.
+    """
+    counts = sorted({n for line in lines.values() for n in line if n > 0})
+    for left, right in itertools.pairwise(counts):
+        both = {
+            name: (line[left], line[right]) for name, line in lines.items() if left in line and right in line
+        }
+        share, leader = 0.0, max(both, key=lambda name: both[name], default="")
+        while (found := _next_crossing(both, leader, share)) is not None:
+            share, leader = found
+            n = math.exp((1 - share) * math.log(left) + share * math.log(right))
+            first, last = both[leader]
+            yield LeadChange(n, (1 - share) * first + share * last, leader)
+
+
+def _next_crossing(
+    both: Mapping[str, tuple[float, float]], leader: str, after: float
+) -> tuple[float, str] | None:
+    """The share of the way at which another line crosses the leader's, and whose it is; None: none does."""
+    found = []
+    for name, (first, last) in both.items():
+        ahead, behind = both[leader][0] - first, last - both[leader][1]
+        if behind > 0 and (share := ahead / (ahead + behind)) >= after and name != leader:
+            found.append((share, -last, name))
+    return (min(found)[0], min(found)[2]) if found else None
+
+
+def changes_of(numbers: pd.DataFrame, value: str) -> list[tuple[float, float, str]]:
+    """Where the lead changes among the trained strategies of one panel, as ``mark_changes`` draws it."""
+    trained = numbers[numbers["strategy"] != "majority"]
+    lines = {
+        str(name): dict(zip(mine["n"], mine[value], strict=True))
+        for name, mine in trained.groupby("strategy")
+    }
+    return [
+        (c.n, c.value, f"from {words.rounded(c.n)}: {words.strategy_name(c.leader, 26)}")
+        for c in lead_changes(lines)
+    ]
+
+
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
+def accuracy_plan(results: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()) -> Plan | None:
+    """Accuracy against labels of one dataset.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        noun: what examples are called.
+        everyone: all strategies of the run, those that matter first; empty: those of the dataset.
+    """
     many = noun.many
     numbers = accuracy_numbers(results)
     if numbers.empty:
@@ -69,7 +133,7 @@ def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Pl
     name = words.metric_name(metric)
     low, high = limits([*results[metric].dropna(), *(numbers[metric] - numbers["half_width"]).dropna(),
                          *(numbers[metric] + numbers["half_width"]).dropna()])  # fmt: skip
-    everyone = ordered(results["strategy"])
+    everyone = everyone or ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
         return lambda axes: _draw_accuracy(axes, panel, numbers, everyone, noun, low, high)
@@ -84,6 +148,7 @@ def accuracy_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Pl
         _accuracy_conclusion(numbers, metric, noun),
         [panel_of(panel) for panel in some],
         numbers,
+        frame_of(len(some), results["strategy"].nunique()),
     )
 
 
@@ -121,6 +186,9 @@ def _draw_accuracy(
         if strategy == "majority":
             mark(strategy, axes.axhline(mean[-1], color=colour, linestyle=(0, (1, 2)), linewidth=1.3))
             x = np.array(axes.get_xlim())
+        elif stands_back(strategy, everyone):
+            line = axes.plot(x, mean, color=colour, linewidth=0.9, marker=marker, markersize=3, zorder=1.5)
+            mark(strategy, *line, values=[_value(row, metric) for row in rows_of(mine)])
         else:
             cells = panel.results[(panel.results["strategy"] == strategy) & (panel.results["status"] == "ok")]
             if np.isfinite(half).any():
@@ -128,11 +196,22 @@ def _draw_accuracy(
                 mark(strategy, band)
             places = on_log_axis(cells["n"].to_numpy(), sizes)
             dots = axes.plot(places, cells[metric], ".", color=colour, alpha=0.55, markersize=4)
-            line = axes.plot(x, mean, color=colour, marker=marker, markersize=5, linewidth=1.8,
+            line = axes.plot(x, mean, color=colour, marker=marker, markersize=6, linewidth=2,
                              markeredgecolor=PAPER, markeredgewidth=0.6)  # fmt: skip
-            mark(strategy, *dots, *line)
+            mark(strategy, *dots)
+            mark(strategy, *line, values=[_value(row, metric) for row in rows_of(mine)])
         ends.append((strategy, x[-1], mean[-1]))
+    mark_changes(axes, changes_of(numbers, metric))
     label_ends(axes, ends, everyone, leaders=True)
+
+
+def _value(row: Any, metric: str) -> str:
+    """What the page says of a point."""
+    spread = f" ± {words.points(row.spread)}" if math.isfinite(row.spread) else ""
+    return (
+        f"{words.strategy_name(row.strategy)}, {words.count(row.n)} labels: "
+        f"{words.percent(getattr(row, metric))}{spread} ({words.plural(int(row.seeds), 'seed')})"
+    )
 
 
 # --- words ------------------------------------------------------------------------------------------------
@@ -147,25 +226,26 @@ def _accuracy_in_words(numbers: pd.DataFrame, metric: str) -> str:
 
 
 def _accuracy_conclusion(numbers: pd.DataFrame, metric: str, noun: Noun) -> str:
-    many = noun.many
     trained = numbers[numbers["strategy"] != "majority"]
     if trained.empty:
-        return "Only the majority class was measured: there is nothing to compare yet."
+        return "Only the majority class was measured, so there is nothing to compare yet."
     several = several_backbones(zip(trained["backbone"], trained["weights"], strict=True))
     best = trained.loc[trained.groupby("fraction")[metric].idxmax()].sort_values("fraction")
     first, last = best.iloc[0], best.iloc[-1]
     text = (
-        f"With {words.count(last['n'])} labelled {many} {row_name(last, several)} has the highest mean, "
-        f"{words.percent(last[metric])}"
+        f"With {words.count(last['n'])} labelled {noun.many}, {row_name(last, several)} has the highest mean: "
+        f"{words.percent(last[metric])}."
     )
     if len(best) == 1:
-        return f"{text}. One label count says nothing about what more labels would bring."
+        return f"{text} One label count cannot show whether more labels would help."
     same = (first[CONFIGURATION] == last[CONFIGURATION]).all()
-    start = (
-        f"with {words.count(first['n'])} {'it reached' if same else f'{row_name(first, several)} leads with'}"
-    )
-    text += f"; {start} {words.percent(first[metric])}."
+    start = "it reached" if same else f"{row_name(first, several)} leads with"
+    text += f" With {words.count(first['n'])}, {start} {words.percent(first[metric])}."
     before = best.iloc[-2]
     gain = last[metric] - before[metric]
-    verb = f"added {words.points(gain)} points" if gain > 0 else "added nothing"
-    return f"{text} The last step, from {words.count(before['n'])} labels on, {verb} to the best mean."
+    verb = f"added {words.in_points(gain)}" if gain > 0 else "added nothing"
+    text += f" The last step, from {words.count(before['n'])} labels on, {verb} to the best mean."
+    changes = any(
+        changes_of(panel, metric) for _, panel in trained.groupby(["backbone", "weights"], sort=False)
+    )
+    return text + (" Rings mark where the highest mean changes." if changes else "")

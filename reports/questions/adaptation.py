@@ -1,4 +1,4 @@
-"""Did adapting to the target help? Every strategy that adapts, against the same training with nothing adapted.
+"""Did adaptation help? Every strategy that adapts, against the same training with nothing adapted.
 
 On the same seeds, test examples and labels of the target. Without any of these that is the source alone. Where
 there are some, strategies that align domains learn from them too, and the source alone does not: what they are
@@ -34,7 +34,7 @@ _VERDICTS = {
     "better": "helps",
     "worse": "harms",
     "tied": "no difference",
-    "undecided": "not told",
+    "undecided": "too close to call",
     "unknown": "too few seeds",
 }
 
@@ -43,7 +43,7 @@ def section(run: Results) -> Section | None:
     """What adaptation brought, at each number of labels of the target."""
     found = adaptations(run.frame, run.counterparts, run.directory, run.region)
     table = adaptation_table(found, run.frame, run.several, run.noun)
-    return None if table is None else Section("adaptation", "Did adapting to the target help?", [table])
+    return None if table is None else Section("adaptation", "Did adaptation help?", [table], "Adaptation")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Adaptation:
 
     @property
     def verdict(self) -> str:
-        """``helps``, ``harms``, ``no difference``, ``not told`` or ``too few seeds``."""
+        """``helps``, ``harms``, ``no difference``, ``too close to call`` or ``too few seeds``."""
         return _VERDICTS[self.comparison.verdict]
 
 
@@ -152,7 +152,15 @@ def adaptation_table(
     conclusions += _without_source(found, results, several)
     return Table(
         conclusions,
-        ["adapted", "labels of the target", name_of, "against", f"its {name_of}", "difference", "says"],
+        [
+            "strategy",
+            "labels of the target",
+            name_of,
+            "against",
+            f"its {name_of}",
+            "difference",
+            "conclusion",
+        ],
         [
             [
                 name(a),
@@ -165,11 +173,11 @@ def adaptation_table(
             ]
             for a in found
         ],
-        f"Test {name_of} on the target of what also learns from {words.clean(found[0].source, 40)} and adapts, and "
-        "points against the same with nothing adapted: fine-tuning on the labels of the source, or where it learns "
-        f"from labels of the target too, on those of both. Paired on seeds and test {noun.many}, with intervals "
-        "corrected for the number of strategies. The source alone uses labels of the target to tune with, where "
-        "there are any.",
+        f"Test {name_of} on the target of strategies that also learn from {words.clean(found[0].source, 40)} and "
+        "adapt. Each is compared with fine-tuning without adaptation, in points. That uses the labels of the "
+        "source, and those of the target where the strategy does. Comparisons are paired on seeds and test "
+        f"{noun.many}, and corrected for the number of strategies. The source alone uses labels of the target only "
+        "to tune.",
         [a.strategy for a in found],
         "Adaptation against the source alone",
     )
@@ -180,21 +188,25 @@ def _told(found: Sequence[Adaptation], name: Callable[[Adaptation], str]) -> lis
     conclusions = []
     for n, with_labels in dict.fromkeys((a.n, a.with_labels) for a in found):
         for verdict, said, of_labels in (
-            ("helps", "adaptation helps, beyond noise", "better than the source alone, beyond noise"),
-            ("harms", "adaptation harms, beyond noise", "worse than the source alone, beyond noise"),
-            ("no difference", "no difference from nothing adapted", "no difference from the source alone"),
-            ("not told", "not told from nothing adapted", "not told from the source alone"),
-            ("too few seeds", "nothing is claimed below three seeds", "nothing is claimed below three seeds"),
+            ("helps", "adaptation clearly helps", "clearly better than the source alone"),
+            ("harms", "adaptation clearly harms", "clearly worse than the source alone"),
+            ("no difference", "a tie with no adaptation", "a tie with the source alone"),
+            (
+                "too close to call",
+                "too close to call against no adaptation",
+                "too close to call against the source alone",
+            ),
+            ("too few seeds", "not compared below three seeds", "not compared below three seeds"),
         ):
             mine = [a for a in found if (a.n, a.with_labels, a.verdict) == (n, with_labels, verdict)]
             if mine:
                 each = [f"{name(a)} ({words.difference(a.comparison)})" for a in mine]
                 told = of_labels if with_labels else said
-                conclusions.append(f"{_labels(n)}, {told}: {words.some(each)}.")
+                conclusions.append(f"{_labels(n)}, {told}: {words.brief(each, 11)}.")
         if with_labels:
             conclusions.append(
-                f"{_labels(n)}, what these bring is included in that: the source alone does not learn from them. "
-                f"Run {BOTH} beside it to tell what adaptation brings."
+                f"{_labels(n)}, this includes the effect of these labels: the source alone does not learn from "
+                f"them. Add {BOTH} to separate the effect of adaptation."
             )
     return conclusions
 
@@ -220,8 +232,8 @@ def _labels_alone(found: Sequence[Adaptation], results: pd.DataFrame, several: b
         where = several_backbones((a.backbone, a.weights) for a in found)
         on = f" on {backbone_title(str(backbone), str(weights))}" if where else ""
         said.append(
-            f"{prefix} {words.count(float(labelled['n'].median()))} labels of the target and nothing adapted{on}: "
-            f"{words.listed(each)}; the source alone {words.percent(alone[metric].mean())}."
+            f"{prefix} {words.count(float(labelled['n'].median()))} labels of the target and no adaptation{on}: "
+            f"{words.listed(each)}. The source alone reaches {words.percent(alone[metric].mean())}."
         )
     return said
 
@@ -244,8 +256,8 @@ def _without_source(found: Sequence[Adaptation], results: pd.DataFrame, several:
         prefix = f"{words.clean(dataset, 40)}: with" if several else "With"
         said.append(
             f"{prefix} {words.count(float(cells['n'].median()))} labels, the best without the source is "
-            f"{words.strategy_name(best_own['strategy'])} on {title}, {words.percent(best_own[metric])}; "
-            f"the best with it {words.strategy_name(best['strategy'])}, {words.percent(best[metric])}."
+            f"{words.strategy_name(best_own['strategy'])} on {title}: {words.percent(best_own[metric])}. "
+            f"The best with it is {words.strategy_name(best['strategy'])}: {words.percent(best[metric])}."
         )
     return said
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -59,16 +58,40 @@ def sorted_alerts(run: Results) -> list[Alert]:
     return sorted(found, key=lambda alert: LEVELS.index(alert.level))
 
 
+OF_A_TEST_PART = (
+    "identical_across_splits", "near_across_splits", "names_across_splits", "classes_without_test", "class_mix",
+    "test_brightness",
+)  # fmt: skip
+"""Kinds of findings that matter only where the test part is scored."""
+
+
+def findings(run: Results, about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was found in a dataset and touches what is scored.
+
+    Args:
+        run: the run.
+        about: a dataset as in run.json.
+    """
+    scored = any(about is found for found in run.run_info.get("datasets", {}).values())
+    return [one for one in about.get("findings", []) if scored or one.get("kind") not in OF_A_TEST_PART]
+
+
 def _data(run: Results) -> Iterator[Alert]:
     """What was found in the data that was used."""
     info = run.run_info
-    data = [*info.get("datasets", {}).values(), *filter(None, [info.get("source_dataset")])]
+    data = [*_scored(run), *filter(None, [info.get("source_dataset")])]
     data += {t["name"]: t for tasks in info.get("auxiliary", {}).values() for t in tasks}.values()
     for content in data:
         name = words.clean(content.get("name", "dataset"), 40)
-        for finding in content.get("findings", []):
+        for finding in findings(run, content):
             details = [words.clean(example, 240) for example in finding.get("examples", [])]
             yield Alert("problem", f"{name}: {words.clean(finding['text'], 400)}", details)
+
+
+def _scored(run: Results) -> list[dict[str, Any]]:
+    """The datasets that a cell was scored on; before there is any, all."""
+    used = {record.cell["fingerprint"] for record in run.records}
+    return [about for key, about in run.run_info.get("datasets", {}).items() if key in used or not used]
 
 
 def _altered(run: Results) -> Iterator[Alert]:
@@ -87,15 +110,21 @@ def _altered(run: Results) -> Iterator[Alert]:
 
 def _imbalance(run: Results) -> Iterator[Alert]:
     """Classes of very different sizes, where accuracy decides."""
-    for about in run.run_info.get("datasets", {}).values() if run.metric == ACCURACY else ():
-        counts = about.get("class_counts") or [1]
+    for about in _scored(run) if run.metric == ACCURACY else ():
+        counts = _test_counts(about)
         if run.protocol == FRACTIONS and max(counts) > UNEVEN * min(counts):
             yield Alert(
                 "note",
                 f"{words.clean(about.get('name', 'dataset'), 40)}: classes have {words.count(min(counts))} to "
-                f"{words.count(max(counts))} {run.noun.many}, and accuracy speaks mostly of the large ones. "
+                f"{words.count(max(counts))} test {run.noun.many}, and accuracy speaks mostly of the large ones. "
                 f"{BALANCING}",
             )
+
+
+def _test_counts(about: dict[str, Any]) -> list[int]:
+    """Test examples by class, which accuracy is about; of a run that did not note them, all examples."""
+    counts, pool = about.get("class_counts") or [1], about.get("pool_counts") or []
+    return [n - p for n, p in zip(counts, pool, strict=True)] if len(pool) == len(counts) else counts
 
 
 def _sources(run: Results) -> Iterator[Alert]:
@@ -151,15 +180,18 @@ def _few(decision: Decision, of: str, noun: Noun) -> Iterator[Alert]:
     many = noun.many
     if decision.leader.seeds < MINIMUM_SEEDS:
         seeds = words.plural(decision.leader.seeds, "seed")
-        yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary; nothing is claimed.")
-    lead = decision.comparisons[0].difference if decision.comparisons else math.inf
-    if decision.margin > lead:
+        yield Alert("caution", f"Only {seeds}{of}: too few to say how much results vary.")
+    first = decision.comparisons[0] if decision.comparisons else None
+    if first is None or decision.claim != "undecided" or first.verdict == "better":
+        return
+    apart = abs(first.difference)
+    if decision.margin > apart:
+        narrower = "" if first.paired else f" Predictions on the same {many} would narrow that."
         yield Alert(
             "caution",
             f"The test set{of} is small: {words.count(decision.n_test)} {many} determine one "
-            f"{words.metric_name(decision.metric)} to within ±{words.points(decision.margin)} points, more than "
-            f"the lead of {words.points(lead)}. Pairing on the same {many} narrows that, where predictions "
-            "are stored.",
+            f"{words.metric_name(decision.metric)} to within ±{words.points(decision.margin)} points. The two best "
+            f"are {words.in_points(apart)} apart.{narrower}",
         )
 
 

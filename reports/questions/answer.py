@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from reports import words
 from reports.claims import claimed
 from reports.next_steps import next_steps
 from reports.phrases import absence, has_several, who
+from reports.questions.tiles import tiles
 from reports.results import Results
 from reports.sections import Answer, Section
 from reports.statistics.decisions import Decision
@@ -20,7 +22,7 @@ from reports.words import IMAGES
 
 
 def section(run: Results) -> Section:
-    """The answer for each dataset, and whether it depends on the number of labels."""
+    """The answer for each dataset, what is asked next, and whether it depends on the number of labels."""
     return Section(
         "answer",
         "The answer",
@@ -28,7 +30,7 @@ def section(run: Results) -> Section:
         several=run.several,
         template="answer.html.j2",
         content={
-            "answers": answers_of(run),
+            "answers": [replace(answer, tiles=tiles(run, answer)) for answer in answers_of(run)],
             "depends": depends_on_labels(run.decisions),
             "metric": words.metric_name(run.metric),
             "next": next_steps(run),
@@ -62,7 +64,7 @@ def answers(
             if measured
             else "No cell of this dataset has a result; below is what became of them."
         )
-        found.append(Answer(words.clean(dataset, 80), "none", "There is no answer yet.", [reason]))
+        found.append(Answer(words.clean(dataset, 80), "none", "There is no answer yet", reason))
     return found
 
 
@@ -73,12 +75,13 @@ def _at_labels(decision: Decision, several: bool) -> list[str]:
     interval = (
         f" ({words.percent(chosen.low)} to {words.percent(chosen.high)})" if math.isfinite(chosen.low) else ""
     )
-    told = decision.compared > 1
     return [
         words.count(decision.n),
         who(chosen, several),
         words.percent(chosen.value) + interval,
-        f"{words.points(chosen.at_most)} points" if told else "–",
+        words.in_points(words.raised(chosen.at_most))
+        if decision.compared > 1 and chosen.at_most < 1
+        else "–",
         conclusion(decision, several),
     ]
 

@@ -34,15 +34,15 @@ _VERDICTS = {
     "better": "helps",
     "worse": "negative transfer",
     "tied": "no difference",
-    "undecided": "not told",
+    "undecided": "too close to call",
     "unknown": "too few seeds",
 }
 _SENTENCES = {
-    "helps": "auxiliary labels help, beyond noise",
-    "negative transfer": "auxiliary labels harm, beyond noise (negative transfer)",
+    "helps": "auxiliary labels clearly help",
+    "negative transfer": "auxiliary labels clearly harm (negative transfer)",
     "no difference": "auxiliary labels make no difference",
-    "not told": "not told from training without auxiliary labels",
-    "too few seeds": "nothing is claimed below three seeds",
+    "too close to call": "too close to call",
+    "too few seeds": "not compared below three seeds",
 }
 
 
@@ -50,7 +50,11 @@ def section(run: Results) -> Section | None:
     """What auxiliary labels brought, at each number of labels of the target."""
     found = brought(run.frame, run.curves, run.counterparts, run.directory, run.region)
     table = auxiliary_table(found, run.several, run.noun, run.metric)
-    return None if table is None else Section("auxiliary", "Did auxiliary labels help?", [table])
+    return (
+        None
+        if table is None
+        else Section("auxiliary", "Did auxiliary labels help?", [table], "Auxiliary labels")
+    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Brought:
 
     @property
     def verdict(self) -> str:
-        """``helps``, ``negative transfer``, ``no difference``, ``not told`` or ``too few seeds``."""
+        """``helps``, ``negative transfer``, ``no difference``, ``too close to call`` or ``too few seeds``."""
         return _VERDICTS[self.comparison.verdict]
 
 
@@ -163,14 +167,14 @@ def auxiliary_table(
     return Table(
         _told(found, name),
         [
-            "with auxiliary labels",
+            "strategy",
             "labels",
             "auxiliary labels",
             words.metric_name(metric),
             "without",
             "difference",
             "weight",
-            "says",
+            "conclusion",
         ],
         [
             [
@@ -185,13 +189,12 @@ def auxiliary_table(
             ]
             for b in found
         ],
-        f"Test {words.metric_name(metric)} with auxiliary labels and, of the same strategy, without: the same "
-        f"stages, {many}, order of {many}, seeds and number of trials. Points between the two, paired on seeds and "
-        f"test {many}, with intervals corrected for the number of strategies. Weight: of the auxiliary loss beside "
-        "the target's, as "
-        f"the search has chosen it by the target's validation {many} alone, with the number of seeds.",
+        f"Test {words.metric_name(metric)} of the same strategy with and without auxiliary labels. Both have the "
+        f"same stages, {many} in the same order, seeds and number of trials. Differences are in points, paired on "
+        f"seeds and test {many}, and corrected for the number of strategies. Weight: of the auxiliary loss, as "
+        f"chosen on the target's validation {many}, with its number of seeds.",
         [b.strategy for b in found],
-        "What auxiliary labels brought",
+        "Effect of auxiliary labels",
     )
 
 
@@ -203,16 +206,16 @@ def _told(found: Sequence[Brought], name: Callable[[Brought], str]) -> list[str]
             mine = [b for b in found if b.n == n and b.verdict == verdict]
             if mine:
                 each = [f"{name(b)} ({words.difference(b.comparison)})" for b in mine]
-                conclusions.append(f"With {words.count(n)} labels, {said}: {words.some(each)}.")
+                conclusions.append(f"With {words.count(n)} labels, {said}: {words.brief(each)}.")
     learned = [b for b in found if b.learned]
     for b in learned[:LEARNED]:
         ends = [f"{weight:.2g} for {words.clean(task, 40)}" for task, weight in b.learned.items()]
         conclusions.append(
-            f"Where the weight of the auxiliary loss was learned, it ended at {words.listed(ends)}, with 1 for the "
-            f"target: {name(b)}, {words.count(b.n)} labels."
+            f"{words.capital(name(b))} learned the weight of the auxiliary loss with {words.count(b.n)} labels: it "
+            f"ended at {words.listed(ends)}, with 1 for the target."
         )
     if len(learned) > LEARNED:
-        conclusions.append(f"It was learned in {len(learned) - LEARNED} more, see the table.")
+        conclusions.append(f"{len(learned) - LEARNED} more learned it: see the table.")
     return conclusions
 
 

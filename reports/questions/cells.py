@@ -23,10 +23,19 @@ class Value:
     raw: float | None = None
 
 
-def section(run: Results) -> Section:
-    """All cells, to be sorted."""
+def section(run: Results) -> Section | None:
+    """All cells, to be sorted; None of an empty run."""
     content = full_table(run.frame, run.noun)
-    return Section("cells", "All cells", link="All cells", template="cells.html.j2", content=content)
+    if not content["rows"]:
+        return None
+    return Section(
+        "cells",
+        "All cells",
+        link="All cells",
+        template="cells.html.j2",
+        content=content,
+        folded=f"Show {words.plural(len(content['rows']), 'cell')}",
+    )
 
 
 _FULL = (

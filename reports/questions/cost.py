@@ -16,9 +16,11 @@ from reports.drawing import (
     MUTED,
     PAPER,
     Plan,
+    frame_of,
     label_ends,
     limits,
     mark,
+    of_each_dataset,
     round_ticks,
     set_up,
     style_of,
@@ -27,7 +29,7 @@ from reports.drawing import (
 )
 from reports.phrases import row_name
 from reports.results import Results
-from reports.sections import Section, Table
+from reports.sections import Part, Section, Table
 from reports.statistics.credits import metric_of
 from reports.statistics.decisions import CONFIGURATION
 from reports.tables import (
@@ -41,15 +43,17 @@ from reports.tables import (
 from reports.words import IMAGES
 
 
-def section(run: Results) -> Section:
-    """What each configuration costs with the most labels."""
+def section(run: Results) -> Section | None:
+    """What each configuration costs with the most labels; None where none has a result."""
     table = cost_table(run.frame, run.several, run.price_per_hour, run.noun)
-    return Section("costs", "What does it cost?", [table], "What it costs")
+    plans = of_each_dataset(run.frame, lambda mine: cost_plan(mine, run.noun, run.strategies))
+    parts: list[Part] = [*plans, table]
+    return Section("costs", "Cost", parts, "Cost", run.several) if table.rows else None
 
 
 COSTS = {
-    "seconds": "tuning and training time for one seed",
-    "inference_ms_per_image": "milliseconds for one {one}",
+    "seconds": "time to tune and train one seed",
+    "inference_ms_per_image": "inference time for one {one}, in ms",
     "params": "parameters",
 }
 """What accuracy is weighed against: columns of the summary, and how they are called."""
@@ -83,7 +87,14 @@ _NAMED = 8
 """Up to so many points of the cost figure are named; of more, those on the front are numbered."""
 
 
-def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
+def cost_plan(results: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()) -> Plan | None:
+    """The metric that decides against costs, of one dataset; None where nothing has a result.
+
+    Args:
+        results: the frame of ``tables.results_frame``.
+        noun: what examples are called.
+        everyone: all strategies of the run, those that matter first; empty: those of the dataset.
+    """
     one, many, metric = noun.one, noun.many, metric_of(results)
     name = words.metric_name(metric)
     numbers = cost_numbers(results)
@@ -100,27 +111,25 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
     ]
     n = words.count(numbers["n"].iloc[0])
     conclusion = (
-        f"Nothing tried was both cheaper to train and better than {steps[0]}."
+        f"No other configuration is cheaper to train or more accurate than {steps[0]}."
         if len(steps) == 1
-        else f"Worth their training time, from cheap to accurate: {words.listed(steps)}. Every other "
-        "configuration takes at least as long as one of these and is no more accurate."
+        else f"Worth their training time: {words.brief(steps, 19)}. Every other configuration takes at least as "
+        "long as one of these, and is no more accurate."
     )
     # Strategies on one backbone give networks of one size and speed: nothing to weigh.
     costs = [c for c in COSTS if c == "seconds" or differs(numbers[c])]
     if len(costs) == 1 and numbers["params"].min() > 0:
         ms = numbers["inference_ms_per_image"].median()
-        conclusion += (
-            f" In use all cost the same: {words.magnitude(numbers['params'].max())} parameters"
-            + (f" and {ms:.3g} ms {noun.any}" if np.isfinite(ms) else "")
-            + f", one {one} at a time on one thread."
+        conclusion += f" In use all cost the same: {words.magnitude(numbers['params'].max())} parameters" + (
+            f" and {ms:.3g} ms per {noun.one}." if np.isfinite(ms) else "."
         )
     for cost in costs[1:]:
         leaders = [
             row_name(row, several) for row in rows_of(numbers[numbers[f"front_{cost}"]].sort_values(cost))
         ]
-        what = "latency" if cost == "inference_ms_per_image" else "size"
-        conclusion += f" Worth their {what}: {words.listed(leaders)}."
-    everyone = ordered(results["strategy"])
+        what = "inference time" if cost == "inference_ms_per_image" else "size"
+        conclusion += f" Worth their {what}: {words.brief(leaders)}."
+    everyone = everyone or ordered(results["strategy"])
     against = words.listed([COSTS[c] for c in costs]).format(one=one)
 
     def panel_of(cost: str) -> Callable[[Axes], None]:
@@ -135,6 +144,7 @@ def cost_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan |
         conclusion,
         [panel_of(cost) for cost in costs],
         numbers,
+        frame_of(len(costs), numbers["strategy"].nunique() if numbered else 2 * len(numbers)),
     )
 
 
@@ -161,7 +171,10 @@ def _draw_cost(
         point = axes.plot(getattr(row, cost), getattr(row, metric), marker=marker, color=colour,
                           markersize=8 if best else 6, alpha=1 if best else 0.5, markeredgecolor=PAPER,
                           linestyle="none")  # fmt: skip
-        mark(str(row.strategy), *point)
+        what = words.duration(row.seconds) if cost == "seconds" else words.magnitude(getattr(row, cost))
+        unit = {"inference_ms_per_image": " ms", "params": " parameters"}.get(cost, "")
+        value = f"{row_name(row, several)}: {words.percent(getattr(row, metric))}, {what}{unit}"
+        mark(str(row.strategy), *point, values=[value])
     if len(numbers) > _NAMED:
         for place, row in enumerate(rows_of(front), 1):
             at = getattr(row, cost), getattr(row, metric)
@@ -173,7 +186,7 @@ def _draw_cost(
         label_ends(axes, ends, everyone)
     else:
         ends = [(row.strategy, getattr(row, cost), getattr(row, metric)) for row in rows_of(numbers)]
-        texts = [row_name(row, several, 21) for row in rows_of(numbers)]
+        texts = [row_name(row, several) for row in rows_of(numbers)]
         label_ends(axes, ends, everyone, texts=texts, leaders=True)
 
 
@@ -190,7 +203,7 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
         "configuration",
         words.metric_name(metric_of(results)),
         "time to tune and train",
-        f"ms {noun.any}",
+        f"inference, ms per {noun.one}",
         "parameters",
         "peak memory",
     ]
@@ -210,10 +223,10 @@ def cost_table(results: pd.DataFrame, several: bool, price_per_hour: float, noun
         conclusions,
         columns,
         rows,
-        "With the most labels, the cheapest to train first. A star: nothing else is as cheap in this and at least "
-        f"as accurate (the Pareto front). Latency is that of one {noun.one} at a time on one thread.",
+        "With the most labels, cheapest to train first. A star marks the Pareto front: no other configuration is "
+        f"as cheap and as accurate. Inference time is for one {noun.one} at a time on one thread.",
         strategies,
-        "What each configuration costs",
+        "Cost of each configuration",
     )
 
 
@@ -250,7 +263,9 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
     """
     several = several_backbones(zip(numbers["backbone"], numbers["weights"], strict=True))
     # The mean over the seeds that somebody survived is not comparable.
-    numbers = numbers[numbers["seeds"] == numbers["seeds"].max()]
+    whole = numbers[numbers["seeds"] == numbers["seeds"].max()]
+    highest = "the highest mean" if len(whole) == len(numbers) else "the highest mean of those with all seeds"
+    numbers = whole
     cheapest, best = numbers.iloc[0], numbers[numbers[metric] == numbers[metric].max()].iloc[0]
 
     def name(row: pd.Series[Any]) -> str:
@@ -261,15 +276,13 @@ def _cost_conclusion(numbers: pd.DataFrame, metric: str, price_per_hour: float) 
         return words.duration(row["seconds"]) + money
 
     if best.name == cheapest.name:
-        rest = (
-            " of all, and has the highest mean"
-            if len(numbers) > 1
-            else "; there is nothing to weigh it against"
-        )
-        return f"{name(best)} is the cheapest to train{rest} ({words.percent(best[metric])}, {cost(best)})."
-    lead = words.points(best[metric] - cheapest[metric])
+        what = f"{words.percent(best[metric])}, {cost(best)}"
+        if len(numbers) == 1:
+            return f"{name(best)} is the only configuration with results ({what})."
+        return f"{name(best)} is the cheapest to train and has {highest} ({what})."
+    lead = words.in_points(best[metric] - cheapest[metric])
+    times = words.magnitude(best["seconds"] / cheapest["seconds"])
     return (
-        f"{name(best)}, which has the highest mean, takes {words.magnitude(best['seconds'] / cheapest['seconds'])} "
-        f"times as long as {name(cheapest)}, the cheapest to train ({cost(best)} against {cost(cheapest)}), for "
-        f"{lead} points more."
+        f"{name(best)} has {highest}, {lead} above {name(cheapest)}, the cheapest to train. It takes "
+        f"{times} times as long ({cost(best)} against {cost(cheapest)})."
     )

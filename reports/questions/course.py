@@ -37,7 +37,7 @@ def section(run: Results) -> Section | None:
     tables = [
         _table(names[print_], found, len(course) > 1) for print_, found in course.items() if print_ in names
     ]
-    return Section("course", "What was not run, and why", tables, "Not run") if tables else None
+    return Section("course", "Cells that were not run", tables, "Not run") if tables else None
 
 
 def _table(dataset: str, found: dict[str, Any], several: bool) -> Table:
@@ -53,6 +53,6 @@ def _table(dataset: str, found: dict[str, Any], several: bool) -> Table:
         [f"{words.clean(dataset, 60)}: {text}" if several else text for text in said],
         ["why", "cells that were not run"],
         rows,
-        "Counted are all cells of the plan with as many seeds as the last look has.",
+        "The counts cover all cells of the plan, with as many seeds as the last look has.",
         label="Cells that were not run",
     )

@@ -22,6 +22,7 @@ from reports import words
 from reports.drawing import (
     PAPER,
     Plan,
+    frame_of,
     label_ends,
     limits,
     mark,
@@ -53,8 +54,8 @@ def section(run: Results) -> Section:
     """Accuracy by what of the network trains, and how far it moves."""
     found = settings(run.frame, similarity_frame(run.records), run.directory, run.region)
     table = depth_table(found, run.noun, run.metric)
-    parts: list[Part] = [*depth_plans(found, run.frame), table]
-    return Section("depth", "How deep to tune?", parts, "How deep?", run.several, shown=bool(table.rows))
+    parts: list[Part] = [*depth_plans(found, run.frame, run.strategies), table]
+    return Section("depth", "How deep to tune?", parts, "Depth", run.several, shown=bool(table.rows))
 
 
 def similarity_frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -194,10 +195,8 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
     conclusions += _rule(found)
     if not any(len(s.by_cut[~s.by_cut["strategy"].isin(_ENDS)]) for s in found):
         conclusions.append(
-            "For the depths in between, give them: --strategy partial_finetune:unfreeze=0.25 --strategy "
-            "partial_finetune:unfreeze=0.5, or, for a single block, surgical:depth=0 (the first) to "
-            "surgical:depth=1 (the last). A searched depth is chosen anew for every seed, and so has no "
-            f"{words.metric_name(metric)} of its own."
+            "To measure depths in between, add --strategy partial_finetune:unfreeze=0.25 and 0.5. For a single "
+            "block, add surgical:depth=0 (the first) to surgical:depth=1 (the last)."
         )
     rows, strategies = [], []
     for s in found:
@@ -217,12 +216,12 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
             strategies.append(row["strategy"])
     return Table(
         conclusions,
-        ["what trains", f"test {words.metric_name(metric)}", "95% interval", "change of the backbone"],
+        ["what trains", f"test {words.metric_name(metric)}", "95% CI", "change of the backbone"],
         rows,
-        "With the most labels. Change: the mean over all blocks of 1 - CKA between what they give before and after "
-        f"tuning, for the cell's own training {noun.many}; 0: the same up to rotation and scale, 1: unrelated. "
-        f"Below {LITTLE:g} is called little here and above {MUCH:g} much, which is a convention. A larger learning "
-        "rate and more steps lead further away as well.",
+        "With the most labels. Change is 1 - CKA between the output of a block before and after tuning, averaged "
+        f"over all blocks, for training {noun.many}. 0 means the same up to rotation and scale, 1 means unrelated. "
+        f"By convention, below {LITTLE:g} is little and above {MUCH:g} is much. A larger learning rate and more "
+        "steps change more as well.",
         strategies,
         f"{words.capital(words.metric_name(metric))} by what of the network trains",
     )
@@ -241,18 +240,18 @@ def _conclusions(s: Setting, where: str) -> Iterator[str]:
     if s.deeper is not None:
         least = str(s.by_cut.loc[s.by_cut["kind"] == "share", "strategy"].iloc[0])
         comparison = s.deeper
-        gain = f"{words.points(comparison.difference, True)} points"
+        gain = words.in_points(comparison.difference, True)
         if math.isfinite(comparison.low):
             gain += f" ({words.points(comparison.low, True)} to {words.points(comparison.high, True)})"
         said = {
-            "better": "training more pays",
-            "worse": "training more harms",
-            "tied": "training more brings nothing that matters",
-            "undecided": "whether training more pays is not decided",
-            "unknown": "nothing is claimed below three seeds",
+            "better": "so training more layers pays",
+            "worse": "so training more layers harms",
+            "tied": "a tie",
+            "undecided": "too close to call",
+            "unknown": "not compared below three seeds",
         }[comparison.verdict]
         names = words.strategy_name(s.most), words.strategy_name(least)
-        yield words.sentence(f"{names[0]} against {names[1]}: {gain}; {said}.", where)
+        yield words.sentence(f"{names[0]} against {names[1]}: {gain}, {said}.", where)
     if math.isfinite(s.change):
         mine = s.similarity[s.similarity["strategy"] == s.most].dropna(subset="cka")
         block = mine.iloc[int(mine["cka"].argmin())]
@@ -276,7 +275,7 @@ def _rule(found: Sequence[Setting]) -> list[str]:
         (s.change, s.deeper.difference) for s in found if s.deeper is not None and math.isfinite(s.change)
     ]
     if len(known) < 2:
-        return ["One backbone on one dataset shows whether the advice fits here, not whether it is a rule."]
+        return []
     if len(known) < SETTINGS:
         return [f"{len(known)} settings are too few to say whether that is a rule over them."]
     change, gain = np.array(known).T
@@ -290,19 +289,21 @@ def _rule(found: Sequence[Setting]) -> list[str]:
         else "no rule beyond chance over these settings"
     )
     return [
-        f"Change of the backbone and gain by training more have a rank correlation of {correlation:+.2f} over "
-        f"{len(known)} settings (p = {p:.2g}): {said}."
+        f"Change of the backbone and gain have a rank correlation of {correlation:+.2f} over {len(known)} settings "
+        f"(p = {p:.2g}): {said}."
     ]
 
 
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def depth_plans(found: Sequence[Setting], results: pd.DataFrame) -> Iterator[Plan]:
+def depth_plans(
+    found: Sequence[Setting], results: pd.DataFrame, everyone: Sequence[str] = ()
+) -> Iterator[Plan]:
     """Accuracy by cut and similarity by block of each dataset that has some."""
     for dataset, place in places(results).items():
         mine = [s for s in found if s.dataset == dataset]
-        plan = _figure(mine, ordered(results["strategy"]), metric_of(results))
+        plan = _figure(mine, everyone or ordered(results["strategy"]), metric_of(results))
         if plan is not None:
             yield plan.of(dataset, place)
 
@@ -328,14 +329,15 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str], metric: str) -> P
     dataset = words.clean(found[0].dataset, 60)
     return Plan(
         "depth",
-        "How deep to tune",
+        "Accuracy and change by depth",
         f"Charts of test {words.metric_name(metric)} on {dataset} by the share of the network that trains, and by "
         "the depth of a single block that trains, where several were run, and of the similarity (linear CKA) of "
         "each block's output before and after tuning, against its depth.",
-        "Similarity near 1: tuning has left a block's output as it was. Where it falls, the network had to become "
-        "another one.",
+        "Similarity near 1 means that tuning left a block's output as it was. Where it falls, the network had to "
+        "change.",
         panels,
         pd.concat(numbers, ignore_index=True),
+        frame_of(len(panels), max(s.similarity["strategy"].nunique() for s in found)),
     )
 
 
@@ -366,7 +368,10 @@ def _metric_panel(
                            color=colour, alpha=0.5, linewidth=1.4)  # fmt: skip
         line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
                          linewidth=1.4 if kind == "share" else 0)  # fmt: skip
-        mark(base, bars, *line)
+        mark(base, bars)
+        mark(base, *line, values=[
+            f"{_what_trains(kind, cut)}: {words.percent(value)}" for cut, value in zip(x, y, strict=True)
+        ])  # fmt: skip
         label_ends(axes, [(base, x[-1], y[-1])], everyone, [name])
 
     return draw
@@ -391,9 +396,19 @@ def _similarity_panel(
                 )
                 mark(strategy, band)
             line = axes.plot(
-                x, y, color=colour, marker=marker, markersize=3.5, linewidth=1.4, markeredgecolor=PAPER
+                x,
+                y,
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=1.8,
+                markeredgecolor=PAPER,
+                markeredgewidth=0.6,
             )
-            mark(strategy, *line)
+            mark(strategy, *line, values=[
+                f"{words.strategy_name(strategy)}, {block}: {value:.2f}"
+                for block, value in zip(mine["block"], y, strict=True)
+            ])  # fmt: skip
             ends.append((strategy, x[-1], y[-1]))
         label_ends(axes, ends, everyone, leaders=True)
 

@@ -1,4 +1,4 @@
-"""What failed, and why."""
+"""Failures, and why."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ LIMIT = 200
 """Rows of the lists of what failed; the rest is in results.csv."""
 
 
-def section(run: Results) -> Section:
-    """The cells without a result, and why."""
-    return Section(
-        "failed",
-        "What failed, and why",
-        link="What failed",
-        template="failures.html.j2",
-        content={"failures": _failures(run.records), "skipped": _skipped(run.records), "limit": LIMIT},
-    )
+def section(run: Results) -> Section | None:
+    """The cells without a result, and why; None where there are none."""
+    content = {"failures": _failures(run.records), "skipped": _skipped(run.records), "limit": LIMIT}
+    if not content["failures"] and not content["skipped"]:
+        return None
+    return Section("failed", "Failures", link="Failures", template="failures.html.j2", content=content)
 
 
 def _failures(records: Sequence[Record]) -> list[dict[str, str]]:

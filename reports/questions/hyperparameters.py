@@ -12,10 +12,19 @@ from reports.results import Results
 from reports.sections import Section
 
 
-def section(run: Results) -> Section:
-    """The settings with which each cell was trained again."""
+def section(run: Results) -> Section | None:
+    """The settings with which each cell was trained again; None where none were chosen."""
     content = _hyperparameters(run.records)
-    return Section("chosen", "Chosen hyperparameters", template="hyperparameters.html.j2", content=content)
+    if not content:
+        return None
+    return Section(
+        "chosen",
+        "Hyperparameters",
+        link="Hyperparameters",
+        template="hyperparameters.html.j2",
+        content=content,
+        folded=f"Show the hyperparameters of {words.plural(len(content), 'cell')}",
+    )
 
 
 def _hyperparameters(records: Sequence[Record]) -> list[list[str]]:

@@ -13,7 +13,22 @@ from matplotlib.axes import Axes
 from bench.modalities.nouns import Noun
 from bench.records import ACCURACY
 from reports import words
-from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
+from reports.drawing import (
+    PAPER,
+    Plan,
+    frame_of,
+    label_ends,
+    limits,
+    mark,
+    mark_changes,
+    of_each_dataset,
+    round_ticks,
+    set_up,
+    stands_back,
+    style_of,
+    ticks,
+)
+from reports.questions.accuracy import accuracy_plan, changes_of
 from reports.results import Results
 from reports.sections import Part, Section, Table
 from reports.statistics.credits import metric_of
@@ -27,29 +42,45 @@ from reports.statistics.label_curves import (
     crossing,
     label_curves,
 )
-from reports.tables import Panel, configuration_name, ordered, panels, places, several_backbones
+from reports.tables import Panel, configuration_name, ordered, panels, several_backbones
 
 
-def section(run: Results) -> Section:
-    """The fitted curves, and what more labels would bring."""
-    fitted, why_none = label_curves(run.frame, run.directory)
-    table = labels_table(fitted, why_none, run.several, run.region, run.metric)
-    parts: list[Part] = [*label_plans(run.frame, fitted, run.noun), table]
-    return Section("labels", "Would more labels help?", parts, "More labels?", run.several)
+def section(run: Results) -> Section | None:
+    """What was measured against labels, the fitted curves, and what more labels would bring."""
+    curves, why_none = run.once(fitted)
+    measured = of_each_dataset(run.frame, lambda mine: accuracy_plan(mine, run.noun, run.strategies))
+    table = labels_table(curves, why_none, run.several, run.region, run.metric)
+    parts: list[Part] = [*measured, *label_plans(run.frame, curves, run.noun, run.strategies)]
+    if not parts:
+        return None
+    # With a single label count there is nothing to see; the figure lies in its files.
+    shown = bool((run.frame[run.frame["status"] == "ok"].groupby("dataset")["fraction"].nunique() > 1).any())
+    title = "Would more labels help?"
+    return Section("labels", title, [*parts, table], "More labels?", run.several, shown=shown)
 
 
-def label_plans(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Iterator[Plan]:
+def fitted(run: Results) -> tuple[list[LabelCurve], str]:
+    """See ``label_curves``; to be asked for by ``run.once``."""
+    return label_curves(run.frame, run.directory)
+
+
+def label_plans(
+    results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun, everyone: Sequence[str] = ()
+) -> Iterator[Plan]:
     """The fitted learning curves of each dataset that has some.
 
     Args:
         results: the frame of ``tables.results_frame``.
         fitted: of ``label_curves``.
         noun: what examples are called.
+        everyone: all strategies of the run, those that matter first; empty: those of the dataset.
     """
-    for dataset, place in places(results).items():
-        mine = [curve for curve in fitted if curve.key[0] == dataset]
-        if mine:
-            yield _labels_figure(results[results["dataset"] == dataset], mine, noun).of(dataset, place)
+
+    def figure(mine: pd.DataFrame) -> Plan | None:
+        curves = [curve for curve in fitted if curve.key[0] == mine["dataset"].iloc[0]]
+        return _labels_figure(mine, curves, noun, everyone) if curves else None
+
+    return of_each_dataset(results, figure)
 
 
 def label_numbers(fitted: Sequence[LabelCurve], metric: str = ACCURACY) -> pd.DataFrame:
@@ -65,7 +96,9 @@ def label_numbers(fitted: Sequence[LabelCurve], metric: str = ACCURACY) -> pd.Da
     return pd.DataFrame(rows, columns=[*CONFIGURATION, "n", metric, "low", "high", "measured"])
 
 
-def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun) -> Plan:
+def _labels_figure(
+    results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: Noun, everyone: Sequence[str]
+) -> Plan:
     metric = metric_of(results)
     numbers, labelled, name = (
         label_numbers(fitted, metric),
@@ -73,7 +106,7 @@ def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: No
         words.metric_name(metric),
     )
     between = limits([*numbers["low"], *numbers["high"], *numbers["measured"].dropna()])
-    everyone = ordered(results["strategy"])
+    everyone = everyone or ordered(results["strategy"])
 
     def panel_of(panel: Panel) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
@@ -86,13 +119,14 @@ def _labels_figure(results: pd.DataFrame, fitted: Sequence[LabelCurve], noun: No
     dataset = words.clean(results["dataset"].iloc[0], 60)
     return Plan(
         "labels",
-        "Learning curves over labels, fitted",
+        "Learning curves over labels",
         f"Line chart of test {name} on {dataset} against the number of {labelled}: measured means as dots, "
         f"fitted curves with 95% bands up to {FARTHEST:g} times the most labels, dashed beyond what was measured.",
-        f"Dots were measured; what lies to the right of them is an extrapolation, up to {FARTHEST:g} times the "
-        "most labels, with its 95% interval.",
+        f"Dots were measured. The dashed lines beyond them extrapolate up to {FARTHEST:g} times the most labels, "
+        "with 95% intervals.",
         [panel_of(panel) for panel in some],
         numbers,
+        frame_of(len(some), numbers["strategy"].nunique()),
     )
 
 
@@ -107,13 +141,31 @@ def _draw_labels(axes: Axes, numbers: pd.DataFrame, metric: str, everyone: Seque
         mine = numbers[numbers["strategy"] == strategy]
         known, most = mine.dropna(subset="measured"), mine.loc[mine["measured"].notna(), "n"].max()
         inside, beyond = mine[mine["n"] <= most], mine[mine["n"] >= most]
-        band = axes.fill_between(mine["n"], mine["low"], mine["high"], color=colour, alpha=0.12, linewidth=0)
-        lines = axes.plot(inside["n"], inside[metric], color=colour, linewidth=1.4)
-        lines += axes.plot(beyond["n"], beyond[metric], color=colour, linewidth=1.4, linestyle=(0, (4, 2)))
-        lines += axes.plot(known["n"], known["measured"], marker=marker, color=colour, markersize=5,
-                           markeredgecolor=PAPER, linestyle="none")  # fmt: skip
-        mark(strategy, band, *lines)
+        behind = stands_back(strategy, everyone)
+        width = 0.9 if behind else 1.8
+        if not behind:
+            band = axes.fill_between(
+                mine["n"], mine["low"], mine["high"], color=colour, alpha=0.12, linewidth=0
+            )
+            mark(strategy, band)
+        lines = axes.plot(inside["n"], inside[metric], color=colour, linewidth=width)
+        lines += axes.plot(beyond["n"], beyond[metric], color=colour, linewidth=width, linestyle=(0, (4, 2)))
+        dots = axes.plot(known["n"], known["measured"], marker=marker, color=colour,
+                         markersize=3 if behind else 6, markeredgecolor=PAPER, linestyle="none")  # fmt: skip
+        end = axes.plot(right, mine[metric].iloc[-1], marker=".", color=colour, markersize=4, clip_on=False)
+        mark(strategy, *lines)
+        name = words.strategy_name(strategy)
+        mark(strategy, *dots, values=[
+            f"{name}, {words.count(n)} labels: {words.percent(value)} measured"
+            for n, value in zip(known["n"], known["measured"], strict=True)
+        ])  # fmt: skip
+        last = mine.iloc[-1]
+        mark(strategy, *end, values=[
+            f"{name}, {words.count(last['n'])} labels: {words.percent(last[metric])} expected "
+            f"({words.percent(last['low'])} to {words.percent(last['high'])})"
+        ])  # fmt: skip
         ends.append((strategy, right, float(mine[metric].iloc[-1])))
+    mark_changes(axes, changes_of(numbers, metric))
     label_ends(axes, ends, everyone, leaders=True)
 
 
@@ -166,11 +218,10 @@ def labels_table(
             ]
             for curve in curves
         ],
-        f"Curves fitted to {words.metric_name(metric)} against labels (power law, exponential or logarithm, "
-        f"whichever suits), with 95% intervals, up to {FARTHEST:g} times the labels; the back-test hides the most "
-        "labels and predicts them.",
+        f"Curves are fitted to {words.metric_name(metric)} against labels: a power law, an exponential or a "
+        "logarithm. Forecasts have 95% CIs. The back-test hides the largest label count and predicts its result.",
         [curve.key[3] for curve in curves],
-        "What more labels would bring",
+        "Forecast with more labels",
     )
 
 
@@ -205,8 +256,8 @@ def _back_tested(curves: Sequence[LabelCurve]) -> list[str]:
     worst = max(abs(predicted.value - measured) for predicted, measured in tests)
     inside = sum(predicted.low <= measured <= predicted.high for predicted, measured in tests)
     return [
-        f"Back-test: fitted without the most labels, the curves were off by {words.points(worst)} points "
-        f"at worst there; {inside} of {len(tests)} intervals hold what was measured."
+        f"Back-test: fitted without the largest label count, the curves missed it by {words.in_points(worst)} at "
+        f"most. {inside} of {len(tests)} intervals hold the measured value."
     ]
 
 
@@ -216,7 +267,7 @@ def _twice(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]) -> s
     ahead = best.predict(2 * best.n[-1])
     return (
         f"with twice the labels ({words.count(2 * best.n[-1])}), {name(best)} would reach about "
-        f"{_predicted(ahead)}, {words.points(ahead.value - best.values[-1], True)} points from now."
+        f"{_predicted(ahead)}: {words.in_points(ahead.value - best.values[-1], True)}."
     )
 
 
@@ -241,4 +292,4 @@ def _overtakings(curves: Sequence[LabelCurve], name: Callable[[LabelCurve], str]
         found.append((share, text))
     told = [text for _, text in sorted(found, key=lambda item: -item[0])]
     more = len(told) - OVERTAKINGS
-    return [*told[:OVERTAKINGS], *([f"so it is with {more} more pairs, less surely."] if more > 0 else [])]
+    return [*told[:OVERTAKINGS], *([f"{more} more pairs cross, less surely."] if more > 0 else [])]

@@ -10,9 +10,32 @@ from matplotlib.axes import Axes
 
 from bench.modalities.nouns import Noun
 from reports import words
-from reports.drawing import PAPER, Plan, label_ends, limits, mark, round_ticks, set_up, style_of, ticks
+from reports.drawing import (
+    PAPER,
+    Plan,
+    frame_of,
+    label_ends,
+    limits,
+    mark,
+    of_each_dataset,
+    round_ticks,
+    set_up,
+    stands_back,
+    style_of,
+    ticks,
+)
+from reports.results import Results
+from reports.sections import Section
 from reports.statistics.decisions import CONFIGURATION
 from reports.tables import Panel, ordered, panels
+
+
+def section(run: Results) -> Section | None:
+    """Learning curves over training of each dataset."""
+    plans = [
+        *of_each_dataset(run.frame, lambda mine: curves_plan(mine, run.curves, run.noun, run.strategies))
+    ]
+    return Section("curves", "Learning curves", plans, "Learning curves", run.several) if plans else None
 
 
 def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -35,32 +58,38 @@ def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def curves_plan(results: pd.DataFrame, curves: pd.DataFrame, noun: Noun) -> Plan | None:
+def curves_plan(
+    results: pd.DataFrame, curves: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()
+) -> Plan | None:
     """Learning curves of one dataset; None where nothing was trained.
 
     Args:
         results, curves: the frames of ``tables``.
+        noun: what examples are called.
+        everyone: all strategies of the run, those that matter first; empty: those of the dataset.
     """
     many = noun.many
     numbers = curve_numbers(results, curves)
     if numbers["val_accuracy"].notna().sum() == 0:
         return None
     low, high = limits([*numbers["val_accuracy"].dropna(), *numbers["train_accuracy"].dropna()])
-    everyone = ordered(results["strategy"])
+    everyone = everyone or ordered(results["strategy"])
 
     def panel_of(panel: Panel, mine: pd.DataFrame) -> Callable[[Axes], None]:
         return lambda axes: _draw_curves(axes, panel.title, mine, everyone, noun, low, high)
 
     some = [(panel, numbers[numbers["cell_id"].isin(panel.results["cell_id"])]) for panel in panels(results)]
+    some = [(panel, mine) for panel, mine in some if len(mine)]
     dataset, n = words.clean(results["dataset"].iloc[0], 60), words.count(numbers["n"].iloc[0])
     return Plan(
         "curves",
-        f"Learning curves with {n} labelled {many}",
+        f"Accuracy during training, with {n} labelled {many}",
         f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against {many} seen in "
         f"training, for the chosen trial of each strategy with {n} labelled {many}, the head's stage included.",
         _gap_conclusion(numbers),
-        [panel_of(panel, mine) for panel, mine in some if len(mine)],
+        [panel_of(panel, mine) for panel, mine in some],
         numbers,
+        frame_of(len(some), numbers["strategy"].nunique()),
     )
 
 
@@ -89,36 +118,49 @@ def _draw_curves(
         seen, validation, training = (
             mine[name].to_numpy() for name in ("images", "val_accuracy", "train_accuracy")
         )
-        cells = pd.factorize(mine["cell_id"])[0]
-        for cell in range(cells.max(initial=-1) + 1):
+        cells, behind = pd.factorize(mine["cell_id"])[0], stands_back(strategy, everyone)
+        for cell in range(1 if behind else cells.max(initial=-1) + 1):
             first = cell == 0
             known = (cells == cell) & np.isfinite(validation)
             line = axes.plot(seen[known], validation[known], color=colour,
-                             alpha=1 if first else 0.35, linewidth=1.8 if first else 0.8)  # fmt: skip
+                             alpha=1 if first else 0.35, linewidth=1.8 if first and not behind else 0.8,
+                             zorder=1.5 if behind else 2)  # fmt: skip
             mark(strategy, *line)
             if not first or not known.any():
                 continue
-            trained = (cells == cell) & np.isfinite(training)
+            trained = (cells == cell) & np.isfinite(training) & (not behind)
             dashed = axes.plot(seen[trained], training[trained], color=colour, linewidth=1,
                                linestyle=(0, (4, 2)), alpha=0.8)  # fmt: skip
             x, y = seen[known][-1], validation[known][-1]
             end = axes.plot(
                 x, y, marker=marker, color=colour, markersize=5, markeredgecolor=PAPER, linestyle="none"
             )
-            mark(strategy, *dashed, *end)
+            mark(strategy, *dashed)
+            mark(
+                strategy,
+                *end,
+                values=[_value(strategy, y, training[(cells == cell) & np.isfinite(training)])],
+            )
             ends.append((strategy, x, y))
     label_ends(axes, ends, everyone)
 
 
+def _value(strategy: str, validation: float, training: Sequence[float]) -> str:
+    """What the page says of the end of a line."""
+    text = f"{words.strategy_name(strategy)}: validation {words.percent(validation)}"
+    return text + (f", training {words.percent(training[-1])}" if len(training) else "")
+
+
 def _gap_conclusion(numbers: pd.DataFrame) -> str:
     last = numbers.dropna(subset=["val_accuracy", "train_accuracy"]).groupby("cell_id", sort=False).tail(1)
+    drawn = "Solid lines show the first seed on the validation set, dashed lines on its training set."
     if last.empty:
-        return "Solid lines are validation accuracy; training accuracy was not recorded."
+        return "Solid lines show accuracy on the validation set. Training accuracy was not recorded."
     gaps = (last["train_accuracy"] - last["val_accuracy"]).groupby(last["strategy"]).mean()
     widest = str(gaps.idxmax())
     if gaps[widest] < 0.05:
-        return "Training accuracy nowhere ends more than 5 points above validation: no sign of overfitting."
+        return f"Training accuracy ends at most 5 points above validation: no sign of overfitting. {drawn}"
     return (
-        f"The widest gap between training and validation at the end is that of {words.strategy_name(widest)}, "
-        f"{words.points(gaps[widest])} points: there, more labels or stronger augmentation have most to give."
+        f"{words.capital(words.strategy_name(widest))} has the widest gap between training and validation at the "
+        f"end: {words.in_points(gaps[widest])}. More labels or stronger augmentation help most there. {drawn}"
     )

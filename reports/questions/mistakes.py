@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.modalities.nouns import Noun
 from reports import words
-from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan
+from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan, mark
 from reports.phrases import has_several, who
 from reports.results import Previews, Results
 from reports.sections import Section
@@ -56,10 +56,12 @@ class Mistakes:
     surest: list[Mistake]
 
 
-def section(run: Results) -> Section:
-    """Of the recommended configuration of each dataset, at its largest label count."""
+def section(run: Results) -> Section | None:
+    """Of the recommended configuration of each dataset, at its largest label count; None without predictions."""
     largest = {decision.dataset: decision for decision in run.decisions}
     found = [mistakes for decision in largest.values() if (mistakes := _mistakes(decision, run)) is not None]
+    if not found:
+        return None
     return Section(
         "fails",
         "Where does it fail?",
@@ -148,23 +150,30 @@ def _confusion_plan(predictions: Predictions, noun: Noun) -> Plan:
     shown = [name for name in names if name in most]
     worst = wrong.sort_values("images", ascending=False, kind="stable").head(3)
     pairs = [
-        f"{words.clean(row['true'], 30)} for {words.clean(row['predicted'], 30)} "
-        f"({words.percent(row['share'], 0)} of its test {noun.many})"
+        f"{words.clean(row['true'], 30)} as {words.clean(row['predicted'], 30)} ({words.percent(row['share'], 0)})"
         for row in worst.to_dict("records")
     ]
-    conclusion = f"Most often it takes {words.listed(pairs)}." if pairs else "It made no mistake."
+    conclusion = f"The most frequent mistakes: {words.listed(pairs)}." if pairs else "It made no mistake."
     if len(shown) < len(names):
-        conclusion += f" Shown are the {len(shown)} of {len(names)} classes with the most mistakes."
+        conclusion += f" The figure shows the {len(shown)} of {len(names)} classes with the most mistakes."
     shares = numbers.set_index(["true", "predicted"])["share"]
+    longest = max(len(words.clean(name, 20)) for name in shown)
 
     return Plan(
         "confusion",
-        "Which classes are taken for which",
+        "Confusion matrix",
         f"Confusion matrix of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
         conclusion,
         [lambda axes: _draw_confusion(axes, shown, shares, noun)],
         numbers,
-        Frame(width=5.6, height=5.0, left=1.4, right=0.2, bottom=1.35, top=0.42),
+        Frame(
+            width=5.8,
+            height=5.2,
+            left=0.5 + 0.07 * longest,
+            right=0.2,
+            bottom=0.55 + 0.05 * longest,
+            top=0.42,
+        ),
     )
 
 
@@ -174,9 +183,9 @@ def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any], no
             share = float(shares[true, predicted])
             if not share > 0:
                 continue
-            axes.add_patch(
-                Rectangle((column, row), 1, 1, facecolor=_BLUE, alpha=0.6 * share**0.5, linewidth=0)
-            )
+            field = Rectangle((column, row), 1, 1, facecolor=_BLUE, alpha=0.6 * share**0.5, linewidth=0)
+            verdict = f"{true}, rightly" if true == predicted else f"{true}, predicted as {predicted}"
+            mark("", axes.add_patch(field), values=[f"{verdict}: {words.percent(share)}"])
             axes.text(
                 column + 0.5,
                 row + 0.5,
@@ -190,9 +199,9 @@ def _draw_confusion(axes: Axes, shown: Sequence[str], shares: pd.Series[Any], no
     axes.set_ylim(len(shown), 0)
     places = [i + 0.5 for i in range(len(shown))]
     axes.set_xticks(
-        places, [words.clean(n, 15) for n in shown], rotation=45, ha="right", rotation_mode="anchor"
+        places, [words.clean(n, 20) for n in shown], rotation=45, ha="right", rotation_mode="anchor"
     )
-    axes.set_yticks(places, [words.clean(n, 15) for n in shown])
+    axes.set_yticks(places, [words.clean(n, 20) for n in shown])
     axes.tick_params(labelcolor=INK, length=0)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
@@ -214,17 +223,19 @@ def _class_plan(predictions: Predictions, noun: Noun) -> Plan | None:
 
     conclusion = f"Best at {with_size(best)}, worst at {with_size(worst)}."
     conclusion += _by_size(known)
-    conclusion += f" Lines are 95% intervals over test {noun.many}."
+    conclusion += f" Lines are 95% CIs over test {noun.many}."
     if len(shown) < len(known):
-        conclusion += f" Shown are the {len(shown)} worst of {len(known)}."
+        conclusion += f" The figure shows the {len(shown)} worst of {len(known)} classes."
 
     def draw(axes: Axes) -> None:
         for place, row in enumerate(shown.to_dict("records")):
             axes.plot([row["low"], row["high"]], [place, place], color=MUTED, linewidth=1)
-            axes.plot(row["accuracy"], place, "o", color=_BLUE, markersize=5, markeredgecolor=PAPER)
+            dot = axes.plot(row["accuracy"], place, "o", color=_BLUE, markersize=6, markeredgecolor=PAPER)
+            interval = f"{words.percent(row['low'])} to {words.percent(row['high'])}"
+            mark("", *dot, values=[f"{row['class']}: {words.percent(row['accuracy'])} ({interval})"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         sizes = [
-            f"{words.clean(row['class'], 15)}"
+            f"{words.clean(row['class'], 20)}"
             + (f" ({words.count(row['labelled'])})" if math.isfinite(row["labelled"]) else "")
             for _, row in shown.iterrows()
         ]
@@ -238,15 +249,13 @@ def _class_plan(predictions: Predictions, noun: Noun) -> Plan | None:
 
     return Plan(
         "classes",
-        "Accuracy by class, and its size",
+        "Accuracy by class",
         f"Dot chart of test accuracy by class of {predictions.who} on {words.clean(predictions.dataset, 60)}. "
         f"{conclusion}",
         conclusion,
         [draw],
         numbers,
-        Frame(
-            width=5.6, height=1.3 + 0.23 * max(4, len(shown)), left=1.75, right=0.25, bottom=0.62, top=0.42
-        ),
+        Frame(width=5.8, height=1.3 + 0.24 * max(4, len(shown)), left=2.1, right=0.25, bottom=0.62, top=0.42),
     )
 
 
@@ -261,26 +270,26 @@ def _by_size(known: pd.DataFrame) -> str:
         return ""
     fewest, most = (words.count(sized["labelled"].iloc[end]) for end in (0, -1))
     if sized["labelled"].iloc[-1] < SIZES_DIFFER * sized["labelled"].iloc[0]:
-        return f" All classes have about as many labels ({fewest} to {most}): their size explains nothing."
+        return f" All classes have about as many labels ({fewest} to {most}), so size explains nothing."
     half = len(sized) // 2
     small, large = sized.head(half), sized.tail(half)
     text = (
         f" The {words.plural(half, 'class', 'classes')} with the fewest labels ({fewest} to "
-        f"{words.count(small['labelled'].iloc[-1])}) reach {words.percent(small['accuracy'].mean())} on average, "
-        f"those with the most ({words.count(large['labelled'].iloc[0])} to {most}) "
-        f"{words.percent(large['accuracy'].mean())}"
+        f"{words.count(small['labelled'].iloc[-1])}) reach {words.percent(small['accuracy'].mean())} on average. "
+        f"Classes with the most labels ({words.count(large['labelled'].iloc[0])} to {most}) reach "
+        f"{words.percent(large['accuracy'].mean())}."
     )
     if len(sized) < FEWEST_RELATED:
-        return f"{text}; so few classes do not tell whether that is their size."
+        return f"{text} So few classes cannot show whether size is the cause."
     related, p = rank_correlation(sized["labelled"].to_numpy(float), sized["accuracy"].to_numpy(float))
     if not math.isfinite(related):
-        return f"{text}."
+        return text
     told = (
-        f"classes with {'fewer' if related > 0 else 'more'} labels do worse"
+        f"Classes with {'fewer' if related > 0 else 'more'} labels do worse"
         if p < 0.05
-        else "that may be chance"
+        else "That may be chance"
     )
-    return f"{text}: {told} (rank correlation {related:.2f}, p = {p:.2g})."
+    return f"{text} {told} (rank correlation {related:.2f}, p = {p:.2g})."
 
 
 def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
@@ -290,17 +299,16 @@ def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
     gap = confidence - accuracy
     ece, chance = calibration_error(predictions)
     verdict = (
-        f"no more than chance would give with so few test {noun.many}, so its probabilities can be taken at "
-        "their word"
+        f"That is no more than chance gives with so few test {noun.many}. You can trust its probabilities."
         if ece <= chance
-        else f"it is {'over' if gap > 0 else 'under'}confident: calibrate it (by a temperature, say) before you "
-        "act on its probabilities"
+        else f"It is {'over' if gap > 0 else 'under'}confident: calibrate it before you act on its probabilities, "
+        "with temperature scaling for example."
         if abs(gap) > 0.02
-        else "its probabilities are off in both directions"
+        else "Its probabilities are off in both directions."
     )
     conclusion = (
-        f"It is {words.percent(confidence)} sure on average and right in {words.percent(accuracy)}; expected "
-        f"calibration error {words.points(ece)} points: {verdict}."
+        f"It is {words.percent(confidence)} sure on average and right in {words.percent(accuracy)}. The expected "
+        f"calibration error (ECE) is {words.in_points(ece)}. {verdict}"
     )
 
     def draw(axes: Axes) -> None:
@@ -309,8 +317,12 @@ def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
             numbers["confidence"], numbers["confidence"], numbers["accuracy"], color=GRID, linewidth=1
         )
         axes.plot(numbers["confidence"], numbers["accuracy"], color=_BLUE, linewidth=1.2)
-        axes.scatter(numbers["confidence"], numbers["accuracy"], s=12 + 260 * numbers["share"], color=_BLUE,
-                     edgecolors=PAPER, zorder=3)  # fmt: skip
+        for row in numbers.to_dict("records"):
+            size = math.sqrt(12 + 260 * row["share"])
+            dot = axes.plot(row["confidence"], row["accuracy"], "o", markersize=size, color=_BLUE,
+                            markeredgecolor=PAPER, zorder=3)  # fmt: skip
+            said = f"{words.percent(row['confidence'], 0)} sure, {words.percent(row['accuracy'], 0)} right"
+            mark("", *dot, values=[f"{said} ({words.percent(row['share'], 0)} of the answers)"])
         axes.set_xlim(0, 1.03)
         axes.set_ylim(-0.02, 1.04)
         for axis in (axes.xaxis, axes.yaxis):
@@ -322,10 +334,10 @@ def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
 
     return Plan(
         "calibration",
-        "Is it as sure as it should be?",
+        "Calibration",
         f"Calibration curve of {predictions.who} on {words.clean(predictions.dataset, 60)}. {conclusion}",
         conclusion,
         [draw],
         numbers,
-        Frame(width=4.2, height=3.9, left=0.68, right=0.25, bottom=0.62, top=0.42),
+        Frame(width=5.8, height=4.6, left=0.75, right=0.25, bottom=0.62, top=0.42),
     )

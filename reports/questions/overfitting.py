@@ -18,10 +18,10 @@ from reports.tables import configuration_name, several_backbones
 from reports.words import IMAGES
 
 
-def section(run: Results) -> Section:
-    """Accuracy in training, on validation and on test examples."""
+def section(run: Results) -> Section | None:
+    """Accuracy in training, on validation and on test examples; None where training was not recorded."""
     table = gaps_table(run.frame, run.curves, run.several, run.noun, mixed_shifts(run))
-    return Section("overfitting", "Does it overfit?", [table])
+    return Section("overfitting", "Overfitting", [table], "Overfitting") if table.rows else None
 
 
 OVERFITS = 0.1
@@ -102,21 +102,21 @@ def gaps_table(
 def _conclusions(overfit: list[str], caught: list[str], kept: list[str], noun: Noun) -> list[str]:
     """Who overfits, whom early stopping has caught, and who was kept although the loss had risen."""
     conclusions = [
-        f"Overfitting, more than {words.points(OVERFITS)} points from training to test {noun.many}: "
-        f"{words.some(overfit)}. More labels, stronger augmentation or fewer trained layers help there."
+        f"Overfitting, more than {words.in_points(OVERFITS)} from training to test {noun.many}: "
+        f"{words.brief(overfit)}. More labels, stronger augmentation or fewer trained layers help there."
         if overfit
-        else f"No sign of overfitting: training accuracy is nowhere more than {words.points(OVERFITS)} points "
+        else f"No sign of overfitting: training accuracy is nowhere more than {words.in_points(OVERFITS)} "
         "above test."
     ]
     if caught:
         conclusions.append(
-            f"After its best epoch the validation loss rose by more than a tenth: {words.some(caught)}. "
-            "Early stopping has caught that; the refit trains no longer than the best epoch."
+            f"After its best epoch the validation loss rose by more than a tenth: {words.brief(caught, 10)}. "
+            "Early stopping caught this: the refit trains no longer than the best epoch."
         )
     if kept:
         conclusions.append(
-            f"The validation loss ended more than a tenth above its lowest: {words.some(kept)}. A shorter training "
-            "may do better there: --length 0.5."
+            f"The validation loss ended more than a tenth above its lowest: {words.brief(kept, 10)}. A shorter "
+            "training may do better there: --length 0.5."
         )
     return conclusions
 
@@ -129,8 +129,8 @@ def _mixes(numbers: pd.DataFrame, backbones: bool, several: bool, noun: Noun, di
     other = f"The test {noun.many} have another mix of classes than validation {noun.many}."
     if known.empty:
         return [
-            f"{other} How much of the gap between the two that explains cannot be told: this run holds no "
-            "validation accuracy by class."
+            f"{other} How much of the gap this explains cannot be told, because this run has no validation "
+            "accuracy by class."
         ]
     found = []
     for row in known.drop_duplicates("dataset").to_dict("records"):
@@ -140,7 +140,7 @@ def _mixes(numbers: pd.DataFrame, backbones: bool, several: bool, noun: Noun, di
         found.append(
             f"{other} With that mix, validation accuracy of {name} would be "
             f"{words.percent(row['val'] + row['shift'])} instead of {words.percent(row['val'])}. The mix alone "
-            f"makes {words.points(row['shift'], True)} points, of "
+            f"makes {words.in_points(row['shift'], True)}, of "
             f"{words.points(row['test'] - row['val'], True)} from validation to test."
         )
     return found

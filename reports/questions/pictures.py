@@ -36,7 +36,7 @@ def pictures(records: Sequence[Record], directory: Path) -> list[Picture]:
         source = words.clean(record.cell["companions"].get("source", {}).get("name", ""), 40)
         title = (
             f"{words.strategy_name(key[1])}: {noun_of(records).many} of {source} (above) and what was made of them "
-            f"for {words.clean(key[0], 40)} (below); {words.count(record.n or 0)} labels, "
+            f"for {words.clean(key[0], 40)} (below), with {words.count(record.n or 0)} labels and "
             f"seed {record.cell['seed']}"
         )
         uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -27,7 +27,7 @@ _COLUMNS = (
 def section(run: Results) -> Section | None:
     """The ranking by which backbones were chosen."""
     tables = ranking_tables(run.ranking, run.noun)
-    return Section("backbones", "Why these backbones?", tables, "Why these backbones?") if tables else None
+    return Section("backbones", "Why these backbones?", tables, "Backbones") if tables else None
 
 
 def ranking_tables(content: dict[str, Any], noun: Noun = IMAGES) -> list[Table]:
@@ -63,10 +63,10 @@ def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool, noun
     taken = words.listed([_name(name) for name in chosen])
     name = words.clean(ranking["name"], 40)
     conclusions = [
-        f"{name}: {asked} was asked for; {taken} {'were' if len(chosen) > 1 else 'was'} taken"
-        f"{', by the mean place over all datasets' if several else ''}. Nothing was trained for that, and no test "
-        f"{noun.one} was seen: features of {words.count(ranking['images'])} of {words.count(ranking['pool'])} "
-        f"labelled {noun.many} decided.",
+        f"{name}: {asked} chose {taken}"
+        f"{', by the mean place over all datasets' if several else ''}. The ranking trains nothing and sees no "
+        f"test {noun.one}. It uses the features of {words.count(ranking['images'])} of "
+        f"{words.count(ranking['pool'])} labelled {noun.many}.",
         f"Why in this order: {words.clean(ranking['why'])}.",
     ]
     wanted = int(next(text for text in content["asked"]["backbones"] if text.startswith("auto:"))[5:])
@@ -83,7 +83,7 @@ def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool, noun
         best = ranked[0]["scores"]["probe"]
         behind = [
             f"{_name(entry['backbone'])} (place {places[entry['backbone']]}, "
-            f"{words.points(best - entry['scores']['probe'])} points behind the first)"
+            f"{words.in_points(best - entry['scores']['probe'])} behind the first)"
             for entry in others
         ]
         conclusions.append(f"Ranked and left out: {words.listed(behind)}.")
@@ -106,15 +106,15 @@ def _table(ranking: dict[str, Any], content: dict[str, Any], several: bool, noun
     ]
     columns = ["backbone", "in this run", *(title for _, title, _ in scores), "ImageNet", "parameters"]
     meanings = ranking["columns"]
-    note = "; ".join(
-        f"{title}: {words.clean(meanings[key])}"
+    note = " ".join(
+        f"{words.capital(title)}: {words.clean(meanings[key])}."
         for key, title in [
             *((key, title) for key, title, _ in scores),
             ("imagenet_top1", "ImageNet"),
             ("params", "parameters"),
         ]
     )
-    return Table(conclusions, columns, rows, f"{words.capital(note)}.")
+    return Table(conclusions, columns, rows, note)
 
 
 def _name(backbone: str) -> str:

@@ -188,7 +188,7 @@ def difference_plan(found: Difference) -> Plan:
     differ = found.p < 1 - LEVEL
     conclusion = (
         f"Over {found.datasets} datasets the strategies differ (Friedman, p = {found.p:.2g}). Ranks more than "
-        f"{found.critical:.2f} apart differ (Nemenyi); not told from the best rank: {words.listed(best)}."
+        f"{found.critical:.2f} apart differ (Nemenyi). Too close to the best rank to call: {words.brief(best)}."
         if differ
         else f"Over {found.datasets} datasets no strategy is told from another by rank (Friedman, "
         f"p = {found.p:.2g})."
@@ -228,7 +228,7 @@ def difference_plan(found: Difference) -> Plan:
         conclusion,
         [draw],
         numbers,
-        Frame(width=5.6, height=1.6 + 0.3 * len(names), left=0.3, right=1.5, bottom=0.6, top=0.42),
+        Frame(height=1.6 + 0.3 * len(names), left=0.3, right=1.95, bottom=0.6, top=0.42),
     )
 
 
@@ -266,7 +266,7 @@ def standings_tables(results: pd.DataFrame) -> list[Table]:
                 [s.what, "mean rank", "first", f"interquartile mean {words.metric_name(metric_of(results))}"],
                 rows,
                 f"With the most labels of each dataset, over the combinations in which every {s.what} has a "
-                "result. The interquartile mean leaves out the lowest and the highest quarter; its 95% interval "
+                "result. The interquartile mean leaves out the lowest and the highest quarter. Its 95% CI "
                 "covers seeds (stratified bootstrap), not other datasets.",
                 [row.name for row in s.rows] if s.what == "strategy" else [],
                 f"Standings of {'strategies' if s.what == 'strategy' else 'backbones'}",

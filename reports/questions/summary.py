@@ -14,17 +14,15 @@ from reports.statistics.credits import metric_of
 from reports.tables import Panel, column_title, ordered, panels, rows_of, statuses, summary_frame
 
 CAPTION = (
-    "Test {metric}, mean ± standard deviation over seeds in points; below it the median time to tune and train one "
-    "seed. The highest mean of a column is bold."
+    "Each cell shows the mean test {metric} ± its standard deviation over seeds, in points. Below it stands the "
+    "median time to tune and train one seed. The highest mean of a column is bold."
 )
 
 
-def section(run: Results) -> Section:
-    """One table a dataset and backbone."""
+def section(run: Results) -> Section | None:
+    """One table a dataset and backbone; None of an empty run."""
     tables = grids(run)
-    return Section(
-        "summary", "Summary", tables, "Summary", several=len(tables) > 1, nothing="There are no cells."
-    )
+    return Section("summary", "Summary", tables, "Summary", len(tables) > 1) if tables else None
 
 
 def grids(run: Results) -> list[Grid]:
@@ -76,6 +74,14 @@ def _cell(row: Any, best: float) -> GridCell:
     )
 
 
+def _floored(summary: pd.DataFrame, trained: pd.DataFrame) -> int:
+    """In how many columns the most frequent class is higher than all that is trained."""
+    metric = metric_of(summary)
+    best = trained.groupby("fraction")[metric].max()
+    floor = summary[summary["strategy"] == "majority"].groupby("fraction")[metric].max()
+    return int((floor.reindex(best.index) > best).sum())
+
+
 def _summary_conclusion(summary: pd.DataFrame) -> str:
     """How often each strategy is first, and how far seeds scatter; without those that lost seeds: their means are
     not comparable."""
@@ -91,11 +97,13 @@ def _summary_conclusion(summary: pd.DataFrame) -> str:
         for strategy, times in firsts["strategy"].value_counts(sort=False).items()
     ]
     text = f"Highest mean{among}: {words.some(names)} of {words.plural(len(firsts), 'column')}."
+    if floored := _floored(summary, trained):
+        text += f" Always answering with the most frequent class is higher in {floored}."
     scattered = trained.dropna(subset="spread").sort_values("spread")
     if len(scattered):
         widest = scattered.iloc[-1]
         text += (
             f" Seeds scatter most for {words.strategy_name(widest['strategy'])} with {words.count(widest['n'])} "
-            f"labels, by ±{words.points(widest['spread'])} points."
+            f"labels, by ±{words.in_points(widest['spread'])}."
         )
     return text

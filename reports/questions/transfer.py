@@ -15,15 +15,11 @@ from reports.tables import configuration_name, several_backbones
 from reports.words import IMAGES
 
 
-def section(run: Results) -> Section:
-    """What each pretrained strategy brought, over labels and over training."""
+def section(run: Results) -> Section | None:
+    """What each pretrained strategy brought, over labels and over training; None without training from scratch."""
     found = benefits(run.frame, run.curves, run.directory, run.region)
-    return Section(
-        "transfer",
-        "What did the transfer bring?",
-        transfer_tables(found, run.several, run.noun, run.metric),
-        "What transfer brought",
-    )
+    tables = transfer_tables(found, run.several, run.noun, run.metric)
+    return Section("transfer", "Did transfer help?", tables, "Transfer") if tables else None
 
 
 def transfer_tables(
@@ -39,7 +35,7 @@ def transfer_tables(
         metric: that decides.
     """
     if not found:
-        return [Table(["Nothing to compare: that needs a strategy and scratch on the same backbone."])]
+        return []
     backbones = several_backbones((b.backbone, b.weights) for b in found)
 
     def name(b: Benefit) -> str:
@@ -51,7 +47,7 @@ def transfer_tables(
         prefix = f"{words.clean(dataset, 40)}: " if several else ""
         names = [configuration_name(b.strategy, b.backbone, b.weights, backbones) for b in found]
         mine = [(b, named) for b, named in zip(found, names, strict=True) if b.dataset == dataset]
-        over_labels += [prefix + text for text in _over_labels(mine, noun)]
+        over_labels += [prefix + text for text in _over_labels(mine)]
         over_training += [prefix + text for text in _over_training(mine)]
     return [
         _labels_table(found, over_labels, name, metric),
@@ -65,19 +61,18 @@ Name = Callable[[Benefit], str]
 def _labels_table(found: Sequence[Benefit], conclusions: list[str], name: Name, metric: str) -> Table:
     return Table(
         conclusions,
-        ["over labels", "higher start", "higher slope", "higher asymptote", "labels for scratch's best"],
+        ["strategy", "start", "slope", "end", "labels for scratch's best"],
         [
             [name(b), *map(_estimate, (over.start, over.slope, over.asymptote)), _labels_needed(b)]
             for b in found
             for over in [b.over_labels]
         ],
-        f"Points of test {words.metric_name(metric)} against scratch, with 95% intervals: at the fewest labels "
-        "(start), by doubling of the labels (slope; a higher start leaves less to gain), and at the most "
-        "(asymptote). Those of start and asymptote are corrected for the number of pairs: all strategies and label "
-        "counts of a dataset together. Then with how many labels the strategy reaches what scratch reaches with "
-        "the most, by interpolation.",
+        f"Difference in test {words.metric_name(metric)} from training from scratch, in points, with 95% CIs. "
+        "Start: at the fewest labels. Slope: per doubling of labels. A higher start leaves less to gain. End: at "
+        "the most labels. Start and end are corrected for the number of pairs. The last column interpolates how "
+        "many labels match the best of training from scratch.",
         [b.strategy for b in found],
-        "What the transfer brought",
+        "Transfer over labels",
     )
 
 
@@ -86,7 +81,7 @@ def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name
     return Table(
         conclusions,
         [
-            "over training", "start", "after one pass", "area gained", "plateau", "times faster",
+            "strategy", "start", "after one pass", "area", "plateau", "times faster",
             f"times fewer {noun.many}",
         ],
         [
@@ -98,43 +93,42 @@ def _training_table(found: Sequence[Benefit], conclusions: list[str], name: Name
             ]
             for b, training in trained
         ],
-        "Points of validation accuracy against scratch, at the most labels: before the first step (where a new "
-        "head knows nothing yet), after one pass over the data, on average until scratch has reached its "
-        "plateau, and between the two plateaus (a plateau is the mean of the last third of the evaluations). "
-        "Then what scratch took to get to its plateau, divided by what the strategy took to get as high, in "
-        f"seconds and in {noun.many}: medians over seeds.",
+        "Difference in validation accuracy from training from scratch at the most labels, in points. Start: before "
+        "the first step. Area: on average until scratch reaches its plateau. Plateau: the mean of the last third "
+        "of the evaluations. The last columns compare the time to scratch's plateau, in seconds and in "
+        f"{noun.many}, as medians over seeds.",
         [b.strategy for b, _ in trained],
-        "What the transfer brought over training",
+        "Transfer over training",
     )  # fmt: skip
 
 
 _SAID = {
-    "harm": "Negative transfer, worse than from scratch beyond noise at some number of labels: {}.",
-    "help": "Better than from scratch beyond noise, with the fewest labels or with the most: {}.",
+    "harm": "Negative transfer, clearly worse than training from scratch somewhere: {}.",
+    "help": "Clearly better than training from scratch, at the fewest or the most labels: {}.",
     "equal": "Tied with training from scratch: {}.",
-    "unclear": "Not told from scratch with these seeds and test {many}: {}.",
-    "unknown": "Nothing is claimed below three seeds: {}.",
+    "unclear": "Too close to call against training from scratch: {}.",
+    "unknown": "Not compared with training from scratch, below three seeds: {}.",
 }
 
 
-def _over_labels(named: Sequence[tuple[Benefit, str]], noun: Noun) -> Iterator[str]:
+def _over_labels(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     """What to conclude about one dataset."""
     for verdict, said in _SAID.items():
         if names := [name for b, name in named if b.verdict == verdict]:
-            yield said.format(words.some(names), many=noun.many)
+            yield said.format(words.brief(names, 10))
     harm = [
-        f"{name} with {words.count(n)} labels ({words.points(c.difference, True)} points, "
+        f"{name} with {words.count(n)} labels ({words.in_points(c.difference, True)}, "
         f"{words.points(c.low, True)} to {words.points(c.high, True)})"
         for b, name in named
         for n, c in b.over_labels.negative
     ]
     if harm:
-        yield f"Worse than from scratch: {words.some(harm)}."
-    saved = [f"{name} with {_labels_needed(b)}" for b, name in named if b.over_labels.labels.high < b.most]
+        yield f"Worse than training from scratch: {words.brief(harm)}."
+    saved = [f"{name} needs {_labels_needed(b)}" for b, name in named if b.over_labels.labels.high < b.most]
     if saved:
-        yield f"Labels saved: what training from scratch reaches with the most is reached by {words.some(saved)}."
+        yield f"Labels saved, to match the best of training from scratch: {words.brief(saved)}."
     elif any(math.isfinite(b.over_labels.labels.low) for b, _ in named):
-        yield "Nothing surely reaches with fewer labels what training from scratch reaches with the most."
+        yield "No strategy surely matches the best of training from scratch with fewer labels."
 
 
 def _labels_needed(b: Benefit) -> str:
@@ -158,7 +152,7 @@ def _over_training(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     if not speeds:
         return
     if not any(speed.seeds for speed, _ in speeds):
-        yield "Training from scratch hardly rose above where it began: there is no plateau of it to reach sooner."
+        yield "Training from scratch hardly improved, so it has no plateau to compare with."
         return
     sooner = [
         f"{name} {_times(speed.seconds, speed, ' times')}" for speed, name in speeds if speed.seconds > 1
@@ -166,11 +160,11 @@ def _over_training(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     never = [name for speed, name in speeds if speed.examples == 0]
     later = [name for speed, name in speeds if 0 < speed.seconds <= 1]
     if sooner:
-        yield f"Faster than from scratch to where that levels off, in seconds: {words.some(sooner)}."
+        yield f"Faster to the plateau of training from scratch: {words.brief(sooner)}."
     if later:
-        yield f"No faster than from scratch, in seconds: {words.some(later)}."
+        yield f"No faster to the plateau of training from scratch: {words.brief(later)}."
     if never:
-        yield f"Never as high as where training from scratch levels off: {words.some(never)}."
+        yield f"Never as high as the plateau of training from scratch: {words.brief(never)}."
 
 
 def _times(ratio: float, speed: Speed, unit: str = "") -> str:

@@ -21,7 +21,7 @@ def section(run: Results) -> Section | None:
     tables = weights_tables(run.decisions, run.run_info.get("sources", {}), run.several, run.noun)
     if not tables:
         return None
-    return Section("weights", "Which weights to begin with?", tables, "Which weights")
+    return Section("weights", "Which initial weights?", tables, "Weights")
 
 
 def weights_tables(
@@ -58,7 +58,7 @@ def weights_tables(
         return []
     order = sorted(range(len(counts)), key=lambda i: counts[i])
     rows = [[row[0], *((row[1:] + ["–"] * len(counts))[i] for i in order)] for row in rows]
-    columns = ["begun with", *(f"{words.count(counts[i])} labels" for i in order)]
+    columns = ["initial weights", *(f"{words.count(counts[i])} labels" for i in order)]
     metric = decisions[0].metric
     name = words.metric_name(metric)
     note = (
@@ -66,7 +66,7 @@ def weights_tables(
         if metric != ACCURACY
         else "The most accurate strategy with each set of weights, and its accuracy. Random weights: from scratch."
     )
-    label = f"{words.capital(name)} by what was begun with"
+    label = f"{words.capital(name)} by initial weights"
     tables = [Table(conclusions, columns, rows, note, label=label)]
     if sources:
         tables.append(_sources_table(sources, noun))
@@ -95,16 +95,18 @@ def _sources_table(sources: dict[str, dict[str, Any]], noun: Noun) -> Table:
             ]
         )
     leads = {s["name"]: s["accuracy"] - s["baseline_accuracy"] for s in sources.values() if s["learned"]}
-    told = [
-        f"{words.clean(name, 40)} by {words.points(lead)} points" for name, lead in leads.items() if lead > 0
-    ]
+    told = [f"{words.clean(name, 40)} by {words.in_points(lead)}" for name, lead in leads.items() if lead > 0]
     level = [words.clean(name, 40) for name, lead in leads.items() if lead <= 0]
     nothing = [words.clean(s["name"], 40) for s in sources.values() if not s["learned"]]
-    conclusions = [f"On its own dataset ahead of its strongest baseline: {words.some(told)}."] if told else []
+    conclusions = (
+        [f"Ahead of the strongest baseline on its own dataset: {words.brief(told)}."] if told else []
+    )
     if level:
-        conclusions.append(f"No better on its own dataset than a baseline without it: {words.some(level)}.")
+        conclusions.append(f"No better than a baseline on its own dataset: {words.brief(level)}.")
     if nothing:
-        conclusions.append(f"Nothing was learned, so that little can be transferred: {words.some(nothing)}.")
+        conclusions.append(
+            f"Little can be transferred, because training learned nothing: {words.brief(nothing)}."
+        )
     return Table(
         conclusions,
         [
@@ -113,12 +115,12 @@ def _sources_table(sources: dict[str, dict[str, Any]], noun: Noun) -> Table:
             noun.many,
             "classes",
             "size",
-            "begun with",
+            "initial weights",
             "accuracy there",
             "baseline there",
         ],
         rows,
-        f"Accuracy of each source on held-out {noun.many} of its own dataset, with its 95% interval, and of the "
-        "strongest baseline there.",
-        label="The sources",
+        f"Accuracy of each source on held-out {noun.many} of its own dataset with its 95% CI, beside the strongest "
+        "baseline there.",
+        label="Sources",
     )

@@ -96,15 +96,28 @@ class Decision:
 
     @property
     def recommended(self) -> Candidate:
-        """The cheapest to train of those that give up at most the region; else whoever gives up least at most.
-        Below three seeds the cheapest of those whose mean is within the region of the highest."""
+        """The cheapest to train of those that give up at most the region. If there is none: the strategy that is
+        settled, on the backbone that suits it, or else whoever gives up least at most. Below three seeds the
+        cheapest of those whose mean is within the region of the highest."""
         known = [c for c in self.candidates if math.isfinite(c.at_most)]
         if not known:
             near = [c.candidate for c in self.comparisons if c.difference < self.region]
             as_sure = [c for c in near if c.seeds == self.leader.seeds]
             return min([self.leader, *as_sure], key=_cost)
         good = [c for c in known if c.at_most <= self.region]
-        return min(good, key=_cost) if good else min(known, key=lambda c: (c.at_most, _cost(c)))
+        if good:
+            return min(good, key=_cost)
+        return self.settled_strategy or min(known, key=lambda c: (c.at_most, _cost(c)))
+
+    @property
+    def settled_strategy(self) -> Candidate | None:
+        """The strategy that is decided, on the backbone that suits it; None with one backbone, or if it is not."""
+        if self.strategy is None or self.backbone is None or not self.strategy.is_decided:
+            return None
+        best = self.backbone.recommended
+        place = best.strategy, best.backbone, best.weights
+        same = [c for c in self.candidates if (c.strategy, c.backbone, c.weights) == place]
+        return next((c for c in same if math.isfinite(c.at_most)), None)
 
     @property
     def more_seeds(self) -> int | None:

@@ -20,7 +20,7 @@ class Absent:
     backbone: str
     weights: str
     status: str
-    """What became of most of its cells; ``missing`` if they were not run."""
+    """What became of most of its cells; ``missing`` if they were not run, ``budget`` if the time was up before."""
 
 
 class Missing:
@@ -57,25 +57,26 @@ class Missing:
                     status = max(here, key=here.count) if here else "missing"
                     found.append(Absent(*configuration, status))
                     break
-        strategies, backbones = self._planned
+        strategies, backbones, status = self._planned
         seen = {strategy for strategy, _, _ in known}, {backbone for _, backbone, _ in known}
-        found += [
-            Absent(name, "", "", "missing") for name in strategies if name not in {*seen[0], "majority"}
-        ]
-        found += [Absent("", name, "", "missing") for name in backbones if name not in seen[1]]
+        found += [Absent(name, "", "", status) for name in strategies if name not in {*seen[0], "majority"}]
+        found += [Absent("", name, "", status) for name in backbones if name not in seen[1]]
         return tuple(found)
 
 
-def _planned(results: pd.DataFrame, directory: Path | None) -> tuple[list[str], list[str]]:
-    """The strategies and backbones that a run was to have; none if all its cells have a record."""
+def _planned(results: pd.DataFrame, directory: Path | None) -> tuple[list[str], list[str], str]:
+    """The strategies and backbones that a run was to have, and what became of those without any record; none if all
+    its cells have one."""
     if directory is None:
-        return [], []
+        return [], [], ""
     try:
-        cells = json.loads((directory / "run.json").read_text(encoding="utf-8"))["cells"]
+        info = json.loads((directory / "run.json").read_text(encoding="utf-8"))
         plan = tomllib.loads((directory / "plan.toml").read_text(encoding="utf-8"))
-        if set(cells) <= set(results["cell_id"]):
-            return [], []
+        status = "budget" if info.get("course") else "missing"
+        if status == "missing" and set(info["cells"]) <= set(results["cell_id"]):
+            return [], [], ""
         # Weights are no part of a backbone's name in results.
-        return list(plan["strategies"]), [re.split("[:,]weights=", name)[0] for name in plan["backbones"]]
+        backbones = [re.split("[:,]weights=", name)[0] for name in plan["backbones"]]
+        return list(plan["strategies"]), backbones, status
     except (OSError, ValueError, KeyError, TypeError):  # a run without these files, or another's
-        return [], []
+        return [], [], ""

@@ -53,7 +53,7 @@ def test_it_ends_when_it_is_decided_and_says_what_was_not_run(decided: Path) -> 
     assert sorted(info["cells"]) == sorted(record.cell_id for record in records)
     assert len(records) + sum(course["left"].values()) == 3 * 3 * 10
     page = (decided / "report.html").read_text()
-    assert "What was not run, and why" in page
+    assert "Cells that were not run" in page
     assert "It ended because the answer is decided." in page
     answer = claims(decided)
     assert (answer["decided"], answer["recommended"]["strategy"]) == (True, "nearest_pixel")

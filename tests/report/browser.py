@@ -82,9 +82,9 @@ class Browser:
         return done["result"].get("value")
 
     def press(self, key: str) -> None:
-        """A key, as a keyboard sends it: ``Tab``, ``Enter``, `` `` or a letter."""
+        """A key, as a keyboard sends it: ``Tab``, ``Enter``, ``ArrowRight``, `` `` or a letter."""
         codes = {"Tab": 9, "Enter": 13, " ": 32}
-        text = {"Enter": "\r", "Tab": ""}.get(key, key)
+        text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         about = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key.upper()[0]))}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)

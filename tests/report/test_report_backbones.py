@@ -37,10 +37,10 @@ def test_what_was_taken_what_was_left_out_and_why() -> None:
     (section,) = ranking_tables(content(FIRST, SECOND, chosen=["EfficientNetLite0"]))
     text = " ".join(section.conclusions)
     for words in (
-        "auto:1 was asked for; EfficientNetLite0 was taken",
+        "auto:1 chose EfficientNetLite0",
         "3,409 of 6,000 labelled images",
         "the probe decides",
-        "MobileNet:alpha=0.25 (place 2, 5.0 points behind the first)",
+        "MobileNet:alpha=0.25 (place 2, 5 points behind the first)",
         "Not ranked, not here: VGG16 and VGG19.",
         "Not ranked, too small: Xception.",
     ):

@@ -106,17 +106,15 @@ def test_axe_finds_nothing(browser: Browser, page: Path, axe: str, dark: bool, w
 
 def test_sorting_by_keyboard(browser: Browser, page: Path) -> None:
     browser.open(page)
+    browser.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
     browser.evaluate(
-        "[...document.querySelectorAll('table.sortable th button')]"
-        ".find(b => b.textContent === 'seed').focus()"
+        "[...document.querySelectorAll('table.all th button')].find(b => b.textContent === 'seed').focus()"
     )
     browser.press("Tab")
     assert browser.evaluate("document.activeElement.textContent") == "accuracy"
-    column = (
-        "[...document.querySelectorAll('table.sortable th')].findIndex(h => h.textContent === 'accuracy')"
-    )
+    column = "[...document.querySelectorAll('table.all th')].findIndex(h => h.textContent === 'accuracy')"
     values = (
-        f"[...document.querySelectorAll('table.sortable tbody tr')].map(r => r.cells[{column}].dataset.v)"
+        f"[...document.querySelectorAll('table.all tbody tr')].map(r => r.cells[{column}].dataset.v)"
         ".map(Number).map(v => isNaN(v) ? null : v)"
     )
     for key, down in (("Enter", False), (" ", True)):
@@ -128,33 +126,107 @@ def test_sorting_by_keyboard(browser: Browser, page: Path) -> None:
         sort = browser.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')")
         assert sort == ("descending" if down else "ascending")
         assert f"Sorted by accuracy, {sort}." in browser.evaluate(
-            "document.getElementById('sorted').textContent"
+            "document.querySelector('[role=status]').textContent"
         )
 
 
 def test_filtering(browser: Browser, page: Path) -> None:
     browser.open(page)
-    browser.evaluate("document.querySelector('.filter input').focus()")
+    browser.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    browser.evaluate("document.querySelector('#cells ~ details .tools input').focus()")
     for letter in "scratch failed":
         browser.press(letter)
-    rows = "[...document.querySelectorAll('table.sortable tbody tr')]"
+    rows = "[...document.querySelectorAll('table.all tbody tr')]"
     assert browser.evaluate(f"{rows}.filter(r => !r.hidden).length") == 1
     total = browser.evaluate(f"{rows}.length")
-    assert browser.evaluate("document.getElementById('sorted').textContent") == f"1 of {total} rows shown."
+    assert (
+        browser.evaluate("document.querySelector('[role=status]').textContent") == f"1 of {total} rows shown."
+    )
 
 
-def test_highlighting_a_strategy_everywhere(browser: Browser, page: Path) -> None:
+def test_highlighting_a_strategy_everywhere_and_in_the_address(browser: Browser, page: Path) -> None:
     browser.open(page)
-    browser.evaluate("document.querySelector('[data-pick=full_finetune]').focus()")
     opacity = "getComputedStyle(document.querySelector('{} [data-strategy={}]')).opacity"
-    for place in ("svg", "table"):
-        assert browser.evaluate(opacity.format(place, "scratch")) == "1"
-    browser.press("Enter")
-    for place in ("svg", "table"):
-        assert float(browser.evaluate(opacity.format(place, "scratch"))) < 0.9
-        assert browser.evaluate(opacity.format(place, "full_finetune")) == "1"
-    browser.press(" ")
-    assert browser.evaluate(opacity.format("svg", "scratch")) == "1"
+    choose = (
+        "(() => {{ const s = document.querySelector('#highlight select'); s.value = '{}';"
+        " s.dispatchEvent(new Event('change')); }})()"
+    )
+
+    def highlighted(strategy: str) -> bool:
+        faded = [
+            float(browser.evaluate(opacity.format(place, "scratch"))) < 0.9 for place in ("svg", "table")
+        ]
+        full = [browser.evaluate(opacity.format(place, strategy)) == "1" for place in ("svg", "table")]
+        return all(faded) and all(full)
+
+    assert not highlighted("full_finetune")
+    browser.evaluate(choose.format("full_finetune"))
+    assert highlighted("full_finetune")
+    assert browser.evaluate("location.hash") == "#strategy=full_finetune"
+    browser.evaluate("document.querySelector('.contents a[href=\"#costs\"]').click()")
+    browser.evaluate("new Promise(done => setTimeout(done, 50))")
+    assert browser.evaluate("location.hash") == "#costs&strategy=full_finetune"
+    browser.evaluate(
+        "history.replaceState(null, '', '#strategy=partial_finetune'), dispatchEvent(new Event('hashchange'))"
+    )
+    assert highlighted("partial_finetune")
+    browser.evaluate(choose.format(""))
+    assert not highlighted("partial_finetune")
+
+
+def test_points_say_their_values_by_pointer_and_by_keys(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.evaluate("document.querySelector('.panels').focus()")
+    tip = "(t => t.hidden ? '' : t.textContent)(document.querySelector('.tip'))"
+    assert browser.evaluate(tip) == ""
+    browser.press("ArrowRight")
+    first = browser.evaluate(tip)
+    assert " labels: " in first
+    assert browser.evaluate("document.querySelector('[role=status]').textContent") == first
+    browser.press("ArrowRight")
+    assert browser.evaluate(tip) != first
+    browser.press("Escape")
+    assert browser.evaluate(tip) == ""
+    said = browser.evaluate(
+        "(async () => { const mark = document.querySelector('[data-strategy=full_finetune][data-values] use');"
+        " mark.scrollIntoView({block: 'center', behavior: 'instant'});"
+        " await new Promise(done => setTimeout(done, 100));"
+        " const b = mark.getBoundingClientRect();"
+        " mark.closest('.panels').dispatchEvent(new PointerEvent('pointermove',"
+        " {clientX: b.left + b.width / 2, clientY: b.top + b.height / 2}));"
+        " await new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)));"
+        f" return {tip}; }})()"
+    )
+    assert said.startswith("full fine-tuning, 341 labels: ")
+
+
+def test_every_table_gives_its_rows_as_csv(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    tables = "[...document.querySelectorAll('.scroll table:not(.fixed)')]"
+    assert browser.evaluate(
+        f"{tables}.every(t => t.closest('.scroll').previousElementSibling.matches('.tools'))"
+    )
+    text = browser.evaluate(
+        "(async () => { let blob; URL.createObjectURL = (b) => { blob = b; return '#'; };"
+        " document.querySelector('#costs ~ .tools button').click(); return await blob.text(); })()"
+    )
+    head, *rows = text.lstrip("\ufeff").strip().split("\r\n")
+    assert head.startswith('"configuration","accuracy","time to tune and train"')
+    assert len(rows) == browser.evaluate("document.querySelectorAll('#costs ~ .scroll tbody tr').length")
+
+
+def test_what_is_folded_is_not_printed_and_the_contents_follow(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.evaluate("document.getElementById('costs').scrollIntoView({behavior: 'instant'})")
+    browser.evaluate("new Promise(done => setTimeout(done, 200))")
+    assert browser.evaluate("document.querySelector('.contents [aria-current]').hash") == "#costs"
+    assert browser.evaluate("document.querySelector('.contents').getBoundingClientRect().top") == 0
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert not browser.evaluate("document.getElementById('cells').checkVisibility()")
+        assert browser.evaluate("document.getElementById('costs').checkVisibility()")
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_without_scripts_nothing_is_missing_but_comfort(browser: Browser, page: Path) -> None:
@@ -165,7 +237,7 @@ def test_without_scripts_nothing_is_missing_but_comfort(browser: Browser, page: 
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.evaluate("document.querySelectorAll('th button').length") == 0
     assert browser.evaluate("getComputedStyle(document.getElementById('highlight')).display") == "none"
-    assert browser.evaluate("document.querySelectorAll('table.sortable tbody tr').length") > 100
+    assert browser.evaluate("document.querySelectorAll('table.all tbody tr').length") > 100
 
 
 @pytest.mark.parametrize("width", [718, 958], ids=["as it is", "shrunk to fit"])

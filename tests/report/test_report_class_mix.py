@@ -53,7 +53,7 @@ def test_what_the_mix_explains(tmp_path: Path) -> None:
     assert shift == pytest.approx(0.2 * 0.9 + 0.8 * 0.5 - 0.8)
     (line,) = said(run)
     assert "would be 58.0% instead of 80.0%" in line
-    assert "The mix alone makes −22.0 points" in line
+    assert "The mix alone makes −22 points" in line
 
 
 def test_a_class_that_nothing_validates_is_left_out(tmp_path: Path) -> None:

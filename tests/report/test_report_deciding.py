@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def test_a_strategy_that_wins_on_both_backbones_wins_though_these_tie() -> None:
     assert (decision.strategy.is_decided, decision.strategy.recommended.strategy) == (True, "full_finetune")
     assert not decision.backbone.is_decided
     (answer,) = answers(results, [decision])
-    assert answer.headline == "Use full fine-tuning. The backbones are too close to call."
+    assert answer.headline == "Use full fine-tuning: 90.0% of new images correct"
+    assert answer.line.endswith("The backbones are too close to call.")
+    assert decision.recommended.strategy == "full_finetune"
 
 
 def test_who_failed_on_one_backbone_keeps_the_strategy_open() -> None:
@@ -61,7 +64,7 @@ def test_who_failed_on_one_backbone_keeps_the_strategy_open() -> None:
     assert {c.strategy for c in decision.strategy.candidates} == {"full_finetune", "partial_finetune"}
     assert decision.strategy.claim == "incomplete"
     (answer,) = answers(results_frame([*records, *others]), [decision])
-    assert "Use full fine-tuning. " not in answer.headline
+    assert "Use full fine-tuning: " not in answer.headline
 
 
 def test_of_one_backbone_there_is_no_second_question() -> None:
@@ -79,7 +82,7 @@ def test_a_cheaper_one_says_what_it_would_cost_at_most(tmp_path: Path) -> None:
     cheaper = [text for text in answer.sentences if "and gives up at most" in text]
     assert cheaper
     bounds = {c.strategy: c.at_most for c in decision.candidates}
-    assert f"gives up at most {100 * bounds['partial_finetune']:.1f} points" in cheaper[0]
+    assert f"gives up at most {math.ceil(1000 * bounds['partial_finetune']) / 10} points" in cheaper[0]
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5])
@@ -122,11 +125,11 @@ def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_pat
     assert "not run yet" not in page
     assert "only this one was run" in page
     for said in (
-        "What was not run, and why",
+        "Cells that were not run",
         "its time was up",
         "Ruled out: training from scratch",
         "--budget 1h",
     ):
         assert said in page, said
     page = render(records, info, fake.plan_toml(records), tmp_path).read_text()
-    assert "What was not run" not in page
+    assert "Cells that were not run" not in page

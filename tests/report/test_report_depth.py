@@ -71,7 +71,7 @@ def test_cuts_in_order_with_their_intervals() -> None:
 def test_few_seeds_claim_nothing() -> None:
     (setting,) = of({"feature_extraction": 0.6, "full_finetune": 0.9}, 0.5, seeds=2)
     assert setting.holds == "unclear"
-    assert "nothing is claimed below three seeds" in depth_table([setting]).conclusions[0]
+    assert "not compared below three seeds" in depth_table([setting]).conclusions[0]
 
 
 def test_a_rule_needs_several_settings() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import signal
@@ -23,13 +22,18 @@ from matplotlib.axes import Axes
 from bench.records import Record
 from reports import drawing, figure_files, words
 from reports.questions import accuracy, learning
-from reports.questions.cost import COSTS, cost_numbers
-from reports.questions.figures import main_plans
+from reports.questions.cost import COSTS, cost_numbers, cost_plan
 from reports.tables import curves_frame, results_frame
 
 
 def _draw(records: list[Record], out: Path) -> list[figure_files.FigureInfo]:
-    plans = [*main_plans(results_frame(records), curves_frame(records))]
+    results, curves = results_frame(records), curves_frame(records)
+    figures = (
+        lambda mine: accuracy.accuracy_plan(mine, words.IMAGES),
+        lambda mine: cost_plan(mine, words.IMAGES),
+        lambda mine: learning.curves_plan(mine, curves, words.IMAGES),
+    )
+    plans = [plan for figure in figures for plan in drawing.of_each_dataset(results, figure)]
     return [*figure_files.Drawing(plans, out).finish().values()]
 
 
@@ -166,23 +170,57 @@ def test_strategies_keep_their_colours() -> None:
     assert len({colour for colour, _ in known.values()}) == 5
     others = [f"method_{i}" for i in range(24)]
     for beside in ([], ["scratch"], ["scratch", "majority"], list(known)):
-        styles = [drawing.style_of(name, [*others, *beside]) for name in sorted(others)]
-        assert len(set(styles)) == 24
+        everyone = [*others, *beside]
+        styles = [drawing.style_of(name, everyone) for name in others]
         assert not {colour for colour, _ in styles} & {known[name][0] for name in beside}
-        for one, next_one in itertools.pairwise(styles):
-            assert one[0] != next_one[0]
-            assert one[1] != next_one[1]
+        assert len({drawing.style_of(name, everyone)[0] for name in everyone} - {drawing.GREY}) <= 8
+        back = [drawing.stands_back(name, everyone) for name in others]
+        assert back == sorted(back)  # the first, which matter most, have the colours
+        assert len(set(styles[: back.index(True)])) == back.index(True) >= 3
     alone = {drawing.style_of(name, ["a", "b", "c", "d", "e", "f"])[0] for name in "abcdef"}
     assert len(alone) == 6
 
 
 def test_short_names_still_tell_variants_apart() -> None:
-    assert words.strategy_name("multi_task:auxiliary=body", 22) == "multi-task lea… (body)"
-    assert words.strategy_name("partial_finetune:unfreeze=0.25", 22) == "partial fine-t… (0.25)"
+    assert words.strategy_name("multi_task:auxiliary=body", 22) == "multi-task (body)"
+    assert words.strategy_name("partial_finetune:unfreeze=0.25", 22) == "partial (0.25)"
     assert words.strategy_name("surgical:depth=0.2", 40) == words.strategy_name("surgical:depth=0.2")
     assert words.strategy_name("full_finetune", 22) == "full fine-tuning"
     many = "lora:rank=4,learning_rate=0.00012345678,weight_decay=0.001"
     assert len(words.strategy_name(many, 22)) <= 22
+
+
+def test_names_break_between_words() -> None:
+    assert words.wrapped("full fine-tuning", 26) == "full fine-tuning"
+    assert (
+        words.wrapped("full fine-tuning on EfficientNetLite0", 26) == "full fine-tuning on\nEfficientNetLite0"
+    )
+    assert words.wrapped("a" * 40, 26) == "a" * 26 + "\n" + "a" * 14
+
+
+def test_the_lead_changes_where_lines_cross() -> None:
+    lines = {"a": {100: 0.5, 10_000: 0.7}, "b": {100: 0.4, 10_000: 0.8}, "c": {100: 0.1, 10_000: 0.2}}
+    (change,) = accuracy.lead_changes(lines)
+    assert (change.leader, change.n, change.value) == ("b", pytest.approx(1000), pytest.approx(0.6))
+    assert not [*accuracy.lead_changes({"a": lines["a"], "c": lines["c"]})]
+    # One that is not there all along cannot be overtaken where it is missing.
+    assert not [*accuracy.lead_changes({"a": {100: 0.5}, "b": lines["b"]})]
+    twice = {"a": {1: 0.9, 10: 0.1}, "b": {1: 0.6, 10: 0.6}, "c": {1: 0.1, 10: 0.9}}
+    assert [c.leader for c in accuracy.lead_changes(twice)] == ["b", "c"]
+
+
+def test_points_say_their_values_and_crossings_are_marked(tmp_path: Path) -> None:
+    found = _draw(fake.records(), tmp_path)
+    figure, cost, curves = (drawn.svgs[0] for drawn in found)
+    (values,) = re.findall(r'data-strategy="full_finetune" data-values="([^"]*)"', figure)
+    first, *_, last = values.split(drawing.VALUE)
+    assert first.startswith("full fine-tuning, 341 labels: 5")
+    assert last.startswith("full fine-tuning, 3,409 labels: 80.")
+    assert last.endswith("(3 seeds)")
+    assert "from 1,900: full fine-tuning" in figure
+    assert "Rings mark" in found[0].conclusion
+    assert 'data-values="full fine-tuning: 80.' in cost
+    assert 'data-values="full fine-tuning: validation' in curves
 
 
 @given(st.lists(st.floats(-0.5, 1.5), max_size=30), st.floats(0.001, 0.2))

@@ -84,11 +84,9 @@ def test_help_and_negative_transfer_are_named(tmp_path: Path) -> None:
     assert 0.05 < best.low < best.difference < best.high < 0.11
     section = auxiliary_table(list(found.values()), False)
     assert section is not None
-    assert section.conclusions[0].startswith(
-        "With 341 labels, auxiliary labels help, beyond noise: multi-task"
-    )
+    assert section.conclusions[0].startswith("With 341 labels, auxiliary labels clearly help: multi-task")
     assert section.conclusions[1].startswith(
-        "With 341 labels, auxiliary labels harm, beyond noise (negative transfer): multi-task learning (auxiliary"
+        "With 341 labels, auxiliary labels clearly harm (negative transfer): multi-task learning (auxiliary"
     )
     assert all(len(row) == len(section.columns) for row in section.rows)
     assert [row[2] for row in section.rows[:3]] == ["302 of body", "302 of coin", "302 of birds"]
@@ -102,7 +100,7 @@ def test_weights_are_told_with_what_was_learned(tmp_path: Path) -> None:
     section = auxiliary_table([b], False)
     assert section is not None
     assert section.rows[0][6] == "0.3 (2), learned (2)"
-    assert f"it ended at {last + 0.5:.2g} for body, with 1 for the target: " in section.conclusions[-1]
+    assert f"it ended at {last + 0.5:.2g} for body, with 1 for the target." in section.conclusions[-1]
 
 
 def test_below_three_seeds_nothing_is_claimed(tmp_path: Path) -> None:

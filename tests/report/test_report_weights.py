@@ -115,7 +115,7 @@ def test_the_page_names_sources_and_shows_no_path(tmp_path: Path) -> None:
     store(tmp_path, records)
     info = {**fake.run_info(records), "sources": {SOURCE: {**SUMMARY, "learned": False}}}
     page = render(records, info, "", tmp_path).read_text()
-    assert "Which weights to begin with?" in page
+    assert "Which initial weights?" in page
     assert "(source: clothes)" in page
     assert "The source clothes has learned nothing beyond noise" in page
     assert "secret" not in page
@@ -125,7 +125,7 @@ def test_the_page_names_sources_and_shows_no_path(tmp_path: Path) -> None:
 def test_the_table_has_a_row_for_each_set_and_a_column_for_each_number_of_labels(tmp_path: Path) -> None:
     records = measured(ACCURACY)
     accuracy, sources = weights_tables(decide(results_frame(records)), {SOURCE: SUMMARY}, False)
-    assert accuracy.columns == ["begun with", "341 labels", "3,409 labels"]
+    assert accuracy.columns == ["initial weights", "341 labels", "3,409 labels"]
     assert [row[0].partition(", ")[2] for row in accuracy.rows] == [
         "ImageNet weights",
         "random weights",
@@ -167,8 +167,8 @@ def test_names_of_weights(weights: str, name: Any) -> None:
 @pytest.mark.parametrize(
     ("baseline", "said"),
     [
-        (0.4, "On its own dataset ahead of its strongest baseline: clothes by 31.0 points."),
-        (0.72, "No better on its own dataset than a baseline without it: clothes."),
+        (0.4, "Ahead of the strongest baseline on its own dataset: clothes by 31 points."),
+        (0.72, "No better than a baseline on its own dataset: clothes."),
     ],
 )
 def test_a_source_is_told_beside_its_strongest_baseline(baseline: float, said: str) -> None:

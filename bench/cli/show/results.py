@@ -11,6 +11,7 @@ from bench.system.names import shown
 if TYPE_CHECKING:
     from bench.commands.export.export import Exported
     from bench.runs.repeat import Repetition
+    from reports.statistics.pairs import Candidate
 
 
 def print_repetition(repetition: Repetition) -> None:
@@ -28,6 +29,15 @@ def print_repetition(repetition: Repetition) -> None:
             print(f"  {where}{shown(name)}: then {shown(str(then))}, now {shown(str(now))}")
 
 
+def _measured(candidate: Candidate) -> str:
+    """As the report says it: the mean over seeds, with its interval."""
+    from reports.words import percent
+
+    text = f"{percent(candidate.value)}, mean of {candidate.seeds} seeds"
+    known = candidate.low == candidate.low
+    return f"{text}, 95% CI {percent(candidate.low)} to {percent(candidate.high)}" if known else text
+
+
 def print_export(exported: Exported) -> None:
     """Where it lies, how good it is, and whether it is the model that was measured."""
     from reports.phrases import who
@@ -36,7 +46,7 @@ def print_export(exported: Exported) -> None:
     print(f"{shown(who(exported.candidate))}, trained on all labels: {shown(str(exported.folder))}")
     print(
         f"  {metric_name(exported.metric)} on the test {exported.noun.many}: {exported.value:.1%} "
-        f"(measured: {exported.measured:.1%} with {exported.labels:,} labels)"
+        f"(measured: {_measured(exported.candidate)} with {exported.labels:,} labels)"
     )
     if exported.difference == exported.difference:
         print(

@@ -20,7 +20,7 @@ from bench.runs.results import Run
 from bench.system.names import PREFIX
 from bench.system.templates import template
 from reports import words
-from reports.claims import gives_up
+from reports.claims import floor_said, gives_up
 from reports.phrases import absence, who
 from reports.recommend import Recommendation
 from reports.statistics.label_curves import label_curves
@@ -40,7 +40,7 @@ class Exported:
         noun: what its examples are called.
         metric: that decides.
         value: of it, of the model on the test examples.
-        measured: of the cell whose recipe it is.
+        of_seed: of the cell whose recipe it is; what the report says is the candidate's, a mean over seeds.
         labels: labelled examples of that cell.
         difference: mean absolute difference of the test probabilities between the two; NaN where the cell was
             trained on fewer labels or its predictions are missing.
@@ -51,7 +51,7 @@ class Exported:
     noun: Noun
     metric: str
     value: float
-    measured: float
+    of_seed: float
     labels: int
     difference: float
 
@@ -92,7 +92,7 @@ def _text(text: str, limit: int = 80) -> str:
 def _claim(found: Recommendation) -> str:
     """What may be said of it beside all else that was tried."""
     return {
-        "floor": "It is no better than always answering with the most frequent class: do not use it.",
+        "floor": f"{floor_said(found.decision)}: do not use it." if found.decision.claim == "floor" else "",
         "alone": "Nothing else was tried, or kept to the constraints.",
         "provisional": "Provisional: fewer than three seeds make no comparison.",
     }.get(found.decision.claim) or _bound(found)
@@ -167,7 +167,8 @@ def _agreement(exported: Exported) -> str:
     return (
         "It is not the very model that was measured, though its recipe is the same: its test probabilities differ "
         f"by {exported.difference:.2g} on average, as after other rounding on other hardware or with other "
-        f"threads. The measured one had {words.percent(exported.measured)} {words.metric_name(exported.metric)}."
+        f"threads. The measured one, of one seed, had {words.percent(exported.of_seed)} "
+        f"{words.metric_name(exported.metric)}."
     )
 
 

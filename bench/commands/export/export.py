@@ -90,7 +90,7 @@ def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: 
         recipe.noun,
         metric=metric,
         value=score(probabilities, recipe.dataset.test.labels)[metric],
-        measured=recipe.record.metrics[metric],
+        of_seed=recipe.record.metrics[metric],
         labels=recipe.record.n or 0,
         difference=_difference(run, recipe, probabilities),
     )

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 CAPTION = Markup(
-    "Mean accuracy over episodes and seeds; below it the 95% interval over new classes, and ± that of the drawing "
-    "of episodes alone, as in papers. The highest of a column is bold. Also as <code>few_shot.csv</code>, raw."
+    "Each cell shows the mean accuracy over episodes and seeds. Below it stands the 95% CI over new classes, and ± "
+    "over episodes alone, as papers report it. The highest of a column is bold. <code>few_shot.csv</code> has the "
+    "raw numbers."
 )
 
 
-def section(run: Results) -> Section:
-    """One table a dataset."""
-    title = "New classes by a few labels each"
-    return Section("measured", title, grids(run), "Accuracy", nothing="There are no results yet.")
+def section(run: Results) -> Section | None:
+    """One table a dataset; None where nothing has a result."""
+    tables = grids(run)
+    return Section("measured", "Accuracy on new classes", tables, "Accuracy") if tables else None
 
 
 def grids(run: Results) -> list[Grid]:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from reports import words
-from reports.claims import gives_up
-from reports.phrases import absence
+from reports.claims import RECOMMENDED, headline_of, line_of
+from reports.forest import forest_of
 from reports.questions.few_shot.measurements import FLOOR, Measurement, decided, measured
+from reports.questions.tiles import data
 from reports.results import Results
 from reports.sections import Answer, Section
 from reports.statistics.decisions import Decision
 from reports.statistics.missing import Absent, Missing
-from reports.statistics.pairs import Comparison
-from reports.tables import several_backbones
+from reports.statistics.pairs import Candidate, Comparison
+from reports.tables import configuration_name, several_backbones
 
 
 def section(run: Results) -> Section:
-    """The answer for each dataset."""
-    found = answers_of(run)
-    nothing = [Answer("", "none", "There is no answer yet.", ["No cell has a result."])]
+    """The answer for each dataset, and what is wrong with its data."""
+    found = [replace(a, tiles=[tile] if (tile := data(run, a.dataset)) else []) for a in answers_of(run)]
+    nothing = [Answer("", "none", "There is no answer yet", "No cell has a result.")]
     return Section(
         "answer",
         "The answer",
@@ -56,48 +56,52 @@ def few_shot_answers(
     return answers
 
 
-_DOUBT = {
-    "provisional": "Provisionally: ",
-    "incomplete": "Not all has a result. Of what has: ",
-}
-
-
 def _answer(found: Sequence[Measurement], region: float, absent: tuple[Absent, ...]) -> Answer:
     """About one dataset."""
     hardest = max((m.setting for m in found if m.scope == "all"), key=lambda s: (s[1], -s[2]))
     several = several_backbones((m.backbone, m.weights) for m in found)
     there = {m.place: m for m in found if m.setting == hardest}
     decision = replace(decided([*there.values()], region), absent=absent)
-    chosen, leader = (
-        there[c.strategy, c.backbone, c.weights] for c in (decision.recommended, decision.leader)
-    )
-    best = chosen if decision.claim in ("decided", "undecided") else leader
+    chosen = there[_place(decision.recommended)]
+    figure = f"{words.percent(chosen.accuracy)} correct among {chosen.ways} new classes"
+    candidates = [_with_interval(c, there[_place(c)]) for c in decision.candidates]
     sentences = [
-        _bound(decision),
-        *(_compared(comparison, there, several) for comparison in _told(decision)),
-        *_choice(decision, chosen, leader, several),
-        f"{words.capital(absence(decision))}." if absent else "",
-        _beside(best, there.values(), several),
-        *_within(best, found),
+        *_interval(chosen, several),
+        *(_compared(comparison, decision, several) for comparison in _told(decision)),
+        *_choice(decision, chosen, there[_place(decision.leader)], several),
+        _beside(chosen, there.values(), several),
+        *_within(chosen, found),
     ]
-    headline = _DOUBT.get(decision.claim, "") + _headline(best, several)
-    return Answer(words.clean(best.dataset, 80), decision.claim, headline, [s for s in sentences if s])
-
-
-def _headline(best: Measurement, several: bool) -> str:
-    interval = f" ({words.percent(best.low)} to {words.percent(best.high)})"
-    return (
-        f"{words.capital(best.name(several))} tells {best.ways} new classes apart by "
-        f"{words.plural(best.shots, 'label')} each with {words.percent(best.accuracy)} accuracy"
-        f"{interval if math.isfinite(best.low) else ''}."
+    return Answer(
+        words.clean(chosen.dataset, 80),
+        decision.claim,
+        headline_of(decision.claim, chosen.name(several), figure),
+        line_of(decision),
+        sentences,
+        about=[
+            f"{chosen.ways} classes",
+            f"{words.plural(chosen.shots, 'label')} each",
+            words.plural(chosen.episodes, "episode"),
+            words.plural(decision.leader.seeds, "seed"),
+        ],
+        forest=forest_of(decision, RECOMMENDED.get(decision.claim, ""), candidates),
     )
 
 
-def _bound(decision: Decision) -> str:
-    """What the recommended one gives up at most."""
-    if decision.claim not in ("better", "decided", "undecided") or not decision.comparisons:
-        return ""
-    return f"{words.capital(gives_up(decision))} (95% confidence)."
+def _place(c: Candidate) -> tuple[str, str, str]:
+    return c.strategy, c.backbone, c.weights
+
+
+def _with_interval(c: Candidate, m: Measurement) -> Candidate:
+    """Below three seeds, with the interval over classes alone."""
+    return c if math.isfinite(c.low) else replace(c, low=m.low, high=m.high)
+
+
+def _interval(chosen: Measurement, several: bool) -> list[str]:
+    if not math.isfinite(chosen.low):
+        return []
+    interval = f"{words.percent(chosen.low)} to {words.percent(chosen.high)}"
+    return [f"The 95% interval of {chosen.name(several)} over new classes is {interval}."]
 
 
 def _beside(best: Measurement, there: Iterable[Measurement], several: bool) -> str:
@@ -127,28 +131,28 @@ def _told(decision: Decision) -> list[Comparison]:
     return (open_ or list(decision.comparisons[:1]))[:TOLD]
 
 
-def _compared(comparison: Comparison, there: dict[Any, Measurement], several: bool) -> str:
+def _compared(comparison: Comparison, decision: Decision, several: bool) -> str:
     """What may be said of the leader and another."""
-    c = comparison.candidate
-    other = there[c.strategy, c.backbone, c.weights]
-    who = f"{other.name(several)} ({words.percent(other.accuracy)})"
-    interval = f"{words.points(comparison.low, True)} to {words.points(comparison.high, True)} points"
+    first, other = (
+        configuration_name(c.strategy, c.backbone, c.weights, several)
+        for c in (decision.leader, comparison.candidate)
+    )
     if not math.isfinite(comparison.low):
-        return f"Near the best is {who}; whether the difference is real cannot be said."
+        return f"{words.capital(first)} and {other} are not compared: too few seeds have a result."
+    apart = words.points(abs(comparison.difference))
+    ahead, behind = (first, other) if comparison.difference >= 0 else (other, first)
+    said = f"On the same episodes, {ahead} is {apart} points ahead of {behind}"
     return {
-        "tied": f"{words.capital(who)} is as good: the difference is {interval}.",
-        "better": f"The next is {who}, and the lead on the same episodes is {interval}.",
-    }.get(comparison.verdict, f"{words.capital(who)} may be as good: the difference is {interval}.")
+        "tied": f"{said}, which counts as a tie.",
+        "better": f"{said}: a clear difference.",
+    }.get(comparison.verdict, f"{said}: too close to call.")
 
 
 def _choice(decision: Decision, chosen: Measurement, leader: Measurement, several: bool) -> list[str]:
     """What the claim means for whoever has to choose."""
     if decision.claim == "decided" and chosen is not leader:
         return [
-            f"It is as good as the best, {leader.name(several)} ({words.percent(leader.accuracy)}), and cheaper: "
+            f"It is as good as the best, {leader.name(several)}, and cheaper: "
             f"{words.duration(chosen.seconds)} instead of {words.duration(leader.seconds)}."
         ]
-    if decision.claim == "provisional":
-        seeds = words.plural(decision.leader.seeds, "seed")
-        return [f"Only {seeds}: how much another training would differ is not known."]
     return []

@@ -10,12 +10,24 @@ from matplotlib.axes import Axes
 
 from bench.modalities.nouns import Noun
 from reports import words
-from reports.drawing import MUTED, PAPER, Plan, label_ends, limits, mark, set_up, style_of, ticks
+from reports.drawing import (
+    MUTED,
+    PAPER,
+    Plan,
+    frame_of,
+    label_ends,
+    limits,
+    mark,
+    set_up,
+    stands_back,
+    style_of,
+    ticks,
+)
 from reports.questions.few_shot.measurements import Measurement, measured
 from reports.questions.learning import curves_plan
 from reports.results import Results
 from reports.sections import Section
-from reports.tables import backbone_title, ordered, places, strategy_key
+from reports.tables import backbone_title, places, strategy_key
 from reports.words import IMAGES
 
 
@@ -24,7 +36,7 @@ def section(run: Results) -> Section | None:
     found = run.once(measured)
     plans = [*few_shot_plans(found, run.frame, run.curves, run.noun)]
     several = len({m.dataset for m in found}) > 1
-    return Section("figures", "Figures", plans, "Figures", several) if plans else None
+    return Section("figures", "Accuracy by shots", plans, "Shots", several) if plans else None
 
 
 def few_shot_plans(
@@ -45,11 +57,11 @@ def few_shot_plans(
         if learned is not None:
             yield replace(
                 learned,
-                title="Learning curves of embeddings",
+                title="Accuracy during training",
                 alt=f"Line chart of accuracy on {words.clean(dataset, 60)} against {noun.many} seen in training: "
                 "in episodes of held-out classes of the source (solid) and in training batches (dashed).",
-                conclusion="Solid: accuracy in episodes of classes of the source that were held "
-                "out. Dashed: in training batches, which have other numbers of classes.",
+                conclusion="Solid lines show accuracy in episodes of held-out classes of the source. Dashed lines "
+                "show training batches, which have other numbers of classes.",
             ).of(dataset, place)
 
 
@@ -58,7 +70,8 @@ def _shots_figure(found: Sequence[Measurement], noun: Noun) -> Plan:
     chances = [1 / m.ways for m in found]
     known = pd.Series([value for m in found for value in (m.low, m.high, m.accuracy)]).dropna()
     low, high = limits([*known, *chances])
-    everyone = ordered(m.strategy for m in found)
+    by_accuracy = sorted(found, key=lambda m: -m.accuracy)
+    everyone = list(dict.fromkeys(m.strategy for m in by_accuracy))
     backbones = {(m.backbone, m.weights) for m in found if m.backbone} or {("", "")}
     panels: list[Callable[[Axes], None]] = []
     for scope, ways in sorted({(m.scope, m.ways) for m in found}):
@@ -83,6 +96,7 @@ def _shots_figure(found: Sequence[Measurement], noun: Noun) -> Plan:
         _conclusion(found),
         panels,
         pd.DataFrame([{name: getattr(m, name) for name in names} for m in found]),
+        frame_of(len(panels), len(everyone)),
     )
 
 
@@ -106,9 +120,15 @@ def _panel(
             x, y = mine["shots"].to_numpy(), mine["accuracy"].to_numpy()
             ends_of_bars = (mine[name].fillna(mine["accuracy"]) for name in ("low", "high"))
             bars = axes.vlines(x, *ends_of_bars, color=colour, alpha=0.5, linewidth=1.4)
-            line = axes.plot(x, y, color=colour, marker=marker, markersize=5, markeredgecolor=PAPER,
-                             linewidth=1.4)  # fmt: skip
-            mark(strategy, bars, *line)
+            line = axes.plot(x, y, color=colour, marker=marker, markersize=6, markeredgecolor=PAPER,
+                             markeredgewidth=0.6,
+                             linewidth=0.9 if stands_back(strategy, everyone) else 1.8)  # fmt: skip
+            mark(strategy, bars)
+            mark(strategy, *line, values=[
+                f"{words.strategy_name(strategy)}, {words.plural(int(shots), 'label')} of each class: "
+                f"{words.percent(value)}"
+                for shots, value in zip(x, y, strict=True)
+            ])  # fmt: skip
             ends.append((strategy, x[-1], y[-1]))
         label_ends(axes, ends, everyone, leaders=True)
 
@@ -123,6 +143,6 @@ def _conclusion(found: Sequence[Measurement]) -> str:
     best = max((m for m in mine if m.shots == fewest), key=lambda m: m.accuracy)
     more = max((m for m in mine if m.place == best.place), key=lambda m: m.shots)
     said = f"With {ways} classes and {words.plural(fewest, 'label')} of each, {words.strategy_name(best.strategy)} "
-    said += f"is right in {words.percent(best.accuracy)}"
-    said += f", with {more.shots} in {words.percent(more.accuracy)}." if more is not best else "."
-    return f"{said} Bars are 95% intervals over new classes and, from three seeds on, new trainings."
+    said += f"reaches {words.percent(best.accuracy)}"
+    said += f", and {words.percent(more.accuracy)} with {more.shots}." if more is not best else "."
+    return f"{said} Bars are 95% confidence intervals (CIs) over new classes and, from three seeds on, trainings."

@@ -1,0 +1,77 @@
+"""What is asked right after the answer: would more labels help, and what is wrong with the data?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports import words
+from reports.questions.alerts import findings
+from reports.questions.labels import fitted
+from reports.results import Results
+from reports.sections import Answer, Tile
+from reports.statistics.decisions import Decision
+from reports.statistics.label_curves import MINIMUM_COUNTS, LabelCurve
+from reports.tables import dataset_names
+
+LONGEST = 90
+"""Characters of a finding that stand in a tile; all of it stands with the warnings."""
+
+
+def tiles(run: Results, answer: Answer) -> list[Tile]:
+    """Those of one dataset."""
+    return [tile for tile in (more_labels(run, answer.dataset), data(run, answer.dataset)) if tile]
+
+
+def more_labels(run: Results, dataset: str) -> Tile | None:
+    """What twice the labels would bring to the recommended one, or why that cannot be said."""
+    mine = [decision for decision in run.decisions if words.clean(decision.dataset, 80) == dataset]
+    if not mine:
+        return None
+    curves, reason = run.once(fitted)
+    curve = _curve_of(mine[-1], curves)
+    if curve is not None:
+        text = _twice(curve, run.region)
+    elif len(mine) < MINIMUM_COUNTS:
+        text = f"Not known: a learning curve needs {MINIMUM_COUNTS} label counts, this run has {len(mine)}."
+    else:
+        text = reason or "Not known: the recommended one ran at too few label counts."
+    return Tile("More labels?", text, link="labels")
+
+
+def _curve_of(decision: Decision, curves: list[LabelCurve]) -> LabelCurve | None:
+    chosen = decision.recommended
+    key = decision.dataset, chosen.backbone, chosen.weights, chosen.strategy
+    return next((curve for curve in curves if curve.key == key), None)
+
+
+def _twice(curve: LabelCurve, region: float) -> str:
+    """What doubling the labels adds, with its interval where it does not go without saying."""
+    twice = words.count(2 * curve.n[-1])
+    ahead = curve.predict(2 * curve.n[-1])
+    gain, low, high = (value - curve.values[-1] for value in (ahead.value, ahead.low, ahead.high))
+    if high < region:
+        return f"Hardly: doubling to {twice} adds less than {words.in_points(region)}."
+    said = f"{words.points(low, True)} to {words.points(high, True)}"
+    return f"Doubling to {twice} adds about {words.in_points(max(gain, 0.0))} (95% CI {said})."
+
+
+def data(run: Results, dataset: str) -> Tile | None:
+    """How much is wrong with the data, and the worst of it; None where nobody looked."""
+    names = dataset_names(run.records)
+    prints = {print_ for print_, name in names.items() if words.clean(name, 80) == dataset}
+    about = {key: found for key, found in run.run_info.get("datasets", {}).items() if key in prints}
+    if not about or any("findings" not in found for found in about.values()):
+        return None
+    found: list[dict[str, Any]] = [one for of in about.values() for one in findings(run, of)]
+    if not found:
+        return Tile("Problems with the data", "No problems found.")
+    title = f"{words.plural(len(found), 'problem')} with the data"
+    return Tile(title, _shortened(found[0]["text"]), "caution", "warnings")
+
+
+def _shortened(text: str) -> str:
+    """The first sentence, cut at a word."""
+    first = words.clean(text).split(". ")[0]
+    if len(first) <= LONGEST:
+        return first
+    return f"{first[:LONGEST].rsplit(' ', 1)[0]} …"
