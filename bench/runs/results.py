@@ -146,12 +146,16 @@ class Run:
         return recommend(self.results, self.directory, constraints, dataset, self.settings.region, self.noun)
 
     def headlines(self) -> list[tuple[str, str]]:
-        """The headline of the answer for each dataset, after its name if there are several."""
+        """The headline and the line of the answer for each dataset, after its name if there are several."""
         from reports.pages import page_of
 
         run = self._as_results()
         answers = page_of(run).answers(run)
-        return [(f"{a.dataset}: " if len(answers) > 1 else "", a.headline) for a in answers]
+        said = [f"{answer.headline.removesuffix('.')}. {answer.line}" for answer in answers]
+        return [
+            (f"{a.dataset}: " if len(answers) > 1 else "", text)
+            for a, text in zip(answers, said, strict=True)
+        ]
 
     def next_steps(self) -> list[tuple[str, str]]:
         """Commands to go on with, and what each is for."""
