@@ -64,7 +64,7 @@ def test_recommend_is_that_of_the_command_line(tmp_path: Path) -> None:
     run = _stored(tmp_path / "run", fake.records())
     assert run.recommend().decision.leader.strategy == "full_finetune"
     assert run.recommend(seconds=100).decision.recommended.strategy == "feature_extraction"
-    with pytest.raises(RequestError, match="keeps to them"):
+    with pytest.raises(RequestError, match="must be met by some configuration"):
         run.recommend(params=1)
 
 

@@ -190,7 +190,7 @@ def test_the_highest_mean_is_the_highest_shown(run: Results, answer: Answer) -> 
     for sentence in answer.sentences:
         if found := re.search(r"has the highest mean, ([\d.]+)%", sentence):
             assert float(found[1]) == max(values)
-    for question in ("cost", "figures"):
+    for question in ("cost", "labels"):
         for text in texts(ask(question, run)):
             if found := re.search(r"has the highest mean(?:,| \() ?([\d.]+)%", text):
                 assert float(found[1]) == max(values)

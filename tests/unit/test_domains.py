@@ -258,7 +258,7 @@ def test_no_labels_at_all(plan: Make) -> None:
     able = ["source_only", "adabn", "deep_coral", "mmd", "dann", "cycle_gan"]
     cells = prepare(plan(fractions=[0, 1], strategies=able)).cells
     assert {cell.fraction for cell in cells} == {0.0, 1.0}
-    with pytest.raises(RequestError, match=r"that do: full_finetune, source_then_target") as error:
+    with pytest.raises(RequestError, match=r"These need labels: full_finetune, source_then_target") as error:
         prepare(plan(fractions=[0, 1], strategies=[*able, "full_finetune", "source_then_target"]))
     assert error.value.exit_code == 2
     assert error.value.field == "fractions"

@@ -173,7 +173,7 @@ def test_it_is_said_what_takes_long_and_what_will_be_ended(cells: list[Cell]) ->
     prepared: Any = SimpleNamespace(plan=load_plan({**PLAN, "limits": {"cell_seconds": 1000}}))
     forecast = of(cells)
     (line,) = forecast_lines(forecast, prepared, cells, 2)
-    assert line.startswith("No forecast: nothing can be told of scratch, feature_extraction")
+    assert line.startswith("No forecast: nothing can be told of training from scratch, feature extraction")
     time_batches(forecast.untimed(cells), timed(steps=[(16, 0.6)]), lambda text: None)
     about, over = forecast_lines(forecast, prepared, cells, 2)
     assert re.fullmatch(
@@ -204,4 +204,4 @@ def test_what_cannot_be_reckoned_is_named(cells: list[Cell]) -> None:
     odd = [cells[0], replace(cells[0], strategy="cycle_gan", weights="imagenet", companions={"source": {}})]
     time_batches(of(cells).untimed(odd), timed(), lambda text: None)
     about, *_ = forecast_lines(of(cells), prepared, odd, 1)
-    assert "and more for cycle_gan" in about
+    assert "and more for CycleGAN" in about

@@ -125,7 +125,7 @@ def test_a_line_says_what_is_broken_and_why(
     (damaged,) = (line for line in lines if "damaged-package" in line)
     assert "entry_points.txt cannot be read" in damaged
     assert any(line.startswith("gentle  ") and line.endswith("A gentle one.") for line in lines)
-    assert any(line.startswith("scratch  ") and "Random initial weights" in line for line in lines)
+    assert any(line.startswith("scratch  ") and "trains from random weights" in line for line in lines)
     listing.list_backbones()
     listing.list_datasets()
 
