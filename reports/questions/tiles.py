@@ -9,7 +9,7 @@ from reports.questions.alerts import findings
 from reports.questions.labels import fitted
 from reports.results import Results
 from reports.sections import Answer, Tile
-from reports.statistics.decisions import Decision
+from reports.statistics.decisions import Decision, succeeded
 from reports.statistics.label_curves import MINIMUM_COUNTS, LabelCurve
 from reports.tables import dataset_names
 
@@ -23,7 +23,8 @@ def tiles(run: Results, answer: Answer) -> list[Tile]:
 
 
 def more_labels(run: Results, dataset: str) -> Tile | None:
-    """What twice the labels would bring to the recommended one, or why that cannot be said."""
+    """What twice the labels would bring to the recommended one. Where that cannot be said, what the last increase
+    brought, or why nothing is known."""
     mine = [decision for decision in run.decisions if words.clean(decision.dataset, 80) == dataset]
     if not mine:
         return None
@@ -31,6 +32,8 @@ def more_labels(run: Results, dataset: str) -> Tile | None:
     curve = _curve_of(mine[-1], curves)
     if curve is not None:
         text = _twice(curve, run.region)
+    elif (gained := _last_gain(run, mine)) is not None:
+        text = gained
     elif len(mine) < MINIMUM_COUNTS:
         text = f"Not known: a learning curve needs {MINIMUM_COUNTS} label counts, this run has {len(mine)}."
     else:
@@ -42,6 +45,27 @@ def _curve_of(decision: Decision, curves: list[LabelCurve]) -> LabelCurve | None
     chosen = decision.recommended
     key = decision.dataset, chosen.backbone, chosen.weights, chosen.strategy
     return next((curve for curve in curves if curve.key == key), None)
+
+
+def _last_gain(run: Results, decisions: list[Decision]) -> str | None:
+    """What the recommended one gained by the last increase of labels, over the seeds that both counts have."""
+    frame, chosen = succeeded(run.frame), decisions[-1].recommended
+    mine = frame[
+        (frame["dataset"] == decisions[-1].dataset)
+        & (frame["strategy"] == chosen.strategy)
+        & (frame["backbone"] == chosen.backbone)
+        & (frame["weights"] == chosen.weights)
+    ]
+    values = mine.pivot_table(index="seed", columns="n", values=run.metric)
+    if values.shape[1] < 2:
+        return None
+    before, after = map(float, values.columns[-2:])
+    gains = (values[after] - values[before]).dropna()
+    if gains.empty:
+        return None
+    gain = f"gained {words.in_points(gains.mean())}" if gains.mean() > 0 else "gained nothing"
+    seeds = words.plural(len(gains), "seed")
+    return f"From {words.count(before)} to {words.count(after)} labels, it {gain} ({seeds})."
 
 
 def _twice(curve: LabelCurve, region: float) -> str:

@@ -181,9 +181,9 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
         runs = [Measured(group, directory) for _, group in by_count]
         n = [float(group["n"].median()) for _, group in by_count]
         most_counts = max(most_counts, len(runs))
-        most_seeds = max(most_seeds, *(len(run.cells) for run in runs))
         if len(runs) < MINIMUM_COUNTS:
             continue
+        most_seeds = max(most_seeds, len(set.intersection(*(set(run.values) for run in runs))))
         drawn = draws(runs, DRAWS)
         if drawn is None:
             continue
@@ -201,7 +201,9 @@ def label_curves(results: pd.DataFrame, directory: Path | None) -> tuple[list[La
             "fractions."
         )
     if most_seeds < MINIMUM_SEEDS:
-        return [], f"A learning curve needs at least {MINIMUM_SEEDS} seeds, and there are {most_seeds}."
+        return [], (
+            f"A learning curve needs {MINIMUM_SEEDS} seeds at every label count, and there are {most_seeds}."
+        )
     return [], "The predictions that a learning curve needs are missing."
 
 

@@ -13,7 +13,9 @@ import pytest
 from bench.records import Record
 from reports.claims import gives_up
 from reports.html import render
-from reports.questions.answer import answers
+from reports.questions.answer import answers, answers_of
+from reports.questions.tiles import tiles
+from reports.results import Results
 from reports.so_far import so_far
 from reports.statistics.decisions import decide
 from reports.tables import results_frame
@@ -133,3 +135,15 @@ def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_pat
         assert said in page, said
     page = render(records, info, fake.plan_toml(records), tmp_path).read_text()
     assert "Cells that were not run" not in page
+
+
+def test_the_tile_on_labels_says_what_was_gained_where_no_curve_can_be_fitted(tmp_path: Path) -> None:
+    def rising(record: Record) -> None:
+        record.metrics["accuracy"] = 0.7 + 0.1 * record.cell["fraction"]
+
+    records = fake.records(strategies=("full_finetune",), fractions=(0.5, 1.0), seeds=2, spoil=rising)
+    run = Results(records, fake.run_info(records), "", tmp_path, 0.01, 0.0, None, {})
+    (answer,) = answers_of(run)
+    (text,) = (tile.text for tile in tiles(run, answer) if tile.title == "More labels?")
+    assert text.startswith("From ")
+    assert text.endswith("it gained 5 points (2 seeds).")

@@ -193,7 +193,8 @@ def test_no_curve_without_enough_and_no_wild_guess(tmp_path: Path) -> None:
     )  # fmt: skip
     few = simulated(tmp_path / "b", {"a": power(n)}, seeds=2)
     assert (
-        lb.label_curves(few, tmp_path / "b")[1] == "A learning curve needs at least 3 seeds, and there are 2."
+        lb.label_curves(few, tmp_path / "b")[1]
+        == "A learning curve needs 3 seeds at every label count, and there are 2."
     )
     assert "missing" in lb.label_curves(simulated(tmp_path / "c", {"a": power(n)}), None)[1]
     (curve,), _ = lb.label_curves(simulated(tmp_path / "d", {"a": power(n)}), tmp_path / "d")
