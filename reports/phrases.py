@@ -12,43 +12,46 @@ from bench.records import FRACTIONS, Record
 from bench.system.names import of_others
 from reports import words
 from reports.statistics.decisions import Decision
-from reports.statistics.pairs import Candidate
+from reports.statistics.pairs import Candidate, Comparison
 from reports.tables import backbone_title, configuration_name, several_backbones
 
-SURE = {
-    "better": "beyond noise",
-    "tied": "which counts as tied",
-    "undecided": "not told apart",
+FINDINGS = {
+    "better": "a clear difference",
+    "tied": "a tie",
+    "undecided": "too close to call",
     "unknown": "too few seeds to tell",
 }
-"""How sure a verdict on the leader against another makes its lead."""
+"""What a verdict on the leader against another says of its lead."""
 
 
 def which_weights(decision: Decision) -> str:
-    """Which weights are best to begin with on the leader's backbone; empty where only one set was run on it."""
+    """Which weights are best on the leader's backbone; empty where only one set was run on it."""
     found = decision.by_weights(decision.leader.backbone)
     if len([weights for weights in found if weights]) < 2:
         return ""
-    leader, tied, others, settled = "", [], [], True
+    leader, tied, behind, settled = "", [], [], True
     for weights, (candidate, comparison) in found.items():
-        what = f"{words.weights_name(weights)} ({words.strategy_name(candidate.strategy)}, "
-        what += f"{words.percent(candidate.value)})"
+        name = words.weights_name(weights)
+        what = f"{name} ({words.strategy_name(candidate.strategy)}, {words.percent(candidate.value)})"
         if comparison is None:
             leader = what
-            continue
-        doubt = SURE[comparison.verdict]
-        if math.isfinite(comparison.low):
-            low, high = words.points(comparison.low, True), words.points(comparison.high, True)
-            doubt = f"{low} to {high}, {doubt}"
-        if comparison.verdict == "tied":
-            tied.append(f"{what} ({low} to {high} points)")
-            continue
-        others.append(f"{what} by {words.points(comparison.difference)} points ({doubt})")
-        settled = settled and comparison.verdict == "better"
-    verdict = "Best to begin with are" if settled else "What is best to begin with is undecided:"
-    verdict = "Tied to begin with are" if tied else verdict
-    ahead = f", ahead of {'; of '.join(others)}" if others else ""
-    return f"{verdict} {words.listed([leader, *tied])}{ahead}."
+        elif comparison.verdict == "tied":
+            tied.append(f"{what}{_between(comparison)}")
+        else:
+            lead = words.in_points(comparison.difference)
+            found_so = f"{lead}{_between(comparison)}: {FINDINGS[comparison.verdict]}"
+            behind.append(f"Ahead of {what} by {found_so}.")
+            settled = settled and comparison.verdict == "better"
+    best = f"The best weights are {leader}." if settled else f"{words.capital(leader)} lead so far."
+    best = f"The best weights tie: {words.listed([leader, *tied])}." if tied else best
+    return " ".join([best, *behind])
+
+
+def _between(comparison: Comparison) -> str:
+    """The interval of a difference, where there is one."""
+    if not math.isfinite(comparison.low):
+        return ""
+    return f" ({words.points(comparison.low, True)} to {words.points(comparison.high, True)})"
 
 
 STATUSES = {

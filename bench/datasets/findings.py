@@ -72,9 +72,7 @@ def _identical(evidence: Evidence) -> list[Finding]:
     found = []
     if across_splits:
         affected = int(sum(in_test[rows].sum() for rows in across_splits))
-        text = (
-            f"{evidence.of_test(affected)} with the very {noun.content} of {noun.any} that is learned from."
-        )
+        text = f"{evidence.of_test(affected)} with the same {noun.content} as a training {noun.one}."
         cases = [evidence.case(rows) for rows in across_splits]
         found.append(Finding("identical_across_splits", "validity", text, cases))
     if across_labels:
@@ -95,7 +93,7 @@ def _identical(evidence: Evidence) -> list[Finding]:
     if rest:
         copies = sum(map(len, rest)) - len(rest)
         kept = ", kept on one side of every split" if evidence.kept_together else ""
-        text = f"{count(copies, noun.one)} with the very {noun.content} of another of the same class{kept}."
+        text = f"{count(copies, noun.one)} with the same {noun.content} as another of the same class{kept}."
         found.append(Finding("identical_within", "note", text, [evidence.case(rows) for rows in rest]))
     return found
 

@@ -64,7 +64,7 @@ def _findings(dataset: Dataset, source: WeightSource, shared: dict[str, np.ndarr
         if mask.any():
             share = float(mask.mean())
             text = (
-                f"{mask.sum():,} of {len(mask):,} {texts[name]} ({share:.1%}) with the very {noun.content} of "
+                f"{mask.sum():,} of {len(mask):,} {texts[name]} ({share:.1%}) with the same {noun.content} as "
                 f"{noun.any} that the source {source.name} was trained on: {consequences[name]}"
             )
             grave = name == "test" or share >= NEGLIGIBLE

@@ -22,7 +22,7 @@ WHY = {
     "out": "ruled out: something tried is at least as good",
     "decided": "not needed: the answer was decided without it",
     "unsettled": "more seeds would probably not settle it",
-    "failed": "another seed of the same candidate failed",
+    "failed": "another seed of the same candidate failed or was skipped",
     "budget": "the time was up",
     "curve": "label counts between the fewest and the most, of what is not recommended",
     "waiting": "not reached",

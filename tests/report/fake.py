@@ -103,7 +103,7 @@ def run_info(found: Sequence[Record], classes: int = 10) -> dict[str, Any]:
             "findings": [
                 {
                     "kind": "identical_across_splits",
-                    "text": "2 of 372 test images (0.5%) with the very pixels of an image that is learned from.",
+                    "text": "2 of 372 test images (0.5%) with the same pixels as a training image.",
                     "examples": ["test/hat/1.jpg (hat) and train/hat/7.jpg (hat)"],
                 },
                 {

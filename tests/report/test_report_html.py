@@ -192,7 +192,7 @@ def test_warnings_come_before_figures(tmp_path: Path) -> None:
         "1 planned cell was not run yet",
         "Training from scratch did not beat the majority class with 341, 1,125 and 3,409 labels",
         "trials diverged",
-        "2 of 372 test images (0.5%) with the very pixels",
+        "2 of 372 test images (0.5%) with the same pixels",
         "train/hat/broken.jpg: truncated",
     ):
         assert text.index(words) < text.index("Test accuracy against labelled images")

@@ -54,7 +54,7 @@ def test_a_notebook_warns_and_knows_the_price(tmp_path: Path) -> None:
     plan = fake.plan_toml(records) + "\n[report]\nprice_per_hour = 2\n"
     shown = _stored(tmp_path / "run", records, plan)._repr_html_()
     assert "<strong>Problem:</strong> 6 cells have no result: 6 failed." in shown
-    assert "with the very pixels of an image that is learned from" in shown
+    assert "with the same pixels as a training image" in shown
     assert "at 2 an hour" in shown
     assert shown.index("Problem:") < shown.index("Caution:") < shown.index("<table>")
     assert "seen in 4 augmented views" not in shown  # a note is no warning

@@ -77,10 +77,10 @@ def test_the_answer_says_which_weights_are_best(tmp_path: Path) -> None:
     decision = decide(results, tmp_path)[-1]
     said = which_weights(decision)
     assert said.startswith(
-        "Best to begin with are ImageNet weights (full fine-tuning, 79.9%), ahead of random"
+        "The best weights are ImageNet weights (full fine-tuning, 79.9%). Ahead of random weights"
     )
-    assert "; of the source clothes (full fine-tuning, 49.9%) by 30.0 points (+" in said
-    assert said.count("beyond noise") == 2
+    assert "Ahead of the source clothes (full fine-tuning, 49.9%) by 30 points (+" in said
+    assert said.count("a clear difference") == 2
     (answer,) = answers(results, [decision])
     assert said in answer.sentences
     assert said in text(recommend(results, tmp_path, Constraints()))
@@ -91,10 +91,10 @@ def test_weights_that_are_tied_are_not_called_best() -> None:
         decide(results_frame(measured({**ACCURACY, SOURCE: 0.799}, seeds=5)), None, 0.04)[-1]
     )
     assert said.startswith(
-        "Tied to begin with are ImageNet weights (full fine-tuning, 79.9%) and the source clothes"
+        "The best weights tie: ImageNet weights (full fine-tuning, 79.9%) and the source clothes"
     )
-    assert " points), ahead of random weights" in said
-    assert "Best to begin with" not in said
+    assert "Ahead of random weights" in said
+    assert "The best weights are" not in said
 
 
 @pytest.mark.parametrize("accuracy", [{"": 0.6, "imagenet": 0.8}, {"imagenet": 0.8}, {"": 0.6, SOURCE: 0.7}])
@@ -106,7 +106,7 @@ def test_nothing_is_said_of_a_single_set(tmp_path: Path, accuracy: dict[str, flo
 
 def test_no_best_set_is_claimed_below_three_seeds() -> None:
     said = which_weights(decide(results_frame(measured(ACCURACY, seeds=2)))[-1])
-    assert said.startswith("What is best to begin with is undecided: ImageNet weights")
+    assert said.startswith("ImageNet weights (full fine-tuning, 79.8%) lead so far.")
     assert said.count("too few seeds to tell") == 2
 
 

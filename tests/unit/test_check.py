@@ -195,7 +195,7 @@ def test_identical_is_what_has_the_same_pixels_at_every_image_size(tmp_path: Pat
     found = checked(root)
     assert {frozenset(item["ids"]) for item in found["identical_within"]["items"]} == expected
     assert found["identical_within"]["level"] == "note"
-    assert "5 images with the very pixels" in found["identical_within"]["text"]
+    assert "5 images with the same pixels" in found["identical_within"]["text"]
 
 
 def test_identical_images_across_given_parts(tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ def test_text(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> N
     (root / "b/empty.png").write_bytes(b"")
     code, out, _ = command("check", root, "--fractions", "1", "--image-size", SIZE)
     assert code == 0
-    assert out.index("1 of 103 images not readable") < out.index("6 images with the very pixels")
+    assert out.index("1 of 103 images not readable") < out.index("6 images with the same pixels")
     assert "b/empty.png: empty file" in out
     assert "a/0.png (a) and a/copy0.bmp (a)" in out
     assert "and 3 more (--json lists all)" in out
@@ -544,7 +544,7 @@ def test_a_run_tells_what_touches_validity_and_its_report_puts_it_first(
     code, out, _ = command("run", "--dataset", root, *arguments, "--out", "run")
     assert code == 1, "its only cell was not run"
     (line,) = [line for line in out.splitlines() if line.startswith("Warning: ")]
-    assert "photos: 1 of 9 test images (11.1%) with the very pixels" in line
+    assert "photos: 1 of 9 test images (11.1%) with the same pixels" in line
     assert "test/a/<b>leak.bmp (a) and train/a/3.png (a)" in line
     (dataset,) = json.loads((tmp_path / "run/run.json").read_text())["datasets"].values()
     assert [finding["kind"] for finding in dataset["findings"]] == ["identical_across_splits"]

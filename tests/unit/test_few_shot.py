@@ -289,8 +289,8 @@ def test_it_asks_for_a_dataset(given: list[str]) -> None:
 
 
 def test_no_alert_speaks_of_new_images_that_are_learned_from(new: str) -> None:
-    across = Finding("identical_across_splits", "validity", "3 of 9 test images with the very pixels of an image "
-                     "that is learned from.")  # fmt: skip
+    across = Finding("identical_across_splits", "validity", "3 of 9 test images with the same pixels as a training "
+                     "image.")  # fmt: skip
     untested = Finding("classes_without_test", "validity", "1 of 3 classes have no test image.")
     dataset = replace(open_dataset(new, ImageInput(16)), findings=(across, untested))
     (found,) = findings_of_new(dataset).findings

@@ -97,7 +97,7 @@ def test_identical_rows_stay_together(tmp_path: Path) -> None:
     (found,) = dataset.findings
     assert (
         found.text
-        == "4 rows with the very numbers of another of the same class, kept on one side of every split."
+        == "4 rows with the same numbers as another of the same class, kept on one side of every split."
     )
 
 

@@ -410,7 +410,14 @@ def test_a_run_takes_the_top_and_says_what_it_left_out(machine: dict[str, Any], 
         rank("digits", ["MobileNet:weights=none"], image_size=32)
     )
     page = (result.directory / "report.html").read_text(encoding="utf-8")
-    for text in ("Why these backbones?", "MobileNet:alpha=0.25 (place 3,", "VGG16", "50.6%", "auto:2", " chose "):
+    for text in (
+        "Why these backbones?",
+        "MobileNet:alpha=0.25 (place 3,",
+        "VGG16",
+        "50.6%",
+        "auto:2",
+        " chose ",
+    ):
         assert text in page
 
 
