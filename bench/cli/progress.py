@@ -145,9 +145,9 @@ class TerminalReporter(Reporter):
         """The answer so far, where it has become another; not too often, for it takes a moment."""
         if not self.level:
             return
-        took = self._answered and time.monotonic() - self._answered < ANSWER_SECONDS
+        is_fresh = self._answer and time.monotonic() - self._answered < ANSWER_SECONDS
         if (
-            took
+            is_fresh
             or self.directory is None
             or self._plan is None
             or not protocol(self._plan.protocol).shares_labels

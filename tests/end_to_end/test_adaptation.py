@@ -100,4 +100,4 @@ def test_no_labels_with_a_strategy_that_needs_some_is_refused(
                  "--strategy", "dann", "--strategy", "full_finetune", "--backbone",
                  f"{BACKBONE},weights=none", "--image-size", 32)  # fmt: skip
     assert result.rc == 2
-    assert "full_finetune needs some" in result.stderr
+    assert "These need labels: full_finetune." in result.stderr

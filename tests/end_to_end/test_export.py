@@ -198,7 +198,7 @@ def test_what_cannot_be_exported(run: bench.Run, tmp_path: Path, monkeypatch: py
         export(run.directory, tmp_path / "there")
     with pytest.raises(RequestError, match="logistic"):
         export(run.directory, tmp_path / "new", Constraints(strategies=("logisti",)))
-    with pytest.raises(RequestError, match="keeps to them"):
+    with pytest.raises(RequestError, match="must be met by some configuration"):
         export(run.directory, tmp_path / "new", Constraints(params=1))
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     with pytest.raises(RequestError, match="KERAS_BACKEND"):

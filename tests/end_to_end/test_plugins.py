@@ -132,7 +132,7 @@ def test_another_version_is_another_run(
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(other)])}
     (cell,) = (r.cell_id for r in bench.load(run).records if r.cell["strategy"] == "upper_half")
     for arguments, words in (
-        (("run", run / "plan.toml"), "the same plugins as when this run began"),
+        (("run", run / "plan.toml"), "a run with the same plugins as when it began"),
         (("run", "--cell", cell, "--from", run), "Here it is transfer-bench-example 1.3.0"),
         (("export", run), "Here it is transfer-bench-example 1.3.0"),
     ):

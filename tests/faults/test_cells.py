@@ -125,7 +125,7 @@ def test_a_cell_is_repeated_and_compared(cli: Callable[..., Any], tmp_path: Path
     same = cli("run", "--cell", record.cell_id[:6], "--from", out)
     assert same.rc == 0, same.stderr
     assert "came out the same" in same.stdout
-    assert f"{record.metrics['accuracy']:.4f}" in same.stdout
+    assert f"{record.metrics['accuracy']:.2%}" in same.stdout
     assert sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*")) == before
 
     path = out / "cells" / f"{record.cell_id}.json"

@@ -75,7 +75,7 @@ def test_a_directory_that_cannot_be_written_is_one_message(disk: Path, cli: Call
     assert mount("-o", "remount,ro", disk)
     result = cli("run", *FLAGS, "--out", disk / "run")
     assert result.rc == 2
-    assert "out:" in result.stderr
+    assert "--out must be a directory that can be written" in result.stderr
     assert "Read-only" in result.stderr
     assert "Traceback" not in result.stderr
 
