@@ -46,7 +46,7 @@ def section(run: Results) -> Section:
     return Section(
         "warnings",
         "Before you rely on it",
-        link="Before you rely on it",
+        link="Warnings",
         template="alerts.html.j2",
         content=sorted_alerts(run),
     )
