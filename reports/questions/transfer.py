@@ -128,7 +128,8 @@ def _over_labels(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
     if saved:
         yield f"Labels saved: {saved[0]} to match the best of training from scratch."
         if len(saved) > 1:
-            yield f"{words.plural(len(saved) - 1, 'more strategy', 'more strategies')} also save labels (see the table)."
+            more = words.plural(len(saved) - 1, "other strategy saves", "other strategies save")
+            yield f"{more} labels too: see the table."
     elif any(math.isfinite(b.over_labels.labels.low) for b, _ in named):
         yield "No strategy surely matches the best of training from scratch with fewer labels."
 
