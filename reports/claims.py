@@ -239,7 +239,7 @@ def _interval(about: _About) -> str:
     if not math.isfinite(chosen.low):
         return ""
     return (
-        f"With {about.n} labelled {about.noun.many}, the 95% interval of {about.name(chosen)} is "
+        f"With {about.n} labelled {about.noun.many}, the 95% CI of {about.name(chosen)} is "
         f"{words.percent(chosen.low)} to {words.percent(chosen.high)}."
     )
 

@@ -53,25 +53,39 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """Rows on a common axis, which reaches as far as they do.
+
+    Attributes:
+        rows: from top to bottom.
+        ticks: (place in percent of the width, text).
+        band: from and to, in percent of the width: as good as the recommended one; empty where none of it is seen.
+    """
+
+    rows: list[Row]
+    ticks: list[tuple[float, str]]
+    band: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Forest:
-    """Rows on a common axis.
+    """All rows.
 
     Attributes:
         metric: what is measured, in words.
-        rows, rest: those that are shown at once, and the others.
-        ticks: (place in percent of the width, text).
-        band: from and to, in percent of the width: as good as the recommended one; empty without it.
+        shown, folded: those of the first screen, and the others, if there are any.
         region: half of the band, in words.
-        intervals: whether there are any.
     """
 
     metric: str
-    rows: list[Row]
-    rest: list[Row]
-    ticks: list[tuple[float, str]]
-    band: tuple[float, ...]
+    shown: Plot
+    folded: Plot
     region: str
-    intervals: bool
+
+    @property
+    def rows(self) -> list[Row]:
+        """All of them."""
+        return [*self.shown.rows, *self.folded.rows]
 
     @property
     def several(self) -> bool:
@@ -79,10 +93,16 @@ class Forest:
         return any(row.backbone for row in self.rows)
 
     @property
+    def head(self) -> str:
+        """What is drawn, in words."""
+        parts = ["95% CI"] if any(row.has_interval for row in self.rows) else []
+        return "; ".join([*parts, *([f"band: {self.region}"] if self.shown.band else [])])
+
+    @property
     def columns(self) -> list[str]:
         """Those that have something to show."""
         names = ("at_most", "seconds", "latency")
-        return [name for name in names if any(getattr(row, name) != "–" for row in [*self.rows, *self.rest])]
+        return [name for name in names if any(getattr(row, name) != "–" for row in self.rows)]
 
 
 def forest_of(decision: Decision, mark: str, candidates: Sequence[Candidate] = ()) -> Forest:
@@ -95,32 +115,31 @@ def forest_of(decision: Decision, mark: str, candidates: Sequence[Candidate] = (
     """
     found = sorted(candidates or decision.candidates, key=lambda c: -c.value)
     chosen = decision.recommended if mark else None
-    axis = _Axis(found, decision.region)
-    several = has_several([decision])
-    rows = [_row(c, axis, mark if _is_same(c, chosen) else "", several, decision.compared) for c in found]
-    rows += [_absent(a, several) for a in decision.absent]
-    first = rows[:SHOWN]
-    if marked := [row for row in rows[SHOWN:] if row.mark]:
-        first = [*rows[: SHOWN - 1], *marked]
-    band: tuple[float, ...] = ()
-    if chosen is not None:
-        band = axis.place(chosen.value - decision.region), axis.place(chosen.value + decision.region)
+    first = found[:SHOWN]
+    if marked := [c for c in found[SHOWN:] if _is_same(c, chosen)]:
+        first = [*first[:-1], *marked]
+    room = SHOWN - len(first)
+
+    def plot(some: Sequence[Candidate], absent: Sequence[Absent]) -> Plot:
+        several, region = has_several([decision]), decision.region
+        axis = _Axis(some, region)
+        rows = [_row(c, axis, mark if _is_same(c, chosen) else "", several, decision.compared) for c in some]
+        band = axis.span(chosen.value - region, chosen.value + region) if chosen is not None else ()
+        return Plot([*rows, *(_absent(a, several) for a in absent)], axis.ticks, band)
+
     return Forest(
         words.metric_name(decision.metric),
-        first,
-        [row for row in rows if row not in first],
-        axis.ticks,
-        band,
+        plot(first, decision.absent[:room]),
+        plot([c for c in found if c not in first], decision.absent[room:]),
         f"±{words.in_points(decision.region)}",
-        any(row.has_interval for row in rows),
     )
 
 
 class _Axis:
-    """From the lowest to the highest that is shown."""
+    """From the lowest to the highest that is shown; without any, all there is."""
 
     def __init__(self, candidates: Sequence[Candidate], region: float) -> None:
-        ends = [x for c in candidates for x in (c.value, c.low, c.high) if math.isfinite(x)]
+        ends = [x for c in candidates for x in (c.value, c.low, c.high) if math.isfinite(x)] or [0.0, 1.0]
         low, high = min(ends) - region, max(ends) + region
         margin = 0.04 * (high - low) + 0.002
         self.low, self.high = max(low - margin, -0.01), min(high + margin, 1.01)
@@ -130,6 +149,11 @@ class _Axis:
         if not math.isfinite(value):
             return math.nan
         return round(100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0), 2)
+
+    def span(self, low: float, high: float) -> tuple[float, ...]:
+        """Where a band begins and ends; empty where none of it is seen."""
+        ends = self.place(low), self.place(high)
+        return ends if ends[0] < ends[1] else ()
 
     @property
     def ticks(self) -> list[tuple[float, str]]:

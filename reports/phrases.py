@@ -94,13 +94,6 @@ def small_maps(records: Sequence[Record]) -> list[str]:
     return [text for (kind, size), names in places for text in modality(kind).small_maps(sorted(names), size)]
 
 
-def interval_of(candidate: Candidate) -> str:
-    """`` (95% interval 79.1% to 83.0%)``, or nothing."""
-    if not math.isfinite(candidate.low):
-        return ""
-    return f" (95% interval {words.percent(candidate.low)} to {words.percent(candidate.high)})"
-
-
 def has_several(decisions: Sequence[Decision]) -> bool:
     """Whether more than one backbone takes part, so that it has to be named."""
     candidates = [

@@ -348,7 +348,7 @@ def text(recommendation: Recommendation) -> str:
         first = f"So far, u{first[1:]}"
         first += f" {words.capital(absence(decision) or f'others have fewer than {MINIMUM_SEEDS} seeds')}."
     interval = (
-        f" (95% interval {words.percent(chosen.low)} to {words.percent(chosen.high)})"
+        f" (95% CI {words.percent(chosen.low)} to {words.percent(chosen.high)})"
         if math.isfinite(chosen.low)
         else ""
     )

@@ -171,7 +171,7 @@ def _first(found: LabelsNeeded, name: Callable[[Key], str], labels: Callable[[Ke
                 "that is the fewest that were measured."
             )
         unknown = math.isnan(best.low)
-        interval = "" if unknown else f" (95% interval {labels(key, best.low)} to {labels(key, best.high)})"
+        interval = "" if unknown else f" (95% CI {labels(key, best.low)} to {labels(key, best.high)})"
         needed = f"about {labels(key, best.value)} labelled {many} are needed{interval}"
         first = f"For {target} {needed}, with {name(key)}."
         if best.value > found.most:

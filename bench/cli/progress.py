@@ -107,7 +107,7 @@ class TerminalReporter(Reporter):
 
     def _finished(self, prepared: Prepared) -> str:
         if self._is_cut_short:
-            return "the answer is there, or the time is too short for another cell"
+            return "the answer is decided, or --budget is too short for another cell"
         return f"all {len(prepared.cells)} cells are finished"
 
     def event(self, event: Event) -> None:

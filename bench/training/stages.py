@@ -247,8 +247,8 @@ def _notes(context: Context, stages: list[Stage]) -> list[str]:
     if not context.augmentation or all(stage.cut == "input" for stage in stages):
         return []
     return [
-        f"Frozen parts of a network saw each training {context.train.kind.noun.one} in {VIEWS} stored views "
-        f"({context.augmentation.kind} augmentation), all other parts in a new view each time."
+        f"Frozen layers use {VIEWS} cached augmentations of each {context.train.kind.noun.one} "
+        f"({context.augmentation.kind}). Trained layers see a new one every epoch."
     ]
 
 

@@ -241,10 +241,6 @@ def _accuracy_conclusion(numbers: pd.DataFrame, metric: str, noun: Noun) -> str:
     same = (first[CONFIGURATION] == last[CONFIGURATION]).all()
     start = "it reached" if same else f"{row_name(first, several)} leads with"
     text += f" With {words.count(first['n'])}, {start} {words.percent(first[metric])}."
-    before = best.iloc[-2]
-    gain = last[metric] - before[metric]
-    verb = f"added {words.in_points(gain)}" if gain > 0 else "added nothing"
-    text += f" The last step, from {words.count(before['n'])} labels on, {verb} to the best mean."
     changes = any(
         changes_of(panel, metric) for _, panel in trained.groupby(["backbone", "weights"], sort=False)
     )

@@ -16,7 +16,7 @@ from bench.records import ACCURACY, FRACTIONS, STEPS_SINCE, Record
 from bench.store import Store
 from bench.system.names import LEARNED_NOTHING
 from reports import words
-from reports.phrases import small_maps
+from reports.phrases import STATUSES, small_maps
 from reports.questions.overfitting import gap_numbers
 from reports.results import Results
 from reports.sections import Section
@@ -46,7 +46,7 @@ def section(run: Results) -> Section:
     return Section(
         "warnings",
         "Before you rely on it",
-        link="Before you rely on it",
+        link="Warnings",
         template="alerts.html.j2",
         content=sorted_alerts(run),
     )
@@ -138,13 +138,18 @@ def _small_maps(run: Results) -> Iterator[Alert]:
         yield Alert("caution", text)
 
 
+def _became(status: str) -> str:
+    """``oom`` as ``ran out of memory``, ``killed`` as ``killed``: of one cell and of many."""
+    return STATUSES.get(status, status).removeprefix("was ")
+
+
 def _without_result(run: Results) -> Iterator[Alert]:
     """Cells that failed, and cells that were not run."""
     lost = Counter(record.status for record in run.records if record.status not in ("ok", "skipped"))
     if lost:
-        what = words.listed([f"{number} {status}" for status, number in lost.most_common()])
+        what = words.listed([f"{number} {_became(status)}" for status, number in lost.most_common()])
         cells = words.plural(lost.total(), "cell has", "cells have")
-        yield Alert("problem", f"{cells} no result: {what}. Why is below.")
+        yield Alert("problem", f"{cells} no result: {what}. The table of failures says why.")
     missing, details = _missing(run.records, run.run_info, run.plan_toml)
     if missing:
         text = f"{words.plural(missing, 'planned cell was', 'planned cells were')} not run yet."

@@ -333,8 +333,8 @@ def _figure(found: Sequence[Setting], everyone: Sequence[str], metric: str) -> P
         f"Charts of test {words.metric_name(metric)} on {dataset} by the share of the network that trains, and by "
         "the depth of a single block that trains, where several were run, and of the similarity (linear CKA) of "
         "each block's output before and after tuning, against its depth.",
-        "Similarity near 1 means that tuning left a block's output as it was. Where it falls, the network had to "
-        "change.",
+        "Similarity near 100% means that tuning left a block's output as it was. Where it falls, the network "
+        "had to change.",
         panels,
         pd.concat(numbers, ignore_index=True),
         frame_of(len(panels), max(s.similarity["strategy"].nunique() for s in found)),

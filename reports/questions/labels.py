@@ -84,7 +84,7 @@ def label_plans(
 
 
 def label_numbers(fitted: Sequence[LabelCurve], metric: str = ACCURACY) -> pd.DataFrame:
-    """The fitted curves at 40 label counts each: median and 95% interval; ``measured`` where it was."""
+    """The fitted curves at 40 label counts each: median and 95% CI; ``measured`` where it was."""
     rows = []
     for curve in fitted:
         measured = dict(zip(curve.n, curve.values, strict=True))
@@ -123,7 +123,7 @@ def _labels_figure(
         f"Line chart of test {name} on {dataset} against the number of {labelled}: measured means as dots, "
         f"fitted curves with 95% bands up to {FARTHEST:g} times the most labels, dashed beyond what was measured.",
         f"Dots were measured. The dashed lines beyond them extrapolate up to {FARTHEST:g} times the most labels, "
-        "with 95% intervals.",
+        "with 95% CIs.",
         [panel_of(panel) for panel in some],
         numbers,
         frame_of(len(some), numbers["strategy"].nunique()),

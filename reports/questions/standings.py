@@ -35,7 +35,7 @@ def section(run: Results) -> Section | None:
     plans = [difference_plan(difference)] if difference else []
     if not tables:
         return None
-    return Section("standings", "Over all datasets and backbones", [*tables, *plans], "All datasets")
+    return Section("standings", "Over all datasets and backbones", [*tables, *plans], "Overall")
 
 
 @dataclass(frozen=True)

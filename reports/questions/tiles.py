@@ -63,9 +63,9 @@ def _last_gain(run: Results, decisions: list[Decision]) -> str | None:
     gains = (values[after] - values[before]).dropna()
     if gains.empty:
         return None
-    gain = f"gained {words.in_points(gains.mean())}" if gains.mean() > 0 else "gained nothing"
-    seeds = words.plural(len(gains), "seed")
-    return f"From {words.count(before)} to {words.count(after)} labels, it {gain} ({seeds})."
+    name, seeds = words.strategy_name(chosen.strategy, 30), words.plural(len(gains), "seed")
+    gain = words.in_points(gains.mean()) if gains.mean() > 0 else "nothing"
+    return f"From {words.count(before)} to {words.count(after)} labels, {name} gained {gain} ({seeds})."
 
 
 def _twice(curve: LabelCurve, region: float) -> str:

@@ -126,7 +126,10 @@ def _over_labels(named: Sequence[tuple[Benefit, str]]) -> Iterator[str]:
         yield f"Worse than training from scratch: {words.brief(harm)}."
     saved = [f"{name} needs {_labels_needed(b)}" for b, name in named if b.over_labels.labels.high < b.most]
     if saved:
-        yield f"Labels saved, to match the best of training from scratch: {words.brief(saved)}."
+        yield f"Labels saved: {saved[0]} to match the best of training from scratch."
+        if len(saved) > 1:
+            more = words.plural(len(saved) - 1, "other strategy saves", "other strategies save")
+            yield f"{more} labels too: see the table."
     elif any(math.isfinite(b.over_labels.labels.low) for b, _ in named):
         yield "No strategy surely matches the best of training from scratch with fewer labels."
 

@@ -146,4 +146,4 @@ def test_the_tile_on_labels_says_what_was_gained_where_no_curve_can_be_fitted(tm
     (answer,) = answers_of(run)
     (text,) = (tile.text for tile in tiles(run, answer) if tile.title == "More labels?")
     assert text.startswith("From ")
-    assert text.endswith("it gained 5 points (2 seeds).")
+    assert text.endswith("gained 5 points (2 seeds).")

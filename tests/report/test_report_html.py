@@ -188,7 +188,7 @@ def test_warnings_come_before_figures(tmp_path: Path) -> None:
     info = fake.run_info(records) | {"cells": [*(r.cell_id for r in records), "0" * 16]}
     text = _page(tmp_path, records, info).text
     for words in (
-        "3 cells have no result: 3 timeout",
+        "3 cells have no result: 3 ran out of time",
         "1 planned cell was not run yet",
         "Training from scratch did not beat the majority class with 341, 1,125 and 3,409 labels",
         "trials diverged",

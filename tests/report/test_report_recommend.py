@@ -171,7 +171,7 @@ def test_a_target_is_answered_within_the_measured_range(
     assert not found.to_json()["needed"][0]["fitted"]
     text = needed_text(found)
     assert "labelled images are needed" in text
-    assert ("95% interval" in text) == (seeds >= 3)
+    assert ("95% CI" in text) == (seeds >= 3)
     assert "nan" not in text
     assert "beyond 3,409 all is a guess. A learning curve needs at least 4 label counts" in text
     json.dumps(found.to_json(), allow_nan=False)

@@ -87,7 +87,7 @@ def shown(answer: Answer, command: str) -> str:
     parts = [answer.dataset, *answer.about, answer.headline, answer.line, command, "Next step copy"]
     parts += [f"{tile.title} {tile.text}" for tile in answer.tiles]
     parts += ["strategy 95% CI band test accuracy gives up at most points training inference"]
-    for row in answer.forest.rows if answer.forest else []:
+    for row in answer.forest.shown.rows if answer.forest else []:
         parts += [
             row.name,
             row.backbone,
@@ -123,7 +123,7 @@ def place_of(c: Candidate) -> tuple[str, str, str, float]:
 
 
 def rows(answer: Answer) -> list[Row]:
-    return [*answer.forest.rows, *answer.forest.rest] if answer.forest else []
+    return answer.forest.rows if answer.forest else []
 
 
 def test_no_lead_is_negative_and_nothing_is_said_to_be_near(run: Results) -> None:
@@ -163,7 +163,7 @@ def test_headline_forest_recommend_and_table_name_the_same(run: Results, answer:
         (row,) = marked
         assert (row.strategy, row.value) == (chosen.strategy, value)
         assert row.backbone in ("", chosen.backbone)
-        assert row in answer.forest.rows  # on the first screen
+        assert row in answer.forest.shown.rows  # on the first screen
     if answer.by_labels:
         assert answer.by_labels[-1][2].startswith(value)
     grid = next(g for g in page_of(run).summary(run) if chosen.backbone in g.title)
@@ -208,7 +208,7 @@ def test_what_was_asked_for_and_has_no_result_is_named(run: Results, answer: Ans
     ran = {c.strategy for c in run.decisions[-1].candidates}
     names = tomllib.loads(run.plan_toml)["strategies"]
     without = [words.strategy_name(name) for name in names if name not in {*ran, "majority"}]
-    text = " ".join([answer.line.lower(), *(row.name.lower() for row in answer.forest.rows)])
+    text = " ".join([answer.line.lower(), *(row.name.lower() for row in answer.forest.shown.rows)])
     assert all(name.lower() in text for name in without)
 
 
@@ -224,7 +224,7 @@ def test_the_first_screen_is_short(run: Results, answer: Answer) -> None:
     assert len(answer.line.split()) <= MOST_IN_LINE, answer.line
     text = shown(answer, steps[0][0] if steps else "")
     assert counted(text) <= MOST_WORDS, (counted(text), text)
-    assert not answer.forest or len(answer.forest.rows) <= SHOWN
+    assert not answer.forest or len(answer.forest.shown.rows) <= SHOWN
 
 
 @pytest.mark.parametrize("number", [2, 60])
@@ -234,7 +234,7 @@ def test_two_and_sixty_candidates_have_the_same_first_screen(number: int, tmp_pa
     run = Results(records, fake.run_info(records), "", tmp_path)
     (answer,) = section(run).content["answers"]
     assert answer.forest is not None
-    assert len(answer.forest.rows) == min(number, SHOWN)
+    assert len(answer.forest.shown.rows) == min(number, SHOWN)
     assert len(rows(answer)) == number
     assert counted(shown(answer, "")) <= MOST_WORDS
     for row in rows(answer):
@@ -250,8 +250,8 @@ def test_who_is_recommended_stands_on_the_first_screen_though_many_are_higher(tm
     names = [f"lora:rank={i}" for i in range(12)]
     records = fake.records(strategies=names, fractions=(1.0,), points=2, seeds=2, spoil=spoil)
     (answer,) = section(Results(records, {}, "", tmp_path)).content["answers"]
-    assert [row.strategy for row in answer.forest.rows if row.mark] == ["lora:rank=0"]
-    assert answer.forest.rows[-1].strategy == "lora:rank=0"
+    assert [row.strategy for row in answer.forest.shown.rows if row.mark] == ["lora:rank=0"]
+    assert answer.forest.shown.rows[-1].strategy == "lora:rank=0"
 
 
 def test_only_what_is_scored_is_warned_of(tmp_path: Path) -> None:
@@ -265,3 +265,19 @@ def test_only_what_is_scored_is_warned_of(tmp_path: Path) -> None:
     assert sum("same pixels" in text for text in told) == 1
     assert any(text.startswith("drawings: 1 of 3,782") for text in told)
     assert not any("never run" in text or "speaks mostly" in text for text in told)
+
+
+def test_what_is_folded_does_not_stretch_the_axis_of_the_first_screen(tmp_path: Path) -> None:
+    def spoil(record: Record) -> None:
+        place = int(record.cell["strategy"].removeprefix("lora:rank="))
+        record.metrics["accuracy"] = 0.2 if place >= SHOWN else 0.8 + 0.01 * place
+
+    names = [f"lora:rank={i}" for i in range(12)]
+    records = fake.records(strategies=names, fractions=(1.0,), points=2, spoil=spoil)
+    (answer,) = section(Results(records, {}, "", tmp_path)).content["answers"]
+    shown, folded = answer.forest.shown, answer.forest.folded
+    assert max(row.dot for row in shown.rows) - min(row.dot for row in shown.rows) > 30
+    assert all(0 < row.dot < 100 for row in [*shown.rows, *folded.rows])
+    assert shown.ticks != folded.ticks
+    assert shown.band
+    assert not folded.band

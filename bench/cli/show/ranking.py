@@ -50,7 +50,7 @@ def print_ranking(ranking: Ranking, agrees: Agreement | None) -> None:
         print(f"\nWarning: {shown(warning)}")
     print(f"\nOrder: {ranking.why}.\n")
     for column, meaning in ranking.columns.items():
-        more = "; ± half the width of its 95% interval" if column == DECIDES else ""
+        more = "; ± half the width of its 95% CI" if column == DECIDES else ""
         print(f"  {headings[column]:10} {meaning}{more}")
     _print_missing(ranking)
     if agrees is not None:

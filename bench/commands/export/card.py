@@ -131,7 +131,7 @@ def _expected(recipe: Recipe, found: Recommendation, chosen: Candidate) -> str:
             f"{labelled}. That is too few seeds for an interval."
         )
     return (
-        f"Expected {metric} on new {many} like the test {many}: {measured}, 95% interval "
+        f"Expected {metric} on new {many} like the test {many}: {measured}, 95% CI "
         f"{words.percent(chosen.low)} to {words.percent(chosen.high)}. Mean of {chosen.seeds} seeds with "
         f"{labelled}; the interval covers new labelled {many}, new initial weights and new test {many}."
     )

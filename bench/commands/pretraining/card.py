@@ -19,7 +19,7 @@ def verdict(source: WeightSource) -> str:
     rival, many = source.rival, _noun(source).many
     quality = (
         f"{words.percent(source.accuracy)} of the {words.count(source.data.n_test)} held-out {many} correctly "
-        f"(95% interval {words.percent(source.low)} to {words.percent(source.high)})"
+        f"(95% CI {words.percent(source.low)} to {words.percent(source.high)})"
     )
     lead = (
         f"{rival.name}, {words.percent(rival.accuracy)} ({words.points(rival.difference, True)} points; "

@@ -101,7 +101,7 @@ def _interval(chosen: Measurement, several: bool) -> list[str]:
     if not math.isfinite(chosen.low):
         return []
     interval = f"{words.percent(chosen.low)} to {words.percent(chosen.high)}"
-    return [f"The 95% interval of {chosen.name(several)} over new classes is {interval}."]
+    return [f"The 95% CI of {chosen.name(several)} over new classes is {interval}."]
 
 
 def _beside(best: Measurement, there: Iterable[Measurement], several: bool) -> str:

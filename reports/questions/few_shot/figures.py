@@ -92,7 +92,7 @@ def _shots_figure(found: Sequence[Measurement], noun: Noun) -> Plan:
         "shots",
         f"Accuracy by {labelled}",
         f"Line charts of accuracy in episodes on {words.clean(found[0].dataset, 60)} against the number of "
-        f"{labelled}, one for each number of classes, with 95% intervals; dotted: chance.",
+        f"{labelled}, one for each number of classes, with 95% CIs; dotted: chance.",
         _conclusion(found),
         panels,
         pd.DataFrame([{name: getattr(m, name) for name in names} for m in found]),
