@@ -38,7 +38,7 @@ def test_it_runs_and_reports(ran: tuple[list[Any], Path, Any]) -> None:
     assert set(frame["strategy"]) == {"nearest_pixel", "prototypical"}
     assert set(zip(frame["ways"], frame["shots"], strict=True)) == {(2, 1), (2, 3), (4, 1), (4, 3)}
     assert (frame["accuracy"] > 1 / frame["ways"]).all()
-    assert "New classes by a few labels each" in (out / "report.html").read_text()
+    assert "Accuracy on new classes" in (out / "report.html").read_text()
     for path in (out / "cells").glob("*.json"):
         record = json.loads(path.read_text())
         with np.load(out / "predictions" / f"{path.stem}.npz") as file:

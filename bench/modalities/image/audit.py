@@ -227,7 +227,7 @@ def near(evidence: Evidence) -> list[Finding]:
     if crossing:
         affected = int((evidence.copies_of([a for a, _ in crossing]) & in_test).sum())
         text = (
-            f"{evidence.of_test(affected)} nearly the same as an image that is learned from (re-encoded, resized "
+            f"{evidence.of_test(affected)} nearly the same as a training image (re-encoded, resized "
             "or brightened, say)."
         )
         cases = [evidence.case(pair) for pair in crossing]

@@ -175,7 +175,8 @@ def new_classes(dataset: Dataset) -> Classes:
 def findings_of_new(dataset: Dataset) -> Dataset:
     """The dataset with findings that fit: where all classes are new, no example is learned from or has to test,
     and episodes draw them evenly."""
-    meet = "that is learned from", "of the rest: labelled and to be classified, they may meet in one episode"
+    one = dataset.kind.noun.one
+    meet = f"a training {one}", f"another {one} that they may meet in one episode"
     findings = [
         replace(finding, text=finding.text.replace(*meet)) if "_across_splits" in finding.kind else finding
         for finding in dataset.findings
