@@ -18,7 +18,7 @@ EXAMPLES = 3
 """Cases that are shown of each finding."""
 _HEADINGS = {
     "refused": "A run would refuse this dataset:",
-    "validity": "Problems that can make results misleading:",
+    "validity": "Problems that may make a result say something else than you think:",
     "note": "Worth knowing:",
 }
 
