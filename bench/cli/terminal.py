@@ -46,11 +46,15 @@ LASTING = "Run directory: "
 
 
 def cell_name(cell: Cell) -> str:
-    """A cell as the report calls it: ``partial fine-tuning, MobileNet:alpha=0.25, 10% of clothing, seed 0``."""
+    """A cell as the report calls it: ``partial fine-tuning, MobileNet:alpha=0.25, 10% of clothing, seed 0``.
+
+    In a log, which scripts read, the strategy has the name that is typed: ``partial_finetune``.
+    """
     from reports.words import strategy_name
 
+    strategy = strategy_name(cell.strategy) if sys.stdout.isatty() else cell.strategy
     share = f"{cell.fraction * 100:g}% of" if cell.protocol == FRACTIONS else f"{cell.protocol} on"
-    parts = strategy_name(cell.strategy), titled(cell.backbone, cell.weights), f"{share} {cell.dataset_name}"
+    parts = strategy, titled(cell.backbone, cell.weights), f"{share} {cell.dataset_name}"
     return shown(", ".join([*filter(None, parts), f"seed {cell.seed}"]))
 
 
