@@ -7,6 +7,7 @@ it and can be read anywhere.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weight_files import expected_of
 from bench.backbones.weights import Weights, held
 from bench.errors import RequestError
+from bench.modalities.base import Tensor
 from bench.modalities.registry import modality
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -86,7 +88,7 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
 
     Returns:
         A functional model. Input ``image``: float32 (batch, S, S, 3), RGB, 0..255. Output: the last feature
-        map, (batch, h, w, c), not pooled.
+        map, (batch, h, w, c), not pooled. Of texts see ``BackbonePlugin.build``.
 
     Raises:
         RequestError: the input is too small, or the weights file is not one of this network.
@@ -95,14 +97,23 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
     # All that we feed is (height, width, channel), whatever the user's keras.json says.
     keras.config.set_image_data_format("channels_last")
     takes = modality(spec.modality).inputs(size)
-    (image,) = (keras.Input(shape, dtype=dtype, name=name) for name, (shape, dtype) in takes.items())
+    (image,) = (_input(name, tensor) for name, tensor in takes.items())
     build = _BUILDERS.get(spec.info.module, _application)
     front = FRONTS.get(spec.info.module, _inside)(image)
     with held(weights) as copy:
         model = build(spec, image, front, copy if weights.kind == "imagenet" else None)
         if copy is not None and weights.kind == "file":
             _load_file(model, spec, copy, str(weights.path))
+        if copy is not None and weights.kind == "own":
+            found = load_backbone(spec.name)
+            assert found is not None
+            found.load(model, copy)
     return model
+
+
+def _input(name: str, tensor: Tensor) -> keras.KerasTensor:
+    axes = (None, *tensor.shape[1:]) if tensor.is_ragged else tensor.shape
+    return keras.Input(axes, dtype=tensor.dtype, name=name)
 
 
 def _of_plugin(
@@ -110,14 +121,19 @@ def _of_plugin(
 ) -> keras.Model:
     found = load_backbone(spec.name)
     assert found is not None
-    features = found.build(front, **spec.values)
+    outputs = found.build(front, **spec.values)
+    features = outputs[0] if isinstance(outputs, list) and outputs else outputs
     shape = getattr(features, "shape", None)
     axes = modality(spec.modality).features
     if shape is None or len(shape) != len(axes) or shape[-1] is None:
         received = type(features).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
         expected = f"give a feature map of shape ({', '.join(axes)}) by build()"
         raise RequestError("backbone", spec.text, expected, f"It gives {received}.")
-    return keras.Model(image, features, name=spec.name.lower())
+    return keras.Model(image, outputs, name=_LETTERS.sub("_", spec.name.lower()))
+
+
+_LETTERS = re.compile(r"[^a-z0-9_.]+")
+"""What the name of a model cannot have."""
 
 
 def _lite(

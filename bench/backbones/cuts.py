@@ -37,6 +37,7 @@ _BLOCKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),  # MobileNetV2 and V3; their first has no number
         (r"^(conv\d+_block\d+|pool[2-4])_", "{}"),  # ResNet, ResNetV2, DenseNet
         (r"_(stage_\d+_block_\d+)_", "{}"),  # ConvNeXt
+        (r"^(layer_\d+)_", "{}"),  # encoders of text
         (r"^(block\d+[a-z]?)_", "{}"),  # EfficientNet, EfficientNetLite0, EfficientNetV2, VGG, Xception
     )
 )
@@ -61,7 +62,7 @@ def find_cuts(model: keras.Model) -> list[Cut]:
     """All places where a functional model can be cut, thinned to the ends of its blocks.
 
     Args:
-        model: a functional model with one output, as :func:`bench.backbones.build.build_backbone` returns.
+        model: a functional model, as :func:`bench.backbones.build.build_backbone` returns.
 
     Returns:
         Cuts from the input to the output, each above the one before, with convolutions (or other layers that
@@ -118,7 +119,8 @@ def split(model: keras.Model, cut: Cut) -> tuple[keras.Model | None, keras.Model
     if cut.name == "input":
         return None, model
     if cut.name == "output":
-        features = keras.Input(batch_shape=model.output.shape, dtype=model.output.dtype)
+        ends = [keras.Input(batch_shape=end.shape, dtype=end.dtype) for end in model.outputs]
+        features = ends if len(ends) > 1 else ends[0]
         return model, keras.Model(features, features, name=f"{model.name}_above_output")
     crossing = cut.tensors[0] if len(cut.tensors) == 1 else list(cut.tensors)
     below = keras.Model(model.input, crossing, name=f"{model.name}_below_{cut.name}")

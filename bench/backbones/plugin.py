@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.backbones.registry import BACKBONES, BackboneInfo
 from bench.errors import RequestError
 from bench.modalities.registry import DEFAULT
+from bench.system.names import HUB
 from bench.system.plugins import Unusable, find, origin
 
 if TYPE_CHECKING:
@@ -32,21 +34,27 @@ class BackbonePlugin:
     imagenet_top1: ClassVar[float | None] = None
     """Published ImageNet accuracy in percent."""
     minimum_size: ClassVar[int] = 32
-    """Side in pixels of the smallest square input."""
+    """Side in pixels of the smallest square input; of texts, tokens."""
+    maximum_size: int | None = None
+    """Likewise of the largest; None: any."""
     options: ClassVar[dict[str, float | int | bool]] = {}
     """Name and default of each option: ``{"width": 1.0}`` allows ``NAME:width=0.5``. Numbers are above 0."""
     version: ClassVar[int] = 1
     """Raised when the network would give other numbers: old cells are then not reused."""
+    stamp: str = ""
+    """What names files that are part of the network beside its weights; empty: there are none."""
 
     def build(self, image: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
         """The network, of standard Keras layers in one functional graph.
 
         Args:
-            image: float32 (batch, S, S, 3), RGB, 0..255; preprocessing is part of the network.
+            image: float32 (batch, S, S, 3), RGB, 0..255; preprocessing is part of the network. Of texts the numbers
+                of their tokens, int32 (batch, tokens).
             options: a value for each of ``options``.
 
         Returns:
-            The last feature map, (batch, h, w, c), not pooled.
+            The last feature map, (batch, h, w, c), not pooled. Of texts a list: hidden states (batch, tokens, c)
+            and their mask (batch, tokens), 1 for what counts.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build()")
 
@@ -61,18 +69,53 @@ class BackbonePlugin:
         """
         raise NotImplementedError
 
+    def load(self, model: keras.Model, path: Path) -> None:
+        """Loads ``weights()`` into the network; without this method they are a ``.weights.h5``."""
+        raise NotImplementedError
+
+    def tokenizer(self, **options: Any) -> Any:
+        """What divides texts into tokens, see ``bench.modalities.text.reader.Tokenizer``; None: hashed words."""
+        return None
+
+    @classmethod
+    def loads(cls) -> bool:
+        """Whether it loads its weights itself."""
+        return cls.load is not BackbonePlugin.load
+
     @classmethod
     def has_weights(cls) -> bool:
         """Whether it brings pretrained weights."""
         return cls.weights is not BackbonePlugin.weights
 
 
+BUILT_IN = {
+    "MiniLM": "bench.backbones.families.hub:MiniLM",
+    "SmallTransformer": "bench.backbones.families.small_transformer:SmallTransformer",
+}
+"""Those that are made as plug-ins are, and belong to this package."""
+ON_THE_HUB = "bench.backbones.families.hub:hub_encoder"
+"""What makes one of a name that begins with HUB."""
+
+
+def _built_in(name: str) -> BackbonePlugin | None:
+    on_the_hub = name.startswith(HUB)
+    where = ON_THE_HUB if on_the_hub else BUILT_IN.get(name)
+    if where is None:
+        return None
+    # Imported by name: what builds networks imports Keras, and a plan does without.
+    module, _, maker = where.partition(":")
+    found: BackbonePlugin = getattr(import_module(module), maker)(*([name] if on_the_hub else []))
+    return found
+
+
 def load_backbone(name: str) -> BackbonePlugin | None:
-    """The backbone that another package declares by this name; None if there is none.
+    """The backbone that is built in, or that another package declares, by this name; None if there is none.
 
     Raises:
         RequestError: it cannot be used.
     """
+    if (own := _built_in(name)) is not None:
+        return own
     plugin = find("backbones", name)
     if plugin is None:
         return None
@@ -119,6 +162,7 @@ def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
         dict(found.options),
         "pretrained" if found.has_weights() else "none",
         found.modality,
+        found.maximum_size,
     )
 
 
@@ -130,5 +174,7 @@ def backbone_origin(name: str) -> str:
     """
     if not name or name in BACKBONES:
         return ""
+    if (own := _built_in(name)) is not None:
+        return own.stamp
     found, plugin = load_backbone(name), find("backbones", name)
     return "" if found is None or plugin is None else origin(type(found), plugin.package)

@@ -22,6 +22,7 @@ class BackboneInfo:
         own_weights: what it starts from unless ``weights=`` says otherwise: ``"imagenet"``, of another package's
             plug-in ``"pretrained"``, or ``"none"`` if it has none.
         modality: what it takes, a key of ``bench.modalities.registry.MODALITIES``.
+        maximum_size: the largest input; None: any.
     """
 
     name: str
@@ -37,6 +38,7 @@ class BackboneInfo:
     )
     own_weights: str = "imagenet"
     modality: str = "image"
+    maximum_size: int | None = None
 
 
 # Size and accuracy: the table of https://keras.io/api/applications, for MobileNetV3 the docstring of

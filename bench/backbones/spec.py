@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backbones.own import read_source
-from bench.backbones.plugin import backbone_info, modality_of
+from bench.backbones.plugin import BUILT_IN, backbone_info, modality_of
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import modality
-from bench.system.names import OPTION, PREFIX, of_others, with_weights
+from bench.system.names import HUB, OPTION, PREFIX, divided, of_others, with_weights
 from bench.system.plugins import plugins
 
 WEIGHTS_SUFFIX = ".weights.h5"
@@ -70,7 +70,7 @@ class BackboneSpec:
 
     def _text(self, more: list[tuple[str, object]]) -> str:
         pairs = ",".join(f"{key}={_show(value)}" for key, value in [*self.options, *more])
-        return f"{self.name}:{pairs}" if pairs else self.name
+        return f"{self.name}{',' if ':' in self.name else ':'}{pairs}" if pairs else self.name
 
 
 def parse_backbone(text: str) -> BackboneSpec:
@@ -84,10 +84,12 @@ def parse_backbone(text: str) -> BackboneSpec:
             ImageNet weights for such options, if a weights file is not there, or if a source is not there,
             damaged, or of another backbone.
     """
-    name, _, rest = text.strip().partition(":")
+    name, rest = divided(text.strip())
+    if name.startswith(HUB) and Path(folder := name.removeprefix(HUB)).expanduser().is_dir():
+        name = f"{HUB}{Path(folder).expanduser().resolve()}"
     info = backbone_info(name)
     if info is None:
-        names = [*BACKBONES, *(plugin.name for plugin in plugins("backbones"))]
+        names = [*BACKBONES, *BUILT_IN, *(plugin.name for plugin in plugins("backbones"))]
         remedy = did_you_mean(name, names, "backbones")
         raise RequestError(
             "backbone", text, "the name of a Keras Applications model or EfficientNetLite0", remedy
@@ -120,7 +122,7 @@ def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, objec
 
 
 def check_size(spec: BackboneSpec, size: int) -> None:
-    """Refuses an input that is too small for the architecture.
+    """Refuses an input that is too small or too large for the architecture.
 
     Args:
         spec: the backbone.
@@ -129,9 +131,11 @@ def check_size(spec: BackboneSpec, size: int) -> None:
     Raises:
         RequestError: of the plan's key for it.
     """
-    if size < spec.info.minimum_size:
-        key = modality(spec.modality).size_key
-        raise RequestError(key, size, f"at least {spec.info.minimum_size} for {spec.name}")
+    key, info = modality(spec.modality).size_key, spec.info
+    if size < info.minimum_size:
+        raise RequestError(key, size, f"at least {info.minimum_size} for {spec.name}")
+    if info.maximum_size is not None and size > info.maximum_size:
+        raise RequestError(key, size, f"at most {info.maximum_size} for {spec.name}")
 
 
 def has_small_map(spec: BackboneSpec, size: int) -> bool:

@@ -44,7 +44,8 @@ class Weights:
     """The weights that a backbone starts from.
 
     Attributes:
-        kind: ``"imagenet"``, ``"none"`` or ``"file"``, which those of a source are too.
+        kind: ``"imagenet"``, ``"none"``, ``"own"`` (a backbone loads them itself) or ``"file"``, which those of a
+            source are too.
         sha256: of the file's bytes, in hexadecimal; empty for ``"none"``.
         path: the file; None for ``"none"``.
     """
@@ -181,12 +182,14 @@ def _of_plugin(spec: BackboneSpec) -> Weights:
     assert found is not None
     try:
         path = Path(found.weights(**spec.values))
+    except RequestError:
+        raise
     except Exception as error:  # the code of others
         reason = f"{type(error).__name__}: {error}."
         raise RequestError("weights", spec.text, "name a file by weights()", reason) from error
     if not path.is_file():
         raise RequestError("weights", spec.text, "name a file that exists", f"There is no file {path}.")
-    return Weights("file", sha256_file(path), str(path))
+    return Weights("own" if found.loads() else "file", sha256_file(path), str(path))
 
 
 def _lite0() -> Weights:

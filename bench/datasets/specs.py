@@ -12,6 +12,7 @@ from bench.datasets.adapters.arrays import ArrayFile, Digits
 from bench.datasets.adapters.fetched import Fetched
 from bench.datasets.adapters.folder import EXTENSIONS, Folder
 from bench.datasets.adapters.manifest import Manifest
+from bench.datasets.adapters.texts import TextTable
 from bench.datasets.plugin import Checked
 from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import RequestError, did_you_mean
@@ -31,7 +32,7 @@ ARCHIVES = {".zip": "unzip {0} -d {1}", ".7z": "7z x {0} -o{1}", ".rar": "unrar 
 TABLES = frozenset((".xlsx", ".xls", ".ods", ".json", ".jsonl", ".txt", ".xml", ".feather", ".pkl"))
 """Extensions of files that may list images in a form that is not read."""
 
-ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, Manifest, ArrayFile, Checked)
+ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, TextTable, Manifest, ArrayFile, Checked)
 """All there are, in the order of listings."""
 
 

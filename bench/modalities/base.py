@@ -70,6 +70,8 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
     """Of one example."""
     dtype: str
+    is_ragged: bool = False
+    """Whether its first axis is as long as the longest example of a batch, and what ``shape`` says at most."""
 
 
 class Limit(NamedTuple):
@@ -81,6 +83,16 @@ class Limit(NamedTuple):
     """Stand in the reason."""
     text: str
     """Follows ``2 of 100 images`` in the finding."""
+
+
+class Reader(Protocol):
+    """What makes a network's input tensors of rows."""
+
+    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The input tensors of a network for rows, in the order of ``Modality.inputs``."""
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray | None:
+        """How long the ragged axis of each row is by itself, int64 (N,); None if no input is ragged."""
 
 
 Again = Callable[[set[int]], Iterator[tuple[int, Item]]]
@@ -266,5 +278,10 @@ class Modality(ABC):
         """What a network takes, by name, for inputs of this ``Input.size``."""
 
     @abstractmethod
-    def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The input tensors of a network for rows, in the order of ``inputs``."""
+    def reader(self, tokenizer: Any, size: int) -> Reader:
+        """What makes input tensors of rows.
+
+        Args:
+            tokenizer: the network's own, where it has one; else None.
+            size: of its inputs, see ``Input.size``.
+        """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.system.names import divided
+
 if TYPE_CHECKING:
     from bench.records import Cell
 
@@ -23,7 +25,7 @@ def used(strategy: str, backbone: str) -> dict[str, str]:
 
     found = {
         "strategy": strategy_origin(strategy),
-        "backbone": plugin.backbone_origin(backbone.partition(":")[0]),
+        "backbone": plugin.backbone_origin(divided(backbone)[0]),
     }
     return {part: where for part, where in found.items() if where}
 

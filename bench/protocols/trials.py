@@ -14,6 +14,7 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 from bench.datasets import Dataset
 from bench.datasets.companions.source import SourceDomain
 from bench.errors import BenchError
+from bench.modalities.base import Reader
 from bench.modalities.registry import modality, size_of
 from bench.records import Cell
 from bench.training.engine import Engine, Network
@@ -299,12 +300,17 @@ class Search(ABC):
         self, part: str, rows: np.ndarray, labelled: bool = True, of: Dataset | None = None
     ) -> PartExamples:
         """Some rows of the ``pool`` or ``test`` part of the cell's dataset, or of another one."""
-        return PartExamples.in_dataset(of or self.dataset, part, rows, labelled)
+        return PartExamples.in_dataset(of or self.dataset, part, rows, labelled).read_by(self._reader)
 
     def source_examples(self, domain: SourceDomain, rows: np.ndarray) -> PartExamples:
         """Some rows of a source, with labels as the dataset has them."""
         key = content_key(domain.dataset, "pool")
-        return PartExamples.of(domain.part, key, rows, True, domain.dataset.modality)
+        found = PartExamples.of(domain.part, key, rows, True, domain.dataset.modality)
+        return found.read_by(self._reader)
+
+    @property
+    def _reader(self) -> Reader | None:
+        return None if self.network is None else self.network.reader
 
     def fields_of(self, final: Fitted | Embedding) -> dict[str, Any]:
         """The record's fields that search and refit know."""

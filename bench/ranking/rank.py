@@ -36,7 +36,7 @@ from bench.records import PROTOCOL_VERSION
 from bench.store import Store
 from bench.system import sealed
 from bench.system.files import cache_dir, digest
-from bench.system.names import of_others, short_backbone
+from bench.system.names import divided, of_others, short_backbone
 
 
 def rank(
@@ -245,7 +245,7 @@ def _kept(job: Rank, plan: Plan, runs: Executor, classified: bool) -> Path:
         # One file is one source, wherever it lies.
         "weights": job.weights if job.weights in ("imagenet", "none") else "",
         "classified": classified,
-        **({"plugin": code} if (code := backbone_origin(job.backbone.partition(":")[0])) else {}),
+        **({"plugin": code} if (code := backbone_origin(divided(job.backbone)[0])) else {}),
         "threads": plan.threads,
         "backend": runs.backend,
         "versions": [VERSION, PROTOCOL_VERSION, *versions, *decoding_versions(job.modality)],

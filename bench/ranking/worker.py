@@ -51,8 +51,8 @@ def rank(
     """
     pool = dataset.pool
     rows = nested_order(pool.labels, pool.groups, 0, dataset.fingerprint)[: job["images"]]
-    examples = PartExamples.in_dataset(dataset, "pool", rows)
     network = _network(job, engine)
+    examples = PartExamples.in_dataset(dataset, "pool", rows).read_by(network.reader)
     tick("features")
     features, seconds = _features(network, examples, job["pooling"])
     groups = None if pool.groups is None else pool.groups[examples.index]
@@ -89,13 +89,13 @@ def _features(network: Network, examples: PartExamples, pooling: str) -> tuple[n
         return prefix.batch(np.arange(len(examples)), None)[0], prefix.seconds_per_example
     # No cell extracts features with random weights, and stored prefixes are rounded: what comes through a deep
     # network as it is initialised may be 1e-8, which is zero in half precision.
-    batch = np.zeros((BATCH, *examples.data.shape[1:]), np.float32)
+    batch = np.zeros((BATCH, *examples.data.shape[1:]), examples.data.dtype)
     found, seconds = [], 0.0
     for first in range(0, len(examples), BATCH):
         rows = rows_of(examples.data, examples.index[first : first + BATCH])
         batch[: len(rows)] = rows
         start = time.perf_counter()
-        found.append(store.compute(batch)[0][: len(rows)])
+        found.append(store.compute(*examples.tensors(batch))[0][: len(rows)])
         seconds += time.perf_counter() - start if first else 0.0  # the first one is traced
     return np.concatenate(found), seconds / max(len(examples) - BATCH, 1)
 

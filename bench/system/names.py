@@ -27,6 +27,19 @@ OPTION = re.compile(r",(?=\s*\w+\s*=)")
 """A comma separates options only where another ``key=`` follows: paths of weights may contain commas."""
 
 
+HUB = "hf:"
+"""What the name of a backbone begins with that lies on the Hugging Face hub, or in a folder as the hub has them."""
+
+
+def divided(backbone: str) -> tuple[str, str]:
+    """A backbone as users write it: its name, and its options as they stand there."""
+    if backbone.startswith(HUB):
+        name, *options = OPTION.split(backbone)
+        return name, ",".join(options)
+    name, _, rest = backbone.partition(":")
+    return name, rest
+
+
 def names_weights(text: str) -> bool:
     """Whether a backbone as users write it says which weights it is to have."""
     return re.search(r"[:,]\s*weights\s*=", text) is not None
@@ -38,8 +51,10 @@ def with_weights(backbone: str, weights: str) -> str:
 
 
 def titled(architecture: str, weights: str) -> str:
-    """A backbone as people read it: with its weights where they are not ImageNet's, by name and without a path."""
-    if weights in ("", "imagenet"):
+    """A backbone as people read it: with its weights where they are not its usual ones, and without paths."""
+    if architecture.startswith(HUB):
+        architecture = Path(divided(architecture)[0].removeprefix(HUB)).name
+    if weights in ("", "imagenet", "pretrained"):
         return architecture
     if weights.startswith(PREFIX):
         return f"{architecture} (source: {Path(weights.removeprefix(PREFIX)).name})"

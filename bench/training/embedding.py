@@ -195,7 +195,8 @@ class ClassBatches:
         # A class with fewer examples repeats some, in other views.
         each = [np.resize(rng.permutation(self.classes[c]), BATCH_EXAMPLES) for c in classes]
         index = self.examples.index[np.stack(each, axis=1).ravel()]
-        rows = augmentation(rows_of(self.examples.data, index), rng)
+        rows = rows_of(self.examples.data, index)
+        rows = augmentation(rows, rng) if augmentation else rows
         (inputs,) = self.examples.tensors(rows)
         inputs = inputs.reshape(BATCH_EXAMPLES, self.ways, *inputs.shape[1:])
         for quarter in range(1, self.turns):  # of images alone: nothing else can be turned

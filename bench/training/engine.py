@@ -17,6 +17,7 @@ import numpy as np
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import Cut, cut_at, find_cuts, split
 from bench.backbones.spec import BackboneSpec, parse_backbone
+from bench.backbones.tokenizers import tokenizer_of
 from bench.backbones.weights import Weights, resolve_weights
 from bench.modalities.registry import modality
 from bench.system.names import with_weights
@@ -25,6 +26,8 @@ from bench.training.programs.config import HeadConfig, State, Trained
 from bench.training.programs.graph import (
     EVALUATION_BATCH,
     NORMALISATIONS,
+    features_of,
+    mask_of,
     one_or_list,
     parts,
     pool,
@@ -64,6 +67,7 @@ class Network:
         self.spec, self.size, self.weights, self.threads = spec, size, weights, threads
         self.build = build
         self.model = build(spec, size, weights)
+        self.reader = modality(spec.modality).reader(tokenizer_of(spec), size)
         self.cuts = find_cuts(self.model)
         self.params = int(self.model.count_params())
         self._programs: OrderedDict[tuple[object, ...], Program] = OrderedDict()
@@ -80,7 +84,7 @@ class Network:
     @property
     def feature_map(self) -> list[int]:
         """The last feature map's extent, of images its rows and columns; empty: its features have none."""
-        return [int(side) for side in self.model.output.shape[1:-1]]
+        return [int(side) for side in features_of(self.model.outputs).shape[1:-1] if side is not None]
 
     @cached_property
     def traits(self) -> dict[str, Any]:
@@ -159,15 +163,20 @@ class Network:
         ]
 
     @cached_property
-    def _block_ends(self) -> list[tuple[Cut, keras.KerasTensor]]:
+    def _block_ends(self) -> list[tuple[Cut, list[keras.KerasTensor]]]:
         """The feature maps at which blocks end, each with its cut; other tensors that cross it are no such maps."""
-        rank = len(self.model.output.shape)
-        return [(cut, end) for cut in self.cuts[1:] for end in cut.tensors if len(end.shape) == rank]
+        rank = len(features_of(self.model.outputs).shape)
+        return [
+            (cut, [end, *mask_of(cut.tensors)])
+            for cut in self.cuts[1:]
+            for end in cut.tensors
+            if len(end.shape) == rank
+        ]
 
     def _ends(self, pooling: str) -> keras.Model:
         """From inputs to the pooled ends of all blocks."""
         if pooling not in self._to_ends:
-            outputs = [pool(end, pooling, f"end_{i}") for i, (_, end) in enumerate(self._block_ends)]
+            outputs = [pool(ends, pooling, f"end_{i}") for i, (_, ends) in enumerate(self._block_ends)]
             self._to_ends[pooling] = keras.Model(self.model.input, outputs)
         return self._to_ends[pooling]
 
@@ -178,7 +187,7 @@ class Network:
             if every:
                 below = self._ends(pooling)
             elif cut is None:
-                below = keras.Model(self.model.input, pool(self.model.output, pooling))
+                below = keras.Model(self.model.input, pool(self.model.outputs, pooling))
             else:
                 below = split(self.model, cut)[0]
                 assert below is not None, "nothing lies below the input"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from bench.datasets import Dataset, Part, decoding_versions
-from bench.modalities.base import Modality
+from bench.modalities.base import Modality, Reader
 from bench.modalities.registry import DEFAULT, modality
 from bench.records import PROTOCOL_VERSION
 from bench.system.files import digest, rows_of
@@ -47,6 +47,7 @@ class PartExamples:
         index: int64 (N,), sorted rows of the part.
         known: their labels, int64 (N,); None if they are withheld.
         modality: what kind of example they are.
+        reader: makes input tensors of them; None: the modality's own, for no network in particular.
     """
 
     data: np.ndarray
@@ -55,6 +56,7 @@ class PartExamples:
     index: np.ndarray
     known: np.ndarray | None
     modality: str = DEFAULT
+    reader: Reader | None = None
 
     @staticmethod
     def of(part: Part, key: str, index: np.ndarray, labelled: bool, modality: str = DEFAULT) -> PartExamples:
@@ -99,9 +101,24 @@ class PartExamples:
         """What knows the examples."""
         return modality(self.modality)
 
+    def read_by(self, reader: Reader | None) -> PartExamples:
+        """The same examples for a network with this reader."""
+        return replace(self, reader=reader)
+
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
         """A network's input tensors for some decoded examples of this modality."""
-        return self.kind.tensors(rows)
+        return self._reader.tensors(rows)
+
+    def lengths(self) -> np.ndarray | None:
+        """How long each example's ragged axis is by itself, int64 (N,); None if none of its tensors has one."""
+        if self._reader.lengths(self.data[:0]) is None:
+            return None
+        chunks = [self._reader.lengths(rows_of(self.data, some)) for some in in_chunks(self.index, 4096)]
+        return np.concatenate([chunk for chunk in chunks if chunk is not None])
+
+    @property
+    def _reader(self) -> Reader:
+        return self.reader or self.kind.reader(None, 0)
 
     def inputs(self, augmentation: Augmentation | None = None) -> Inputs:
         """What gives the network's inputs by their numbers, 0 to N - 1."""
@@ -123,6 +140,11 @@ class PartExamples:
             return np.concatenate([augmentation(row, generator("view", number, i)) for row, i in each])
 
         return decoded
+
+
+def in_chunks(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The index in parts of at most ``size``, in its order."""
+    return (index[first : first + size] for first in range(0, len(index), size))
 
 
 def content_key(dataset: Dataset, name: str) -> str:

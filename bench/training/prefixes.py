@@ -6,6 +6,9 @@ a row's numbers do not depend on who asked for it, nor on which other rows are s
 folder together. A prefix that is not worth its place is not stored but computed, in the same batches and rounded to
 the same type, whenever it is asked for: its numbers are the same.
 
+Texts are as long as they are. Those of one length are computed together and lie in a folder of their own, so that
+short ones cost little, and so that a row's numbers do not depend on how long the others are.
+
 A checksum is over a row's numbers and over which row of which folder it is. Rows that do not match are computed
 again, and a file of the wrong size is made anew; deleting the folder at any time harms nothing.
 """
@@ -19,7 +22,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -31,6 +34,8 @@ from bench.system.files import digest, locked, removed, rows_of
 from bench.training.examples import Augmentation, PartExamples
 
 BATCH = 64
+SHORT = 8
+"""The length of no examples at all."""
 BLOCK = 4 * BATCH
 """Rows that one process claims, computes and writes at a time."""
 STORED_TYPE = np.dtype(np.float16)
@@ -94,6 +99,39 @@ class Computed:
 
 
 @dataclass(frozen=True)
+class ByLength:
+    """A view of examples that are not all of one length.
+
+    Args:
+        lengths: of each example of the part, int64 (M,).
+        views: of those of each length.
+        ragged: which of the tensors have the length as their first axis.
+    """
+
+    lengths: np.ndarray
+    views: dict[int, View]
+    ragged: list[bool]
+
+    def read(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Filled up with zeros to the longest of these rows."""
+        lengths = self.lengths[rows]
+        longest = int(lengths.max())
+        result: list[np.ndarray] = []
+        for length in np.unique(lengths).tolist():
+            here = np.flatnonzero(lengths == length)
+            found = zip(self.views[length].read(rows[here]), self.ragged, strict=True)
+            for i, (tensor, is_ragged) in enumerate(found):
+                if i == len(result):
+                    axes = (longest, *tensor.shape[2:]) if is_ragged else tensor.shape[1:]
+                    result.append(np.zeros((len(rows), *axes), tensor.dtype))
+                if is_ragged:
+                    result[i][here, :length] = tensor
+                else:
+                    result[i][here] = tensor
+        return result
+
+
+@dataclass(frozen=True)
 class Prefix:
     """The output of a frozen part of a network for some examples.
 
@@ -132,25 +170,70 @@ class PrefixStore:
         identity: everything that the output depends on but the examples: the layers (of which the first are the
             preprocessing), the hash of their weights' values, input size, backend, threads, precision and
             library versions.
-        shapes: of the crossing tensors, without the batch.
+        shapes: of the crossing tensors, without the batch; None is the length of the examples.
         compute: see ``Compute``.
     """
 
     def __init__(
-        self, identity: dict[str, object], shapes: Sequence[tuple[int, ...]], compute: Compute
+        self, identity: dict[str, object], shapes: Sequence[tuple[int | None, ...]], compute: Compute
     ) -> None:
         self.identity = identity
         self.shapes = [tuple(shape) for shape in shapes]
         self.compute = compute
-        self.row_bytes = sum(int(np.prod(shape)) for shape in self.shapes) * STORED_TYPE.itemsize
+        self._lengths: dict[str, np.ndarray] = {}
         self._warm = False
         self._is_slower_to_read = False
         self._verified: dict[str, _Verified] = {}
 
     def get(self, examples: PartExamples, augmentation: Augmentation | None, views: int) -> Prefix:
         """The prefix of ``examples`` in ``views`` views, computing and storing what is not there yet."""
-        needed = self.row_bytes * len(examples) * views
-        store = not self._is_slower_to_read and needed <= cache.limit()
+        groups = self._by_length(examples)
+        needed = sum(self._row_bytes(length) * len(part) for length, part in groups) * views
+        keeps = needed <= cache.limit()
+        found = {
+            length: self._one_length(part, length, augmentation, views, keeps) for length, part in groups
+        }
+        seconds = sum(found[length][1] * len(part) for length, part in groups) / max(len(examples), 1)
+        if None in found:
+            return Prefix(found[None][0], examples.index, seconds)
+        lengths, ragged = self._lengths[examples.key], [None in shape for shape in self.shapes]
+        of_all: list[View] = [
+            ByLength(lengths, {length: each[view] for length, (each, _) in found.items() if length}, ragged)
+            for view in range(views)
+        ]
+        return Prefix(of_all, examples.index, seconds)
+
+    def _by_length(self, examples: PartExamples) -> list[tuple[int | None, PartExamples]]:
+        """The examples of each length; all of them and None where they have none."""
+        known = self._lengths.setdefault(examples.key, np.full(len(examples.data), -1))
+        new = replace(examples, index=examples.index[known[examples.index] < 0])
+        if len(new):
+            lengths = new.lengths()
+            if lengths is None:
+                return [(None, examples)]
+            known[new.index] = lengths
+        here = known[examples.index]
+        return [
+            (length, replace(examples, index=examples.index[here == length]))
+            for length in np.unique(here).tolist() or [SHORT]
+        ]
+
+    def _shapes(self, length: int | None) -> list[tuple[int, ...]]:
+        return [tuple(length or 1 if side is None else side for side in shape) for shape in self.shapes]
+
+    def _row_bytes(self, length: int | None) -> int:
+        return sum(int(np.prod(shape)) for shape in self._shapes(length)) * STORED_TYPE.itemsize
+
+    def _one_length(
+        self,
+        examples: PartExamples,
+        length: int | None,
+        augmentation: Augmentation | None,
+        views: int,
+        keeps: bool,
+    ) -> tuple[list[View], float]:
+        """The views of examples of one length, and the seconds that one of them took."""
+        store = keeps and not self._is_slower_to_read
         result: list[View] = []
         spent = []
         for view in range(views):
@@ -159,7 +242,7 @@ class PrefixStore:
             )
             if store:
                 try:
-                    tensors, seconds = self._stored(examples, augmentation, view, computed)
+                    tensors, seconds = self._stored(examples, length, augmentation, view, computed)
                     result.append(Stored(tensors))
                     spent.append(seconds)
                     continue
@@ -168,13 +251,19 @@ class PrefixStore:
                 except OSError:  # the disk is full, or not ours to write: slower, but the same numbers
                     store = False
             result.append(computed)
-        return Prefix(result, examples.index, float(np.sum(spent)))
+        return result, float(np.sum(spent))
 
     def _stored(
-        self, examples: PartExamples, augmentation: Augmentation | None, view: int, computed: Computed
+        self,
+        examples: PartExamples,
+        length: int | None,
+        augmentation: Augmentation | None,
+        view: int,
+        computed: Computed,
     ) -> tuple[list[np.ndarray], float]:
         policy = [*(astuple(augmentation) if augmentation is not None else ()), view] if view else []
-        key = digest({**self.identity, "images": examples.key, "view": policy, "type": STORED_TYPE.str}, 32)
+        of = {"images": examples.key, "view": policy, "type": STORED_TYPE.str}
+        key = digest({**self.identity, **of, **({} if length is None else {"length": length})}, 32)
         folder = cache.prefixes_dir() / key
         total = len(examples.data)
         files: list[IO[bytes]] = []
@@ -182,7 +271,7 @@ class PrefixStore:
             with cache.opening(folder):
                 tensors = [
                     _opened(folder / f"tensor-{i}.npy", STORED_TYPE, (total, *shape), files)
-                    for i, shape in enumerate(self.shapes)
+                    for i, shape in enumerate(self._shapes(length))
                 ]
                 sums = _opened(folder / SUMS, SUM_TYPE, (total,), files)
                 files.append(sealed.opened(folder / "claims", "r+b"))
@@ -190,7 +279,8 @@ class PrefixStore:
             # Of all but the claims: these are touched whenever the view is used.
             missing = self._missing(rows, examples.index, [sealed.stamp(file) for file in files[:-1]])
             if len(missing):
-                size = len(missing) * self.row_bytes
+                row_bytes = self._row_bytes(length)
+                size = len(missing) * row_bytes
                 cache.make_room(size, keep=folder)
                 reading = MEMORY_SPEED if size < machine.available_memory() / 2 else DISK_SPEED
                 if not self._warm:  # tracing is nobody's cost
@@ -202,7 +292,7 @@ class PrefixStore:
                     start = time.perf_counter()
                     values = computed.read(chosen)
                     seconds = time.perf_counter() - start
-                    if seconds / len(chosen) < self.row_bytes / reading:
+                    if seconds / len(chosen) < row_bytes / reading:
                         raise _SlowerToReadError
                     for descriptor, tensor, content in zip(data, tensors, values, strict=True):
                         _write_rows(descriptor, tensor, chosen, content)

@@ -15,7 +15,8 @@ from bench.modalities.registry import modality as modality_of
 from bench.training.engine import Network
 from bench.training.prefixes import BATCH, STORED_TYPE
 from bench.training.programs.config import HeadConfig, Trained
-from bench.training.programs.program import Program
+from bench.training.programs.graph import features_of
+from bench.training.programs.program import Program, blank
 from bench.training.workplace import workplace
 
 REPEATED = 3
@@ -61,7 +62,7 @@ def measure(
         "steps": steps,
         "resetting": _first_and_median(lambda: program.reset(start, 0, 0.0))[1],
         "batch_norm": network.traits["has_batch_norm"],
-        "width": int(network.model.output.shape[-1]),
+        "width": int(features_of(network.model.outputs).shape[-1]),
         "shares": _shares(network),
         "row_bytes": [_row_bytes(cut.tensors) for cut in reversed(network.cuts)],
     }
@@ -72,7 +73,7 @@ def _whole(network: Network, pooling: str) -> Program:
 
 
 def _step(program: Program, batch: int) -> Callable[[], Any]:
-    tensors = [np.zeros((1, batch, *tensor.shape[1:]), np.float32) for tensor in program.model.inputs]
+    tensors = [blank(tensor, 1, batch) for tensor in program.model.inputs]
     labels, rates = np.zeros((1, batch, 1), np.int64), np.zeros(1)
     return lambda: program.train_steps(tensors, labels, rates)
 
@@ -109,4 +110,7 @@ def _work(layer: keras.layers.Layer) -> float:
 
 
 def _row_bytes(tensors: Sequence[keras.KerasTensor]) -> int:
-    return sum(int(np.prod(tensor.shape[1:])) for tensor in tensors) * STORED_TYPE.itemsize
+    return (
+        sum(int(np.prod([side or 1 for side in tensor.shape[1:]])) for tensor in tensors)
+        * STORED_TYPE.itemsize
+    )

@@ -82,8 +82,14 @@ class Numbers(Modality):
     def inputs(self, size: int) -> dict[str, Tensor]:
         return {"numbers": Tensor((WIDTH,), "float32")}
 
+    def reader(self, tokenizer: Any, size: int) -> Numbers:
+        return self
+
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows]
+
+    def lengths(self, rows: np.ndarray) -> None:
+        return None
 
 
 KIND = Numbers()

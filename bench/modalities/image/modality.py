@@ -131,8 +131,19 @@ class Image(Modality):
         """``image``: RGB, 0..255."""
         return {"image": Tensor((size, size, 3), "float32")}
 
+    def reader(self, tokenizer: Any, size: int) -> PixelReader:
+        return PixelReader()
+
+
+class PixelReader:
+    """Gives networks the pixels as they are."""
+
     def tensors(self, rows: np.ndarray) -> list[np.ndarray]:
+        """float32 (N, S, S, 3)."""
         return [rows.astype(np.float32)]
+
+    def lengths(self, rows: np.ndarray) -> None:
+        return None
 
 
 KIND = Image()

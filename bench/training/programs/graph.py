@@ -19,6 +19,10 @@ NORMALISATIONS = (
 )
 
 EVALUATION_BATCH = 64
+SHORT = 8
+"""How long a ragged axis is where nothing is on it."""
+LARGE = 1e9
+"""Above any feature."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,13 @@ class Body:
 def body_above(backbone: keras.Model, cut: Cut | None, pooling: str, rank: int) -> Body:
     """What lies above ``cut``, with low-rank updates of this ``rank`` (0: none); None: above the pooled output."""
     if cut is None:
-        features = keras.Input((backbone.output.shape[-1],))
+        features = keras.Input((features_of(backbone.outputs).shape[-1],))
         return Body([features], features)
     _, above = split(backbone, cut)
     adapters: list[Adapter] = []
     if rank:
         above, adapters = with_adapters(above, rank, backbone.layers)
-    return Body(above.inputs, pool(above.output, pooling), above, above.layers, adapters)
+    return Body(above.inputs, pool(above.outputs, pooling), above, above.layers, adapters)
 
 
 def parts(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
@@ -142,9 +146,29 @@ class TrainingForward(keras.Model):
         return keras.ops.mean(outputs, axis=axes) if axes else outputs
 
 
-def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras.KerasTensor:
-    """Global pooling, ``avg`` or ``max``, of a map (h, w, c) or a sequence (t, c) to (c,), in float32."""
-    layers = keras.layers
+def features_of(tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    """The features among what a network gives, or what crosses a cut; a mask has an axis less."""
+    return max(tensors, key=lambda tensor: len(tensor.shape))
+
+
+def mask_of(tensors: Sequence[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    """Beside a sequence (t, c) the mask of what of it counts, (t,), 0 or 1; else nothing."""
+    if len(features_of(tensors).shape) != 3:
+        return []
+    return [tensor for tensor in tensors if len(tensor.shape) == 2]
+
+
+def pool(tensors: Sequence[keras.KerasTensor], pooling: str, name: str = "head") -> keras.KerasTensor:
+    """Global pooling, ``avg`` or ``max``, of a map (h, w, c) or a sequence (t, c) to (c,), in float32.
+
+    Args:
+        tensors: the features, and of a sequence its mask, if it has one.
+        pooling: ``avg`` or ``max``.
+        name: what those of the layers begin with.
+    """
+    features, layers = features_of(tensors), keras.layers
+    if mask := mask_of(tensors):
+        return _pool_masked(features, mask[0], pooling)
     by_axes: dict[int, dict[str, Any]] = {
         2: {"avg": layers.Identity, "max": layers.Identity},
         3: {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D},
@@ -152,6 +176,16 @@ def pool(features: keras.KerasTensor, pooling: str, name: str = "head") -> keras
     }
     layer = by_axes[len(features.shape)][pooling]
     return layer(dtype="float32", name=f"{name}_{pooling}_pool")(features)
+
+
+def _pool_masked(features: keras.KerasTensor, mask: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    """Of standard operations, so that an exported model needs nothing else to be read."""
+    ops = keras.ops
+    features, counts = ops.cast(features, "float32"), ops.expand_dims(ops.cast(mask, "float32"), -1)
+    if pooling == "max":
+        return ops.max(features + (counts - 1) * LARGE, axis=1)
+    # One at least: what only fills a batch up has nothing that counts.
+    return ops.sum(features * counts, axis=1) / ops.maximum(ops.sum(counts, axis=1), 1.0)
 
 
 def in_batches(

@@ -19,6 +19,7 @@ from bench.training.programs.config import APART, LOG_VARIANCES, NEW, HeadConfig
 from bench.training.programs.fused import STEPS_A_CALL, fused_steps
 from bench.training.programs.graph import (
     EVALUATION_BATCH,
+    SHORT,
     Body,
     TrainingForward,
     body_above,
@@ -146,11 +147,10 @@ class Program:
         """Traces everything that a fit with this batch size runs; weights are whatever they are afterwards."""
         if batch in self._warm:
             return
-        shapes = [tuple(tensor.shape[1:]) for tensor in self.model.inputs]
-        steps = [np.zeros((1, batch, *s), np.float32) for s in shapes]
+        steps = [blank(tensor, 1, batch) for tensor in self.model.inputs]
         self.train_steps(steps, np.zeros((1, batch, len(self.classes)), np.int64), np.zeros(1))
         if not self._warm:
-            zeros = [np.zeros((EVALUATION_BATCH, *s), np.float32) for s in shapes]
+            zeros = [blank(tensor, EVALUATION_BATCH) for tensor in self.model.inputs]
             self.model.predict_on_batch(one_or_list(zeros))
             if self._statistics is not None:
                 self._statistics.predict_on_batch(one_or_list(zeros))
@@ -226,7 +226,7 @@ class Program:
         """Optimizer steps, one after the other.
 
         Args:
-            inputs: float32, (steps, batch, ...) each.
+            inputs: (steps, batch, ...) each.
             labels: integers, (steps, batch), with auxiliary tasks (steps, batch, tasks); -1 for an example that has
                 none.
             rates: the learning rate of each step, (steps,).
@@ -324,6 +324,12 @@ class Program:
             layer.moving_mean.assign(new_mean - offset)
             layer.moving_variance.assign(np.array(layer.moving_variance) * stretch)
         return self.state()
+
+
+def blank(tensor: keras.KerasTensor, *batch: int) -> np.ndarray:
+    """Zeros for an input of a network; a ragged axis is short."""
+    axes = (SHORT if side is None else side for side in tensor.shape[1:])
+    return np.zeros((*batch, *axes), tensor.dtype)
 
 
 def _zero(variable: keras.Variable) -> None:

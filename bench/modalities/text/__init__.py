@@ -1,0 +1,1 @@
+"""Texts: sentences, reviews, questions, posts."""
