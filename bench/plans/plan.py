@@ -142,7 +142,8 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 if TYPE_CHECKING:  # what is made at run time has no fields for mypy
     Keys = Section
 else:
-    Keys = create_model("Keys", __base__=tuple(plan_keys().values()))
+    # The other way round: the fields of the last base come first.
+    Keys = create_model("Keys", __base__=tuple(reversed(plan_keys().values())))
 
 NEWER = {
     key: field.default
