@@ -31,6 +31,16 @@ ROOT = Path(bench.__file__).resolve().parents[1]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Whole runs start first, and unit tests end: folders in their order.
+
+    By itself xdist starts the files with most tests first. Those with one or two are whole runs, and the last of
+    them would keep one worker busy while the other waits.
+    """
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 @pytest.fixture(scope="session", autouse=True)
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for the whole session, away from the user's; tests share what it holds."""

@@ -249,7 +249,7 @@ def _forget_programs(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if network is not None:
         network._programs.clear()
-    gc.collect()
+        gc.collect()
 
 
 # --- the network ----------------------------------------------------------------------------------------------
