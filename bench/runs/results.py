@@ -159,9 +159,10 @@ class Run:
 
     def next_steps(self) -> list[tuple[str, str]]:
         """Commands to go on with, and what each is for."""
-        from reports.next_steps import next_steps
+        from reports.pages import page_of
 
-        return next_steps(self._as_results())
+        run = self._as_results()
+        return page_of(run).next_steps(run)
 
     def _as_results(self) -> Results:
         """What the questions of the report are asked of."""

@@ -310,9 +310,7 @@ def test_a_grid_begins_with_a_look_at_everything_and_leaves_nothing_out() -> Non
 # --- plans --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2 h", 7200)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2 h", 7200)])
 def test_times(text: str, seconds: float) -> None:
     assert budget_seconds(text) == seconds
 
