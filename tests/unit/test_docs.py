@@ -60,7 +60,8 @@ def prose(page: Path) -> str:
 
 
 @pytest.mark.skipif(
-    not all(map(importlib.util.find_spec, ("mkdocs", "material"))), reason="mkdocs-material: pip install '.[docs]'"
+    not all(map(importlib.util.find_spec, ("mkdocs", "material"))),
+    reason="mkdocs-material: pip install '.[docs]'",
 )
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
