@@ -159,7 +159,7 @@ NEWER = {
 
 
 class Plan(Keys):
-    """What to run: the product of datasets, backbones, strategies, fractions and seeds.
+    """A plan of cells: the product of datasets, backbones, strategies, fractions and seeds.
 
     Files, dictionaries and flags may give ``weights`` as well: every backbone is then run with each of them.
     The defaults are those of ``python -m bench run --dataset D --backbone B``.
@@ -266,7 +266,7 @@ class Plan(Keys):
 
     @property
     def auto(self) -> int | None:
-        """How many backbones are to be chosen by their ranking; None if all are named."""
+        """How many backbones are to be chosen by their ranking. None: all are named."""
         return next((count for count in map(automatic, self.backbones) if count is not None), None)
 
     @property
