@@ -191,7 +191,7 @@ def _first(about: _About) -> str:
         return f"The best, {about.name(leader)}, reaches {reached}, the most frequent class {floor}."
     if _is_strategy_decided(decision):
         assert decision.strategy is not None
-        return f"Averaged over the backbones, {gives_up(decision.strategy)} (95% confidence)."
+        return f"Averaged over backbones, {gives_up(decision.strategy, 'strategies')} (95% confidence)."
     return ""
 
 
@@ -221,7 +221,7 @@ def gives_up(decision: Decision, among: str = "tried") -> str:
     if tried < 2:
         return f"nothing else has {MINIMUM_SEEDS} seeds to compare it with"
     if tried < len(decision.candidates):
-        among = "compared"
+        among = "compared" if among == "tried" else f"{among} compared"
     if decision.recommended.at_most <= 0:
         return f"it is the best of the {tried} {among}"
     if decision.recommended.at_most >= 1:

@@ -75,12 +75,14 @@ class Forest:
         metric: what is measured, in words.
         shown, folded: those of the first screen, and the others, if there are any.
         region: half of the band, in words.
+        compared: how many have a bound: pairs of a strategy and a backbone, if there are several backbones.
     """
 
     metric: str
     shown: Plot
     folded: Plot
     region: str
+    compared: int
 
     @property
     def rows(self) -> list[Row]:
@@ -97,6 +99,12 @@ class Forest:
         """What is drawn, in words."""
         parts = ["95% CI"] if any(row.has_interval for row in self.rows) else []
         return "; ".join([*parts, *([f"band: {self.region}"] if self.shown.band else [])])
+
+    @property
+    def at_most(self) -> str:
+        """The heading of the bounds. The line above the rows may have another one, of the strategies alone."""
+        among = f" among {self.compared} pairs" if self.several else ""
+        return f"gives up at most{among} (points)"
 
     @property
     def columns(self) -> list[str]:
@@ -132,6 +140,7 @@ def forest_of(decision: Decision, mark: str, candidates: Sequence[Candidate] = (
         plot(first, decision.absent[:room]),
         plot([c for c in found if c not in first], decision.absent[room:]),
         f"±{words.in_points(decision.region)}",
+        decision.compared,
     )
 
 

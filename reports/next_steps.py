@@ -19,19 +19,19 @@ def next_steps(run: Results) -> list[tuple[str, str]]:
     if run.protocol != FRACTIONS or run.frame.empty or not (run.frame["status"] == "ok").any():
         return []
     where = run.directory
-    export = _command(run, "export", where), "writes the recommended model and a script that trains it"
+    export = command(run, "export", where), "writes the recommended model and a script that trains it"
     largest = {decision.dataset: decision for decision in run.decisions}.values()
     steps = [export] if all(decision.is_decided for decision in largest) else []
     if (seeds := advised_seeds(run)) is not None:
         grows = seeds > UNTIL_DECIDED[-1]
         way = ["--seeds", str(seeds)] if grows else ["--until", "decided"]
-        steps.append((_command(run, "run", where / "plan.toml", *way), _what_for(run, seeds)))
+        steps.append((command(run, "run", where / "plan.toml", *way), _what_for(run, seeds)))
     elif any(found.get("ended") == "budget" for found in (run.run_info.get("course") or {}).values()):
-        steps.append((_command(run, "run", where / "plan.toml", "--budget", "1h"), "goes on for an hour"))
+        steps.append((command(run, "run", where / "plan.toml", "--budget", "1h"), "goes on for an hour"))
     if export not in steps and any(decision.claim != "floor" for decision in largest):
         steps.append(export)
     steps.append(
-        (_command(run, "recommend", where, "--max-latency-ms", "10"), "the answer within your limits")
+        (command(run, "recommend", where, "--max-latency-ms", "10"), "the answer within your limits")
     )
     return steps
 
@@ -42,7 +42,7 @@ def _what_for(run: Results, seeds: int) -> str:
     return f"{seeds} seeds would probably decide it"
 
 
-def _command(run: Results, *words: str | Path) -> str:
+def command(run: Results, *words: str | Path) -> str:
     """A command that can be pasted. A plan alone does not import strategies ``module:Class``."""
     trust = ["--trust"] if any(map(_is_code, run.frame["strategy"].unique())) else []
     return shlex.join(["python", "-m", "bench", *map(str, words), *trust])

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.records import FRACTIONS
+from reports.next_steps import next_steps
 from reports.questions import answer, summary
 from reports.questions.few_shot import accuracy as few_shot_accuracy
 from reports.questions.few_shot import answer as few_shot_answer
+from reports.questions.few_shot import tiles as few_shot_tiles
 from reports.questions.few_shot.measurements import few_shot_frame, measurements
 from reports.results import Results
 from reports.sections import Answer, Grid, Section
@@ -35,6 +37,7 @@ class Page:
             the heading, and the others stand below it.
         figures: the one of them with most figures; it is asked first, so that other processes may begin to draw.
         answers, summary: what a notebook shows.
+        next_steps: commands to go on with, and what each is for.
         tables: the files of numbers beside the page.
         terminal: the numbers for a terminal.
     """
@@ -43,6 +46,7 @@ class Page:
     figures: str
     answers: Callable[[Results], list[Answer]]
     summary: Callable[[Results], list[Grid]]
+    next_steps: Callable[[Results], list[tuple[str, str]]]
     tables: Mapping[str, Callable[[Results], pd.DataFrame]]
     terminal: Callable[[Results], Group]
 
@@ -93,6 +97,7 @@ PAGES = {
         figures="learning",
         answers=answer.answers_of,
         summary=summary.grids,
+        next_steps=next_steps,
         tables={"results.csv": lambda run: run.frame},
         terminal=lambda run: terminal_table(run.frame),
     ),
@@ -110,6 +115,7 @@ PAGES = {
         figures="few_shot.figures",
         answers=few_shot_answer.answers_of,
         summary=few_shot_accuracy.grids,
+        next_steps=few_shot_tiles.next_steps,
         tables={
             "results.csv": lambda run: run.frame,
             "few_shot.csv": lambda run: few_shot_frame(run.records),

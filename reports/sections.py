@@ -87,7 +87,7 @@ class Tile:
 
     Attributes:
         title, text: in words.
-        level: ``caution`` if it warns.
+        level: that of the alert it stands for, and so its colour; empty: it warns of nothing.
         link: anchor of the section that says more; empty: none.
         command: what to type; empty: nothing.
     """

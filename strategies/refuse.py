@@ -26,14 +26,14 @@ _CHOICES = {
 def stage_problems(stages: Any) -> list[str]:
     """What is wrong with a schedule of stages, a sentence each; none if it can be trained."""
     if not isinstance(stages, Sequence) or not stages:
-        return [f"stages() gave {stages!r}; expected a list of at least one Stage."]
+        return [f"stages() must give a list of at least one Stage (got {stages!r})."]
     strange = next((stage for stage in stages if not isinstance(stage, Stage)), None)
     if strange is not None:
-        return [f"stages() gave {strange!r} in its list; expected strategies.base.Stage."]
+        return [f"stages() must give a list of strategies.base.Stage (got {strange!r} in it)."]
     found = [f"Stage {stage.name!r}: {problem}." for stage in stages for problem in _problems(stage)]
     names = [stage.name for stage in stages]
     found += [
-        f"Two stages are called {name!r}; curves tell them apart by their names."
+        f"Two stages are called {name!r}: curves tell them apart by their names."
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -46,8 +46,8 @@ def stage_problems(stages: Any) -> list[str]:
     for before, stage in itertools.pairwise(stages) if not found else ():
         if _share(stage) < _share(before):
             found.append(
-                f"Stage {stage.name!r}: cut={stage.cut!r} lies above that of the stage before it; what lies below "
-                "a cut is taken to be as it was before the first stage."
+                f"Stage {stage.name!r}: cut={stage.cut!r} lies above that of the stage before it. Layers below "
+                "a cut must be as they were before the first stage."
             )
     return found
 
@@ -92,7 +92,9 @@ def _problems(stage: Stage) -> list[str]:
         },
     }
     found = [
-        f"{name}={getattr(stage, name)!r}; expected {what}" for name, (ok, what) in expected.items() if not ok
+        f"{name} must be {what} (got {getattr(stage, name)!r})"
+        for name, (ok, what) in expected.items()
+        if not ok
     ]
     return found or _contradiction(stage)
 
@@ -104,11 +106,11 @@ def _contradiction(stage: Stage) -> list[str]:
     if stage.cut == "top" and body:
         return [f"{body[0]} is about the backbone, of which nothing trains with cut='top'"]
     if stage.weights == "random" and stage.cut != "input":
-        return [f"weights='random' with cut={stage.cut!r}; what lies below a cut is always pretrained"]
+        return [f"weights='random' needs cut='input' (got {stage.cut!r}): layers below a cut are pretrained"]
     if stage.align != "none" and stage.data == "target":
-        return [f"align={stage.align!r} with data='target'; two domains are needed to align them"]
+        return [f"align={stage.align!r} needs two domains, so data must not be 'target'"]
     if stage.auxiliary and stage.data != "target":
-        return [f"auxiliary={stage.auxiliary!r} with data={stage.data!r}; it stands beside 'target' alone"]
+        return [f"auxiliary={stage.auxiliary!r} needs data='target' (got {stage.data!r})"]
     if stage.rank and set(body) & {"blocks", "only"}:
         return [f"with rank nothing of the backbone itself trains, so {body[0]} would do nothing"]
     return []
@@ -135,15 +137,15 @@ def prediction_problem(probabilities: Any, count: int, classes: int) -> str:
     expected = f"an array of class probabilities, ({count}, {classes})"
     if not isinstance(probabilities, np.ndarray) or probabilities.dtype.kind != "f":
         kind = getattr(probabilities, "dtype", None) or type(probabilities).__name__
-        return f"predict() gave {kind}; expected {expected} of floating-point numbers."
+        return f"predict() must give {expected} of floating-point numbers (got {kind})."
     if probabilities.shape != (count, classes):
-        return f"predict() gave an array of shape {probabilities.shape}; expected {expected}."
+        return f"predict() must give {expected} (got an array of shape {probabilities.shape})."
     if not np.isfinite(probabilities).all():
         return ""
     if (probabilities < 0).any():
-        return f"predict() gave {probabilities.min():.3g} as a probability; expected none below 0."
+        return f"predict() must give no probability below 0 (got {probabilities.min():.3g})."
     sums = probabilities.sum(axis=1)
     worst = sums[np.argmax(np.abs(sums - 1))]
     if abs(worst - 1) > TOLERANCE:
-        return f"predict() gave probabilities of an example that add up to {worst:.4g}; expected 1."
+        return f"predict() must give probabilities that add up to 1 (got {worst:.4g} for an example)."
     return ""

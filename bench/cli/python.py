@@ -31,15 +31,15 @@ def run(
 
     Args:
         plan: a plan, a dictionary, or the path of a TOML file.
-        out: the run directory; resumed if it exists. Default: ``runs/<dataset>-<short plan hash>``.
-        workers: cells at a time; default: one per core. Results do not depend on it.
+        out: the run directory, resumed if it exists. Default: ``runs/<dataset>-<short plan hash>``.
+        workers: cells at a time. Default: one per core. Results do not depend on it.
         retry: statuses to run again of ``failed``, ``oom``, ``timeout``.
         reporter: is told what happens, in place of all that ``verbose`` would print.
         shard: ``i/k``: only the i-th of k shares of the cells.
         executor: ``local`` child processes, or ``ray`` for a cluster.
-        ray_address: of a running cluster; default: one on this machine alone.
+        ray_address: of a running cluster. Default: one on this machine alone.
         fresh: take no cells from other runs, now and whenever this one is resumed.
-        verbose: 0: silence; 1: progress and the answer; 2: every step of the preparation as well.
+        verbose: 0 for silence, 1 for progress and the answer, 2 for every step of the preparation as well.
 
     Returns:
         The run, with all its records. In a notebook it shows its answer.

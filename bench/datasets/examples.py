@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -183,7 +184,7 @@ def refuse(spec: str, found: Sequence[Finding], left_out: Sequence[tuple[str, st
     if refused:
         reasons = [f.text for f in found if f.kind in CAUSES]
         reasons += [f"Left out: {_listed(left_out)}."] if left_out else []
-        remedy = " ".join([*refused, *reasons, "python -m bench check shows all that was found."])
+        remedy = " ".join([*refused, *reasons, f"See all: python -m bench check {shlex.quote(spec)}"])
         raise RequestError("dataset", spec, "a dataset that a run can divide and learn from", remedy)
 
 

@@ -38,7 +38,7 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
             ``pathlib.Path``.
 
     Returns:
-        The plan; dataset paths that were relative in a file are relative to the current folder.
+        The plan. Dataset paths that were relative in a file are relative to the current folder.
 
     Raises:
         RequestError: the file is missing or not TOML, or a key is unknown or has an unusable value.

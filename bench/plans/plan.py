@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tomli_w
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     create_model,
@@ -113,23 +114,27 @@ def automatic(backbone: str) -> int | None:
 
 
 def budget_seconds(budget: str) -> float:
-    """``90s``, ``30m``, ``1.5h`` in seconds; a number alone is seconds; ``inf`` for none.
+    """``90s``, ``30m``, ``1.5h`` in seconds; ``inf`` for none.
 
     Raises:
-        ValueError: it is no such time.
+        ValueError: it is no such time. A number alone is none: minutes were meant as often as seconds.
     """
     if not budget:
         return math.inf
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([smh]?)\s*", budget)
+    if found and not found[2] and float(found[1]):
+        raise ValueError(f"a time with its unit: {found[1]}s, {found[1]}m or {found[1]}h")
     seconds = float(found[1]) * UNITS[found[2] or "s"] if found else 0.0
     if not 0 < seconds < 1e9:
         raise ValueError("a time such as 90s, 30m or 2h")
     return seconds
 
 
-def _budget(budget: str) -> str:
-    budget_seconds(budget)
-    return budget.replace(" ", "")
+def _budget(budget: object) -> str:
+    """Takes numbers as well, so that they are refused with what to type."""
+    text = str(budget)
+    budget_seconds(text)
+    return text.replace(" ", "")
 
 
 def _checked(backbone: str) -> str:
@@ -155,7 +160,7 @@ NEWER = {
 
 
 class Plan(Keys):
-    """What to run: the product of datasets, backbones, strategies, fractions and seeds.
+    """A plan of cells: the product of datasets, backbones, strategies, fractions and seeds.
 
     Files, dictionaries and flags may give ``weights`` as well: every backbone is then run with each of them.
     The defaults are those of ``python -m bench run --dataset D --backbone B``.
@@ -175,7 +180,7 @@ class Plan(Keys):
     """Repetitions. Each draws its own labelled subsets. Answers need at least three."""
     until: Literal["complete", "decided"] = "complete"
     """``decided``: end once the answer is clear. Seeds then grow to 3, 5 and 10 where they can settle something."""
-    budget: Annotated[str, AfterValidator(_budget)] = ""
+    budget: Annotated[str, BeforeValidator(_budget)] = ""
     """Time for the run, such as ``90s``, ``30m`` or ``2h``. The run ends earlier if the answer is clear."""
     epochs: Annotated[int, Field(ge=1)] = 20
     """Passes over the labels if there are many. With few, each strategy trains for its number of steps."""
@@ -262,7 +267,7 @@ class Plan(Keys):
 
     @property
     def auto(self) -> int | None:
-        """How many backbones are to be chosen by their ranking; None if all are named."""
+        """How many backbones are to be chosen by their ranking. None: all are named."""
         return next((count for count in map(automatic, self.backbones) if count is not None), None)
 
     @property

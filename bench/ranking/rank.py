@@ -54,7 +54,7 @@ def rank(
         dataset: as in a plan.
         backbones: to rank beside all whose ImageNet weights are there or can be had.
         only: rank these alone.
-        workers: backbones at a time; default: one a core.
+        workers: backbones at a time. Default: one a core.
         say: called with what is being done.
         settings: keys of a plan: ``head``, ``ranking``, ...
 

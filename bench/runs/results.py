@@ -93,7 +93,7 @@ class Run:
         return load_plan(path).report if os.path.lexists(path) else ReportSettings()
 
     def report(self, settings: ReportSettings | None = None) -> Path:
-        """Writes report.html, figures/ and results.csv from the records; returns the path of the page.
+        """Writes report.html, figures/ and results.csv from the records. Returns the path of the page.
 
         Args:
             settings: instead of those of the plan.
@@ -127,10 +127,10 @@ class Run:
         params: float | None = None,
         dataset: str | None = None,
     ) -> Recommendation:
-        """What to take under constraints, see ``reports.recommend.recommend``.
+        """The configuration to take under constraints, see ``reports.recommend.recommend``.
 
         Args:
-            labels: labelled examples that there will be; default: the most that were measured.
+            labels: labelled examples that there will be. Default: the most that were measured.
             seconds: at most, to tune and train one seed.
             latency_ms: at most, of one example.
             params: at most, of the network.
@@ -159,9 +159,10 @@ class Run:
 
     def next_steps(self) -> list[tuple[str, str]]:
         """Commands to go on with, and what each is for."""
-        from reports.next_steps import next_steps
+        from reports.pages import page_of
 
-        return next_steps(self._as_results())
+        run = self._as_results()
+        return page_of(run).next_steps(run)
 
     def _as_results(self) -> Results:
         """What the questions of the report are asked of."""
@@ -172,7 +173,7 @@ class Run:
 
     @property
     def cautions(self) -> list[str]:
-        """What to know before a recommendation of this run is followed, beyond its intervals; sentences."""
+        """Warnings to read before a recommendation of this run is followed, beyond its intervals, as sentences."""
         from reports.phrases import small_maps
 
         return [*small_maps(self.records), *self.warnings, *self.damaged_predictions]
@@ -185,7 +186,7 @@ class Run:
 
     @property
     def noun(self) -> Noun:
-        """What an example of this run is called."""
+        """The name of an example of this run."""
         from reports.results import noun_of
 
         return noun_of(self.records)

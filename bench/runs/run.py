@@ -97,7 +97,6 @@ def run(
         raise RequestError("shard", shard, "left out beside --budget or --until decided", remedy)
     directory = Path(out) if out is not None else default_out(resolved.plan)
     _check_apart(directory, resolved.plan)
-    reporter.say(f"Run directory: {directory}")
     store = Store(directory)
     with _opened(executor, ray_address, workers, store, resolved.plan, reporter) as runs:
         resolved, chosen = _backbones_chosen(resolved, store, runs, part, reporter.say)
@@ -106,6 +105,7 @@ def run(
             chosen = {**chosen, "chosen": resolved.plan.backbones}  # those that were chosen before stay
         prepared = prepare(resolved, reporter.say, runs.fetch)
         check_same(store, prepared)
+        reporter.say(f"Run directory: {directory}")  # not before the data are known to be there
         with _locked(store, part):
             for sentence in grows:
                 reporter.say(sentence)

@@ -210,7 +210,7 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
                     f"{words.percent(row['low'])} to {words.percent(row['high'])}"
                     if math.isfinite(row["low"])
                     else "–",
-                    f"{1 - change.mean():.2f}" if len(change) else "–",
+                    words.percent(1 - change.mean(), 0) if len(change) else "–",
                 ]
             )
             strategies.append(row["strategy"])
@@ -218,9 +218,10 @@ def depth_table(found: Sequence[Setting], noun: Noun = IMAGES, metric: str = ACC
         conclusions,
         ["what trains", f"test {words.metric_name(metric)}", "95% CI", "change of the backbone"],
         rows,
-        "With the most labels. Change is 1 - CKA between the output of a block before and after tuning, averaged "
-        f"over all blocks, for training {noun.many}. 0 means the same up to rotation and scale, 1 means unrelated. "
-        f"By convention, below {LITTLE:g} is little and above {MUCH:g} is much. A larger learning rate and more "
+        "With the most labels. Change is 100% minus the similarity (CKA) of a block's output before and after "
+        f"tuning, averaged over all blocks, for training {noun.many}. 0% means the same up to rotation and scale, "
+        f"100% means unrelated. By convention, below {words.percent(LITTLE, 0)} is little and above "
+        f"{words.percent(MUCH, 0)} is much. A larger learning rate and more "
         "steps change more as well.",
         strategies,
         f"{words.capital(words.metric_name(metric))} by what of the network trains",
@@ -257,8 +258,8 @@ def _conclusions(s: Setting, where: str) -> Iterator[str]:
         block = mine.iloc[int(mine["cka"].argmin())]
         size = "little" if s.change < LITTLE else "much" if s.change > MUCH else "somewhat"
         yield words.sentence(
-            f"{words.strategy_name(s.most)} changes the backbone {size} (by {s.change:.2f} on average), "
-            f"most at {words.clean(block['block'], 40)} ({1 - block['cka']:.2f}).",
+            f"{words.strategy_name(s.most)} changes the backbone {size} (by {words.percent(s.change, 0)} on "
+            f"average), most at {words.clean(block['block'], 40)} ({words.percent(1 - block['cka'], 0)}).",
             where,
         )
     verdict = {

@@ -38,23 +38,23 @@ def _protocol(run: Results) -> list[str]:
     """The protocol in plain words."""
     one, many = run.noun.one, run.noun.many
     return [
-        f"Test {many}: a given test part, or one fifth of the data, drawn once and the same for every strategy, "
-        "label count and seed. No strategy sees them; each cell predicts them once, at its very end.",
-        f"Labelled {many}: the rest is the pool. A share of it is drawn by class, for each seed anew; the smaller "
-        f"shares of a seed lie inside its larger ones. Validation {many} for tuning come out of "
-        "this share too (a fifth of it): the label counts here are all the labels that a strategy ever used.",
+        f"Test {many}: a given test part, or one fifth of the data. It is drawn once and the same for every "
+        "strategy, label count and seed. No strategy sees it. Each cell predicts it once, at its very end.",
+        f"Labelled {many}: the rest is the pool. Each seed draws its own share of it by class. The smaller "
+        f"shares of a seed lie inside its larger ones. A fifth of a share are validation {many} for tuning. So the "
+        "label counts here are all the labels that a strategy ever used.",
         *_tuning(run),
-        "Time counts tuning and the final training of one cell, with the computing of stored features as if "
-        f"nothing were shared between cells. Latency: one thread, one {one} at a time, warm, median.",
-        f"Intervals cover new labelled subsets, new initialisations and new test {many}; with all labels in use, "
-        "seeds differ in what validates and in initialisation only. Comparisons are paired on seeds and test "
-        f"{many} and corrected for the number of pairs (Holm); an "
-        "interval has the level at which its difference was tested, 95% at least. Few seeds say little of how much "
-        f"one pair scatters: two degrees of freedom are borrowed from what is typical of all pairs. Test {many} of "
+        "Time counts tuning and the final training of one cell. It includes stored features, as if cells shared "
+        f"nothing. Latency: one thread, one {one} at a time, warm, median.",
+        f"Intervals cover new labelled subsets, new initialisations and new test {many}. With all labels in "
+        "use, seeds differ in validation sets and initialisation only. Comparisons are paired on seeds and test "
+        f"{many} and corrected for the number of pairs (Holm). An "
+        "interval has the level at which its difference was tested, 95% at least. Few seeds say little about the "
+        f"scatter of one pair. So two degrees of freedom are borrowed from all pairs. Test {many} of "
         "one group count as one draw. Bands in figures cover seeds only and are drawn from three seeds on.",
-        "The highest of several accuracies is too high, because it was chosen for that: by how much is estimated "
-        "(a parametric bootstrap), and in the answer its interval reaches so much further down. While something "
-        "that was to be compared has no result, nothing is called the best of all.",
+        "The highest of several accuracies is too high, because it was chosen for that. A parametric bootstrap "
+        "estimates by how much. In the answer, its interval reaches so much further down. While a planned "
+        "candidate has no result, nothing is called the best of all.",
         "The answer compares each candidate with the best (multiple comparisons with the best, Hsu 1996). With "
         "95% confidence all of its bounds hold together. The 5% are shared out over the numbers of seeds at which "
         "the run looks. These are declared beforehand, so claims hold whenever it stops.",
@@ -124,12 +124,12 @@ def _tuning(run: Results) -> list[str]:
     if old:
         return [
             f"{equal}The best on validation {many} is trained again on all labelled {many} of the cell, for as "
-            "many epochs as it kept, and only that model is tested. Validation scores of trials are optimistic and "
+            "many epochs as it kept. Only that model is tested. Validation scores of trials are optimistic and "
             "not reported."
         ]
     return [
         f"{equal}The best on validation {many} is chosen. With fewer than 200 of them, it also has to beat the "
-        f"default beyond noise. It is trained again on all labelled {many} of the cell, and only that model is "
+        f"default beyond noise. It is trained again on all labelled {many} of the cell. Only that model is "
         "tested. Validation scores of trials are optimistic and not reported.",
         LENGTH,
     ]
@@ -142,9 +142,8 @@ def _repeated(run: Results) -> str:
     # Of a Mac, PyTorch uses the GPU by itself.
     if hardware.get("gpu") or ("torch" in backends and "macOS" in hardware.get("os", "")):
         return (
-            "The same plan again may give numbers that differ in their last digits, and now and then in a "
-            f"choice that hangs on them: {words.listed(backends)} on a GPU does not promise "
-            "the order in which sums are taken."
+            "The same plan again may give numbers that differ in their last digits. Now and then a choice hangs "
+            f"on them. {words.listed(backends)} on a GPU does not promise the order in which sums are taken."
         )
     return (
         "The same plan on the same machine gives the same numbers to the last bit, with any number of workers, "

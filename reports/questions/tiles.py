@@ -90,7 +90,7 @@ def data(run: Results, dataset: str) -> Tile | None:
     if not found:
         return Tile("Problems with the data", "No problems found.")
     title = f"{words.plural(len(found), 'problem')} with the data"
-    return Tile(title, _shortened(found[0]["text"]), "caution", "warnings")
+    return Tile(title, _shortened(found[0]["text"]), "problem", "warnings")
 
 
 def _shortened(text: str) -> str:

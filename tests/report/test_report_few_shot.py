@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import fake
 import numpy as np
@@ -18,7 +19,7 @@ from bench.store import Store
 from reports.html import render
 from reports.notebook import fragment
 from reports.questions.few_shot.accuracy import few_shot_tables
-from reports.questions.few_shot.answer import few_shot_answers
+from reports.questions.few_shot.answer import few_shot_answers, section
 from reports.questions.few_shot.measurements import (
     MeasuredByClass,
     Measurement,
@@ -190,6 +191,34 @@ def test_the_answer_is_about_most_classes_and_fewest_labels(tmp_path: Path) -> N
     assert "Chance is 5.0%, nearest pixels reaches 40.0%" in text
     assert "superclass" in text
     assert "80.0%" in text
+
+
+def first_screen(folder: Path, records: Sequence[Record], **info: Any) -> tuple[list[str], str]:
+    """The texts of the tiles, and the first command to go on with; empty if there is none."""
+    content = section(Results(list(records), info, "", folder)).content
+    (answer,) = content["answers"]
+    return [tile.text for tile in answer.tiles], next((command for command, _ in content["next"]), "")
+
+
+def test_the_first_screen_says_whether_more_labels_help_and_what_to_type(tmp_path: Path) -> None:
+    (more,), command = first_screen(tmp_path, made(tmp_path))
+    assert more == "5 labels for each class in place of 1 adds 10 points (85.0% to 95.0%)."
+    assert "--shots 1,5,10 --out" in command
+    (_, command) = first_screen(tmp_path, made(tmp_path, seeds=1))
+    assert command.endswith("plan.toml --seeds 3")
+
+
+def test_with_one_number_of_labels_nothing_is_known_of_more(tmp_path: Path) -> None:
+    records = made(tmp_path, predictions=False)
+    for record in records:
+        record.episodes = [entry for entry in record.episodes if entry["shots"] == 1]
+    (more,), _ = first_screen(tmp_path, records)
+    assert more == "Not known: every episode had 1 label for each class."
+
+
+def test_no_more_labels_are_advised_than_a_class_has_images(tmp_path: Path) -> None:
+    few = {"ab": {"class_counts": [11, 10, 40]}}
+    assert first_screen(tmp_path, made(tmp_path), datasets=few)[1] == ""
 
 
 def test_what_is_nearly_the_same_is_tied_and_the_cheaper_is_taken(tmp_path: Path) -> None:

@@ -310,9 +310,7 @@ def test_a_grid_begins_with_a_look_at_everything_and_leaves_nothing_out() -> Non
 # --- plans --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2 h", 7200)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2 h", 7200)])
 def test_times(text: str, seconds: float) -> None:
     assert budget_seconds(text) == seconds
 
@@ -321,6 +319,12 @@ def test_times(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused_with_what_would_be(text: str) -> None:
     with pytest.raises(RequestError, match=r"budget.*30m"):
         load_plan({"datasets": ["digits"], "budget": text})
+
+
+@pytest.mark.parametrize("number", ["5", 5])
+def test_a_number_without_its_unit_is_refused_with_what_to_type(number: object) -> None:
+    with pytest.raises(RequestError, match=r"budget.* unit: 5s, 5m or 5h"):
+        load_plan({"datasets": ["digits"], "budget": number})
 
 
 def test_neither_budget_nor_end_makes_another_plan() -> None:

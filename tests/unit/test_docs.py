@@ -6,6 +6,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +54,23 @@ def blocks(page: Path) -> list[Block]:
 def prose(page: Path) -> str:
     """A page without its code."""
     return re.sub(r"<!--.*?-->", "", FENCE.sub("\n\n", page.read_text(encoding="utf-8")), flags=re.S)
+
+
+# ---------------------------------------------------------------------------------------------------- the site
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("mkdocs", "material"))),
+    reason="mkdocs-material: pip install '.[docs]'",
+)
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in DOCS.rglob("*.md"):
+        name = page.relative_to(DOCS).with_suffix("")
+        folder = name.parent if name.name == "index" else name
+        assert (tmp_path / folder / "index.html").exists(), page
 
 
 # -------------------------------------------------------------------------------------------------- the README

@@ -71,7 +71,7 @@ def test_a_class_of_ones_own() -> None:
             "learning_rate from 1e-06 to 1 (got 'l2_sp:learning_rate=5'). Left out, it is searched: 0.0005..0.01.",
         ),
         ("full_finetune:weight_decay=-1", "weight_decay from 0 to 50"),
-        ("dann:align_weight=-1", "align_weight=-1.0; expected a number of at least 0"),
+        ("dann:align_weight=-1", "align_weight must be a number of at least 0 (got -1.0)"),
         ("lora:rank=2.5", "rank as a whole number"),
         ("l2_sp:learning_rate=-1", "learning_rate from 1e-06 to 1"),
         ("majority:a=1", "no hyperparameters"),

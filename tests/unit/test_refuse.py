@@ -29,18 +29,19 @@ BODY = Stage("body", cut=0.5, learning_rate=3e-3)
 )  # fmt: skip
 def test_a_value_out_of_its_range(change: dict[str, Any]) -> None:
     (name, value), (problem,) = *change.items(), stage_problems([replace(BODY, **change)])
-    assert problem.startswith(f"Stage {change.get('name', 'body')!r}: {name}={value!r}; expected ")
+    assert problem.startswith(f"Stage {change.get('name', 'body')!r}: {name} must be ")
+    assert problem.endswith(f" (got {value!r}).")
 
 
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
-        (None, "expected a list of at least one Stage"),
-        ([], "expected a list of at least one Stage"),
-        ([HEAD, "body"], "gave 'body' in its list"),
+        (None, "must give a list of at least one Stage"),
+        ([], "must give a list of at least one Stage"),
+        ([HEAD, "body"], "got 'body' in it"),
         ([HEAD, replace(BODY, name="head")], "Two stages are called 'head'"),
         ([BODY, replace(BODY, name="all", cut="input", weights="random")], "only the first stage says where"),
-        ([replace(BODY, weights="random")], "what lies below a cut is always pretrained"),
+        ([replace(BODY, weights="random")], "layers below a cut are pretrained"),
         ([BODY, HEAD], "cut='top' lies above that of the stage before it"),
         ([HEAD, replace(BODY, name="all", cut="input"), BODY], "cut=0.5 lies above that of the stage before"),
         ([replace(HEAD, blocks=1)], "blocks is about the backbone"),
@@ -72,13 +73,13 @@ UNIFORM = np.full((3, 4), 0.25, np.float32)
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (UNIFORM.tolist(), "gave list"),
-        (UNIFORM.astype(int), "gave int64"),
+        (UNIFORM.tolist(), "got list"),
+        (UNIFORM.astype(int), "got int64"),
         (UNIFORM[:2], "shape (2, 4)"),
         (UNIFORM.T, "shape (4, 3)"),
-        (UNIFORM * 2, "add up to 2"),
-        (UNIFORM * [[1], [1], [0.5]], "add up to 0.5"),
-        (UNIFORM - np.array([0.5, -0.5, 0, 0]), "gave -0.25"),
+        (UNIFORM * 2, "got 2 for"),
+        (UNIFORM * [[1], [1], [0.5]], "got 0.5 for"),
+        (UNIFORM - np.array([0.5, -0.5, 0, 0]), "got -0.25"),
     ],
 )
 def test_predictions_that_are_none(answer: Any, words: str) -> None:

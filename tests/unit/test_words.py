@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,23 @@ def helps() -> Iterator[tuple[str, str]]:
             yield f"{name} {parameter.name}", " ".join((getattr(parameter, "help", "") or "").split())
 
 
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Those of what ``import bench`` gives, a paragraph each."""
+    for name in bench.__all__:
+        whole = getattr(bench, name)
+        parts = vars(whole).items() if inspect.isclass(whole) else ()
+        public = [(key, part) for key, part in parts if not key.startswith("_") and _is_told(part)]
+        for key, part in [("", whole), *public]:
+            for paragraph in re.split(r"\n\s*\n", inspect.getdoc(part) or ""):
+                yield f"{name}.{key}", " ".join(paragraph.split())
+
+
+def _is_told(part: object) -> bool:
+    return inspect.isfunction(part) or isinstance(part, property)
+
+
 COLLECTED = {
+    "docstrings": list(docstrings()),
     "help": list(helps()),
     "errors": list(texts(ERRORS, NAMED, ROOM)),
     "printed": list(texts(PRINTS, set(), ROOM / "cli")),

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.cli.show.forecast import forecast_lines
 from bench.cli.terminal import duration
 from bench.datasets import Dataset
+from bench.modalities.findings import count
 from bench.plans.plan import Tuning
 from bench.records import Cell
 from bench.runs.forecast import Forecast
@@ -37,7 +38,11 @@ def print_plan(prepared: Prepared, out: Path) -> None:
 
 def _search(tuning: Tuning) -> str:
     """How hyperparameters are chosen."""
-    return f"{tuning.trials} trials each ({tuning.algorithm})" if tuning.trials else "no search: the defaults"
+    return (
+        f"{count(tuning.trials, 'trial')} each ({tuning.algorithm})"
+        if tuning.trials
+        else "no search: the defaults"
+    )
 
 
 def _print_dataset(dataset: Dataset, prepared: Prepared) -> None:

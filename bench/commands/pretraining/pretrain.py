@@ -60,9 +60,9 @@ def pretrain(
     Nothing is at ``out`` until all of it is.
 
     Args:
-        dataset: what to train on; its test part (a fifth, if it has none) is held out.
+        dataset: what to train on. Its test part (a fifth, if it has none) is held out.
         backbone: which, without weights.
-        out: the folder to write; must not exist yet.
+        out: the folder to write, which must not exist yet.
         weights: what the training begins with: ``none`` (random weights), ``imagenet``, ``source:DIR`` or a file.
         settings: other keys of a plan: ``image_size``, ``epochs``, ``tuning``, ``augmentation``, ...
         say: called with what is being done.

@@ -35,13 +35,13 @@ CHILD = (
 
 @dataclass(frozen=True)
 class StrategyCheck:
-    """What was found.
+    """The findings about a strategy.
 
     Attributes:
         strategy: its name.
         problems: the harness would refuse it, or its numbers could not be trusted.
         advice: what would be better otherwise.
-        ran: what was run, as a sentence; empty if it came to nothing.
+        ran: what was run, as a sentence. Empty if it came to nothing.
     """
 
     strategy: str
@@ -58,8 +58,8 @@ class StrategyCheck:
 def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> StrategyCheck:
     """Checks a strategy: what it says of itself, its space, its stages, and two runs on a few images of digits.
 
-    It runs as the harness would run it, with search, refit and test, on a small network of random weights; and
-    twice, for a strategy gives the same again. That takes about ten seconds.
+    It runs as the harness would run it, with search, refit and test, on a small network of random weights. It
+    runs twice, because a strategy gives the same again. That takes about ten seconds.
 
     Args:
         strategy: a name, ``package.module:Class``, or the class itself.

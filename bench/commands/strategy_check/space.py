@@ -41,13 +41,13 @@ def check_space(strategy: Strategy, found: Findings) -> Any:
 def _check_names(declared: list[str], found: Findings) -> None:
     for name in dict.fromkeys(declared):
         if declared.count(name) > 1:
-            found.wrong(f"space() declares {name!r} more than once; only the first counts.")
+            found.wrong(f"space() must declare {name!r} once: only the first counts.")
         if name in OF_THE_HEAD:
             found.wrong(
                 f"space() declares {name!r}, which is the head's and is set in the plan, for all alike."
             )
         if name.startswith("tuner/"):
-            found.wrong(f"space() declares {name!r}; names that begin so are keras-tuner's own.")
+            found.wrong(f"space() must not declare {name!r}: names that begin so belong to keras-tuner.")
 
 
 def _range_problem(hp: Any) -> str:

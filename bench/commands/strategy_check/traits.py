@@ -16,7 +16,7 @@ def check_name(name: str, strategy: Strategy, found: Findings) -> None:
     """Whether it is called as it was asked for (``name``), and as nothing else is."""
     own = getattr(strategy, "name", None)
     if not isinstance(own, str) or not own.isidentifier():
-        found.wrong(f"name is {own!r}; expected a word such as 'last_block'.")
+        found.wrong(f"name must be a word such as 'last_block' (got {own!r}).")
     elif ":" not in name and own != name:
         found.wrong(
             f"name is {own!r}, but it is declared as {name!r}: records and reports would say {name!r}."
@@ -28,7 +28,7 @@ def check_name(name: str, strategy: Strategy, found: Findings) -> None:
 def check_version(strategy: Strategy, found: Findings) -> None:
     """Whether its version can be counted up."""
     if not isinstance(strategy.version, int) or strategy.version < 1:
-        found.wrong(f"version is {strategy.version!r}; expected a whole number of at least 1.")
+        found.wrong(f"version must be a whole number of at least 1 (got {strategy.version!r}).")
 
 
 def check_texts(strategy: Strategy, found: Findings) -> None:
@@ -41,10 +41,10 @@ def check_texts(strategy: Strategy, found: Findings) -> None:
     for part in ("summary", "when", "cost", "reference"):
         text = getattr(strategy, part)
         if not isinstance(text, str):
-            found.wrong(f"{part} is {text!r}; expected text.")
+            found.wrong(f"{part} must be text (got {text!r}).")
         elif "\n" in text or len(text) > LONGEST:
             found.better(
-                f"{part} has {len(text)} characters; a listing has one line of at most {LONGEST} for it."
+                f"{part} must have at most {LONGEST} characters, for one line of a listing (got {len(text)})."
             )
 
 
@@ -56,7 +56,7 @@ def check_skips(strategy: Strategy, info: Info, found: Findings) -> None:
         with told_as("skip()", found):
             reason = strategy.skip(case)
             if reason is not None and (not isinstance(reason, str) or not reason.strip()):
-                found.wrong(f"skip() gave {reason!r}; expected a reason, or None.")
+                found.wrong(f"skip() must give a reason or None (got {reason!r}).")
             if case is without_weights:
                 _check_weights(strategy, reason, found)
 

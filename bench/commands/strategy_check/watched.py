@@ -37,7 +37,7 @@ class Watched(Strategy):
         with told_as("fit()", self.found, f" in {phase}"):
             fitted = self.strategy.fit(task, Reading(hp, self.read))
         if not isinstance(fitted, Fitted):
-            self._stop(f"fit() gave {type(fitted).__name__}; expected strategies.base.Fitted.")
+            self._stop(f"fit() must give strategies.base.Fitted (got {type(fitted).__name__}).")
         if not callable(getattr(fitted.predictor, "predict", None)):
             self._stop("Fitted.predictor has no method predict().")
         if problem := _cost_problem(fitted, task):
@@ -57,10 +57,10 @@ def _cost_problem(fitted: Fitted, task: Task) -> str:
     if not all(isinstance(count, (int, np.integer)) for count in counts) or not 0 <= counts[0] <= counts[1]:
         return f"Fitted says that {counts[0]!r} of {counts[1]!r} parameters have trained."
     if not (math.isfinite(fitted.seconds) and fitted.seconds >= 0):
-        return f"Fitted.seconds is {fitted.seconds!r}; expected seconds."
+        return f"Fitted.seconds must be seconds (got {fitted.seconds!r})."
     if missing := set(task.prefixes) - set(fitted.prefixes):
         return (
-            f"fit() used stored features ({', '.join(sorted(missing))}) and does not count what they cost: pass "
+            f"fit() used stored features ({', '.join(sorted(missing))}) but does not count their cost. Pass "
             "prefixes=dict(task.prefixes) to Fitted."
         )
     return ""

@@ -10,7 +10,7 @@ from reports import words
 from reports.claims import RECOMMENDED, headline_of, line_of
 from reports.forest import forest_of
 from reports.questions.few_shot.measurements import FLOOR, Measurement, decided, measured
-from reports.questions.tiles import data
+from reports.questions.few_shot.tiles import hardest, next_steps, tiles
 from reports.results import Results
 from reports.sections import Answer, Section
 from reports.statistics.decisions import Decision
@@ -20,8 +20,8 @@ from reports.tables import configuration_name, several_backbones
 
 
 def section(run: Results) -> Section:
-    """The answer for each dataset, and what is wrong with its data."""
-    found = [replace(a, tiles=[tile] if (tile := data(run, a.dataset)) else []) for a in answers_of(run)]
+    """The answer for each dataset, and what is asked next."""
+    found = [replace(answer, tiles=tiles(run, answer)) for answer in answers_of(run)]
     nothing = [Answer("", "none", "There is no answer yet", "No cell has a result.")]
     return Section(
         "answer",
@@ -29,7 +29,7 @@ def section(run: Results) -> Section:
         link="Answer",
         several=len(found) > 1,
         template="answer.html.j2",
-        content={"answers": found or nothing, "depends": {}, "next": []},
+        content={"answers": found or nothing, "depends": {}, "next": next_steps(run)},
         hidden=True,
     )
 
@@ -58,9 +58,8 @@ def few_shot_answers(
 
 def _answer(found: Sequence[Measurement], region: float, absent: tuple[Absent, ...]) -> Answer:
     """About one dataset."""
-    hardest = max((m.setting for m in found if m.scope == "all"), key=lambda s: (s[1], -s[2]))
     several = several_backbones((m.backbone, m.weights) for m in found)
-    there = {m.place: m for m in found if m.setting == hardest}
+    there = {m.place: m for m in hardest(found)}
     decision = replace(decided([*there.values()], region), absent=absent)
     chosen = there[_place(decision.recommended)]
     figure = f"{words.percent(chosen.accuracy)} correct among {chosen.ways} new classes"

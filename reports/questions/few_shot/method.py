@@ -34,20 +34,19 @@ def _protocol(noun: Noun) -> list[str]:
         f"New classes: all classes of the dataset. Nothing is learned or tuned on any of its {many}, of the pool "
         "or the test part.",
         f"Episodes: some of the new classes, some labelled {many} of each (shots) and others to be classified. "
-        "They are drawn at random, the same for every strategy and seed. No group gives "
-        f"labelled {many} and others in one episode, and the labelled {many} of a class come from as few groups "
+        "They are drawn at random, the same for every strategy and seed. No group gives both "
+        f"labelled {many} and others in one episode. The labelled {many} of a class come from as few groups "
         "as possible.",
-        "Within: all classes of an episode are of one superclass, which is what stands before the last / of a "
-        "class's name. Superclasses with too few classes give no such episodes.",
+        "Within: all classes of an episode are of one superclass, the part of a class's name before the last "
+        "/. Superclasses with too few classes give no such episodes.",
         "Intervals are of 95% and cover other new classes like these and, from three seeds on, new trainings. "
-        f"Episodes reuse the same {many}, so more of them do not narrow an interval: more classes do. What neither "
-        "trains nor tunes anything is the same for all seeds and runs once.",
-        "By episodes: 1.96 standard deviations over episodes, divided by the root of their number. That is what "
-        "papers give, and what their numbers can be set beside: the drawing of episodes alone, of these classes "
-        "and one training.",
+        f"Episodes reuse the same {many}, so more of them do not narrow an interval: more classes do. A strategy "
+        "that neither trains nor tunes is the same for all seeds and runs once.",
+        "By episodes: 1.96 standard deviations over episodes, divided by the root of their number. Papers give "
+        "this. It covers the drawing of episodes alone, of these classes and one training.",
         "Claims are about the leader against all others, paired on seeds and classes and corrected for all pairs "
-        "(Holm); below "
-        f"{MINIMUM_SEEDS} seeds nothing is claimed.",
+        "(Holm). Below "
+        f"{MINIMUM_SEEDS} seeds, the report makes no comparison.",
         f"Same or not: the chance that two {many} of one new class are nearer to each other than two {many} of two "
         f"classes, over pairs of {many} of different groups.",
         "Cost: seconds to tune and train once (the median seed) on the machine of the run.",
@@ -63,11 +62,11 @@ def _source(run_info: dict[str, Any], noun: Noun) -> list[str]:
     left = sum(target["left_out"] for target in source.get("targets", {}).values())
     return [
         f"Source: {words.clean(source['name'], 60)}, {words.count(source['n'])} labelled {many} of other "
-        f"classes; {words.count(left)} of them were left out for {many} of the new classes that they share a "
-        "group with.",
-        "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed, or where it has "
-        "fewer than five a fifth of its classes. Hyperparameters are chosen by episodes of these. The chosen "
-        "trial is trained again on all classes of the source. Features that are "
+        f"classes. {words.count(left)} of them were left out, because they share a group with {many} of the new "
+        "classes.",
+        "Tuning: a fifth of the source's superclasses is held out whole, drawn for each seed. With fewer than "
+        "five superclasses, it is a fifth of the classes. Hyperparameters are chosen by episodes of these. The "
+        "chosen trial is trained again on all classes of the source. Features that are "
         f"not trained are standardised by {many} of the source.",
     ]
 
