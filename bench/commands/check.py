@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from bench.datasets import Dataset
 from bench.datasets.entry import full_findings
 from bench.datasets.findings import fractions_too_small
-from bench.modalities.findings import by_importance
+from bench.modalities.findings import EXAMPLES, Finding, by_importance
 from bench.plans.plan import Plan
 
 
@@ -28,6 +29,7 @@ def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
             dataset.class_names,
             dataset.kind.noun,
         )
+    found = by_importance(found)
     return {
         "dataset": dataset.spec,
         "name": dataset.name,
@@ -37,8 +39,23 @@ def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
         "images": summary,
         "classes": _classes(dataset),
         "groups": None if (counts := dataset.group_counts) is None else asdict(counts),
-        "findings": [asdict(finding) for finding in by_importance(found)],
+        "findings": [asdict(finding) for finding in found],
+        "snippets": _snippets(dataset, found),
     }
+
+
+def _snippets(dataset: Dataset, found: Sequence[Finding]) -> dict[str, str]:
+    """How the first examples of each finding begin, by id, where they say something in words."""
+    cases = [item for finding in found for item in finding.items[:EXAMPLES]]
+    wanted = {id for item in cases for id in item.get("ids", [item.get("id")])}
+    parts = (dataset.pool, dataset.test)
+    begun = {
+        id: dataset.kind.snippet(row)
+        for part in parts
+        for id, row in zip(part.ids, part.data, strict=True)
+        if id in wanted
+    }
+    return {id: text for id, text in begun.items() if text}
 
 
 def _classes(dataset: Dataset) -> list[dict[str, Any]]:

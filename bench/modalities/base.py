@@ -112,6 +112,8 @@ class Modality(ABC):
     """That of them which says how large an input is."""
     features: ClassVar[tuple[str, ...]]
     """The axes of what its backbones give, the channels last."""
+    default_backbone: ClassVar[str] = ""
+    """What a plan takes that names none."""
     limits: ClassVar[tuple[Limit, ...]] = ()
 
     # ------------------------------------------------------------------------------------------- settings
@@ -262,6 +264,10 @@ class Modality(ABC):
 
     def preview(self, row: np.ndarray) -> str:
         """A row as a small picture, a data URI; empty: it cannot be shown."""
+        return ""
+
+    def snippet(self, row: np.ndarray, characters: int = 100) -> str:
+        """The beginning of what a row says, in one line; not escaped; empty: it says nothing in words."""
         return ""
 
     # ------------------------------------------------------------------------------------------- learning

@@ -37,19 +37,22 @@ def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
         print("\n".join(f"  {line}" for line in map(shown, groups.sentences(kind.noun))))
     findings = [Finding(**finding) for finding in result["findings"]]
     for level, heading in _HEADINGS.items():
-        _print_findings(heading, [finding for finding in findings if finding.level == level])
+        _print_findings(heading, [f for f in findings if f.level == level], result["snippets"])
     if not findings:
         print("\nNo problem was found.")
     _print_classes(classes)
 
 
-def _print_findings(heading: str, findings: list[Finding]) -> None:
+def _print_findings(heading: str, findings: list[Finding], snippets: dict[str, str]) -> None:
     if findings:
         print(f"\n{heading}")
     for finding in findings:
         print(f"- {shown(finding.text)}")
-        for example in finding.examples[:EXAMPLES]:
+        for example, item in zip(finding.examples[:EXAMPLES], finding.items, strict=False):
             print(f"    {shown(example)}")
+            for id in item.get("ids", [item.get("id")])[:EXAMPLES]:
+                if id in snippets:
+                    print(f"      {shown(short(id))}: {shown(snippets[id])}")
         more = len(finding.items) - EXAMPLES
         if more > 0:
             print(f"    and {more:,} more (--json lists all)")

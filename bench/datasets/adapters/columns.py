@@ -10,14 +10,20 @@ from pathlib import PurePosixPath, PureWindowsPath
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.parts import part_of
 from bench.modalities.findings import Finding, Level, short
+from bench.modalities.text.items import SUFFIX
 
-COLUMNS = ("path", "label", "split", "group")
+CONTENT = ("path", "text")
+"""Either says what an example is."""
+
+COLUMNS = (*CONTENT, "label", "split", "group")
 
 _LIKE = {
     "path": "path file filepath image imageindex imagepath imagefile img imgpath imgfile fname fn id url uri "
     "location source",
+    "text": "text sentence review content comment body message msg sms utterance query question tweet post document "
+    "doc title headline description abstract summary snippet phrase reviewtext rawtext texts string",
     "label": "label findinglabel class target category y tag diagnosis dx species breed grade gt groundtruth "
-    "answer finding",
+    "answer finding sentiment intent topic polarity emotion stars rating",
     "split": "split subset fold partition istrain istest isval isvalid set part phase usage stage mode",
     "group": "group patient subject person case participant individual donor animal writer speaker study series "
     "scan slide specimen lesion video clip sequence burst camera site hospital plate well plot session user sample",
@@ -30,6 +36,9 @@ _STAGES = frozenset(("set", "part", "phase", "usage", "stage", "mode"))
 """Such columns are of parts only if their values say so: a disease has stages, too."""
 _PLACES = frozenset(("camera", "site", "hospital", "plate", "well", "plot", "session", "user", "sample"))
 """Examples of one place may be many, and different."""
+
+WORDS = 4
+"""A name of a column has fewer."""
 
 OTHERS = 20
 """Columns that are named at most."""
@@ -54,8 +63,9 @@ def meant(name: str) -> str | None:
 
 
 def is_header(cells: Sequence[str]) -> bool:
-    """Whether the first line of a manifest names columns, and is no row."""
-    return not any(PurePosixPath(cell.strip().lower()).suffix in EXTENSIONS for cell in cells)
+    """Whether the first line of a manifest names columns, and is no row with a file or a sentence."""
+    files = any(PurePosixPath(cell.strip().lower()).suffix in {*EXTENSIONS, SUFFIX} for cell in cells)
+    return not files and not any(len(cell.split()) >= WORDS for cell in cells)
 
 
 def how_to_name(header: Sequence[str], missing: Sequence[str]) -> str:
@@ -72,6 +82,18 @@ def how_to_name(header: Sequence[str], missing: Sequence[str]) -> str:
         elif near:
             said.append(f"Rename one of {', '.join(map(repr, near[:5]))} to {column!r}.")
     return " ".join(said)
+
+
+def texts_instead(header: Sequence[str]) -> str:
+    """What to do about a table that lists no files, where it may be one of texts."""
+    near = [name for name in header if meant(name) == "text"]
+    if not is_header(header):
+        return "Of texts: text,label."
+    if len(near) == 1:
+        return f"If the texts are in {near[0]!r}, rename it to 'text'."
+    if near:
+        return f"If the texts are in one of {', '.join(map(repr, near[:5]))}, rename it to 'text'."
+    return "A table of texts has the column text in place of path."
 
 
 def one_of_many(columns: Sequence[Column]) -> str:
@@ -93,7 +115,7 @@ def one_of_many(columns: Sequence[Column]) -> str:
             f"table[{names!r}].idxmax(axis=1)."
         )
     return (
-        f"The columns {listed} are several labels of each image (multi-label): up to {max(on)}. One class an image "
+        f"The columns {listed} are several labels of each example (multi-label): up to {max(on)}. One class each "
         f"is learned here. Rename one of them to 'label', such as {names[0]!r}: 1 or 0."
     )
 

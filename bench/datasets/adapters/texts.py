@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import csv
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.datasets.labels import clean
-from bench.datasets.source import Adapter, Contents, numbered, stamp_of
+from bench.datasets.adapters.listing import Listing
+from bench.datasets.adapters.table import Table
+from bench.datasets.source import stamp_of
 from bench.modalities.text.items import GivenText
 
 
-class TextTable(Adapter):
-    """A CSV or TSV file with one text a row."""
+class TextTable(Listing):
+    """A CSV, TSV, Parquet or JSON lines file with one text a row. The id of a text is its place in the file."""
 
     modality = "text"
-    forms: ClassVar[dict[str, str]] = {"FILE.csv|.tsv": "texts, with the columns text,label[,split][,group]"}
-
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(str(path))
-        self.path = Path(path)
-        self.name = self.path.stem
+    forms: ClassVar[dict[str, str]] = {
+        "FILE.csv|.tsv|.parquet|.jsonl ": "texts, with the columns text,label[,split][,group]"
+    }
+    content = "text"
 
     @classmethod
     def reads(cls, path: Path) -> bool:
-        if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv"):
+        if not super().reads(path):
             return False
-        with path.open(newline="", errors="replace") as file:
-            return "text" in next(csv.reader(file), [])
+        names = Table(path, str(path)).first_names()
+        return "text" in names and "path" not in names
 
     def stamp(self) -> list[Any]:
         return stamp_of(Path(), self.path.stat())
 
-    def contents(self) -> Contents:
-        with self.path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        labels, class_names = numbered([clean(row["label"]) for row in rows])
-        splits = [row.get("split", "") for row in rows]
-        return Contents(
-            ids=[f"row {i}" for i in range(1, len(rows) + 1)],
-            labels=labels,
-            class_names=class_names,
-            in_test=[split == "test" for split in splits] if "test" in splits else None,
-            groups=None,
-            group_names=(),
-            pictures=[GivenText(row["text"]) for row in rows],
-        )
+    @cached_property
+    def _ids(self) -> list[str]:
+        return [row.where.lower() for row in self._rows]
+
+    def _items(self) -> list[GivenText]:
+        return [GivenText(row.content) for row in self._rows]

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.datasets import Dataset
 from bench.datasets.adapters.columns import COLUMNS
-from bench.datasets.adapters.manifest import Manifest
+from bench.datasets.adapters.listing import Listing
 from bench.datasets.companions.base import Companion, Open, Relation, findings_of
 from bench.datasets.companions.source import SourceDomain, beside
 from bench.datasets.source import numbered
@@ -78,7 +78,7 @@ def of_column(dataset: Dataset, name: str) -> Auxiliary | None:
         RequestError: they are no classes to learn: one value, or none that occurs twice.
     """
     source = open_source(dataset.spec)
-    if not isinstance(source, Manifest) or name not in source.further_columns():
+    if not isinstance(source, Listing) or name not in source.further_columns():
         return None
     written = source.column(name)
     texts = [printable(written.get(id, "")) for id in dataset.pool.ids]
@@ -237,8 +237,8 @@ def wanted(strategy: Strategy) -> str:
 
 def _no_column(name: str, datasets: Sequence[Dataset]) -> RequestError:
     sources = [open_source(dataset.spec) for dataset in datasets]
-    manifests = [source for source in sources if isinstance(source, Manifest)]
-    expected = f"a further column of a manifest (.csv, .tsv, .parquet), beside {', '.join(COLUMNS)}"
+    manifests = [source for source in sources if isinstance(source, Listing)]
+    expected = f"a further column of a manifest (.csv, .tsv, .parquet, .jsonl), beside {', '.join(COLUMNS)}"
     if not manifests:
         return RequestError("auxiliary", name, expected, "No dataset of this plan is a manifest.")
     columns = [shown(column) for source in manifests for column in source.further_columns()]

@@ -25,6 +25,7 @@ from bench.modalities.nouns import Noun
 class Image(Modality):
     name = "image"
     noun = Noun("image", "images", "pixels", "picture")
+    default_backbone = "EfficientNetLite0"
     version = decode.VERSION
     keys = ("image_size", "resizing", "augmentation", "flip")
     size_key = "image_size"

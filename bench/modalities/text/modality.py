@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bench.modalities.base import Modality, Tensor, Unreadable
+from bench.modalities.base import Again, Modality, Tensor, Unreadable
+from bench.modalities.evidence import Evidence, numbered
+from bench.modalities.findings import Finding
 from bench.modalities.nouns import Noun
+from bench.modalities.text import audit
+from bench.modalities.text.facts import Album, Facts, digest, plain
 from bench.modalities.text.input import TextInput
 from bench.modalities.text.items import Text
 from bench.modalities.text.reader import HashedWords, TextReader
-from bench.modalities.text.rows import row_of
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a text beside its row.
-
-    Attributes:
-        characters: of the whole text.
-    """
-
-    characters: int
+from bench.modalities.text.rows import row_of, texts_of, whole
 
 
 class Texts(Modality):
     name = "text"
     noun = Noun("text", "texts", "words", "text")
+    default_backbone = "MiniLM"
     version = 1
     keys = ("max_tokens",)
     size_key = "max_tokens"
@@ -60,10 +53,41 @@ class Texts(Modality):
         return Tensor((input.width,), "uint8")
 
     def read(self, item: Text, input: TextInput) -> tuple[np.ndarray, Facts]:
-        text = item.text()
+        written, encoding = item.read()
+        nulls = written.count("\0")
+        if 10 * nulls > len(written):
+            raise Unreadable("not a text")
+        text = whole(written.replace("\0", "")).strip()
         if not text:
             raise Unreadable("empty")
-        return row_of(text, input.width), Facts(len(text))
+        return row_of(text, input.width), Facts.of(text, input.width, encoding, nulls > 0)
+
+    def album(self, count: int) -> Album:
+        return Album(count)
+
+    def identical(self, facts: list[Facts], sha256: Sequence[str], again: Again) -> np.ndarray:
+        """Texts are identical up to case, and to how many spaces or line ends lie between words."""
+        return numbered([f.digest for f in facts])
+
+    def lookalikes(self, evidence: Evidence) -> list[Finding]:
+        return audit.near(evidence)
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        return [*audit.lengths(evidence), *audit.content(evidence)]
+
+    def summary(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        return audit.summary(facts)
+
+    def described_summary(self, summary: Mapping[str, Any]) -> str:
+        return audit.described(summary)
+
+    def snippet(self, row: np.ndarray, characters: int = 100) -> str:
+        text = " ".join(texts_of(row[None])[0].split())
+        return text if len(text) <= characters else f"{text[: characters - 3].rstrip()}..."
+
+    def hashes(self, rows: np.ndarray) -> np.ndarray:
+        each = [digest(plain(text)) for text in texts_of(rows)]
+        return np.frombuffer(b"".join(each), np.uint8).reshape(-1, 16)
 
     def inputs(self, size: int) -> dict[str, Tensor]:
         """``tokens``: their numbers, as many as the longest text of a batch has."""

@@ -7,6 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 
+def whole(text: str) -> str:
+    """A text that can be encoded: halves of characters become the replacement character, pairs of halves one."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def row_of(text: str, width: int) -> np.ndarray:
     """A text as a row, cut to whole characters.
 

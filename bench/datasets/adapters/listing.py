@@ -1,0 +1,210 @@
+"""Tables that list examples: a column for what an example is, its label and, if wanted, split and group."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from bench.datasets.adapters.columns import CONTENT, Column, how_to_name, one_of_many, unused
+from bench.datasets.adapters.table import SUFFIXES, Table
+from bench.datasets.labels import clean
+from bench.datasets.parts import KNOWN, PartName, is_fold, is_unlabelled, parts_of
+from bench.datasets.source import Adapter, Contents, numbered
+from bench.errors import RequestError
+from bench.modalities.base import Item
+from bench.modalities.findings import Finding, count
+from bench.modalities.registry import modality
+from bench.system.names import printable
+from bench.system.texts import USUAL
+
+_INDEX = re.compile("unnamed: ?\\d+$|__index_level_")
+"""What pandas calls the numbers of the rows."""
+
+
+class Row(NamedTuple):
+    """One example; empty where nothing is given."""
+
+    where: str
+    """Where it stands in the file: "line 7"."""
+    content: str
+    """The path of a file, or a text."""
+    label: str
+    split: str
+    group: str
+
+
+class Listing(Adapter):
+    """A CSV, TSV, Parquet or JSON lines file that lists examples.
+
+    Labels and groups are text as written, but for spaces around them: ``007`` and ``NA`` stay what they are.
+    """
+
+    suffixes = SUFFIXES
+    content: ClassVar[str]
+    """The column that says what an example is."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(str(path))
+        self.path = Path(path)
+        self.name = self.path.stem
+        self.table = Table(self.path, self.spec, self._rate)
+        self._names = [name.strip().lower() for name in self.table.header]
+        self._check_columns()
+        self._rows = [
+            Row(where, self._found(content), clean(label), split.strip(), clean(group))
+            for where, content, label, split, group in self._read(self.columns)
+        ]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that are used."""
+        return (self.content, "label", "split", "group")
+
+    def contents(self) -> Contents:
+        self._check_rows()
+        splits = self._splits()
+        labels, class_names = numbered([printable(row.label) for row in self._rows])
+        groups, group_names = self._groups()
+        return Contents(
+            ids=self._ids,
+            labels=labels,
+            class_names=class_names,
+            in_test=[split == "test" for split in splits] if "test" in splits else None,
+            groups=groups,
+            group_names=group_names,
+            pictures=self._items(),
+            findings=self._findings(),
+            group_texts=None if groups is None else [printable(row.group) for row in self._rows],
+        )
+
+    def further_columns(self) -> list[str]:
+        """The names of its columns beyond those that are used."""
+        return [name for name in self._names if name and name not in self.columns]
+
+    def column(self, name: str) -> dict[str, str]:
+        """What stands in one of ``further_columns``, as written, by example id; empty where nothing does."""
+        return dict(zip(self._ids, (value for _, value in self._read([name])), strict=True))
+
+    # --------------------------------------------------------------------------- what the two kinds differ in
+
+    _rate: Any = None
+    """How well an encoding fits what is known otherwise."""
+
+    def _found(self, content: str) -> str:
+        """What the column ``content`` means by what it says."""
+        return content
+
+    @property
+    @abstractmethod
+    def _ids(self) -> list[str]:
+        """The id of each row."""
+
+    @abstractmethod
+    def _items(self) -> Sequence[Item]:
+        """What each row lists."""
+
+    # ---------------------------------------------------------------------------------------------- checks
+
+    def _check_columns(self) -> None:
+        header, names = self.table.header, self._names
+        wanted = (self.content, "label")
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            near = how_to_name(header, missing)
+            if not near and missing == ["label"]:
+                cells = [row for _, row in self.table.rows()]
+                of_name = zip(header, zip(*cells, strict=True), strict=False)
+                near = one_of_many([Column(name, values) for name, values in of_name])
+            instead = "" if self.content in names else self._instead()
+            raise self._error(
+                f"a manifest with the columns {self.content},label[,split][,group]",
+                f"It lacks {' and '.join(missing)}. It has {', '.join(map(repr, header[:9])) or 'none'}. "
+                f"{near} {instead}".rstrip(),
+            )
+        if other := [name for name in CONTENT if name in names and name != self.content]:
+            remedy = f"Rename {self.content!r} or {other[0]!r}, such as to 'notes': one column says what is learned."
+            raise self._error("have one of the columns path (of files) and text, not both", remedy)
+        twice = next((name for name in self.columns if names.count(name) > 1), None)
+        if twice:
+            raise self._error("have every column once", f"There are {names.count(twice)} columns {twice!r}.")
+
+    def _instead(self) -> str:
+        """How another kind of table would be written."""
+        return ""
+
+    def _check_rows(self) -> None:
+        """Refuses rows without a label, and a table without rows."""
+        if not self._rows:
+            raise self._error("hold at least one row", f"It lists no {modality(self.modality).noun.one}.")
+        for row in self._rows:
+            if not row.label:
+                raise self._lacks(row, "label")
+
+    def _lacks(self, row: Row, column: str) -> RequestError:
+        return self._error(
+            f"have a {self.content} and a label in every row",
+            f"{row.where} lacks its {column}. Leave out rows without one.",
+        )
+
+    def _splits(self) -> list[PartName]:
+        """The part of each row; one without is of the training part."""
+        found: list[PartName] = []
+        parts = parts_of({row.split for row in self._rows})
+        for row in self._rows:
+            part = parts.get(row.split) if row.split else "train"
+            if part is None:
+                raise self._error(
+                    f"have {KNOWN} or nothing as split",
+                    f"{row.where} has {row.split!r}. {_as_split(row.split)}",
+                )
+            found.append(part)
+        return found
+
+    def _findings(self) -> list[Finding]:
+        names = [name for name in self.further_columns() if not _INDEX.match(name)]
+        values = [row[1:] for row in self._read(names)]
+        columns = [Column(name, [row[i] for row in values]) for i, name in enumerate(names)]
+        found = unused(columns, self._names, [row.label for row in self._rows])
+        without = [
+            (id, row.where) for id, row in zip(self._ids, self._rows, strict=True) if not row.split
+        ]
+        if 0 < len(without) < len(self._rows):
+            items = [{"id": id, "reason": where} for id, where in without]
+            text = f"{count(len(without), 'row')} without a split, taken for training."
+            found.append(Finding("rows_without_split", "note", text, items))
+        if self.table.encoding not in USUAL:
+            text = (
+                f"The file is not UTF-8; it was read as {self.table.encoding}. If names are wrong, save it as UTF-8."
+            )
+            found.append(Finding("encoding", "note", text))
+        return found
+
+    def _groups(self) -> tuple[list[int] | None, list[str]]:
+        """Numbers the groups; a row without one stands alone."""
+        given = [row.group for row in self._rows]
+        if not any(given):
+            return None, []
+        groups, names = numbered([printable(g) if g else f"\0{i:09d}" for i, g in enumerate(given)])
+        return groups, [name.replace("\0", "row ") for name in names]
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def _read(self, columns: Sequence[str]) -> list[tuple[str, ...]]:
+        """Where each row stands in the file, and its values in these columns; empty where there is none."""
+        at = [self._names.index(name) if name in self._names else None for name in columns]
+        return [(where, *("" if i is None else row[i] for i in at)) for where, row in self.table.rows()]
+
+    def _error(self, expected: str, remedy: str) -> RequestError:
+        return self.table.error(expected, remedy)
+
+
+def _as_split(split: str) -> str:
+    """What to do about a split that is no word for a part."""
+    if split.isdecimal() or is_fold(split):
+        return "These look like folds: write test for the one to test on, and train for the others."
+    if is_unlabelled(split):
+        return "Leave out the rows without a label."
+    return "Write test for what to test on and train for the rest."

@@ -1,0 +1,146 @@
+"""What an audit says of texts: nearly identical ones, lengths, markup."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.modalities.evidence import Evidence
+from bench.modalities.findings import Finding, count, level_of
+from bench.modalities.text.alike import partners
+from bench.modalities.text.facts import Facts
+from bench.system.texts import USUAL
+
+MIXED = 0.02
+"""Share of texts in another script than the others from which on it is told."""
+
+
+def summary(facts: Sequence[Facts]) -> dict[str, Any]:
+    """Smallest, median and largest number of characters, words and tokens (about) of a text."""
+    of = {name: [getattr(f, name) for f in facts] for name in ("characters", "words", "tokens")}
+    return {name: [min(values), int(np.median(values)), max(values)] for name, values in of.items()}
+
+
+def described(summary: Mapping[str, Any]) -> str:
+    """``summary`` as a line: ``13 to 433 characters (median 47), 2 to 79 words (median 10), ...``"""
+    lengths = [
+        f"{low:,} to {high:,} {name} (median {median:,})" if low < high else f"{low:,} {name}"
+        for name, (low, median, high) in summary.items()
+    ]
+    return f"Lengths: {', '.join(lengths[:-1])}, about {lengths[-1]}"
+
+
+# ----------------------------------------------------------------------------------------- nearly the same
+
+
+def near(evidence: Evidence) -> list[Finding]:
+    """Near duplicates, but for the texts that are known to be identical to one across splits or labels."""
+    found = []
+    crossing = [(a, b) for a, b in _pairs(evidence, evidence.in_test) if evidence.in_test[a]]
+    if crossing:
+        affected = int((evidence.copies_of([a for a, _ in crossing]) & evidence.in_test).sum())
+        text = f"{evidence.of_test(affected)} nearly the same as a training text (a word or a sign changed, say)."
+        level = level_of(affected / int(evidence.in_test.sum()))
+        found.append(Finding("near_across_splits", level, text, [evidence.case(pair) for pair in crossing]))
+    contradicting = _pairs(evidence, evidence.labels)
+    if contradicting:
+        affected = int(evidence.copies_of([a for a, _ in contradicting]).sum())
+        share = affected / len(evidence.labels)
+        text = f"{affected:,} texts ({share:.1%}) nearly the same as one of another class."
+        once = dict.fromkeys((min(pair), max(pair)) for pair in contradicting)
+        cases = [evidence.case(pair) for pair in once]
+        found.append(Finding("near_across_labels", level_of(share), text, cases))
+    return found
+
+
+def _pairs(evidence: Evidence, values: np.ndarray) -> list[tuple[int, int]]:
+    """Texts with one each that is nearly the same and differs in ``values``, where none is known to be identical."""
+    # One text stands for all that are identical, of one class, and in one part.
+    kinds = np.stack([evidence.same, evidence.labels, evidence.in_test], axis=1)
+    rows = np.sort(np.unique(kinds, axis=0, return_index=True)[1])
+    signatures = np.stack([evidence.facts[i].signature for i in rows])
+    partner = partners(signatures, values[rows])
+    known = evidence.copies_of([members[0] for members in evidence.across(values)])
+    hit = np.flatnonzero((partner >= 0) & ~known[rows])
+    return [(int(rows[i]), int(rows[partner[i]])) for i in hit]
+
+
+# ---------------------------------------------------------------------------------------- texts by themselves
+
+
+def lengths(evidence: Evidence) -> list[Finding]:
+    """Texts of which a network sees the beginning only."""
+    limit, facts = evidence.input.max_tokens, evidence.facts
+    tokens = np.array([f.tokens for f in facts]) + 2  # with those of beginning and end
+    seen = np.minimum(tokens, limit)
+    cut = np.flatnonzero((seen < tokens) | np.array([f.held < 1 for f in facts]))
+    if not len(cut):
+        return []
+    seen = np.minimum(seen, [f.held * t for f, t in zip(facts, tokens, strict=True)])
+    lost = 1 - seen.sum() / tokens.sum()
+    all_seen = next((n for n in (256, 512, 1024, 2048, 4096) if n >= max(np.quantile(tokens, 0.95), limit + 1)), 0)
+    more = f" --set max_tokens={all_seen} keeps more, if the backbone takes it." if all_seen else ""
+    text = (
+        f"{len(cut):,} of {count(len(facts), 'text')} ({len(cut) / len(facts):.1%}) longer than {limit} tokens, by "
+        f"estimate. Networks see their beginning: about {lost:.1%} of all tokens are cut off.{more}"
+    )
+    cases = [
+        {
+            "id": evidence.ids[i],
+            "reason": f"about {tokens[i]:,} tokens, {facts[i].words:,} words, {facts[i].characters:,} characters",
+        }
+        for i in cut[np.argsort(-tokens[cut], kind="stable")].tolist()
+    ]
+    return [Finding("long_texts", "note" if lost < 0.05 else "validity", text, cases)]
+
+
+def content(evidence: Evidence) -> list[Finding]:
+    """Markup, addresses, null characters, encodings, scripts."""
+    facts = evidence.facts
+    encodings = Counter(f.encoding for f in facts if f.encoding and f.encoding not in USUAL)
+    listed = ", ".join(f"{name} ({number:,})" for name, number in encodings.most_common())
+    foreign = sum(f.foreign for f in facts) / len(facts)
+    told: list[tuple[str, Callable[[Facts], Any], str]] = [
+        (
+            "markup",
+            lambda f: f.markup,
+            "with HTML tags or entities, which stay as they are. Remove them if they are no part of what you "
+            "will classify.",
+        ),
+        ("links", lambda f: f.links, "with addresses of web pages, which stay as they are."),
+        ("null_characters", lambda f: f.nulls, "with null characters, which are left out."),
+        (
+            "encodings",
+            lambda f: f.encoding in encodings,
+            f"not in UTF-8, read as {listed}. If letters are wrong, save them as UTF-8.",
+        ),
+        ("wordless", lambda f: f.wordless, "without a letter or digit."),
+    ]
+    if MIXED <= foreign <= 1 - MIXED:
+        told.append(
+            ("mixed_scripts", lambda f: f.foreign, "mostly in another script than Latin, the others in Latin.")
+        )
+    elif foreign > 1 - MIXED:
+        told.append(
+            (
+                "other_script",
+                lambda f: f.foreign,
+                "mostly in another script than Latin. Backbones for English, such as MiniLM, know few of its "
+                "words: add one of that language, such as --backbone hf:FOLDER.",
+            )
+        )
+    found = []
+    for kind, is_so, words in told:
+        chosen = [id for id, f in zip(evidence.ids, facts, strict=True) if is_so(f)]
+        if chosen:
+            share = len(chosen) / len(facts)
+            items = [{"id": id, "reason": kind.replace("_", " ")} for id in chosen]
+            level = "validity" if kind == "other_script" else "note"
+            found.append(
+                Finding(kind, level, f"{count(len(chosen), 'text')} ({share:.1%}) {words}", items)  # type: ignore[arg-type]
+            )
+    return found
+
