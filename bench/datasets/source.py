@@ -98,6 +98,11 @@ class Adapter(Source):
         """Whether it can read what lies there."""
         return path.is_file() and path.suffix.lower() in cls.suffixes
 
+    @classmethod
+    def modality_at(cls, path: Path) -> str:
+        """What the examples are of what it ``reads`` there; cheap, so that a plan can choose its defaults by it."""
+        return cls.modality
+
 
 def stamp_of(path: Path, status: os.stat_result) -> list[Any]:
     """The entry of one file in a stamp."""

@@ -15,13 +15,15 @@ from bench.datasets.adapters.manifest import Manifest
 from bench.datasets.adapters.texts import TextTable
 from bench.datasets.plugin import Checked
 from bench.datasets.source import PLUGIN, Adapter, Source
-from bench.errors import RequestError, did_you_mean
+from bench.errors import BenchError, RequestError, did_you_mean
+from bench.modalities.registry import DEFAULT
 from bench.system.files import is_lfs_pointer
 from bench.system.names import path_text
 from bench.system.plugins import find, plugins
 
 EXPECTED = (
-    "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet) or an .npz file"
+    "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet, .jsonl) or an .npz "
+    "file"
 )
 
 ARCHIVES = {".zip": "unzip {0} -d {1}", ".7z": "7z x {0} -o{1}", ".rar": "unrar x {0} {1}/"} | dict.fromkeys(
@@ -29,7 +31,7 @@ ARCHIVES = {".zip": "unzip {0} -d {1}", ".7z": "7z x {0} -o{1}", ".rar": "unrar 
 )
 """Extensions of archives -> the command that unpacks one into a folder."""
 
-TABLES = frozenset((".xlsx", ".xls", ".ods", ".json", ".jsonl", ".txt", ".xml", ".feather", ".pkl"))
+TABLES = frozenset((".xlsx", ".xls", ".ods", ".json", ".txt", ".xml", ".feather", ".pkl"))
 """Extensions of files that may list images in a form that is not read."""
 
 ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, TextTable, Manifest, ArrayFile, Checked)
@@ -99,6 +101,19 @@ def open_source(spec: str) -> Source:
     raise RequestError("dataset", spec, "an existing folder or file", _nearest_sibling(path))
 
 
+def modality_of(spec: str | PurePath) -> str:
+    """What the examples of a dataset are, as far as a quick look tells; the default if there is no such dataset."""
+    try:
+        name = canonical_spec(spec)
+        for adapter in ADAPTERS:
+            if adapter.canonical(name) == name:
+                return adapter(name).modality if adapter is Checked else adapter.modality
+        path = Path(name)
+        return next((adapter.modality_at(path) for adapter in ADAPTERS if adapter.reads(path)), DEFAULT)
+    except (BenchError, OSError):
+        return DEFAULT  # whoever opens it says what is wrong
+
+
 def _as_a_path_here(spec: str) -> str:
     """What to type instead of an address, or of a path as other systems write it; empty if it is neither."""
     if spec.startswith("file://"):
@@ -140,7 +155,7 @@ def _of_another_kind(path: Path) -> str:
         command = ARCHIVES[suffix].format(shlex.quote(str(path)), shlex.quote(str(folder)))
         return f"Unpack it and give the folder: {command}"
     if suffix in TABLES:
-        return "If it lists the images, save it as CSV with the columns path,label."
+        return "If it lists examples, save it as CSV with the columns path,label, or text,label for texts."
     if suffix == ".npy":
         return "Save images and labels as one file: numpy.savez('data.npz', x=images, y=labels)"
     if suffix in EXTENSIONS:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import RequestError, did_you_mean
+from bench.modalities.registry import modality
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
 from bench.plans.plan_file import read_toml
 from bench.plans.protocol import PROTOCOLS, protocol
@@ -120,14 +121,15 @@ def _validated(content: dict[str, Any]) -> Plan:
         ]
     if str(content.get("backbones")).strip().startswith(AUTO):  # backbones = "auto:5"
         content["backbones"] = [content["backbones"]]
+    usual = _usual_backbones(content)
     if "weights" in content:
-        content["backbones"] = _crossed(
-            content.get("backbones", Plan.model_fields["backbones"].default), content.pop("weights")
-        )
+        content["backbones"] = _crossed(content.get("backbones", usual), content.pop("weights"))
     is_named = "strategies" in content
     _take_protocol(content)
     if "datasets" not in content:
         raise RequestError("datasets", None, "given", "See `python -m bench ls datasets`.")
+    if usual != Plan.model_fields["backbones"].default:
+        content.setdefault("backbones", usual)
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
@@ -142,6 +144,17 @@ def _validated(content: dict[str, Any]) -> Plan:
     if plan.auxiliary_groups != "auto" and not plan.auxiliary_dataset:
         raise RequestError("auxiliary_groups", plan.auxiliary_groups, "left out without an auxiliary_dataset")
     return plan
+
+
+def _usual_backbones(content: dict[str, Any]) -> list[str]:
+    """What a plan takes that names no backbones: the usual network for what its first dataset holds."""
+    from bench.datasets.specs import modality_of
+
+    datasets = content.get("datasets")
+    if "backbones" in content or not isinstance(datasets, (list, tuple)) or not datasets:
+        return list(Plan.model_fields["backbones"].default)
+    usual = modality(modality_of(datasets[0])).default_backbone if isinstance(datasets[0], str) else ""
+    return [usual] if usual else list(Plan.model_fields["backbones"].default)
 
 
 _SHARE = "a share of the labelled images, above 0 and at most 1"

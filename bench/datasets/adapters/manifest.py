@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 from bench.datasets.adapters.columns import is_windows, texts_instead
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.adapters.listing import Listing
-from bench.datasets.adapters.table import DELIMITERS
+from bench.datasets.adapters.table import DELIMITERS, Table
 from bench.datasets.source import stamp_of
 from bench.modalities.base import Item
 from bench.modalities.image.pictures import FilePicture
@@ -33,9 +34,12 @@ class Manifest(Listing):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        texts = sum(row.content.lower().endswith(SUFFIX) for row in self._rows)
-        if 2 * texts > len(self._rows):
+        if _are_texts([row.content for row in self._rows]):
             self.modality = "text"
+
+    @classmethod
+    def modality_at(cls, path: Path) -> str:
+        return "text" if _are_texts(Table(path, str(path)).first_values("path")) else cls.modality
 
     def stamp(self) -> list[Any]:
         files: list[Any] = [stamp_of(Path(), self.path.stat())]
@@ -130,3 +134,8 @@ class Manifest(Listing):
         """How many of the first cells with letters beyond ASCII are files."""
         odd = [cell for cell in re.split(rf"[{DELIMITERS}\r\n]+", text) if not cell.isascii()]
         return sum(self._exists(self._found(cell.strip('"'))) for cell in odd[:200])
+
+
+def _are_texts(paths: Sequence[str]) -> bool:
+    """Whether most of these files hold a text each, by their names."""
+    return 2 * sum(path.strip().lower().endswith(SUFFIX) for path in paths) > len(paths)

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ class Table:
         except (RequestError, OSError, csv.Error):
             return set()
         return {name.strip().lower() for name in names}
+
+    def first_values(self, name: str) -> list[str]:
+        """What stands in a column in the first rows; nothing if they cannot be read."""
+        try:
+            at = [found.strip().lower() for found in self.header].index(name)
+            return [cells[at] for _, cells in islice(self.rows(), 100)]
+        except (RequestError, OSError, ValueError):
+            return []
 
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """Where each row stands in the file ("line 7"), and its values in the order of ``header``; empty where

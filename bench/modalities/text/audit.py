@@ -85,7 +85,7 @@ def lengths(evidence: Evidence) -> list[Finding]:
     more = f" --set max_tokens={all_seen} keeps more, if the backbone takes it." if all_seen else ""
     text = (
         f"{len(cut):,} of {count(len(facts), 'text')} ({len(cut) / len(facts):.1%}) longer than {limit} tokens, by "
-        f"estimate. Networks see their beginning: about {lost:.1%} of all tokens are cut off.{more}"
+        f"estimate. Networks see their beginning: {_about(lost)} of all tokens are cut off.{more}"
     )
     cases = [
         {
@@ -95,6 +95,10 @@ def lengths(evidence: Evidence) -> list[Finding]:
         for i in cut[np.argsort(-tokens[cut], kind="stable")].tolist()
     ]
     return [Finding("long_texts", "note" if lost < 0.05 else "validity", text, cases)]
+
+
+def _about(share: float) -> str:
+    return f"about {share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
 def content(evidence: Evidence) -> list[Finding]:
