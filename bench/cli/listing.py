@@ -48,8 +48,9 @@ def _strategy(name: str, strategy: Strategy, package: str = "") -> str:
 
 def list_backbones() -> None:
     """One line a backbone: name, parameters in millions, published ImageNet accuracy, smallest input, options."""
-    from bench.backbones.plugin import BackbonePlugin, info_of
+    from bench.backbones.plugin import BUILT_IN, BackbonePlugin, info_of, load_backbone
     from bench.backbones.registry import BACKBONES
+    from bench.errors import RequestError
 
     def other(plugin: Plugin, kind: type[BackbonePlugin]) -> str:
         info = info_of(plugin.name, kind())
@@ -59,10 +60,19 @@ def list_backbones() -> None:
     print(f"{'name':20} {'params':>8} {'top-1':>6} {'min px':>7}  options")
     for info in BACKBONES.values():
         print(_backbone(info))
+    for name in BUILT_IN:
+        try:
+            found = load_backbone(name)
+            assert found is not None
+            about = found.summary[0].upper() + found.summary[1:]
+            print(f"{_backbone(info_of(name, found))}\n{'':20} For texts. {about}.")
+        except RequestError as error:  # its packages are not installed
+            print(f"{name:20} {error}")
     _list_plugins("backbones", BackbonePlugin, other, BACKBONES)
     print("\nEvery one takes weights=imagenet (default), weights=none, weights=PATH.weights.h5, or")
     print("weights=source:DIR of a `pretrain`. For instance: MobileNet:alpha=0.25,weights=none.")
-    print("EfficientNetLite0 brings its weights along. Conv4 has none.")
+    print("EfficientNetLite0 and MiniLM bring their weights along. Conv4 and SmallTransformer have none.")
+    print("For texts also hf:FOLDER or hf:ORGANISATION/NAME, an encoder as Hugging Face has them.")
 
 
 def _backbone(info: BackboneInfo) -> str:

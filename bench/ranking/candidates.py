@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from bench.backbones.plugin import MODULE
+from bench.backbones.plugin import BUILT_IN, MODULE
 from bench.backbones.registry import BACKBONES
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, present, resolve_weights
@@ -93,13 +93,14 @@ class _Found:
 
 
 def _of_packages(kinds: Collection[str]) -> tuple[list[BackboneSpec], dict[str, str]]:
-    """The backbones of other packages that bring weights; and by name, why others cannot be used."""
+    """The backbones made as plug-ins that bring weights; and by name, why others cannot be used."""
     found, broken = [], {}
-    for plugin in plugins("backbones", BACKBONES):
+    ours = BUILT_IN if "text" in kinds else {}  # they take texts
+    for name in [*ours, *(plugin.name for plugin in plugins("backbones", BACKBONES))]:
         try:
-            spec = parse_backbone(plugin.name)
+            spec = parse_backbone(name)
         except RequestError as error:
-            broken[plugin.name] = str(error)
+            broken[name] = str(error)
             continue
         is_kind = spec.info.module == MODULE and spec.modality in kinds
         if is_kind and spec.weights == "pretrained":
