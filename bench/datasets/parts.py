@@ -34,7 +34,7 @@ _FILLERS = frozenset(
 )
 """Words beside which the word of a part is still all that a name says."""
 
-_UNLABELLED = frozenset(("unlabeled", "unlabelled", "unlabel"))
+_UNLABELLED = frozenset(("unlabeled", "unlabelled", "unlabel", "unsup", "unsupervised"))
 _CONTAINERS = frozenset(
     """
     image images img imgs jpegimages mask masks label labels annotation annotations data jpg jpeg png

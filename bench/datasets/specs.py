@@ -22,7 +22,7 @@ from bench.system.names import path_text
 from bench.system.plugins import find, plugins
 
 EXPECTED = (
-    "digits, keras:NAME, tfds:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet, .jsonl) or an .npz "
+    "digits, keras:NAME, tfds:NAME, hf:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet, .jsonl) or an .npz "
     "file"
 )
 
@@ -107,7 +107,7 @@ def modality_of(spec: str | PurePath) -> str:
         name = canonical_spec(spec)
         for adapter in ADAPTERS:
             if adapter.canonical(name) == name:
-                return adapter(name).modality if adapter is Checked else adapter.modality
+                return adapter(name).modality
         path = Path(name)
         return next((adapter.modality_at(path) for adapter in ADAPTERS if adapter.reads(path)), DEFAULT)
     except (BenchError, OSError):
@@ -119,7 +119,7 @@ def _as_a_path_here(spec: str) -> str:
     if spec.startswith("file://"):
         return f"Write it without file://, as {unquote(urlsplit(spec).path)!r}."
     if re.match(r"[a-zA-Z][\w+.-]+://", spec):
-        return "This is an address. Download the images, unpack them, and give their folder."
+        return "This is an address. Download the files, unpack them, and give their folder."
     stripped = spec.strip().strip("'\"“”‘’")
     if stripped != spec and os.path.exists(stripped):
         return f"Leave the quotes and spaces around it out: {stripped!r}."

@@ -145,5 +145,5 @@ def test_rows_become_what_a_network_takes(tmp_path: Path) -> None:
     for opened, input in ((dataset, NumbersInput()), (images, ImageInput(8))):
         kind = modality(opened.modality)
         given = kind.reader(None, input.size).tensors(opened.pool.data[:5])
-        for tensor, (shape, dtype) in zip(given, kind.inputs(input.size).values(), strict=True):
-            assert (tensor.shape, tensor.dtype) == ((5, *shape), dtype)
+        for tensor, wanted in zip(given, kind.inputs(input.size).values(), strict=True):
+            assert (tensor.shape, tensor.dtype) == ((5, *wanted.shape), wanted.dtype)

@@ -50,7 +50,9 @@ def _print_findings(heading: str, findings: list[Finding], snippets: dict[str, s
         print(f"- {shown(finding.text)}")
         for example, item in zip(finding.examples[:EXAMPLES], finding.items, strict=False):
             print(f"    {shown(example)}")
-            for id in item.get("ids", [item.get("id")])[:EXAMPLES]:
+            if snippet := snippets.get(item.get("id", "")):
+                print(f"      {shown(snippet)}")
+            for id in item.get("ids", [])[:EXAMPLES]:
                 if id in snippets:
                     print(f"      {shown(short(id))}: {shown(snippets[id])}")
         more = len(finding.items) - EXAMPLES

@@ -1,6 +1,6 @@
 """Which folders of a tree are parts, which are classes, and which only wrap others.
 
-Only folders with images below them count. Where two readings are possible, none is taken: the message says how to
+Only folders with examples below them count. Where two readings are possible, none is taken: the message says how to
 arrange the folders so that there is one.
 """
 
@@ -26,6 +26,7 @@ from bench.datasets.parts import (
 )
 from bench.errors import RequestError
 from bench.modalities.findings import Finding
+from bench.modalities.nouns import Noun
 from bench.system.names import printable
 
 Parts = tuple[str, ...]
@@ -89,17 +90,18 @@ class _Node:
         return {name: node for name, node in self.folders.items() if not is_unlabelled(name)}
 
 
-def arranged(root: Path, paths: Iterable[Parts]) -> Arrangement:
+def arranged(root: Path, paths: Iterable[Parts], noun: Noun) -> Arrangement:
     """Finds the class folders.
 
     Args:
         root: for messages.
-        paths: of all images below it.
+        paths: of all examples below it.
+        noun: what to call these.
 
     Raises:
         RequestError: there are fewer than two, or the folders can be read in several ways.
     """
-    return _Reader(root, _tree(paths)).read()
+    return _Reader(root, _tree(paths), noun.many).read()
 
 
 def _tree(paths: Iterable[Parts]) -> _Node:
@@ -116,6 +118,8 @@ def _tree(paths: Iterable[Parts]) -> _Node:
 class _Reader:
     root: Path
     tree: _Node
+    many: str
+    """What the examples are called."""
 
     def read(self) -> Arrangement:
         parts = self._parts()
@@ -174,7 +178,7 @@ class _Reader:
                 raise self._error(f"hold a folder train/ of class folders beside {listed}", "")
             raise self._error(
                 "hold class folders within each part, such as train/cats/",
-                f"{listed} hold{'s' if len(named) == 1 else ''} images directly, and nothing says their classes. "
+                f"{listed} hold{'s' if len(named) == 1 else ''} {self.many} directly, and nothing says their classes. "
                 f"Move those of each class into a folder of their own, or {MANIFEST}.",
             )
         for name in deep:
@@ -289,7 +293,7 @@ class _Reader:
         if not names:
             raise self._error(
                 "hold at least two class folders",
-                "The images lie directly in the folder. Give those of each class a folder of their own.",
+                f"The {self.many} lie directly in the folder. Give those of each class a folder of their own.",
             )
         if (len(names) > 1 and all(map(is_fold, names))) or are_numbered_containers(names):
             raise self._error(
@@ -300,7 +304,7 @@ class _Reader:
         if all(map(is_container, names)) or (in_parts and all(map(part_of, names))):
             raise self._error(
                 "hold folders that are named as classes",
-                f"The images lie in {_listed(names)}, and nothing says their classes. Give those of each class a "
+                f"The {self.many} lie in {_listed(names)}, and nothing says their classes. Give those of each class a "
                 f"folder of their own, or {MANIFEST}.",
             )
         if len(names) < 2:
@@ -387,7 +391,7 @@ class _Reader:
             return []
         first = min(nodes)
         text = (
-            f"Images in folders within class folders are of the class above: {printable('/'.join(first))}/ holds "
+            f"{self.many.capitalize()} in folders within class folders are of the class above: {printable('/'.join(first))}/ holds "
             f"{_listed(sorted(nodes[first].folders))}. If these are the classes, move them up."
         )
         return [Finding("folders_below_classes", "note", text)]

@@ -1,9 +1,9 @@
-"""Child program: fetches one ``keras:`` or ``tfds:`` dataset and writes it as plain files.
+"""Child program: fetches one ``keras:``, ``tfds:`` or ``hf:`` dataset and writes it as plain files.
 
     python fetch.py SPEC FOLDER
 
 It is run as a file and imports nothing of ours, so that it works from any folder, installed or not. Writes
-``data.npz`` (arrays) or ``manifest.csv`` with ``images/`` (encoded images, of any sizes). Exit code 3 means
+``data.npz`` (arrays), ``manifest.csv`` with ``images/`` (encoded images, of any sizes) or ``texts.csv``. Exit code 3 means
 that the request is wrong; the last line on stderr is then ``EXPECTED|REMEDY``.
 """
 
@@ -12,11 +12,13 @@ from __future__ import annotations
 import csv
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ARRAYS = "data.npz"
 MANIFEST = "manifest.csv"
+TEXTS = "texts.csv"
 REFUSED = 3
 
 STALLED_SECONDS = 60
@@ -76,6 +78,57 @@ def fetch_tfds(name: str, folder: Path) -> None:
                 table.writerow([path, features[label].int2str(number), split])
 
 
+TEXT_NAMES = ("text", "sentence", "content", "review", "comment", "tweet", "question", "utterance", "document")
+LABEL_NAMES = ("label", "intent", "sentiment", "class", "category", "emotion", "topic", "coarse_label")
+
+
+def fetch_hf(name: str, folder: Path) -> None:
+    """Writes a dataset of texts and classes of the Hugging Face hub as a table. No code of the hub's is run."""
+    try:
+        import datasets
+    except ImportError as error:
+        refuse("the package datasets", f"{error}. Run: pip install 'transfer-bench[hub]'")
+    name, _, config = name.partition(":")
+    try:
+        found = datasets.load_dataset(name, config or None)
+    except datasets.exceptions.DatasetNotFoundError as error:
+        refuse("the name of a dataset on the Hugging Face hub", " ".join(str(error).split()))
+    except ValueError as error:
+        if "onfig" not in str(error):
+            raise
+        refuse("hf:NAME:CONFIG, with one of its configurations", " ".join(str(error).split()))
+    parts = [part for part in ("train", "validation", "test") if part in found] or list(found)[:1]
+    features = found[parts[0]].features
+    text = _column(features, TEXT_NAMES, lambda f: getattr(f, "dtype", "") in ("string", "large_string"), "text")
+    rest = {key: feature for key, feature in features.items() if key != text}
+    label = _column(rest, LABEL_NAMES, lambda f: isinstance(f, datasets.ClassLabel), "label")
+    with (folder / TEXTS).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label", "split"])
+        for part in parts:
+            for row in found[part]:
+                value = row[label]
+                if value is None or value == -1:  # a test part whose labels were never published
+                    continue
+                named = hasattr(features[label], "int2str")
+                table.writerow([row[text], features[label].int2str(value) if named else value, part])
+
+
+def _column(features: dict[str, Any], names: tuple[str, ...], fits: Callable[[Any], bool], what: str) -> str:
+    """The column that holds the texts, or the labels: by its name, or because no other may."""
+    for name in names:
+        if name in features:
+            return name
+    fitting = [name for name, feature in features.items() if fits(feature)]
+    if len(fitting) == 1:
+        return fitting[0]
+    columns = ", ".join(features)
+    refuse(
+        f"a dataset with one column of {what}s",
+        f"It has the columns {columns}. Save it as a table with the columns text,label,split, and give that file.",
+    )
+
+
 def refuse(expected: str, remedy: str) -> NoReturn:
     """Ends the program: the request is wrong."""
     print(f"{expected}|{remedy}".replace("\n", " "), file=sys.stderr)
@@ -87,6 +140,8 @@ def main(spec: str, folder: Path) -> None:
     kind, _, name = spec.partition(":")
     if kind == "keras":
         fetch_keras(name, folder)
+    elif kind == "hf":
+        fetch_hf(name, folder)
     else:
         fetch_tfds(name, folder)
 

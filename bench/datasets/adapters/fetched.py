@@ -1,4 +1,4 @@
-"""Datasets that Keras or TensorFlow Datasets download. The download runs in a short-lived child process."""
+"""Datasets that Keras, TensorFlow Datasets or Hugging Face's datasets download. The download runs in a short-lived child process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from bench.datasets.adapters import fetch
 from bench.datasets.adapters.arrays import ArrayFile
 from bench.datasets.adapters.manifest import Manifest
+from bench.datasets.adapters.texts import TextTable
 from bench.datasets.source import Adapter, Contents, Source
 from bench.errors import BenchError, RequestError
 from bench.system import sealed
@@ -35,20 +36,21 @@ KERAS_FILES = {
 
 
 class Fetched(Adapter):
-    """``keras:NAME`` or ``tfds:NAME``. The package checks what it downloads; we keep a plain copy."""
+    """``keras:NAME``, ``tfds:NAME`` or ``hf:NAME[:CONFIG]``. The package checks what it downloads; we keep a plain copy."""
 
     downloads = True
-    prefixes = ("keras:", "tfds:")
+    prefixes = ("keras:", "tfds:", "hf:")
     names: ClassVar[dict[str, str]] = {
         f"keras:{name}": f"{text}; downloaded once" for name, text in KERAS.items()
     }
     forms: ClassVar[dict[str, str]] = {
-        "tfds:NAME": "an image classification dataset of TensorFlow Datasets; needs transfer-bench[tfds]"
+        "tfds:NAME": "an image classification dataset of TensorFlow Datasets; needs transfer-bench[tfds]",
+        "hf:NAME[:CONFIG]": "a text classification dataset of the Hugging Face hub; needs transfer-bench[hub]",
     }
 
     @classmethod
     def canonical(cls, spec: str) -> str | None:
-        if re.fullmatch(r"tfds:[\w./:+-]+", spec):
+        if re.fullmatch(r"(tfds|hf):[\w./:+-]+", spec):
             return spec
         kind, _, name = spec.partition(":")
         return super().canonical(f"{kind}:{name.lower().replace('-', '_')}")
@@ -56,6 +58,8 @@ class Fetched(Adapter):
     def __init__(self, spec: str) -> None:
         super().__init__(spec)
         self.name = spec.partition(":")[2]
+        if spec.startswith("hf:"):
+            self.modality = "text"
 
     def stamp(self) -> list[Any]:
         return [self.spec]  # published datasets do not change; nothing is fetched only to find that out
@@ -75,7 +79,9 @@ class Fetched(Adapter):
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
         kept: Source
-        if (folder / fetch.MANIFEST).exists():
+        if (folder / fetch.TEXTS).exists():
+            kept = TextTable(folder / fetch.TEXTS)
+        elif (folder / fetch.MANIFEST).exists():
             kept = Manifest(folder / fetch.MANIFEST)
         else:
             kept = ArrayFile(folder / fetch.ARRAYS, self.spec)
@@ -114,6 +120,12 @@ class Fetched(Adapter):
             return (
                 "TensorFlow Datasets looks in $TFDS_DATA_DIR (by default ~/tensorflow_datasets), then tries "
                 "to download it: prepare it there on a machine with network and copy the folder."
+            )
+        if self.spec.startswith("hf:"):
+            return (
+                "The package datasets looks in its cache ($HF_HOME, by default ~/.cache/huggingface), then tries "
+                "to download it. On a machine with network, save it as a table with the columns text,label,split, "
+                "and give that file."
             )
         home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
         return (

@@ -19,6 +19,9 @@ from bench.datasets.source import Adapter, Contents, stamp_of
 from bench.errors import RequestError
 from bench.modalities.findings import Finding, Level, count, level_of
 from bench.modalities.image.pictures import FilePicture
+from bench.modalities.nouns import Noun
+from bench.modalities.registry import DEFAULT, modality
+from bench.modalities.text.items import SUFFIX, FileText
 from bench.store import is_written_here
 from bench.system.files import cache_dir
 from bench.system.names import printable
@@ -38,6 +41,8 @@ TEXTS = frozenset(
 """Files of these names are not looked into."""
 
 SYSTEM = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin"))
+
+EXPECTED = "a folder of class folders with images, or with texts in files of their own"
 
 DANGLING = "symbolic link to nothing"
 CIRCLE = "symbolic link to a folder that it lies in"
@@ -61,14 +66,16 @@ class _File:
 
 
 class Folder(Adapter):
-    """A folder of images; scanned (names, sizes, times) when it is made, opened only for pixels.
+    """A folder of images, or of texts in files of their own where it holds no image.
+
+    It is scanned (names, sizes, times) when it is made, and its files are opened only when they are read.
 
     Links are followed as long as they stay within it. What this program writes into it (runs, sources, exports, its
     cache) is no part of it.
     """
 
     forms: ClassVar[dict[str, str]] = {
-        "FOLDER/": "a folder of class folders, or of train/ validation/ test/ folders of class folders"
+        "FOLDER/": "class folders with images or .txt files, or train/ validation/ test/ folders of class folders"
     }
 
     @classmethod
@@ -88,9 +95,32 @@ class Folder(Adapter):
         """To folders that are not followed."""
         self._folders: list[Path] = []
         self._scan(Path(), self._real_root, frozenset((self._real_root,)))
+        if not self._files:
+            self._take_texts()
         for files in (self._files, self._others, self._hidden, self._links):
             files.sort(key=lambda file: file.relative.parts)
         self._folders.sort()
+
+    @classmethod
+    def modality_at(cls, path: Path) -> str:
+        for _, _, names in os.walk(path):
+            if any(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names):
+                return DEFAULT
+        return cls(path).modality
+
+    @property
+    def noun(self) -> Noun:
+        return modality(self.modality).noun
+
+    def _take_texts(self) -> None:
+        """Takes the text files for the examples, if most files in the folders are such."""
+        texts = [file for file in self._others if file.relative.suffix.lower() == SUFFIX]
+        within = [file for file in texts if len(file.relative.parts) > 1]
+        if 2 * len(within or texts) > sum(len(file.relative.parts) > 1 for file in self._others):
+            self.modality = "text"
+            self._files = within or texts  # what lies at the top is a licence, a readme
+            taken = {file.relative for file in self._files}
+            self._others = [file for file in self._others if file.relative not in taken]
 
     def stamp(self) -> list[Any]:
         kinds = (self._files, self._others, self._hidden, self._links)
@@ -99,14 +129,16 @@ class Folder(Adapter):
 
     def contents(self) -> Contents:
         if is_written_here(os.listdir(self.root)):
-            remedy = "It was written by a run, pretrain or export. Give the folder of the images."
-            raise RequestError("dataset", str(self.root), "a folder of class folders with images", remedy)
-        revealed = _Revealed.of(self.root, self._others)
+            remedy = "It was written by a run, pretrain or export. Give the folder of the examples."
+            raise RequestError("dataset", str(self.root), EXPECTED, remedy)
+        noun = self.noun
+        is_images = self.modality == DEFAULT
+        revealed = _Revealed.of(self.root, self._others) if is_images else _Revealed([], [], self._others)
         images = sorted([*self._files, *revealed.images], key=lambda file: file.relative.parts)
         if not any(not file.problem for file in images):
             raise self._nothing(images, revealed)
         try:
-            arrangement = arranged(self.root, [file.relative.parts for file in images])
+            arrangement = arranged(self.root, [file.relative.parts for file in images], noun)
         except RequestError as error:
             remedy = " ".join(filter(None, [error.remedy, *self._beside(images, revealed)]))
             raise RequestError(error.field, error.received, error.expected, remedy) from None
@@ -123,14 +155,14 @@ class Folder(Adapter):
             in_test=in_test if any(in_test) else None,
             groups=None,
             group_names=(),
-            pictures=[FilePicture(self.root / place.file.relative) for place in good],
+            pictures=[(FilePicture if is_images else FileText)(self.root / place.file.relative) for place in good],
             findings=[
                 *arrangement.findings,
-                *masks([place.file.relative for place in good], arrangement.roots),
-                *_unused_images(loose, arrangement, len(images)),
+                *(masks([place.file.relative for place in good], arrangement.roots) if is_images else ()),
+                *_loose(loose, arrangement, len(images), noun),
                 *_unread(revealed, images),
                 *unfilled,
-                *_other_files(revealed.others, self._hidden),
+                *_other_files(revealed.others, self._hidden, noun),
             ],
             left_out=[(file.id, file.problem) for file in (*images, *self._links) if file.problem],
         )
@@ -141,7 +173,7 @@ class Folder(Adapter):
         empty = [f"{printable(folder.name)}/" for folder in self._folders if len(folder.parts) == 1]
         empty = [name for name in empty if name.removesuffix("/") not in filled]
         unread = [f"Not read: {_by_reason(revealed.unread)}."] if revealed.unread else []
-        without = [f"No image is in {', '.join(empty[:4])}{' ...' if empty[4:] else ''}."] if empty else []
+        without = [f"No {self.noun.one} is in {', '.join(empty[:4])}{' ...' if empty[4:] else ''}."] if empty else []
         return [*unread, *without, _of_links(self.root, self._links)]
 
     def _nothing(self, images: Sequence[_File], revealed: _Revealed) -> RequestError:
@@ -149,7 +181,7 @@ class Folder(Adapter):
         if images:
             reasons = Counter(file.problem for file in images)
             listed = ", ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common())
-            remedy = f"None of its {len(images):,} image files can be used ({listed})."
+            remedy = f"None of its {len(images):,} {self.noun.one} files can be used ({listed})."
             if OUTSIDE in reasons:
                 copying = f"cp -rL {shlex.quote(str(self.root))} COPY"
                 remedy += f" Copy them ({copying}), or list the files themselves in a manifest."
@@ -160,9 +192,9 @@ class Folder(Adapter):
         elif self._links:
             remedy = ""
         else:
-            remedy = f"It holds no image file ({' '.join(sorted(EXTENSIONS))})."
+            remedy = f"It holds no image file ({' '.join(sorted(EXTENSIONS))}) and no texts ({SUFFIX})."
         remedy = f"{remedy} {_of_links(self.root, self._links)}".strip()
-        return RequestError("dataset", str(self.root), "a folder of class folders with images", remedy)
+        return RequestError("dataset", str(self.root), EXPECTED, remedy)
 
     def _unfilled(self, images: Sequence[_File], arrangement: Arrangement) -> tuple[set[str], list[Finding]]:
         """Folders beside class folders that hold no image.
@@ -181,8 +213,8 @@ class Folder(Adapter):
             return empty, []
         level: Level = "note" if all(is_container(folder.name) for folder in others) else "validity"
         classes = "a class" if len(others) == 1 else "classes"
-        text = f"{count(len(others), 'folder')} without an image, not taken for {classes}."
-        items = [{"id": f"{printable(str(folder))}/", "reason": "no image"} for folder in others]
+        text = f"{count(len(others), 'folder')} without {self.noun.any}, not taken for {classes}."
+        items = [{"id": f"{printable(str(folder))}/", "reason": f"no {self.noun.one}"} for folder in others]
         return empty, [Finding("folders_without_images", level, text, items)]
 
     # ------------------------------------------------------------------------------------------- scanning
@@ -315,13 +347,13 @@ def _placed(images: Sequence[_File], arrangement: Arrangement) -> tuple[list[_Pl
     return placed, [file for file in loose if not file.problem and file.real not in used]
 
 
-def _unused_images(loose: Sequence[_File], arrangement: Arrangement, total: int) -> list[Finding]:
+def _loose(loose: Sequence[_File], arrangement: Arrangement, total: int, noun: Noun) -> list[Finding]:
     if not loose:
         return []
     items = [{"id": file.id, "reason": arrangement.why_not(file.relative.parts)} for file in loose]
     reasons = Counter(item["reason"] for item in items)
     listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
-    text = f"{len(loose):,} of {count(total, 'image')} not used: {listed}."
+    text = f"{len(loose):,} of {count(total, noun.one)} not used: {listed}."
     return [Finding("loose_images", level_of(len(loose) / total), text, items)]
 
 
@@ -342,11 +374,11 @@ def _by_reason(unread: Sequence[tuple[_File, str]]) -> str:
     return "; ".join(f"{reason} ({number:,})" for reason, number in reasons.most_common())
 
 
-def _other_files(others: Sequence[_File], hidden: Sequence[_File]) -> Iterator[Finding]:
-    # What lies at the top (a licence, a readme) is not meant to be an image.
+def _other_files(others: Sequence[_File], hidden: Sequence[_File], noun: Noun) -> Iterator[Finding]:
+    # What lies at the top (a licence, a readme) is not meant to be an example.
     within = [file for file in others if len(file.relative.parts) > 1]
     if within:
-        text = f"{count(len(within), 'file')} in the folders no image by name and content, not used."
+        text = f"{count(len(within), 'file')} in the folders no {noun.one} by name and content, not used."
         items = [{"id": f.id, "reason": printable(f.relative.suffix) or "no extension"} for f in within]
         yield Finding("other_files", "note", text, items)
     if hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from bench.modalities.text.input import TextInput
 from bench.modalities.text.items import Text
 from bench.modalities.text.reader import HashedWords, TextReader
 from bench.modalities.text.rows import row_of, texts_of, whole
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+"""What no text has, but for one here and there."""
 
 
 class Texts(Modality):
@@ -54,13 +58,12 @@ class Texts(Modality):
 
     def read(self, item: Text, input: TextInput) -> tuple[np.ndarray, Facts]:
         written, encoding = item.read()
-        nulls = written.count("\0")
-        if 10 * nulls > len(written):
+        if 20 * len(_CONTROL.findall(written)) > len(written):
             raise Unreadable("not a text")
         text = whole(written.replace("\0", "")).strip()
         if not text:
             raise Unreadable("empty")
-        return row_of(text, input.width), Facts.of(text, input.width, encoding, nulls > 0)
+        return row_of(text, input.width), Facts.of(text, input.width, encoding, "\0" in written)
 
     def album(self, count: int) -> Album:
         return Album(count)
