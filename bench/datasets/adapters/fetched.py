@@ -1,4 +1,4 @@
-"""Datasets that Keras, TensorFlow Datasets or Hugging Face's datasets download. The download runs in a short-lived child process."""
+"""Datasets that Keras, TensorFlow Datasets or Hugging Face download, in a short-lived child process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ KERAS_FILES = {
 
 
 class Fetched(Adapter):
-    """``keras:NAME``, ``tfds:NAME`` or ``hf:NAME[:CONFIG]``. The package checks what it downloads; we keep a plain copy."""
+    """``keras:NAME``, ``tfds:NAME`` or ``hf:NAME[:CONFIG]``. The package checks what it downloads.
+
+    A plain copy is kept.
+    """
 
     downloads = True
     prefixes = ("keras:", "tfds:", "hf:")

@@ -155,7 +155,9 @@ class Folder(Adapter):
             in_test=in_test if any(in_test) else None,
             groups=None,
             group_names=(),
-            pictures=[(FilePicture if is_images else FileText)(self.root / place.file.relative) for place in good],
+            pictures=[
+                (FilePicture if is_images else FileText)(self.root / place.file.relative) for place in good
+            ],
             findings=[
                 *arrangement.findings,
                 *(masks([place.file.relative for place in good], arrangement.roots) if is_images else ()),
@@ -173,7 +175,11 @@ class Folder(Adapter):
         empty = [f"{printable(folder.name)}/" for folder in self._folders if len(folder.parts) == 1]
         empty = [name for name in empty if name.removesuffix("/") not in filled]
         unread = [f"Not read: {_by_reason(revealed.unread)}."] if revealed.unread else []
-        without = [f"No {self.noun.one} is in {', '.join(empty[:4])}{' ...' if empty[4:] else ''}."] if empty else []
+        without = (
+            [f"No {self.noun.one} is in {', '.join(empty[:4])}{' ...' if empty[4:] else ''}."]
+            if empty
+            else []
+        )
         return [*unread, *without, _of_links(self.root, self._links)]
 
     def _nothing(self, images: Sequence[_File], revealed: _Revealed) -> RequestError:

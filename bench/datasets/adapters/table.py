@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -140,7 +140,7 @@ class Table:
 
     def _text_rows(self) -> Iterator[tuple[str, list[str]]]:
         reader, delimiter = self._cells(self._text)
-        names = next(reader, [])
+        names: list[str] = next(reader, [])
         for cells in reader:
             if not any(cells):
                 continue
@@ -173,7 +173,9 @@ class Table:
             except (ValueError, RecursionError) as error:
                 remedy = f"Line {number} is none: {error}."
                 if line.lstrip().startswith("[") and number == 1:
-                    remedy = "It is one list. With pandas: table.to_json('data.jsonl', orient='records', lines=True)"
+                    remedy = (
+                        "It is one list. pandas writes lines: to_json(path, orient='records', lines=True)"
+                    )
                 raise self.error("one JSON object in every line", remedy) from None
             if not isinstance(row, dict):
                 raise self.error("one JSON object in every line", f"Line {number} is {type(row).__name__}.")

@@ -18,7 +18,7 @@ HASHES = 128
 """Of a signature. The share of equal ones estimates the share of equal grams, with a standard error of .035."""
 
 BAND = 4
-"""Hashes that candidates have in common, side by side: with 32 bands, of pairs at .8 one in two million is missed."""
+"""Hashes that candidates have in common, side by side: of pairs at .8, one in ten million is missed."""
 
 WINDOW = 32
 """Texts that each is compared with among those with an equal band."""

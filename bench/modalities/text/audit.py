@@ -57,7 +57,7 @@ def near(evidence: Evidence) -> list[Finding]:
 
 
 def _pairs(evidence: Evidence, values: np.ndarray) -> list[tuple[int, int]]:
-    """Texts with one each that is nearly the same and differs in ``values``, where none is known to be identical."""
+    """Texts with one each that is nearly the same and differs in ``values``, and is not known to be identical."""
     # One text stands for all that are identical, of one class, and in one part.
     kinds = np.stack([evidence.same, evidence.labels, evidence.in_test], axis=1)
     rows = np.sort(np.unique(kinds, axis=0, return_index=True)[1])
@@ -81,7 +81,9 @@ def lengths(evidence: Evidence) -> list[Finding]:
         return []
     seen = np.minimum(seen, [f.held * t for f, t in zip(facts, tokens, strict=True)])
     lost = 1 - seen.sum() / tokens.sum()
-    all_seen = next((n for n in (256, 512, 1024, 2048, 4096) if n >= max(np.quantile(tokens, 0.95), limit + 1)), 0)
+    all_seen = next(
+        (n for n in (256, 512, 1024, 2048, 4096) if n >= max(np.quantile(tokens, 0.95), limit + 1)), 0
+    )
     more = f" --set max_tokens={all_seen} keeps more, if the backbone takes it." if all_seen else ""
     text = (
         f"{len(cut):,} of {count(len(facts), 'text')} ({len(cut) / len(facts):.1%}) longer than {limit} tokens, by "
@@ -125,7 +127,11 @@ def content(evidence: Evidence) -> list[Finding]:
     ]
     if MIXED <= foreign <= 1 - MIXED:
         told.append(
-            ("mixed_scripts", lambda f: f.foreign, "mostly in another script than Latin, the others in Latin.")
+            (
+                "mixed_scripts",
+                lambda f: f.foreign,
+                "mostly in another script than Latin, the others in Latin.",
+            )
         )
     elif foreign > 1 - MIXED:
         told.append(
@@ -147,4 +153,3 @@ def content(evidence: Evidence) -> list[Finding]:
                 Finding(kind, level, f"{count(len(chosen), 'text')} ({share:.1%}) {words}", items)  # type: ignore[arg-type]
             )
     return found
-

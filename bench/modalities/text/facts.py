@@ -81,7 +81,7 @@ def digest(same: str) -> bytes:
 
 
 class Album(list[Facts]):
-    """Facts whose signatures lie in one piece: thousands of small arrays would keep memory from being given back."""
+    """Facts whose signatures lie in one piece: thousands of small arrays would fragment memory."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
