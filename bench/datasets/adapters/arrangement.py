@@ -392,7 +392,8 @@ class _Reader:
         first = min(nodes)
         text = (
             f"{self.many.capitalize()} in folders within class folders are of the class above: "
-            f"{printable('/'.join(first))}/ holds {_listed(sorted(nodes[first].folders))}. If these are the classes, move them up."
+            f"{printable('/'.join(first))}/ holds {_listed(sorted(nodes[first].folders))}. "
+            "If these are the classes, move them up."
         )
         return [Finding("folders_below_classes", "note", text)]
 

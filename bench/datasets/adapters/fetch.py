@@ -3,8 +3,8 @@
     python fetch.py SPEC FOLDER
 
 It is run as a file and imports nothing of ours, so that it works from any folder, installed or not. Writes
-``data.npz`` (arrays), ``manifest.csv`` with ``images/`` (encoded images, of any sizes) or ``texts.csv``. Exit code 3
-means that the request is wrong; the last line on stderr is then ``EXPECTED|REMEDY``.
+``data.npz`` (arrays), ``manifest.csv`` with ``images/`` (encoded images, of any sizes) or ``texts.csv``. Exit
+code 3 means that the request is wrong; the last line on stderr is then ``EXPECTED|REMEDY``.
 """
 
 from __future__ import annotations

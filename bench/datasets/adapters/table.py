@@ -171,14 +171,13 @@ class Table:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                remedy = f"Line {number} is none: {error}."
-                if line.lstrip().startswith("[") and number == 1:
-                    remedy = (
-                        "It is one list. pandas writes lines: to_json(path, orient='records', lines=True)"
-                    )
-                raise self.error("one JSON object in every line", remedy) from None
+                row, why = None, f"Line {number} is none: {error}."
+            else:
+                why = f"Line {number} is {line.strip()[:20]!r}..."
             if not isinstance(row, dict):
-                raise self.error("one JSON object in every line", f"Line {number} is {type(row).__name__}.")
+                if number == 1 and line.lstrip().startswith("["):
+                    why = "It is one list. pandas writes lines: to_json(path, orient='records', lines=True)"
+                raise self.error("one JSON object in every line", why)
             found.append((f"Line {number}", row))
         return found
 
