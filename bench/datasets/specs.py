@@ -168,7 +168,7 @@ def _of_another_kind(path: Path) -> str:
 
 def _suffixes() -> list[str]:
     """Of the files that some adapter reads."""
-    return [suffix for adapter in ADAPTERS for suffix in adapter.suffixes]
+    return list(dict.fromkeys(suffix for adapter in ADAPTERS for suffix in adapter.suffixes))
 
 
 def _nearest_sibling(path: Path) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.datasets.specs import modality_of
 from bench.errors import RequestError, did_you_mean
-from bench.modalities.registry import modality
+from bench.modalities.registry import DEFAULT, modality
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
 from bench.plans.plan_file import read_toml
 from bench.plans.protocol import PROTOCOLS, protocol
@@ -162,13 +163,13 @@ def _validated(content: dict[str, Any]) -> Plan:
 
 def _usual_backbones(content: dict[str, Any]) -> list[str]:
     """What a plan takes that names no backbones: the usual network for what its first dataset holds."""
-    from bench.datasets.specs import modality_of
-
+    usual: list[str] = Plan.model_fields["backbones"].default
     datasets = content.get("datasets")
-    if "backbones" in content or not isinstance(datasets, (list, tuple)) or not datasets:
-        return list(Plan.model_fields["backbones"].default)
-    usual = modality(modality_of(datasets[0])).default_backbone if isinstance(datasets[0], str) else ""
-    return [usual] if usual else list(Plan.model_fields["backbones"].default)
+    if "backbones" not in content and isinstance(datasets, (list, tuple)) and datasets:
+        kind = modality_of(datasets[0]) if isinstance(datasets[0], str) else DEFAULT
+        if kind != DEFAULT:
+            usual = [modality(kind).default_backbone] if modality(kind).default_backbone else usual
+    return list(usual)
 
 
 _SHARE = "a share of the labelled images, above 0 and at most 1"

@@ -117,7 +117,7 @@ def test_further_columns_are_auxiliary(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "says"),
     [
-        ("sentence,label", "rename it to 'text'"),
+        ("sentence,label", "Rename the column 'sentence' to 'text'."),
         ("review,sentiment", "Rename the column 'sentiment' to 'label'"),
         ("text,intent", "Rename the column 'intent' to 'label'"),
         ("I like this very much,yes", "Its first line is a row already"),

@@ -64,15 +64,27 @@ def meant(name: str) -> str | None:
 
 def is_header(cells: Sequence[str]) -> bool:
     """Whether the first line of a manifest names columns, and is no row with a file or a sentence."""
-    files = any(PurePosixPath(cell.strip().lower()).suffix in {*EXTENSIONS, SUFFIX} for cell in cells)
-    return not files and not any(len(cell.split()) >= WORDS for cell in cells)
+    return not _has_file(cells) and not any(len(cell.split()) >= WORDS for cell in cells)
+
+
+def content_of(header: Sequence[str]) -> str:
+    """Which column of ``CONTENT`` a table without either was meant to have."""
+    if is_header(header):
+        like = [meant(name) for name in header]
+        return "text" if "text" in like and "path" not in like else "path"
+    return "path" if _has_file(header) else "text"
+
+
+def _has_file(cells: Sequence[str]) -> bool:
+    return any(PurePosixPath(cell.strip().lower()).suffix in {*EXTENSIONS, SUFFIX} for cell in cells)
 
 
 def how_to_name(header: Sequence[str], missing: Sequence[str]) -> str:
     """What to do about missing columns."""
     if not is_header(header):
+        names = ",".join(missing if "label" in missing else [*missing, "label"])
         return (
-            "Its first line is a row already. Put a line above it that names the columns, such as path,label."
+            f"Its first line is a row already. Put a line above it that names the columns, such as {names}."
         )
     said = []
     for column in missing:
@@ -82,18 +94,6 @@ def how_to_name(header: Sequence[str], missing: Sequence[str]) -> str:
         elif near:
             said.append(f"Rename one of {', '.join(map(repr, near[:5]))} to {column!r}.")
     return " ".join(said)
-
-
-def texts_instead(header: Sequence[str]) -> str:
-    """What to do about a table that lists no files, where it may be one of texts."""
-    near = [name for name in header if meant(name) == "text"]
-    if not is_header(header):
-        return "Of texts: text,label."
-    if len(near) == 1:
-        return f"If the texts are in {near[0]!r}, rename it to 'text'."
-    if near:
-        return f"If the texts are in one of {', '.join(map(repr, near[:5]))}, rename it to 'text'."
-    return "A table of texts has the column text in place of path."
 
 
 def one_of_many(columns: Sequence[Column]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from bench.datasets.adapters.columns import CONTENT, Column, how_to_name, one_of_many, unused
+from bench.datasets.adapters.columns import CONTENT, Column, content_of, how_to_name, one_of_many, unused
 from bench.datasets.adapters.table import SUFFIXES, Table
 from bench.datasets.labels import clean
 from bench.datasets.parts import KNOWN, PartName, is_fold, is_unlabelled, parts_of
@@ -110,19 +110,19 @@ class Listing(Adapter):
 
     def _check_columns(self) -> None:
         header, names = self.table.header, self._names
-        wanted = (self.content, "label")
-        missing = [name for name in wanted if name not in names]
+        content = self.content if self.content in names else content_of(header)
+        missing = [name for name in (content, "label") if name not in names]
         if missing:
             near = how_to_name(header, missing)
             if not near and missing == ["label"]:
                 cells = [row for _, row in self.table.rows()]
                 of_name = zip(header, zip(*cells, strict=True), strict=False)
                 near = one_of_many([Column(name, values) for name, values in of_name])
-            instead = "" if self.content in names else self._instead()
+            instead = "Of texts, the column is called text." if missing[0] == "path" and not near else ""
             raise self._error(
-                f"a manifest with the columns {self.content},label[,split][,group]",
+                f"a manifest with the columns {content},label[,split][,group]",
                 f"It lacks {' and '.join(missing)}. It has {', '.join(map(repr, header[:9])) or 'none'}. "
-                f"{near} {instead}".rstrip(),
+                f"{near}{instead}".rstrip(),
             )
         if other := [name for name in CONTENT if name in names and name != self.content]:
             remedy = f"Rename {self.content!r} or {other[0]!r}, such as to 'notes'."
@@ -130,10 +130,6 @@ class Listing(Adapter):
         twice = next((name for name in self.columns if names.count(name) > 1), None)
         if twice:
             raise self._error("have every column once", f"There are {names.count(twice)} columns {twice!r}.")
-
-    def _instead(self) -> str:
-        """How another kind of table would be written."""
-        return ""
 
     def _check_rows(self) -> None:
         """Refuses rows without a label, and a table without rows."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.datasets.adapters.columns import is_windows, texts_instead
+from bench.datasets.adapters.columns import is_windows
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.adapters.listing import Listing
 from bench.datasets.adapters.table import DELIMITERS, Table
@@ -75,9 +75,6 @@ class Manifest(Listing):
             seen[path] = label
         if not any(self._exists(path) for path in seen):
             raise self._error("name the paths of files, relative to its folder", self._why_missing())
-
-    def _instead(self) -> str:
-        return texts_instead(self.table.header)
 
     # ----------------------------------------------------------------------------------------------- paths
 
