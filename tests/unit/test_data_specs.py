@@ -29,7 +29,7 @@ def cache(fresh_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (".\\photos\\", "'photos'"),
         ("\\\\server\\share", "such as /home/me/photos"),
         ("file:///data/my%20photos", "'/data/my photos'"),
-        ("http://example.org/photos.zip", "Download the images"),
+        ("http://example.org/photos.zip", "Download the files"),
         ("https://example.org/photos", "This is an address"),
         ("s3://bucket/photos", "This is an address"),
         ("gs://bucket/photos", "This is an address"),
