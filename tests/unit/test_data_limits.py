@@ -17,7 +17,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from bench.datasets import open_dataset
-from bench.datasets.adapters import manifest
+from bench.datasets.adapters import table
 from bench.errors import RequestError
 from bench.modalities.ahead import ahead
 from bench.modalities.image import decode
@@ -138,6 +138,6 @@ def test_a_manifest_of_more_rows_than_can_be_listed_is_refused(
         open_dataset(str(path), INPUT)
     text = tmp_path / "list.csv"
     text.write_text("path,label\n")
-    monkeypatch.setattr(manifest, "MAX_BYTES", 5)
+    monkeypatch.setattr(table, "MAX_BYTES", 5)
     with pytest.raises(RequestError, match="It has 11 bytes"):
         open_dataset(str(text), INPUT)

@@ -190,7 +190,8 @@ class Listing(Adapter):
     def _read(self, columns: Sequence[str]) -> list[tuple[str, ...]]:
         """Where each row stands in the file, and its values in these columns; empty where there is none."""
         at = [self._names.index(name) if name in self._names else None for name in columns]
-        return [(where, *("" if i is None else row[i] for i in at)) for where, row in self.table.rows()]
+        wanted = {i for i in at if i is not None}
+        return [(where, *("" if i is None else row[i] for i in at)) for where, row in self.table.rows(wanted)]
 
     def _error(self, expected: str, remedy: str) -> RequestError:
         return self.table.error(expected, remedy)

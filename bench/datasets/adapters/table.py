@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -83,19 +83,24 @@ class Table:
         """What stands in a column in the first rows; nothing if they cannot be read."""
         try:
             at = [found.strip().lower() for found in self.header].index(name)
-            return [cells[at] for _, cells in islice(self.rows(), 100)]
+            return [cells[at] for _, cells in islice(self.rows([at]), 100)]
         except (RequestError, OSError, ValueError):
             return []
 
-    def rows(self) -> Iterator[tuple[str, list[str]]]:
+    def rows(self, wanted: Collection[int] | None = None) -> Iterator[tuple[str, list[str]]]:
         """Where each row stands in the file ("line 7"), and its values in the order of ``header``; empty where
         nothing is given.
+
+        Args:
+            wanted: the places of the columns that are looked at; others of Parquet are not read. None: all.
 
         Raises:
             RequestError: the table cannot be read.
         """
-        read = {".parquet": self._parquet_rows, ".jsonl": self._json_rows}.get(self.kind, self._text_rows)
-        rows = read()
+        if self.kind == ".parquet":
+            rows = self._parquet_rows(range(len(self.header)) if wanted is None else wanted)
+        else:
+            rows = self._json_rows() if self.kind == ".jsonl" else self._text_rows()
         while (row := self._guarded(lambda: next(rows, None))) is not None:
             yield row
 
@@ -202,7 +207,7 @@ class Table:
         names: list[str] = self._parquet_file().schema_arrow.names
         return names
 
-    def _parquet_rows(self) -> Iterator[tuple[str, list[str]]]:
+    def _parquet_rows(self, wanted: Collection[int]) -> Iterator[tuple[str, list[str]]]:
         import pyarrow
 
         file = self._parquet_file()
@@ -211,9 +216,11 @@ class Table:
             raise self.error(f"a manifest of at most {MAX_ROWS:,} rows", f"It has {rows:,}.")
         number = 0
         try:
-            for batch in file.iter_batches():
-                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            for batch in file.iter_batches(columns=[self.header[i] for i in sorted(wanted)]):
+                columns = dict(zip(batch.schema.names, (c.to_pylist() for c in batch.columns), strict=True))
+                for i in range(batch.num_rows if columns else 0):
                     number += 1
+                    cells = [columns[name][i] if name in columns else None for name in self.header]
                     yield f"Row {number}", ["" if cell is None else str(cell) for cell in cells]
         except (pyarrow.ArrowException, ValueError, ArithmeticError) as error:  # these of damaged values
             raise self._damaged(error) from None
