@@ -1,0 +1,603 @@
+"""Every backbone of texts keeps the same promises, and those of the hub's vision transformers are held here too.
+
+Built-in ones are found by themselves. Of each kind that a ``config.json`` may describe there is a small one with
+random weights, whose numbers are those of numpy, and with ``-m slow`` those of transformers on torch.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+pytest.importorskip("tokenizers")
+pytest.importorskip("safetensors")
+
+from bench.backbones.build import build_backbone
+from bench.backbones.cuts import find_cuts, split
+from bench.backbones.plugin import BUILT_IN, modality_of
+from bench.backbones.spec import parse_backbone
+from bench.backbones.weights import Weights, resolve_weights
+from bench.errors import RequestError
+from bench.modalities.text.rows import rows_of_texts
+from bench.training.engine import Network
+from bench.training.examples import PartExamples
+from bench.training.programs.config import HeadConfig
+from bench.training.programs.graph import pool, with_adapters
+from bench.training.task import CellTask
+from contract.hub_folders import (
+    IMAGE_KINDS,
+    SIDE,
+    TEXT_KINDS,
+    TEXTS,
+    Reference,
+    gelu_new,
+    tensors,
+    write_folder,
+)
+from strategies.base import Info, Stage
+
+NONE = Weights("none", "", None)
+BUILT_IN_TEXTS = [name for name in BUILT_IN if modality_of(name) == "text"]
+SIZE = 24
+COUNT = 16
+ROWS = rows_of_texts([*TEXTS, *(f"{text} {i}" for i in range(3) for text in TEXTS)], 400)
+
+HEAD = Stage("head", cut="top", learning_rate=3e-2, weight_decay=1e-2, epochs=1)
+UPPER = Stage("finetune", cut=0.4, learning_rate=1e-2, weight_decay=1e-2, epochs=1)
+
+
+def numbers(tensor: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def outputs(model: Any, given: Any) -> list[np.ndarray]:
+    return [numbers(tensor) for tensor in keras.tree.flatten(model(given, training=False))]
+
+
+@dataclass
+class Subject:
+    """A backbone of texts with its weights."""
+
+    network: Network
+
+    @property
+    def model(self) -> Any:
+        return self.network.model
+
+    def tokens(self, *rows: int) -> np.ndarray:
+        (found,) = self.network.reader.tensors(ROWS[list(rows)])
+        return found
+
+    @cached_property
+    def examples(self) -> PartExamples:
+        names = [str(i) for i in range(COUNT)]
+        found = PartExamples(ROWS, names, "texts", np.arange(COUNT), np.arange(COUNT) % 2, "text")
+        return found.read_by(self.network.reader)
+
+    def task(self) -> CellTask:
+        """All texts with labels, and no validation."""
+        info = Info("text", ("a", "b"), COUNT, True, SIZE, 32, **self.network.traits)
+        head = HeadConfig("avg", 0, 0.0, 2)
+        nothing = PartExamples(ROWS, [], "texts", np.arange(0), np.arange(0), "text")
+        empty = nothing.read_by(self.network.reader)
+        return CellTask(self.network, self.examples, None, empty, info, head, None, 0, 1, 32)
+
+
+@pytest.fixture(scope="module", params=[*BUILT_IN_TEXTS, *(f"hf:{kind}" for kind in TEXT_KINDS)])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    name = request.param
+    folder = tmp_path_factory.mktemp("hub")
+    if name.startswith("hf:"):
+        name = f"hf:{write_folder(folder, name.removeprefix('hf:'))}"
+    try:
+        spec = parse_backbone(name)
+    except RequestError as error:
+        pytest.skip(str(error))
+    keras.utils.set_random_seed(0)
+    made = Subject(Network(spec, SIZE, resolve_weights(spec, SIZE), threads=1))
+    yield made
+    made.__dict__.clear()
+    shutil.rmtree(folder)
+    keras.utils.clear_session()
+    gc.collect()
+
+
+# --- the network ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_padding_never_changes_a_prediction(subject: Subject, pooling: str) -> None:
+    """A text alone, and beside one that is much longer, gives the same but for rounding."""
+    pooled = keras.Model(subject.model.input, pool(subject.model.outputs, pooling))
+    alone, beside = subject.tokens(0), subject.tokens(0, 2)
+    assert alone.shape[1] < beside.shape[1]
+    (short,), (both,) = outputs(pooled, alone), outputs(pooled, beside)
+    np.testing.assert_allclose(short[0], both[0], atol=1e-5)
+    assert np.abs(both[0] - both[1]).max() > 1e-2
+
+
+def test_what_a_mask_hides_is_not_seen(subject: Subject) -> None:
+    """Whatever number of tokens stands where a batch is filled up, of the hidden states the first stay."""
+    tokens = subject.tokens(1)
+    hidden, mask = outputs(subject.model, tokens)
+    assert mask.tolist() == [(tokens[0] != subject.network.reader.tokenizer.pad).astype(float).tolist()]
+    longer = np.pad(tokens, ((0, 0), (0, 8)), constant_values=subject.network.reader.tokenizer.pad)
+    again, _ = outputs(subject.model, longer)
+    count = int(mask.sum())
+    np.testing.assert_allclose(hidden[0, :count], again[0, :count], atol=1e-5)
+
+
+def test_splitting_at_each_cut_gives_the_whole_to_the_bit(subject: Subject) -> None:
+    names = [cut.name for cut in subject.network.cuts]
+    layers = [name for name in names if name.startswith("layer_")]
+    assert names[0] == "input"
+    assert names[-1] == "output"
+    assert len(layers) >= 1
+    tokens = subject.tokens(0, 1, 2)
+    whole = outputs(subject.model, tokens)
+    for cut in subject.network.cuts[1:]:
+        below, above = split(subject.model, cut)
+        assert below is not None
+        found = outputs(above, outputs(below, tokens))
+        for tensor, expected in zip(found, whole, strict=True):
+            np.testing.assert_array_equal(tensor, expected, err_msg=cut.name)
+    assert [cut.name for cut in find_cuts(subject.model)] == names
+
+
+def test_low_rank_updates_begin_as_nothing_and_reach_into_attention(subject: Subject) -> None:
+    cut = subject.network.cuts[-2]
+    below, above = split(subject.model, cut)
+    assert below is not None
+    adapted, adapters = with_adapters(above, 2, subject.model.layers)
+    given = outputs(below, subject.tokens(0, 1))
+    for tensor, expected in zip(outputs(adapted, given), outputs(above, given), strict=True):
+        np.testing.assert_array_equal(tensor, expected)
+    changed = {adapter.kernel.path.split("/")[0] for adapter in adapters}
+    for part in ("query", "key", "value", "output"):
+        assert any(name.endswith(f"attention_{part}") for name in changed), changed
+
+
+def test_random_weights_follow_the_seed(subject: Subject) -> None:
+    first, again, other = (subject.network.random(seed) for seed in (1, 1, 2))
+    subject.network._random.clear()
+    rebuilt = subject.network.random(1)
+    for place, value in first.items():
+        np.testing.assert_array_equal(value, again[place])
+        np.testing.assert_array_equal(value, rebuilt[place])
+    assert any(not np.array_equal(value, other[place]) for place, value in first.items())
+
+
+def test_a_saved_model_is_read_without_this_package(subject: Subject, tmp_path: Path, python: Any) -> None:
+    pooled = keras.Model(subject.model.input, pool(subject.model.outputs, "avg"))
+    tokens = subject.tokens(0, 2)
+    pooled.save(tmp_path / "model.keras")
+    np.save(tmp_path / "tokens.npy", tokens)
+    read_alone(tmp_path, python)
+    (expected,) = outputs(pooled, tokens)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), expected)
+
+
+def read_alone(folder: Path, python: Any) -> None:
+    """Gives a saved model its input in a process that cannot import this package."""
+    code = (
+        "import sys, numpy as np\n"
+        "for name in ('bench', 'strategies', 'reports'):\n"
+        "    sys.modules[name] = None\n"
+        "import keras\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "found = model(np.load('tokens.npy'), training=False)\n"
+        "np.save('found.npy', keras.ops.convert_to_numpy(found))\n"
+    )
+    result = python("-c", code, cwd=folder)
+    assert result.rc == 0, result.stderr
+
+
+# --- prefixes and training ------------------------------------------------------------------------------------
+
+
+def test_stored_prefixes_are_what_the_network_gives(subject: Subject, fresh_cache: Path) -> None:
+    """And the same to the bit whoever asked first, for whichever rows."""
+    cut = subject.network.cuts[len(subject.network.cuts) // 2]
+    below, _ = split(subject.model, cut)
+    assert below is not None
+
+    def stored(index: list[int]) -> list[np.ndarray]:
+        subject.network._stores.clear()
+        store = subject.network.prefixes(cut, "avg")
+        some = PartExamples(ROWS, [], "texts", np.array(index), None, "text")
+        return store.get(some.read_by(subject.network.reader), None, 1).batch(np.arange(len(index)), None)
+
+    everything = list(range(COUNT))
+    together = stored(everything)
+    expected = outputs(below, subject.tokens(*everything))
+    for tensor, value in zip(together, expected, strict=True):
+        mask = expected[-1] if len(expected) > 1 else np.ones(value.shape[:2])
+        seen = mask[..., None] > 0.5 if value.ndim == 3 else True
+        np.testing.assert_allclose(tensor * seen, value * seen, rtol=2e-3, atol=2e-3)
+    shutil.rmtree(fresh_cache)
+    some = [1, 6, 9]
+    alone = stored(some)
+    again = stored(everything)
+    for tensor, whole, refilled in zip(alone, together, again, strict=True):
+        np.testing.assert_array_equal(whole, refilled)
+        length = tensor.shape[1]
+        np.testing.assert_array_equal(tensor, whole[some][:, :length])
+        assert not whole[some][:, length:].any()
+
+
+def test_frozen_layers_stay_to_the_bit(subject: Subject, fresh_cache: Path) -> None:
+    before = [numbers(variable).tobytes() for variable in subject.model.variables]
+    task = subject.task()
+    fitted = task.fit_stages([HEAD, UPPER])
+    state: dict[str, np.ndarray] = fitted.predictor.state  # type: ignore[attr-defined]
+    start = subject.network.pretrained
+    inside = {place: value for place, value in state.items() if place in start}
+    assert 0 < len(inside) < len(start)
+    still = [place for place, value in inside.items() if np.array_equal(value, start[place])]
+    assert not [place for place in still if "key" not in owner(subject, place)]
+    assert [numbers(variable).tobytes() for variable in subject.model.variables] == before
+    found = fitted.predictor.predict(task.train)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    subject.network._programs.clear()
+
+
+def owner(subject: Subject, place: str) -> str:
+    """The layer of a place of a state. A bias of keys has no gradient: softmax does not see it."""
+    return str(subject.model.layers[int(place.partition(":")[0])].name)
+
+
+# --- numbers --------------------------------------------------------------------------------------------------
+
+
+def built(folder: Path, size: int) -> tuple[Any, Any]:
+    spec = parse_backbone(f"hf:{folder}")
+    return build_backbone(spec, size, resolve_weights(spec, size)), spec
+
+
+@pytest.mark.parametrize("kind", TEXT_KINDS)
+def test_numbers_of_texts_are_those_of_numpy(kind: str, tmp_path: Path) -> None:
+    model, spec = built(write_folder(tmp_path / kind, kind), SIZE)
+    reader = Network(spec, SIZE, resolve_weights(spec, SIZE), 1).reader
+    reference = Reference(kind, tensors(kind))
+    (tokens,) = reader.tensors(ROWS[:4])
+    hidden, mask = outputs(model, tokens)
+    for row, states, seen in zip(tokens, hidden, mask, strict=True):
+        count = int(seen.sum())
+        np.testing.assert_allclose(states[:count], reference.text(row[:count].tolist()), atol=2e-5)
+
+
+def test_the_approximate_gelu_is_the_approximate_one(tmp_path: Path, python: Any) -> None:
+    """It also lies in a saved model as something that Keras knows."""
+    folder = write_folder(tmp_path / "new", "bert", hidden_act="gelu_new")
+    model, _ = built(folder, SIZE)
+    numbers_of = [5, 9, 11, 3]
+    tokens = np.array([numbers_of], np.int32)
+    hidden, _ = outputs(model, tokens)
+    weights = tensors("bert")
+    expected = Reference("bert", weights, gelu_new).text(numbers_of)
+    np.testing.assert_allclose(hidden[0], expected, atol=2e-5)
+    assert np.abs(expected - Reference("bert", weights).text(numbers_of)).max() > 1e-4
+    keras.Model(model.input, model.outputs[0]).save(tmp_path / "model.keras")
+    np.save(tmp_path / "tokens.npy", tokens)
+    read_alone(tmp_path, python)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), hidden)
+
+
+def pixels(count: int = 2, side: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 255, (count, side, side, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
+def test_numbers_of_images_are_those_of_numpy(kind: str, tmp_path: Path) -> None:
+    """With the preprocessing of ``preprocessor_config.json`` inside of the network."""
+    model, _ = built(write_folder(tmp_path / kind, kind), SIDE)
+    reference = Reference(kind, tensors(kind))
+    images = pixels()
+    (found,) = outputs(model, images)
+    side, width = found.shape[1], found.shape[3] // 2
+    for image, grid in zip(images, found, strict=True):
+        expected = reference.image(image)
+        np.testing.assert_allclose(
+            grid[..., :width].reshape(side * side, width), expected[-side * side :], atol=5e-5
+        )
+        np.testing.assert_allclose(
+            grid[..., width:], np.broadcast_to(expected[0], (side, side, width)), atol=5e-5
+        )
+
+
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
+def test_vision_transformers_keep_the_promises_of_a_backbone(kind: str, tmp_path: Path, python: Any) -> None:
+    """At another size than that of their pretraining, which is no multiple of a patch."""
+    model, _ = built(write_folder(tmp_path / kind, kind), 45)
+    images = pixels(2, 45)
+    (whole,) = outputs(model, images)
+    cuts = find_cuts(model)
+    assert [cut.name for cut in cuts] == ["input", "stem", "layer_0", "layer_1", "output"]
+    for cut in cuts[1:]:
+        below, above = split(model, cut)
+        assert below is not None
+        given = outputs(below, images)
+        (found,) = outputs(above, given[0])
+        np.testing.assert_array_equal(found, whole, err_msg=cut.name)
+    below, above = split(model, cuts[2])
+    assert below is not None
+    adapted, adapters = with_adapters(above, 2, model.layers)
+    np.testing.assert_array_equal(outputs(adapted, outputs(below, images)[0])[0], whole)
+    assert {"layer_2_attention_query", "layer_2_inner"} <= {a.kernel.path.split("/")[0] for a in adapters}
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "tokens.npy", images)
+    read_alone(tmp_path, python)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), whole)
+
+
+# --- transformers on torch: slow ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", TEXT_KINDS)
+def test_numbers_of_texts_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    folder = tmp_path / kind
+    write_folder(folder, kind)
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    model, spec = built(folder, SIZE)
+    reader = Network(spec, SIZE, resolve_weights(spec, SIZE), 1).reader
+    (tokens,) = reader.tensors(ROWS[:4])
+    hidden, mask = outputs(model, tokens)
+    with torch.no_grad():
+        expected = theirs(
+            input_ids=torch.tensor(tokens.astype(np.int64)), attention_mask=torch.tensor(mask)
+        ).last_hidden_state.numpy()
+    np.testing.assert_allclose(hidden * mask[..., None], expected * mask[..., None], atol=5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("side", [SIDE, 56])
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
+def test_numbers_of_images_are_those_of_transformers(kind: str, side: int, tmp_path: Path) -> None:
+    """Also where places have to be interpolated."""
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    folder = write_folder(tmp_path / kind, kind)
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    model, _ = built(folder, side)
+    images = pixels(2, side)
+    (found,) = outputs(model, images)
+    centred = (images / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
+    given = torch.tensor(centred.transpose(0, 3, 1, 2).astype(np.float32))
+    more = {} if side == SIDE or kind.startswith("dinov2") else {"interpolate_pos_encoding": True}
+    with torch.no_grad():
+        expected = theirs(pixel_values=given, **more).last_hidden_state.numpy()
+    count, width = found.shape[1] * found.shape[2], found.shape[3] // 2
+    np.testing.assert_allclose(found[..., :width].reshape(2, count, width), expected[:, -count:], atol=5e-4)
+    np.testing.assert_allclose(found[:, 0, 0, width:], expected[:, 0], atol=5e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_minilm_is_minilm(tmp_path: Path) -> None:
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    spec = parse_backbone("MiniLM")
+    network = Network(spec, 64, resolve_weights(spec, 64), 1)
+    from bench.backbones.plugin import load_backbone
+
+    plugin: Any = load_backbone("MiniLM")
+    theirs = transformers.AutoModel.from_pretrained(plugin.folder).eval()
+    (tokens,) = network.reader.tensors(
+        rows_of_texts(["Where is my card?", "Crème brûlée, naïve façade. " * 4], 400)
+    )
+    hidden, mask = outputs(network.model, tokens)
+    with torch.no_grad():
+        expected = theirs(
+            input_ids=torch.tensor(tokens.astype(np.int64)), attention_mask=torch.tensor(mask)
+        ).last_hidden_state.numpy()
+    np.testing.assert_allclose(hidden * mask[..., None], expected * mask[..., None], atol=1e-4)
+
+
+# --- what is wrong with a folder ------------------------------------------------------------------------------
+
+
+def no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def broken_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def half_a_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "bert", "hidden_size": 16}')
+
+
+def another_model(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "mamba"}')
+
+
+def another_activation(folder: Path) -> None:
+    found = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**found, "hidden_act": "quick_gelu"}))
+
+
+def a_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def broken_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def truncated_early(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def a_pointer(folder: Path) -> None:
+    (folder / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    )
+
+
+def another_shape(folder: Path) -> None:
+    found = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**found, "intermediate_size": 64}))
+
+
+def fewer_layers(folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    kept = {name: value for name, value in tensors("bert").items() if ".layer.2." not in name}
+    save_file(kept, folder / "model.safetensors")
+
+
+def tokenizer_of_another(folder: Path) -> None:
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["vocab"]["zebra"] = 999
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+
+WRONG = {
+    no_config: r"folder with config\.json",
+    broken_config: r"sound config\.json",
+    half_a_config: "lacks 'num_hidden_layers'",
+    another_model: r"one of bert, .* describes a mamba",
+    another_activation: "quick_gelu",
+    a_pickle: "pickles, which run code when opened",
+    no_tokenizer: r"folder with tokenizer\.json",
+    broken_tokenizer: r"sound tokenizer\.json",
+    truncated: "not copied whole",
+    truncated_early: "not copied whole",
+    a_pointer: "git lfs pull",
+    another_shape: r"intermediate\.dense\.weight has shape \[32, 16\].*asks for \[64, 16\]",
+    fewer_layers: r"no weight layer\.2\.",
+    tokenizer_of_another: "They are of two models",
+}
+
+
+def everything_of(name: str) -> None:
+    """All that is asked of a backbone before it is built, and its tokenizer."""
+    from bench.backbones.plugin import backbone_origin
+    from bench.backbones.tokenizers import tokenizer_of
+
+    spec = parse_backbone(name)
+    resolve_weights(spec, SIZE)
+    backbone_origin(spec.name)
+    tokenizer_of(spec)
+
+
+@pytest.mark.parametrize("damage", WRONG, ids=lambda damage: damage.__name__)
+def test_each_fault_of_a_folder_has_one_message(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model", "bert")
+    everything_of(f"hf:{folder}")
+    damage(folder)
+    with pytest.raises(RequestError, match=WRONG[damage]) as error:
+        everything_of(f"hf:{folder}")
+    assert error.value.field == "backbone"
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("package", ["safetensors", "tokenizers"])
+def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.backbones.families import hub, hub_folder
+
+    folder = write_folder(tmp_path / "model", "bert")
+    for module in (hub, hub_folder):
+        monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else object())
+    with pytest.raises(RequestError, match=rf"package {package}.*transfer-bench\[text\]"):
+        everything_of(f"hf:{folder}")
+
+
+def test_weights_in_several_files(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    from bench.backbones.plugin import backbone_origin
+
+    whole = write_folder(tmp_path / "whole", "bert")
+    divided = write_folder(tmp_path / "divided", "bert")
+    (divided / "model.safetensors").unlink()
+    found = sorted(tensors("bert").items())
+    halves = {"model-00001-of-00002.safetensors": found[:20], "model-00002-of-00002.safetensors": found[20:]}
+    for name, half in halves.items():
+        save_file(dict(half), divided / name)
+    index = {"weight_map": {name: file for file, half in halves.items() for name, _ in half}}
+    (divided / "model.safetensors.index.json").write_text(json.dumps(index))
+    tokens = np.array([[5, 9, 11, 3]], np.int32)
+    for one, other in zip(
+        *(outputs(built(folder, SIZE)[0], tokens) for folder in (whole, divided)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    before = backbone_origin(f"hf:{divided}")
+    save_file({**dict(found[20:]), "more": np.zeros(1)}, divided / "model-00002-of-00002.safetensors")
+    assert backbone_origin(f"hf:{divided}") != before
+    (divided / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(RequestError, match="folder with model-00002-of-00002"):
+        everything_of(f"hf:{divided}")
+
+
+# --- names of the hub -----------------------------------------------------------------------------------------
+
+
+def cached(cache: Path, repository: str, revisions: dict[str, str], make: Callable[[Path], Any]) -> None:
+    """Lays a model into the hub's cache."""
+    root = cache / f"models--{repository.replace('/', '--')}"
+    for reference, commit in revisions.items():
+        (root / "refs").mkdir(parents=True, exist_ok=True)
+        (root / "refs" / reference).write_text(commit)
+        make(root / "snapshots" / commit)
+
+
+def test_names_of_the_hub_are_found_in_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: Any
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    hub = tmp_path / "hub"
+    cached(hub, "org/small", {"main": "a" * 40}, lambda folder: write_folder(folder, "bert"))
+    cached(
+        hub,
+        "org/small",
+        {"v1": "b" * 40},
+        lambda folder: write_folder(folder, "bert", tensors("bert", seed=1)),
+    )
+    code = (
+        "import json, sys\n"
+        "from bench.backbones.spec import parse_backbone\n"
+        "from bench.backbones.weights import resolve_weights\n"
+        "from bench.errors import RequestError\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        spec = parse_backbone(name)\n"
+        "        print(json.dumps([spec.text, resolve_weights(spec, 16).path]))\n"
+        "    except RequestError as error:\n"
+        "        print(json.dumps([name, str(error)]))\n"
+        "assert 'keras' not in sys.modules\n"
+    )
+    names = ["hf:org/small", "hf:org/small@v1", "hf:org/small@v9", "hf:org/other", "hf:./no/such/folder"]
+    result = python("-c", code, *names, env={"HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"})
+    assert result.rc == 0, result.stderr
+    found = dict(json.loads(line) for line in result.stdout.splitlines())
+    assert list(found) == names
+    assert "a" * 40 in found["hf:org/small"]
+    assert "b" * 40 in found["hf:org/small@v1"]
+    for name in names[2:4]:
+        assert "not in the hub's cache and could not be downloaded" in found[name]
+        assert "give hf:FOLDER" in found[name]
+    assert "There is no folder './no/such/folder'" in found[names[4]]
