@@ -14,23 +14,8 @@ import numpy as np
 from scipy.special import erf
 
 WORDS = [
-    "the",
-    "a",
-    "cat",
-    "dog",
-    "sat",
-    "on",
-    "mat",
-    "ran",
-    "far",
-    "away",
-    "from",
-    "home",
-    "and",
-    "never",
-    "came",
-    "back",
-    "again",
+    *("the", "a", "cat", "dog", "sat", "on", "mat", "ran", "far", "away"),
+    *("from", "home", "and", "never", "came", "back", "again"),
 ]
 TEXTS = (
     "cat",

@@ -3,8 +3,8 @@
 The network that Devlin et al. 2018 (arXiv:1810.04805) call BERT, with the variations of RoBERTa (Liu et al. 2019,
 arXiv:1907.11692: other numbers of positions), DistilBERT (Sanh et al. 2019, arXiv:1910.01108: no kinds of
 sentences) and ELECTRA (Clark et al. 2020, arXiv:2003.10555: embeddings of a width of their own). Every dense layer
-stands in the graph by itself: cuts, low-rank updates and partial training reach into attention. Numbers are those of
-the originals: GELU is exact unless a configuration says otherwise.
+stands in the graph by itself: cuts, low-rank updates and partial training reach into attention. Numbers are those
+of the originals: GELU is exact unless a configuration says otherwise.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def vit(image: keras.KerasTensor, config: ViTConfig) -> keras.KerasTensor:
         x = _layer(x, config, f"layer_{i}")
     x = layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
     of_patches = layers.Reshape((rows, columns, config.width))(x[:, extra:])
-    of_all = ops.broadcast_to(x[:, :1, None], ops.shape(of_patches))
+    of_all = layers.UpSampling2D((rows, columns), name="of_all")(x[:, :1, None])
     return layers.Concatenate(name="map")([of_patches, of_all])
 
 
