@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ pytest.importorskip("safetensors")
 
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import find_cuts, split
-from bench.backbones.plugin import BUILT_IN, modality_of
+from bench.backbones.plugin import BUILT_IN, backbone_origin, load_backbone, modality_of
 from bench.backbones.spec import parse_backbone
-from bench.backbones.weights import Weights, resolve_weights
+from bench.backbones.tokenizers import tokenizer_of
+from bench.backbones.weights import resolve_weights
 from bench.errors import RequestError
 from bench.modalities.text.rows import rows_of_texts
 from bench.training.engine import Network
@@ -48,7 +50,6 @@ from contract.hub_folders import (
 from contract.test_backbones import eager
 from strategies.base import Info, Stage
 
-NONE = Weights("none", "", None)
 BUILT_IN_TEXTS = [name for name in BUILT_IN if modality_of(name) == "text"]
 SIZE = 24
 COUNT = 16
@@ -365,66 +366,66 @@ def test_vision_transformers_keep_the_promises_of_a_backbone(kind: str, tmp_path
 # --- transformers on torch: slow ------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", TEXT_KINDS)
-def test_numbers_of_texts_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
-    folder = tmp_path / kind
-    write_folder(folder, kind)
-    theirs = transformers.AutoModel.from_pretrained(folder).eval()
-    model, spec = built(folder, SIZE)
-    reader = Network(spec, SIZE, resolve_weights(spec, SIZE), 1).reader
-    (tokens,) = reader.tensors(ROWS[:4])
-    hidden, mask = outputs(model, tokens)
+THEIRS = """
+import sys
+import numpy as np, torch, transformers
+for folder in sys.argv[1:]:
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    given = {name: torch.tensor(value) for name, value in np.load(folder + "/given.npz").items()}
+    if "position" in folder:
+        given["interpolate_pos_encoding"] = True
     with torch.no_grad():
-        expected = theirs(
-            input_ids=torch.tensor(tokens.astype(np.int64)), attention_mask=torch.tensor(mask)
-        ).last_hidden_state.numpy()
-    np.testing.assert_allclose(hidden * mask[..., None], expected * mask[..., None], atol=5e-5)
+        np.save(folder + "/found.npy", model(**given).last_hidden_state.numpy())
+"""
+
+
+def of_transformers(python: Any, folder: Path, **given: np.ndarray) -> np.ndarray:
+    """What transformers make of inputs, in a process of their own: torch and TensorFlow do not bear each other."""
+    for package in ("transformers", "torch"):
+        if find_spec(package) is None:
+            pytest.skip(f"needs {package}")
+    np.savez(folder / "given.npz", **given)  # type: ignore[arg-type]
+    result = python("-c", THEIRS, folder, timeout=300)
+    assert result.rc == 0, result.stderr
+    return np.asarray(np.load(folder / "found.npy"))
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [*TEXT_KINDS, "MiniLM"])
+def test_numbers_of_texts_are_those_of_transformers(kind: str, tmp_path: Path, python: Any) -> None:
+    if kind == "MiniLM":
+        plugin: Any = load_backbone("MiniLM")
+        shutil.copytree(plugin.folder, tmp_path / kind)
+        rows = rows_of_texts(["Where is my card?", "Crème brûlée, naïve façade. " * 4], 400)
+    else:
+        write_folder(tmp_path / kind, kind)
+        rows = ROWS[:4]
+    model, spec = built(tmp_path / kind, SIZE)
+    (tokens,) = Network(spec, SIZE, resolve_weights(spec, SIZE), 1).reader.tensors(rows)
+    hidden, mask = outputs(model, tokens)
+    given = {"input_ids": tokens.astype(np.int64), "attention_mask": mask.astype(np.int64)}
+    expected = of_transformers(python, tmp_path / kind, **given)
+    seen = mask[..., None]
+    np.testing.assert_allclose(hidden * seen, expected * seen, atol=5e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [SIDE, 56])
 @pytest.mark.parametrize("kind", IMAGE_KINDS)
-def test_numbers_of_images_are_those_of_transformers(kind: str, side: int, tmp_path: Path) -> None:
+def test_numbers_of_images_are_those_of_transformers(
+    kind: str, side: int, tmp_path: Path, python: Any
+) -> None:
     """Also where places have to be interpolated."""
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
-    folder = write_folder(tmp_path / kind, kind)
-    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    asks = side != SIDE and not kind.startswith("dinov2")
+    folder = write_folder(tmp_path / f"{kind}{'-position' if asks else ''}", kind)
     model, _ = built(folder, side)
     images = pixels(2, side)
     (found,) = outputs(model, images)
     centred = (images / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
-    given = torch.tensor(centred.transpose(0, 3, 1, 2).astype(np.float32))
-    more = {} if side == SIDE or kind.startswith("dinov2") else {"interpolate_pos_encoding": True}
-    with torch.no_grad():
-        expected = theirs(pixel_values=given, **more).last_hidden_state.numpy()
+    expected = of_transformers(python, folder, pixel_values=centred.transpose(0, 3, 1, 2).astype(np.float32))
     count, width = found.shape[1] * found.shape[2], found.shape[3] // 2
     np.testing.assert_allclose(found[..., :width].reshape(2, count, width), expected[:, -count:], atol=5e-4)
     np.testing.assert_allclose(found[:, 0, 0, width:], expected[:, 0], atol=5e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_minilm_is_minilm(tmp_path: Path) -> None:
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
-    spec = parse_backbone("MiniLM")
-    network = Network(spec, 64, resolve_weights(spec, 64), 1)
-    from bench.backbones.plugin import load_backbone
-
-    plugin: Any = load_backbone("MiniLM")
-    theirs = transformers.AutoModel.from_pretrained(plugin.folder).eval()
-    (tokens,) = network.reader.tensors(
-        rows_of_texts(["Where is my card?", "Crème brûlée, naïve façade. " * 4], 400)
-    )
-    hidden, mask = outputs(network.model, tokens)
-    with torch.no_grad():
-        expected = theirs(
-            input_ids=torch.tensor(tokens.astype(np.int64)), attention_mask=torch.tensor(mask)
-        ).last_hidden_state.numpy()
-    np.testing.assert_allclose(hidden * mask[..., None], expected * mask[..., None], atol=1e-4)
 
 
 # --- what is wrong with a folder ------------------------------------------------------------------------------
@@ -517,9 +518,6 @@ WRONG = {
 
 def everything_of(name: str) -> None:
     """All that is asked of a backbone before it is built, and its tokenizer."""
-    from bench.backbones.plugin import backbone_origin
-    from bench.backbones.tokenizers import tokenizer_of
-
     spec = parse_backbone(name)
     resolve_weights(spec, SIZE)
     backbone_origin(spec.name)
@@ -548,10 +546,20 @@ def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: p
         everything_of(f"hf:{folder}")
 
 
+def test_weights_of_16_bits(tmp_path: Path) -> None:
+    """bfloat16, which numpy does not know by itself, and float16."""
+    import ml_dtypes
+
+    for kind in (ml_dtypes.bfloat16, np.float16):
+        weights = {name: value.astype(kind) for name, value in tensors("bert").items()}
+        model, _ = built(write_folder(tmp_path / kind.__name__, "bert", weights), SIZE)
+        hidden, _ = outputs(model, np.array([[5, 9, 11, 3]], np.int32))
+        reference = Reference("bert", {name: value.astype(np.float32) for name, value in weights.items()})
+        np.testing.assert_allclose(hidden[0], reference.text([5, 9, 11, 3]), atol=2e-5)
+
+
 def test_weights_in_several_files(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
-
-    from bench.backbones.plugin import backbone_origin
 
     whole = write_folder(tmp_path / "whole", "bert")
     divided = write_folder(tmp_path / "divided", "bert")

@@ -1,4 +1,4 @@
-"""Encoders of text of the Hugging Face hub, with the ``tokenizer.json`` that belongs to them."""
+"""Models of the Hugging Face hub by their names; encoders of text, with the ``tokenizer.json`` of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 from bench.backbones.families.encoder_config import KINDS, EncoderConfig, config_of, weights_of
 from bench.backbones.families.hub_folder import CONFIG, INSTALL, TOKENIZER, HubModel, folder_of
+from bench.backbones.families.hub_image import HubViT
+from bench.backbones.families.hub_timm import HubTimm
 from bench.backbones.families.pieces import Shape
+from bench.backbones.families.vit_config import KINDS as IMAGES
 from bench.errors import RequestError
 
 
@@ -97,15 +100,15 @@ def hub_model(name: str) -> HubModel:
     Raises:
         RequestError: it is not there and cannot be had, or is of a kind that is not built here.
     """
-    from bench.backbones.families.hub_image import KINDS as IMAGES
-    from bench.backbones.families.hub_image import HubViT
-
     folder = folder_of(name)
-    kind = HubModel(name, folder).described.get("model_type")
-    if kind in IMAGES:
-        return HubViT(name, folder)
+    found = HubModel(name, folder).described
+    kind = found.get("model_type")
     if kind in KINDS:
         return HubEncoder(name, folder)
+    if kind in IMAGES:
+        return HubViT(name, folder)
+    if "architecture" in found:
+        return HubTimm(name, folder)
     remedy = f"{folder / CONFIG} describes {f'a {kind}' if kind else 'no model_type'}."
     expected = f"one of {', '.join(KINDS)} for texts or {', '.join(IMAGES)} for images"
     raise RequestError("backbone", name, expected, remedy)

@@ -102,6 +102,8 @@ class HubModel(BackbonePlugin):
         Args:
             path: of a copy of what ``weights()`` names.
         """
+        import ml_dtypes  # noqa: F401  # so that numpy knows bfloat16; Keras brings it
+
         found: dict[str, np.ndarray] = {}
         for file in self._shards or [path]:
             with self._opened(file) as tensors:
