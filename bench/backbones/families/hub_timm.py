@@ -41,9 +41,16 @@ class HubTimm(HubModel):
         offset = [-mean / deviation for mean, deviation in zip(means, deviations, strict=True)]
         front = keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")
         theirs = self._built(self.folder, load_weights=False)
-        # Its layers lie directly in the graph, where cuts can be found.
+        made = []
+
+        def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+            made.append(layer(*arguments, **options))
+            return made[-1]
+
+        # Its layers lie directly in the graph, where cuts can be found. The model that is given has another input.
         plain = keras.Model(theirs.input, theirs.output)
-        return keras.models.clone_model(plain, front(image), clone_function=lambda layer: layer).output
+        keras.models.clone_model(plain, front(image), clone_function=lambda layer: layer, call_function=call)
+        return made[-1]
 
     def load(self, model: Any, path: Path) -> None:
         shutil.copyfile(self.file(CONFIG), path.with_name(CONFIG))
