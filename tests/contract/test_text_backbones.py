@@ -7,6 +7,7 @@ random weights, whose numbers are those of numpy, and with ``-m slow`` those of 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import shutil
 import zipfile
@@ -39,6 +40,7 @@ from bench.training.programs.graph import pool, with_adapters
 from bench.training.task import CellTask
 from contract.hub_folders import (
     IMAGE_KINDS,
+    PATCH,
     SIDE,
     TEXT_KINDS,
     TEXTS,
@@ -372,60 +374,62 @@ import numpy as np, torch, transformers
 for folder in sys.argv[1:]:
     model = transformers.AutoModel.from_pretrained(folder).eval()
     given = {name: torch.tensor(value) for name, value in np.load(folder + "/given.npz").items()}
-    if "position" in folder:
+    if folder.endswith("-position"):
         given["interpolate_pos_encoding"] = True
     with torch.no_grad():
         np.save(folder + "/found.npy", model(**given).last_hidden_state.numpy())
 """
 
 
-def of_transformers(python: Any, folder: Path, **given: np.ndarray) -> np.ndarray:
-    """What transformers make of inputs, in a process of their own: torch and TensorFlow do not bear each other."""
+def of_transformers(python: Any, given: dict[Path, dict[str, np.ndarray]]) -> list[np.ndarray]:
+    """What the models of folders make of inputs, in a process: torch and TensorFlow do not bear each other."""
     for package in ("transformers", "torch"):
         if find_spec(package) is None:
             pytest.skip(f"needs {package}")
-    np.savez(folder / "given.npz", **given)  # type: ignore[arg-type]
-    result = python("-c", THEIRS, folder, timeout=300)
+    for folder, inputs in given.items():
+        np.savez(folder / "given.npz", **inputs)  # type: ignore[arg-type]
+    result = python("-c", THEIRS, *given, timeout=300)
     assert result.rc == 0, result.stderr
-    return np.asarray(np.load(folder / "found.npy"))
+    return [np.load(folder / "found.npy") for folder in given]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*TEXT_KINDS, "MiniLM"])
-def test_numbers_of_texts_are_those_of_transformers(kind: str, tmp_path: Path, python: Any) -> None:
-    if kind == "MiniLM":
-        plugin: Any = load_backbone("MiniLM")
-        shutil.copytree(plugin.folder, tmp_path / kind)
-        rows = rows_of_texts(["Where is my card?", "Crème brûlée, naïve façade. " * 4], 400)
-    else:
-        write_folder(tmp_path / kind, kind)
-        rows = ROWS[:4]
-    model, spec = built(tmp_path / kind, SIZE)
-    (tokens,) = Network(spec, SIZE, resolve_weights(spec, SIZE), 1).reader.tensors(rows)
-    hidden, mask = outputs(model, tokens)
-    given = {"input_ids": tokens.astype(np.int64), "attention_mask": mask.astype(np.int64)}
-    expected = of_transformers(python, tmp_path / kind, **given)
-    seen = mask[..., None]
-    np.testing.assert_allclose(hidden * seen, expected * seen, atol=5e-5)
+def test_numbers_of_texts_are_those_of_transformers(tmp_path: Path, python: Any) -> None:
+    given, found = {}, []
+    for kind in [*TEXT_KINDS, "MiniLM"]:
+        folder, rows = tmp_path / kind, ROWS[:4]
+        if kind == "MiniLM":
+            plugin: Any = load_backbone("MiniLM")
+            shutil.copytree(plugin.folder, folder)
+            rows = rows_of_texts(["Where is my card?", "Crème brûlée, naïve façade. " * 4], 400)
+        else:
+            write_folder(folder, kind)
+        model, spec = built(folder, SIZE)
+        (tokens,) = Network(spec, SIZE, resolve_weights(spec, SIZE), 1).reader.tensors(rows)
+        hidden, mask = outputs(model, tokens)
+        given[folder] = {"input_ids": tokens.astype(np.int64), "attention_mask": mask.astype(np.int64)}
+        found.append((kind, hidden, mask[..., None]))
+    for (kind, hidden, seen), expected in zip(found, of_transformers(python, given), strict=True):
+        np.testing.assert_allclose(hidden * seen, expected * seen, atol=5e-5, err_msg=kind)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", [SIDE, 56])
-@pytest.mark.parametrize("kind", IMAGE_KINDS)
-def test_numbers_of_images_are_those_of_transformers(
-    kind: str, side: int, tmp_path: Path, python: Any
-) -> None:
-    """Also where places have to be interpolated."""
-    asks = side != SIDE and not kind.startswith("dinov2")
-    folder = write_folder(tmp_path / f"{kind}{'-position' if asks else ''}", kind)
-    model, _ = built(folder, side)
-    images = pixels(2, side)
-    (found,) = outputs(model, images)
-    centred = (images / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
-    expected = of_transformers(python, folder, pixel_values=centred.transpose(0, 3, 1, 2).astype(np.float32))
-    count, width = found.shape[1] * found.shape[2], found.shape[3] // 2
-    np.testing.assert_allclose(found[..., :width].reshape(2, count, width), expected[:, -count:], atol=5e-4)
-    np.testing.assert_allclose(found[:, 0, 0, width:], expected[:, 0], atol=5e-4)
+def test_numbers_of_images_are_those_of_transformers(tmp_path: Path, python: Any) -> None:
+    """Also where places have to be interpolated, to more or fewer of them."""
+    given, found = {}, []
+    for kind, side in itertools.product(IMAGE_KINDS, (SIDE, SIDE + 3 * PATCH, SIDE - PATCH)):
+        asks = side != SIDE and not kind.startswith("dinov2")
+        folder = write_folder(tmp_path / f"{kind}-{side}{'-position' if asks else ''}", kind)
+        model, _ = built(folder, side)
+        images = pixels(2, side)
+        centred = (images / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
+        given[folder] = {"pixel_values": centred.transpose(0, 3, 1, 2).astype(np.float32)}
+        found.append(outputs(model, images)[0])
+    for folder, ours, expected in zip(given, found, of_transformers(python, given), strict=True):
+        count, width = ours.shape[1] * ours.shape[2], ours.shape[3] // 2
+        of_patches = ours[..., :width].reshape(2, count, width)
+        np.testing.assert_allclose(of_patches, expected[:, -count:], atol=5e-4, err_msg=folder.name)
+        np.testing.assert_allclose(ours[:, 0, 0, width:], expected[:, 0], atol=5e-4, err_msg=folder.name)
 
 
 # --- what is wrong with a folder ------------------------------------------------------------------------------

@@ -103,22 +103,31 @@ def _placed(found: Mapping[str, np.ndarray], config: ViTConfig, rows: int) -> np
     special = [found[name][0] for name in (CLASS, TEACHER) if name in found]
     first = places[: len(special)] + np.concatenate(special)
     before = config.image // config.patch
-    to = _bicubic(before, rows)
     grid = places[len(special) :].reshape(before, before, -1)
     if rows != before:
+        to = _bicubic(before, rows, smooth=config.kind == "dinov2_with_registers")
         grid = np.einsum("ih,jw,hwc->ijc", to, to, grid, optimize=True)
     registers = [found[REGISTERS][0]] if config.registers else []
     return np.concatenate([first, *registers, grid.reshape(rows * rows, -1)])
 
 
-def _bicubic(before: int, after: int) -> np.ndarray:
-    """The matrix (after, before) that interpolates a row as torch's bicubic does, whose cubic has a = -0.75."""
+def _bicubic(before: int, after: int, smooth: bool) -> np.ndarray:
+    """The matrix (after, before) that interpolates a row as torch's bicubic does.
+
+    Args:
+        before, after: how many numbers the row has.
+        smooth: as torch does with ``antialias``: another cubic, which is wider where there are fewer numbers after
+            than before, and ends at the border. Without, the number at the border goes on behind it.
+    """
+    a, width = (-0.5, max(before / after, 1.0)) if smooth else (-0.75, 1.0)
+    outside = 2
     centres = (np.arange(after) + 0.5) * before / after - 0.5
-    matrix, a = np.zeros((after, before), np.float32), -0.75
-    for i, centre in enumerate(centres):
-        for place in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
-            far = abs(centre - place)
-            near = (a + 2) * far**3 - (a + 3) * far**2 + 1
-            weight = near if far <= 1 else a * (far**3 - 5 * far**2 + 8 * far - 4)
-            matrix[i, min(max(place, 0), before - 1)] += weight
+    far = np.abs(centres[:, None] - np.arange(-outside, before + outside)) / width
+    near = (a + 2) * far**3 - (a + 3) * far**2 + 1
+    weights = np.where(far <= 1, near, np.where(far < 2, a * (far**3 - 5 * far**2 + 8 * far - 4), 0.0))
+    matrix = weights[:, outside:-outside]
+    if smooth:
+        return matrix / matrix.sum(axis=1, keepdims=True)
+    matrix[:, 0] += weights[:, :outside].sum(axis=1)
+    matrix[:, -1] += weights[:, -outside:].sum(axis=1)
     return matrix
