@@ -347,7 +347,7 @@ def test_numbers_of_images_are_those_of_numpy(kind: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", IMAGE_KINDS)
 def test_vision_transformers_keep_the_promises_of_a_backbone(kind: str, tmp_path: Path) -> None:
     """At another size than that of their pretraining, which is no multiple of a patch."""
-    model, _ = built(write_folder(tmp_path / kind, kind), 45)
+    model, spec = built(write_folder(tmp_path / kind, kind), 45)
     images = pixels(2, 45)
     (whole,) = outputs(model, images)
     cuts = find_cuts(model)
@@ -362,6 +362,10 @@ def test_vision_transformers_keep_the_promises_of_a_backbone(kind: str, tmp_path
     assert below is not None
     adapted, adapters = with_adapters(above, 2, model.layers)
     np.testing.assert_array_equal(outputs(adapted, outputs(below, images)[0])[0], whole)
+    network = Network(spec, 45, resolve_weights(spec, 45), 1)
+    many = pixels(8, 45)
+    alike = network.similarity(network.pretrained, lambda index: [many[index]], len(many))
+    assert [end["block"] for end in alike] == [cut.name for cut in cuts[1:]]
     assert {"layer_2_attention_query", "layer_2_inner"} <= {a.kernel.path.split("/")[0] for a in adapters}
 
 
