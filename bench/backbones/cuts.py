@@ -37,7 +37,8 @@ _BLOCKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),  # MobileNetV2 and V3; their first has no number
         (r"^(conv\d+_block\d+|pool[2-4])_", "{}"),  # ResNet, ResNetV2, DenseNet
         (r"_(stage_\d+_block_\d+)_", "{}"),  # ConvNeXt
-        (r"^(layer_\d+)_", "{}"),  # encoders of text
+        (r"^(stack\d+_block\d+)_", "{}"),  # ResNet and DenseNet of KerasHub
+        (r"^(layer_\d+)_", "{}"),  # transformers of texts and images
         (r"^(block\d+[a-z]?)_", "{}"),  # EfficientNet, EfficientNetLite0, EfficientNetV2, VGG, Xception
     )
 )

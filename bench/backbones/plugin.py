@@ -93,7 +93,7 @@ BUILT_IN = {
     "SmallTransformer": "bench.backbones.families.small_transformer:SmallTransformer",
 }
 """Those that are made as plug-ins are, and belong to this package."""
-ON_THE_HUB = "bench.backbones.families.hub:hub_encoder"
+ON_THE_HUB = "bench.backbones.families.hub:hub_model"
 """What makes one of a name that begins with HUB."""
 
 

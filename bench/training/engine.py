@@ -165,12 +165,13 @@ class Network:
     @cached_property
     def _block_ends(self) -> list[tuple[Cut, list[keras.KerasTensor]]]:
         """The feature maps at which blocks end, each with its cut; other tensors that cross it are no such maps."""
-        rank = len(features_of(self.model.outputs).shape)
+        # Inside of a vision transformer a map is a sequence yet.
+        rank = min(len(features_of(self.model.outputs).shape), 3)
         return [
             (cut, [end, *mask_of(cut.tensors)])
             for cut in self.cuts[1:]
             for end in cut.tensors
-            if len(end.shape) == rank
+            if len(end.shape) >= rank
         ]
 
     def _ends(self, pooling: str) -> keras.Model:

