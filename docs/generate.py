@@ -213,7 +213,7 @@ FAMILY = {
     "everything, from a labelled source too": (
         "source_only source_and_target source_then_target adabn deep_coral mmd dann cycle_gan"
     ),
-    "nothing at all": "nearest_pixel majority",
+    "no network": "tf_idf nearest_pixel majority",
 }
 """What trains, and the strategies that train it."""
 

@@ -114,6 +114,8 @@ class Modality(ABC):
     """The axes of what its backbones give, the channels last."""
     default_backbone: ClassVar[str] = ""
     """What a plan takes that names none."""
+    floors: ClassVar[tuple[str, ...]] = ()
+    """Strategies without a network that a plan without ``strategies`` has beside its protocol's own."""
     limits: ClassVar[tuple[Limit, ...]] = ()
 
     # ------------------------------------------------------------------------------------------- settings

@@ -31,6 +31,7 @@ class Texts(Modality):
     keys = ("max_tokens",)
     size_key = "max_tokens"
     features = ("batch", "tokens", "c")
+    floors = ("tf_idf",)
 
     def input(self, settings: Mapping[str, Any]) -> TextInput:
         return TextInput(settings["max_tokens"])
