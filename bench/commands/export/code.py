@@ -120,6 +120,7 @@ def _located(stage: Stage, network: Network) -> dict[str, Any]:
 
 def _network(recipe: Recipe) -> dict[str, Any]:
     """What the templates say of where features are taken from, and of the head."""
+    from bench.training.programs.graph import features_of
     from strategies.knn import TEMPERATURE
 
     network, head = recipe.network, recipe.head
@@ -131,7 +132,7 @@ def _network(recipe: Recipe) -> dict[str, Any]:
             _operation(network, tensor)
             for cut in network.cuts[1:]
             for tensor in cut.tensors
-            if len(tensor.shape) == 4
+            if len(tensor.shape) == len(features_of(network.model.outputs).shape)
         ],
         "hidden_units": head["hidden_units"],
         "head_dropout": head["dropout"],
