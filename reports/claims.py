@@ -189,7 +189,7 @@ def _best_without(decision: Decision) -> Comparison | None:
     clearly or too few seeds can tell, or if there is only one of the two."""
     leads = bool(decision.leader.backbone)
     others = [c for c in decision.comparisons if bool(c.candidate.backbone) != leads]
-    is_settled = leads and (decision.claim == "provisional" or others[:1] and others[0].verdict == "better")
+    is_settled = leads and (decision.claim == "provisional" or (others[:1] and others[0].verdict == "better"))
     return others[0] if others and not is_settled else None
 
 

@@ -28,7 +28,7 @@ from strategies import STRATEGIES
 
 NETWORK = "SmallTransformer:layers=1,width=32"
 WORDS = {"praise": "good great fine lovely", "blame": "bad awful poor sad", "question": "what when where who"}
-OTHERS = "the a one cat dog tree house in on at of".split()
+OTHERS = ["the", "a", "one", "cat", "dog", "tree", "house", "in", "on", "at", "of"]
 CANNOT = {
     "adabn": "batch normalisation",
     "cycle_gan": "it needs images",
@@ -97,7 +97,12 @@ def plan_of(texts: dict[str, str], **more: Any) -> dict[str, Any]:
 def cells(texts: dict[str, str]) -> dict[str, Any]:
     """By strategy."""
     plan = load_plan(
-        plan_of(texts, strategies=list(STRATEGIES), source_dataset=texts["source"], auxiliary_dataset=texts["source"])
+        plan_of(
+            texts,
+            strategies=list(STRATEGIES),
+            source_dataset=texts["source"],
+            auxiliary_dataset=texts["source"],
+        )
     )
     return {cell.strategy: cell for cell in prepare(plan, ask=tried_here).cells}
 

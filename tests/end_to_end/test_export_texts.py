@@ -34,7 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> bench.Run:
         table.writerow(["text", "label", "split"])
         for i in range(90):
             words = " ".join(["good", "bad"][i % 2] for _ in range(int(rng.integers(1, 20))))
-            table.writerow([f"{PLACES[i % 6]} {words} {i}", ["=yes", "no"][i % 2], "test" if i > 59 else "train"])
+            table.writerow(
+                [f"{PLACES[i % 6]} {words} {i}", ["=yes", "no"][i % 2], "test" if i > 59 else "train"]
+            )
     plan = {
         "datasets": [str(folder / "texts.csv")], "backbones": [f"{NETWORK},weights={weights}"],
         "strategies": list(STRATEGIES), "fractions": [1.0], "seeds": 1, "epochs": 1, "length": 0.03,

@@ -151,7 +151,7 @@ def _backbone(recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
     if _is_application(recipe, random):
         return content | {"backbone_file": ""} | writer_of(recipe).describe_backbone(recipe)
-    _start(recipe, random).save(folder / "backbone.keras")
+    _with_own_names(_start(recipe, random)).save(folder / "backbone.keras")
     return content | {"backbone_file": "backbone.keras"}
 
 
@@ -178,6 +178,19 @@ def _start(recipe: Recipe, random: bool) -> Any:
     keras.utils.set_random_seed(recipe.cell.seed)
     size = size_of(recipe.cell.examples, recipe.cell.modality)
     return build_backbone(recipe.network.spec, size, Weights("none", "", None))
+
+
+def _with_own_names(model: Any) -> Any:
+    """The model, with operations named so that those which train.py adds cannot have the same names.
+
+    Keras numbers names by process, so where a model is loaded it begins anew. Layers have names of their own.
+    """
+    import keras
+
+    for operation in model.operations:
+        if not isinstance(operation, keras.layers.Layer):
+            operation.name = f"backbone_{operation.name}"
+    return model
 
 
 def _operations(network: Network, cut: Cut) -> list[int]:

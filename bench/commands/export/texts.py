@@ -11,7 +11,7 @@ from bench.commands.export.inputs import ExampleWriter
 from bench.commands.export.recipe import Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.errors import RequestError
-from bench.modalities.text.reader import BUCKETS, LENGTHS, HashedWords
+from bench.modalities.text.reader import BUCKETS, LENGTHS, HashedWords, TextReader
 from bench.modalities.text.rows import texts_of
 from bench.system.files import write_atomic
 from bench.system.spreadsheets import csv_text
@@ -22,7 +22,7 @@ class Texts(ExampleWriter):
     """The texts as a network sees them, and their classes; beside them what divides texts into tokens."""
 
     def write_examples(self, recipe: Recipe, folder: Path) -> None:
-        tokenizer, pool = recipe.network.reader.tokenizer, recipe.dataset.pool
+        tokenizer, pool = _reader(recipe).tokenizer, recipe.dataset.pool
         if isinstance(tokenizer, HubTokenizer):
             shutil.copyfile(tokenizer.path, folder / TOKENIZER)
         elif not isinstance(tokenizer, HashedWords):
@@ -35,7 +35,7 @@ class Texts(ExampleWriter):
         (folder / "predict.py").write_text(code, encoding="utf-8")
 
     def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:
-        reader = recipe.network.reader
+        reader = _reader(recipe)
         has_tokenizer = isinstance(reader.tokenizer, HubTokenizer)
         return {
             "rows_template": "train_rows_text.py.j2",
@@ -54,3 +54,9 @@ class Texts(ExampleWriter):
 
     def describe_backbone(self, recipe: Recipe) -> dict[str, Any]:
         return {}
+
+
+def _reader(recipe: Recipe) -> TextReader:
+    reader = recipe.network.reader
+    assert isinstance(reader, TextReader)
+    return reader
