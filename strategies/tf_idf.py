@@ -1,8 +1,8 @@
 """Counts of words, weighted by how rare they are, and a linear classifier: what any language model has to beat.
 
-Words and pairs of neighbouring words count. A logistic regression for each class tells it from all others: that
-takes a fifth of the time of one model of all classes and is as accurate. With ``class_weight = "balanced"`` the loss
-of each example is weighted.
+Words and pairs of neighbouring words count. A logistic regression for each class tells it from all others, which
+takes a fifth of the time of one for all classes and is as accurate. With ``class_weight = "balanced"`` the loss of
+each example is weighted.
 """
 
 from __future__ import annotations
