@@ -47,7 +47,7 @@ class Info:
     has_weights: bool
     """Whether the backbone comes with pretrained weights."""
     image_size: int
-    """Side of the square input, in pixels. Of texts: most tokens."""
+    """Side of the square input, in pixels. With texts: most tokens."""
     batch_size: int
     """Largest batch."""
     backbone_params: int = 0
