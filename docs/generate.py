@@ -213,7 +213,7 @@ FAMILY = {
     "everything, from a labelled source too": (
         "source_only source_and_target source_then_target adabn deep_coral mmd dann cycle_gan"
     ),
-    "nothing at all": "nearest_pixel majority",
+    "no network": "tf_idf nearest_pixel majority",
 }
 """What trains, and the strategies that train it."""
 
@@ -229,7 +229,7 @@ def strategies_page() -> str:
     parts = [
         "# Strategies\n\n`--strategy NAME` runs a strategy. Costs are compared with `feature_extraction`, with the "
         "same number of trials. By default a run has `scratch`, `feature_extraction`, `partial_finetune`, "
-        "`full_finetune` and `majority`.\n\nEvery searched hyperparameter can be fixed: "
+        "`full_finetune` and `majority`, and on texts `tf_idf`.\n\nEvery searched hyperparameter can be fixed: "
         "`--strategy partial_finetune:unfreeze=0.25`. Each value is then a strategy of its own in tables and "
         "answer.\n\n**Trains** gives the steps with few labels. With many labels a stage takes the epochs instead, "
         "if that is longer. `--length 2` doubles both.\n"

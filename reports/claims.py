@@ -25,7 +25,7 @@ def claimed(decision: Decision, price_per_hour: float, noun: Noun) -> Answer:
         words.clean(decision.dataset, 80),
         decision.claim,
         headline=_headline(about),
-        line=line_of(decision, [_backbones(about), _lost(about)], _first(about)),
+        line=line_of(decision, [no_network(decision), _backbones(about), _lost(about)], _first(about)),
         sentences=[text for tell in _DETAILS if (text := tell(about))],
         about=_measured_on(about),
         forest=forest_of(decision, RECOMMENDED.get(_claim(decision), "")),
@@ -166,6 +166,31 @@ def _missing(decision: Decision, room: int) -> str:
     short = f"{words.listed(names)} {'has' if len(names) == 1 and (named or more == 1) else 'have'} no result"
     found = [text for text in (absence(decision, 2), absence(decision, 1)) if len(text.split()) <= room]
     return next((text for text in found if all(name in text for name in named)), short)
+
+
+def no_network(decision: Decision) -> str:
+    """That a strategy without a network is as good as any with one; empty if one is clearly better."""
+    found = _best_without(decision)
+    if found is None or decision.claim == "floor":
+        return ""
+    clearly, without = ("", decision.leader) if found.candidate.backbone else ("clearly ", found.candidate)
+    return f"No network is {clearly}better than {words.strategy_name(without.strategy)}, which uses none."
+
+
+def more_like(decision: Decision, noun: Noun) -> str:
+    """What to try where ``no_network`` speaks: other weights than those that did not help."""
+    began = any(c.weights not in ("", "none") for c in decision.candidates)
+    fit = "The pretrained weights may not fit these {0}. Try" if began else "Try"
+    return f"{fit} weights pretrained on {{0}} {{1}}.".format(noun.many, noun.alike)
+
+
+def _best_without(decision: Decision) -> Comparison | None:
+    """The leader against what has a network if the leader has none, or the reverse; None if the network leads
+    clearly or too few seeds can tell, or if there is only one of the two."""
+    leads = bool(decision.leader.backbone)
+    others = [c for c in decision.comparisons if bool(c.candidate.backbone) != leads]
+    is_settled = leads and (decision.claim == "provisional" or (others[:1] and others[0].verdict == "better"))
+    return others[0] if others and not is_settled else None
 
 
 def _bounded(decision: Decision) -> str:
@@ -370,6 +395,18 @@ def _cost(about: _About) -> str:
     )
 
 
+def _fit(about: _About) -> str:
+    """By how much the best network is behind what has none, and what to do."""
+    decision = about.decision
+    if not no_network(decision):
+        return ""
+    closest = _best_without(decision)
+    assert closest is not None
+    network = closest.candidate if closest.candidate.backbone else decision.leader
+    reached = words.measured(decision.metric, network.value)
+    return f"The best network, {about.name(network)}, reaches {reached}. {more_like(decision, about.noun)}"
+
+
 def _beside(about: _About) -> str:
     """What the most frequent class reaches."""
     if about.decision.floor is None or about.claim == "floor":
@@ -384,7 +421,7 @@ def _weights(about: _About) -> str:
 
 
 _DETAILS = (
-    _interval, _chance, _highest, _paired, _open, _settles, _cheaper, _beaten, _optimism, _cost, _beside,
+    _fit, _interval, _chance, _highest, _paired, _open, _settles, _cheaper, _beaten, _optimism, _cost, _beside,
     _weights,
 )  # fmt: skip
 """In the order in which they are told."""

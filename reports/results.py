@@ -19,7 +19,8 @@ from reports.tables import curves_frame, ordered, results_frame
 from reports.words import IMAGES
 
 Previews = Callable[[str, Sequence[str]], Mapping[str, str]]
-"""From a dataset's fingerprint and ids of test examples to previews, data URIs, of those that are at hand."""
+"""From a dataset's fingerprint and ids of test examples to the previews of those that are at hand, see
+``Modality.preview``."""
 
 Found = TypeVar("Found")
 
@@ -53,6 +54,11 @@ class Results:
     def protocol(self) -> str:
         """That of its cells."""
         return self.records[0].cell["protocol"] if self.records else FRACTIONS
+
+    @property
+    def shows_text(self) -> bool:
+        """Whether previews are texts, not pictures."""
+        return bool(self.records) and modality(self.records[0].cell["modality"]).is_read
 
     @property
     def noun(self) -> Noun:

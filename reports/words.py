@@ -46,6 +46,7 @@ STRATEGY_NAMES = {
     "prototypical": "prototypical networks",
     "siamese": "siamese networks",
     "nearest_pixel": "nearest pixels",
+    "tf_idf": "TF-IDF",
     "multi_task": "multi-task learning",
     "majority": "majority class",
 }

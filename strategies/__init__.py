@@ -34,6 +34,7 @@ STRATEGIES: dict[str, str] = {
     "prototypical": "strategies.prototypical:Prototypical",
     "siamese": "strategies.siamese:Siamese",
     "nearest_pixel": "strategies.nearest_pixel:NearestPixel",
+    "tf_idf": "strategies.tf_idf:TfIdf",
     "multi_task": "strategies.multi_task:MultiTask",
     "majority": "strategies.majority:Majority",
 }

@@ -26,7 +26,7 @@ shows how. ``python -m bench check-strategy NAME`` says what is wrong with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -39,7 +39,7 @@ class Info:
     """Facts that a strategy may know before it runs."""
 
     modality: str
-    """The kind of example: ``image``."""
+    """The kind of example: ``image`` or ``text``."""
     class_names: tuple[str, ...]
     """Names of the classes, in the order of their labels."""
     n: int
@@ -47,7 +47,7 @@ class Info:
     has_weights: bool
     """Whether the backbone comes with pretrained weights."""
     image_size: int
-    """Side of the square input, in pixels."""
+    """Side of the square input, in pixels. With texts: most tokens."""
     batch_size: int
     """Largest batch."""
     backbone_params: int = 0
@@ -179,10 +179,16 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def rows(self) -> np.ndarray:
-        """The examples, decoded and not augmented: images are uint8 (N, S, S, 3), resized."""
+        """The examples, decoded and not augmented.
+
+        Images are uint8 (N, S, S, 3), resized. Texts are UTF-8, uint8 (N, bytes), see ``texts``.
+        """
 
     def images(self) -> np.ndarray:
         """The same as ``rows``, for images."""
+
+    def texts(self) -> Sequence[str]:
+        """The texts, for texts: whole, or cut as ``max_tokens`` says."""
 
 
 class Predictor(Protocol):
@@ -386,7 +392,7 @@ class Strategy:
     version: ClassVar[int] = 1
     """Raise it when the strategy would give other numbers. Old cells are then not reused."""
     modalities: ClassVar[frozenset[str] | None] = None
-    """Kinds of examples it can learn from, by name (``image``). None: any."""
+    """Kinds of examples it can learn from, by name (``image``, ``text``). None: any."""
     uses_backbone: ClassVar[bool] = True
     """False: it runs once, whatever the backbone."""
     uses_weights: ClassVar[bool] = True
@@ -415,9 +421,13 @@ class Strategy:
     fixed: Mapping[str, Any] = MappingProxyType({})
     """Given hyperparameters, which are not searched."""
 
+    def learns_from(self, modalities: Set[str]) -> bool:
+        """Returns whether it can learn from all of these kinds of examples."""
+        return self.modalities is None or modalities <= self.modalities
+
     def skip(self, info: Info) -> str | None:
         """Returns why this strategy cannot run here, as the end of "skipped: ...", or None."""
-        if self.modalities is not None and info.modality not in self.modalities:
+        if self.modalities is not None and not self.learns_from({info.modality}):
             return f"it needs {' or '.join(f'{name}s' for name in sorted(self.modalities))}"
         if self.uses_weights and self.needs_weights and not info.has_weights:
             return "the backbone has no pretrained weights (weights=none), so there is nothing to transfer"

@@ -61,6 +61,7 @@ class MeasureLatency(Job):
         backbone, weights, precision: of the network.
         modality, size: of its inputs.
         head: fields of ``HeadConfig``.
+        lengths: see ``TimeBatches``.
     """
 
     handler = "bench.training.latency:measure"
@@ -71,6 +72,7 @@ class MeasureLatency(Job):
     size: int
     precision: str
     head: dict[str, Any]
+    lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class TimeBatches(Job):
         modality, size: of its inputs.
         pooling: of its features.
         batches: sizes of the batches that are trained on.
+        lengths: of a ragged axis, of one example and of a batch; empty: no axis is ragged.
     """
 
     handler = "bench.training.timing:measure"
@@ -92,6 +95,7 @@ class TimeBatches(Job):
     precision: str
     pooling: str
     batches: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

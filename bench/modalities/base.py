@@ -114,6 +114,10 @@ class Modality(ABC):
     """The axes of what its backbones give, the channels last."""
     default_backbone: ClassVar[str] = ""
     """What a plan takes that names none."""
+    is_read: ClassVar[bool] = False
+    """Whether a preview is a line of the example's own text. It holds anything: whoever shows it escapes it."""
+    floors: ClassVar[tuple[str, ...]] = ()
+    """Strategies without a network that a plan without ``strategies`` has beside its protocol's own."""
     limits: ClassVar[tuple[Limit, ...]] = ()
 
     # ------------------------------------------------------------------------------------------- settings
@@ -263,7 +267,7 @@ class Modality(ABC):
     # -------------------------------------------------------------------------------------------- showing
 
     def preview(self, row: np.ndarray) -> str:
-        """A row as a small picture, a data URI; empty: it cannot be shown."""
+        """A row as a small picture, a data URI, or as ``is_read`` says; empty: it cannot be shown."""
         return ""
 
     def snippet(self, row: np.ndarray, characters: int = 100) -> str:

@@ -14,12 +14,14 @@ class Noun:
         many: ``images``.
         content: what two identical ones have in common: their ``pixels``.
         original: the one thing that identical ones are copies of: a ``picture``.
+        alike: what would be more like those at hand, after ``many``.
     """
 
     one: str
     many: str
     content: str = "content"
     original: str = "content"
+    alike: str = "like these"
 
     @property
     def any(self) -> str:

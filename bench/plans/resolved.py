@@ -9,7 +9,7 @@ from functools import partial
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.datasets.specs import canonical_spec
 from bench.errors import RequestError, told_of
-from bench.modalities.registry import size_of
+from bench.modalities.registry import DEFAULT, modality, size_of
 from bench.plans.given import Declared, declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.protocol import Protocol, protocol
@@ -69,8 +69,8 @@ def resolve(plan: Plan) -> Resolved:
             be used.
     """
     backend.check(plan.backend)
-    strategies = _strategies(plan)
     backbones = _backbones(plan)
+    strategies = _strategies(_named(plan, backbones))
     auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
     spelled_out = {
         "datasets": [canonical_spec(spec) for spec in plan.datasets],
@@ -83,9 +83,20 @@ def resolve(plan: Plan) -> Resolved:
     return Resolved(plan.model_copy(update=spelled_out), protocol(plan.protocol), strategies, backbones)
 
 
-def _strategies(plan: Plan) -> dict[str, Strategy]:
+def _named(plan: Plan, backbones: Sequence[BackboneSpec]) -> list[str]:
+    """The strategies of a plan. One that names none has its protocol's own and the floors of its modality."""
+    if "strategies" in plan.model_fields_set:
+        return plan.strategies
+    kinds = {spec.modality for spec in backbones} or {DEFAULT}
+    floors = [floor for kind in sorted(kinds) for floor in modality(kind).floors]
+    found = {name: get_strategy(name) for name in (*plan.strategies, *floors)}
+    few_shot = not protocol(plan.protocol).shares_labels
+    return [name for name, one in found.items() if one.learns_from(kinds) and (one.few_shot or not few_shot)]
+
+
+def _strategies(names: Sequence[str]) -> dict[str, Strategy]:
     found: dict[str, Strategy] = {}
-    for strategy in map(get_strategy, plan.strategies):
+    for strategy in map(get_strategy, names):
         if strategy.text in found:
             raise RequestError("strategies", strategy.text, "named once, however they are written")
         found[strategy.text] = strategy

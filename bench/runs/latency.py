@@ -12,6 +12,7 @@ from bench.execution.jobs import MeasureLatency
 from bench.modalities.registry import modality, size_of
 from bench.plans.protocol import protocol
 from bench.records import Cell
+from bench.runs.lengths import typical_lengths
 from bench.runs.prepare import Prepared
 from bench.system import sealed
 from bench.system.files import cache_dir, digest, locked
@@ -37,9 +38,12 @@ def latencies(
             size_of(cell.examples, cell.modality),
             cell.precision,
             head,
+            typical_lengths(cell),
         )
         network = asdict(job)
         del network["modality"]
+        if not job.lengths:
+            del network["lengths"]
         network[modality(cell.modality).size_key] = network.pop("size")
         what = [network, info["hardware"]["cpu"], info["versions"], cell.backend, cell.threads]
         key = digest(what + [cell.plugins[part] for part in ("backbone",) if part in cell.plugins])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.backbones.own import WeightSource, read_source
@@ -22,6 +22,7 @@ from bench.plans.resolved import Resolved, resolve
 from bench.plans.strategies import get_strategy
 from bench.protocols.cells import used
 from bench.records import Cell
+from bench.runs.lengths import typical_lengths
 from bench.system import cache
 from bench.system.names import LEARNED_NOTHING, PREFIX, short_backbone
 from strategies import STRATEGIES
@@ -109,7 +110,7 @@ def prepare(
     cells: dict[str, Cell] = {}
     for cell in _cells(resolved, datasets, weights, companions):
         cells.setdefault(cell.id, cell)
-    notes = _notes(resolved, datasets, sources, companions)
+    notes = [*_notes(resolved, datasets, sources, companions), *_lengths_told(cells.values())]
     return Prepared(
         resolved, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), companions
     )
@@ -250,6 +251,19 @@ def _notes(
         if own.input != here:
             notes.append(f"The source {own.name} was trained on {kind.mismatch(own.input, here)}.")
     return notes
+
+
+def _lengths_told(cells: Iterable[Cell]) -> list[str]:
+    """Of which length the examples are whose inference is timed, where they are not all of one."""
+    told = {}
+    for cell in cells:
+        if cell.backbone and (lengths := typical_lengths(cell)):
+            noun = modality(cell.modality).noun
+            told[cell.dataset_name, cell.backbone] = (
+                f"{cell.dataset_name}: for {short_backbone(cell.backbone)}, half of the {noun.many} have at most "
+                f"{lengths[0]} tokens. Inference time is that of {noun.any} of this length."
+            )
+    return list(told.values())
 
 
 def _small_maps(resolved: Resolved, kind: Modality) -> list[str]:

@@ -7,11 +7,13 @@ import platform
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bench.execution.executor import Executor
 from bench.execution.jobs import TimeBatches
 from bench.modalities.registry import size_of
 from bench.records import Cell
+from bench.runs.lengths import typical_lengths
 from bench.runs.reckoning import TIMED_BATCH, Timing
 from bench.system import machine, provenance, sealed
 from bench.system.files import cache_dir, digest
@@ -34,7 +36,7 @@ def timing_key(cell: Cell) -> str:
     """Under which the timed batches of a cell's backbone are kept."""
     plugins = [cell.plugins[part] for part in ("backbone",) if part in cell.plugins]
     return digest(
-        [vars(_job(cell)), cell.backend, cell.threads, _versions(), machine.gpus(), *here(), *plugins]
+        [_named(_job(cell)), cell.backend, cell.threads, _versions(), machine.gpus(), *here(), *plugins]
     )
 
 
@@ -56,10 +58,18 @@ def time_batches(cells: Iterable[Cell], executor: Executor, say: Callable[[str],
             sealed.write(_path(key), json.dumps(found))
 
 
+def _named(job: TimeBatches) -> dict[str, Any]:
+    """What names the times of a job: lengths only where there are some, so that those of old stay known."""
+    return {name: value for name, value in vars(job).items() if name != "lengths" or value}
+
+
 def _job(cell: Cell) -> TimeBatches:
     size, most = size_of(cell.examples, cell.modality), cell.batch_size
     batches = (min(TIMED_BATCH, most), *([most] if most > 2 * TIMED_BATCH else []))
-    return TimeBatches(cell.backbone, cell.modality, size, cell.precision, cell.head["pooling"], batches)
+    lengths = typical_lengths(cell)
+    return TimeBatches(
+        cell.backbone, cell.modality, size, cell.precision, cell.head["pooling"], batches, lengths
+    )
 
 
 def _path(key: str) -> Path:

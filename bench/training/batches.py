@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from bench.modalities.base import Tensor
 from bench.system.seeds import generator
 from bench.training.context import Context
 from bench.training.examples import Inputs, PartExamples
@@ -80,6 +81,21 @@ def _beside(
         spent += seconds
     rng = generator(context.seed, "auxiliary", index, context.searches)
     return (Beside(parts, size, rng) if parts else None), spent
+
+
+def blanks(tensors: Collection[Tensor], count: int, lengths: Sequence[int] = ()) -> list[np.ndarray]:
+    """Examples of which only the shape matters.
+
+    Args:
+        tensors: of one example.
+        count: examples.
+        lengths: the first of them is that of ragged axes; empty: they are as long as they may be.
+    """
+    shapes = [
+        (*lengths[:1], *tensor.shape[1:]) if tensor.is_ragged and lengths else tensor.shape
+        for tensor in tensors
+    ]
+    return [np.zeros((count, *shape), tensor.dtype) for shape, tensor in zip(shapes, tensors, strict=True)]
 
 
 def joined(parts: Sequence[Inputs], counts: Sequence[int]) -> Inputs:

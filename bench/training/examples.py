@@ -11,6 +11,7 @@ import numpy as np
 from bench.datasets import Dataset, Part, decoding_versions
 from bench.modalities.base import Modality, Reader
 from bench.modalities.registry import DEFAULT, modality
+from bench.modalities.text.rows import texts_of
 from bench.records import PROTOCOL_VERSION
 from bench.system.files import digest, rows_of
 from bench.system.seeds import generator
@@ -95,6 +96,10 @@ class PartExamples:
     def images(self) -> np.ndarray:
         """The same: the name by which strategies for images alone, and those of plug-ins, ask for them."""
         return self.rows()
+
+    def texts(self) -> Sequence[str]:
+        """The same as texts: for strategies for texts alone."""
+        return texts_of(self.rows())
 
     @property
     def kind(self) -> Modality:

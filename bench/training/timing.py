@@ -12,11 +12,12 @@ import numpy as np
 from bench.backbones.cuts import block_of
 from bench.execution.jobs import Place
 from bench.modalities.registry import modality as modality_of
+from bench.training.batches import blanks
 from bench.training.engine import Network
 from bench.training.prefixes import BATCH, STORED_TYPE
 from bench.training.programs.config import HeadConfig, Trained
 from bench.training.programs.graph import features_of
-from bench.training.programs.program import Program, blank
+from bench.training.programs.program import Program
 from bench.training.workplace import workplace
 
 REPEATED = 3
@@ -34,6 +35,7 @@ def measure(
     precision: str,
     pooling: str,
     batches: Sequence[int],
+    lengths: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The fields of ``bench.runs.reckoning.Timing``.
 
@@ -43,7 +45,7 @@ def measure(
     place.tick("building")
     network = workplace(place).engine.network(backbone, "none", size, precision)
     tensors = modality_of(modality).inputs(size).values()
-    example = [np.zeros((BATCH, *tensor.shape), tensor.dtype) for tensor in tensors]
+    example = blanks(tensors, BATCH, lengths)
     below = network.prefixes(None, pooling)
     forward_tracing, forward = _first_and_median(lambda: below.compute(*example))
     place.tick("a training step")
@@ -52,7 +54,9 @@ def measure(
     steps = []
     for batch in batches:
         program.warm(batch)
-        steps.append((batch, _first_and_median(_step(program, batch))[1]))
+        step = _step(program, blanks(tensors, batch, lengths[1:]))
+        step()  # where axes are ragged, a length is traced that is another than that of warming up
+        steps.append((batch, _first_and_median(step)[1]))
     start = network.pretrained
     return {
         "building": building,
@@ -64,7 +68,7 @@ def measure(
         "batch_norm": network.traits["has_batch_norm"],
         "width": int(features_of(network.model.outputs).shape[-1]),
         "shares": _shares(network),
-        "row_bytes": [_row_bytes(cut.tensors) for cut in reversed(network.cuts)],
+        "row_bytes": [_row_bytes(cut.tensors, lengths) for cut in reversed(network.cuts)],
     }
 
 
@@ -72,10 +76,9 @@ def _whole(network: Network, pooling: str) -> Program:
     return network.program(network.cut("input"), HeadConfig(pooling, 0, 0.0, 2), Trained(), 0.0)
 
 
-def _step(program: Program, batch: int) -> Callable[[], Any]:
-    tensors = [blank(tensor, 1, batch) for tensor in program.model.inputs]
-    labels, rates = np.zeros((1, batch, 1), np.int64), np.zeros(1)
-    return lambda: program.train_steps(tensors, labels, rates)
+def _step(program: Program, example: list[np.ndarray]) -> Callable[[], Any]:
+    labels, rates = np.zeros((1, len(example[0]), 1), np.int64), np.zeros(1)
+    return lambda: program.train_steps([tensor[None] for tensor in example], labels, rates)
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -105,12 +108,12 @@ def _work(layer: keras.layers.Layer) -> float:
     """How much a layer computes for one example, in multiplications."""
     given = layer.output[0] if isinstance(layer.output, (list, tuple)) else layer.output
     shape = [side or 1 for side in given.shape[1:]]
-    kernels = sum(float(np.prod(weight.shape)) for weight in layer.weights if len(weight.shape) > 1)
+    multiplies = not isinstance(layer, keras.layers.Embedding)  # which looks rows up
+    kernels = sum(float(np.prod(w.shape)) for w in layer.weights if multiplies and len(w.shape) > 1)
     return kernels * float(np.prod(shape[:-1])) + VALUE * float(np.prod(shape))
 
 
-def _row_bytes(tensors: Sequence[keras.KerasTensor]) -> int:
-    return (
-        sum(int(np.prod([side or 1 for side in tensor.shape[1:]])) for tensor in tensors)
-        * STORED_TYPE.itemsize
-    )
+def _row_bytes(tensors: Sequence[keras.KerasTensor], lengths: Sequence[int]) -> int:
+    length = lengths[0] if lengths else 1
+    numbers = sum(int(np.prod([side or length for side in tensor.shape[1:]])) for tensor in tensors)
+    return numbers * STORED_TYPE.itemsize

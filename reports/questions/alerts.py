@@ -16,6 +16,7 @@ from bench.records import ACCURACY, FRACTIONS, STEPS_SINCE, Record
 from bench.store import Store
 from bench.system.names import LEARNED_NOTHING
 from reports import words
+from reports.claims import more_like, no_network
 from reports.phrases import STATUSES, small_maps
 from reports.questions.overfitting import gap_numbers
 from reports.results import Results
@@ -163,6 +164,8 @@ def _answers(run: Results) -> Iterator[Alert]:
     for decision in largest.values():
         of = f" ({words.clean(decision.dataset, 40)})" if len(largest) > 1 else ""
         yield from _scratch(run.frame[run.frame["dataset"] == decision.dataset], of)
+        if text := no_network(decision):
+            yield Alert("caution", f"{text.rstrip('.')}{of}. {more_like(decision, run.noun)}")
         yield from _few(decision, of, run.noun)
         if any(c.verdict != "unknown" and not c.paired for c in decision.comparisons):
             yield Alert(

@@ -54,6 +54,8 @@ class Mistakes:
     who: str
     plans: list[Plan]
     surest: list[Mistake]
+    shows_text: bool
+    """Whether previews are texts."""
 
 
 def section(run: Results) -> Section | None:
@@ -88,7 +90,7 @@ def _mistakes(decision: Decision, run: Results) -> Mistakes | None:
         return None
     plans = mistake_plans(predictions, places(run.frame)[decision.dataset], run.noun)
     wrong = most_confident(predictions, run.previews)
-    return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong)
+    return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong, run.shows_text)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Mistake:
     confidence: float
     """Mean over seeds."""
     preview: str = ""
-    """A data URI; empty where examples are not to be shown or not at hand."""
+    """A data URI, or a text; empty where examples are not to be shown or not at hand."""
 
 
 # --- numbers ----------------------------------------------------------------------------------------------

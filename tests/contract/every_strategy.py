@@ -39,7 +39,7 @@ def main(folder: Path, names: list[str]) -> None:
         engine.tiny.model.load_weights(weights)
     else:
         engine.tiny.model.save_weights(weights)
-    names = names or list(STRATEGIES)
+    names = names or [name for name in STRATEGIES if get_strategy(name).learns_from({"image"})]
     found: dict[str, np.ndarray] = {}
     seconds: dict[str, float] = {}
     different, failed = [], {}

@@ -37,7 +37,10 @@ WITHOUT_WEIGHTS = replace(INFO, has_weights=False)
 WITHOUT_SOURCE = replace(INFO, has_source=False)
 WITHOUT_AUXILIARY = replace(INFO, has_auxiliary=False)
 
+OF_IMAGES = [name for name in STRATEGIES if get_strategy(name).learns_from({"image"})]
+
 each = pytest.mark.parametrize("name", STRATEGIES)
+each_of_images = pytest.mark.parametrize("name", OF_IMAGES)
 
 LENGTH = 0.05
 """Of the cells of ``make_cell``."""
@@ -106,7 +109,7 @@ def test_its_stages_follow_from_any_point_of_its_space(name: str) -> None:
             assert stages[0].weights == "random"
 
 
-@each
+@each_of_images
 def test_without_weights_it_says_why_it_cannot_run_or_runs(
     name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]
 ) -> None:
@@ -126,7 +129,7 @@ def test_without_weights_it_says_why_it_cannot_run_or_runs(
     assert (outcome.fields["n"], outcome.fields["n_test"]) == (72, 359)
 
 
-@each
+@each_of_images
 def test_without_a_source_it_says_so_or_needs_none(
     name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]
 ) -> None:
@@ -140,7 +143,7 @@ def test_without_a_source_it_says_so_or_needs_none(
         assert outcome.fields["error"]["message"] == reason
 
 
-@each
+@each_of_images
 def test_without_auxiliary_labels_it_says_so_or_needs_none(
     name: str, engine: Any, digits: Any, make_cell: Callable[..., Any]
 ) -> None:
@@ -206,7 +209,7 @@ def test_an_unknown_strategy() -> None:
 # --------------------------------------------------------------------------------------------- whole cells
 
 
-@pytest.fixture(scope="module", params=list(STRATEGIES))
+@pytest.fixture(scope="module", params=OF_IMAGES)
 def name(request: pytest.FixtureRequest) -> str:
     """A strategy; all tests of one run together, as a worker takes the cells of one together."""
     return str(request.param)

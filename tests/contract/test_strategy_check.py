@@ -15,6 +15,7 @@ import bench
 from bench.commands.strategy_check import child as strategy_check
 from bench.errors import RequestError
 from bench.execution.keras_backend import make_deterministic
+from bench.plans.strategies import get_strategy
 from strategies import STRATEGIES
 
 HERE = Path(__file__).parent
@@ -107,6 +108,7 @@ def test_advice_is_no_problem(tmp_path: Path) -> None:
         if name in ("feature_extraction", "knn", "majority", "prototypical")
         else pytest.param(name, marks=pytest.mark.slow)
         for name in STRATEGIES
+        if get_strategy(name).learns_from({"image"})
     ],
 )
 def test_nothing_is_wrong_with_what_is_built_in(name: str, tmp_path: Path) -> None:

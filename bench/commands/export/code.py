@@ -120,6 +120,7 @@ def _located(stage: Stage, network: Network) -> dict[str, Any]:
 
 def _network(recipe: Recipe) -> dict[str, Any]:
     """What the templates say of where features are taken from, and of the head."""
+    from bench.training.programs.graph import features_of
     from strategies.knn import TEMPERATURE
 
     network, head = recipe.network, recipe.head
@@ -131,7 +132,7 @@ def _network(recipe: Recipe) -> dict[str, Any]:
             _operation(network, tensor)
             for cut in network.cuts[1:]
             for tensor in cut.tensors
-            if len(tensor.shape) == 4
+            if len(tensor.shape) == len(features_of(network.model.outputs).shape)
         ],
         "hidden_units": head["hidden_units"],
         "head_dropout": head["dropout"],
@@ -150,7 +151,7 @@ def _backbone(recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
     if _is_application(recipe, random):
         return content | {"backbone_file": ""} | writer_of(recipe).describe_backbone(recipe)
-    _start(recipe, random).save(folder / "backbone.keras")
+    _with_own_names(_start(recipe, random)).save(folder / "backbone.keras")
     return content | {"backbone_file": "backbone.keras"}
 
 
@@ -177,6 +178,19 @@ def _start(recipe: Recipe, random: bool) -> Any:
     keras.utils.set_random_seed(recipe.cell.seed)
     size = size_of(recipe.cell.examples, recipe.cell.modality)
     return build_backbone(recipe.network.spec, size, Weights("none", "", None))
+
+
+def _with_own_names(model: Any) -> Any:
+    """The model, with operations named so that those which train.py adds cannot have the same names.
+
+    Keras numbers names by process, so where a model is loaded it begins anew. Layers have names of their own.
+    """
+    import keras
+
+    for operation in model.operations:
+        if not isinstance(operation, keras.layers.Layer):
+            operation.name = f"backbone_{operation.name}"
+    return model
 
 
 def _operations(network: Network, cut: Cut) -> list[int]:

@@ -24,6 +24,7 @@ from bench.errors import RequestError
 from bench.plans.strategies import ask_for, ask_for_any
 from bench.runs.results import Run, load
 from bench.store import Store
+from bench.training.examples import PartExamples, in_chunks
 from bench.training.metrics import score
 from reports.phrases import who
 from reports.recommend import Constraints, recommend
@@ -99,9 +100,12 @@ def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: 
 def _predictions(recipe: Recipe, path: Path) -> np.ndarray:
     """Test probabilities of the exported model."""
     model = load_keras(recipe.cell).saving.load_model(path, compile=False)
-    test = recipe.dataset.test
-    batches = (np.asarray(test.data[i : i + 64], np.float32) for i in range(0, len(test.ids), 64))
-    return np.concatenate([np.asarray(model.predict_on_batch(batch)) for batch in batches])
+    test = np.arange(len(recipe.dataset.test.ids))
+    examples = PartExamples.in_dataset(recipe.dataset, "test", test, labelled=False)
+    inputs = examples.read_by(recipe.network.reader).inputs()
+    batches = (inputs(numbers, None) for numbers in in_chunks(test, 64))
+    found = [model.predict_on_batch(batch if len(batch) > 1 else batch[0]) for batch in batches]
+    return np.concatenate([np.asarray(probabilities) for probabilities in found])
 
 
 def _difference(run: Run, recipe: Recipe, probabilities: np.ndarray) -> float:

@@ -49,6 +49,7 @@ class Images(ExampleWriter):
         augmentation = "none" if recipe.method else given["augmentation"]
         smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
         return {
+            "rows_template": "train_rows_image.py.j2",
             "library": comment("pillow"),
             "source_file": comment("labels.csv" if files else "images.npz"),
             "files": bool(files),

@@ -11,7 +11,7 @@ from bench.commands.export.recipe import Recipe
 from bench.errors import RequestError
 from bench.modalities.registry import modality
 
-WRITERS = {"image": "bench.commands.export.images:Images"}
+WRITERS = {"image": "bench.commands.export.images:Images", "text": "bench.commands.export.texts:Texts"}
 """Modality to ``module:class``."""
 
 

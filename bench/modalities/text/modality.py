@@ -19,18 +19,23 @@ from bench.modalities.text.items import Text
 from bench.modalities.text.reader import HashedWords, TextReader
 from bench.modalities.text.rows import row_of, texts_of, whole
 
+SHOWN = 200
+"""Characters of a preview, at most."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 """What no text has, but for one here and there."""
 
 
 class Texts(Modality):
     name = "text"
-    noun = Noun("text", "texts", "words", "text")
     default_backbone = "MiniLM"
+    noun = Noun("text", "texts", "words", "text", "like these, in their language")
     version = 1
     keys = ("max_tokens",)
     size_key = "max_tokens"
     features = ("batch", "tokens", "c")
+    is_read = True
+    floors = ("tf_idf",)
 
     def input(self, settings: Mapping[str, Any]) -> TextInput:
         return TextInput(settings["max_tokens"])
@@ -83,6 +88,9 @@ class Texts(Modality):
 
     def described_summary(self, summary: Mapping[str, Any]) -> str:
         return audit.described(summary)
+
+    def preview(self, row: np.ndarray) -> str:
+        return self.snippet(row, SHOWN)
 
     def snippet(self, row: np.ndarray, characters: int = 100) -> str:
         text = " ".join(texts_of(row[None])[0].split())
