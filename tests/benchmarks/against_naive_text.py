@@ -49,7 +49,7 @@ def make_subsets(folder: Path, options: argparse.Namespace) -> None:
 def harness(folder: Path, strategy: str, options: argparse.Namespace) -> dict[str, Any]:
     out = folder / f"harness-{strategy}"
     command = [sys.executable, "-m", "bench", "run", "--fresh", "--dataset", options.data, "--out", str(out)]
-    command += ["--backbone", "MiniLM", "--max-tokens", str(options.max_tokens), "--strategy", strategy]
+    command += ["--backbone", "MiniLM", "--set", f"max_tokens={options.max_tokens}", "--strategy", strategy]
     command += ["--fractions", ",".join(map(str, options.fractions)), "--seeds", str(options.seeds)]
     command += ["--trials", str(options.trials), "--length", str(options.length)]
     cache = {"TRANSFER_BENCH_CACHE": str(folder / f"cache-{strategy}")}
