@@ -1,16 +1,16 @@
 """What a finished grid would have cost, had its cells been chosen one by one: real records, no training.
 
-Four orders spend what the cells of a run cost. That is the least that any seed of a cell took: whatever else ran on the
-machine only made the others slower.
+Four orders spend what the cells of a run cost. That is the least that any seed of a cell took: whatever else ran on
+the machine only made the others slower.
 
 - ours: the race of ``--until decided``, with the looks that the run's seeds allow;
 - rounds: the order of a run without a budget;
 - arms: candidate by candidate, as runs did before;
 - halving: every candidate with the fewest labels, then the better half one more seed with all labels, and so on.
 
-For each: the share of the grid's seconds after which the recommendation is that of the whole grid, and stays (stands);
-after which it is one whose mean in the whole grid is within the region of the highest, and stays so (good); how often
-it changed; and for ours how it ended and at what share.
+For each: the share of the grid's seconds after which the recommendation is that of the whole grid, and stays; after
+which it is one whose mean in the whole grid is within the region of the highest, and stays one (good); how often it
+changed; and for ours how it ended and at what share.
 
     python tests/benchmarks/replay.py [RUN ...]
 
