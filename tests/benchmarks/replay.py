@@ -9,7 +9,8 @@ the machine only made the others slower.
 - halving: every candidate with the fewest labels, then the better half one more seed with all labels, and so on.
 
 For each: the share of the grid's seconds after which the recommendation is that of the whole grid, and stays; after
-which it is one whose mean in the whole grid is within the region of the highest, and stays one (good); how often it
+which it is one whose mean in the whole grid is within the region of the highest, and stays one (good); by how many
+points the mean of whoever is recommended is behind the highest, after some shares; how often the recommendation
 changed; and for ours how it ended and at what share.
 
     python tests/benchmarks/replay.py [RUN ...]
@@ -37,6 +38,8 @@ from reports.statistics.looks import UNTIL_DECIDED, Looks
 from reports.tables import results_frame
 
 RECORDS = Path(__file__).parent / "records"
+SHARES = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Of the whole grid's seconds."""
 
 Name = tuple[str, str, str]
 
@@ -51,15 +54,14 @@ def prices(records: list[Record]) -> dict[str, float]:
     return {record.cell_id: least[_place(record)] for record in records}
 
 
-def good(records: list[Record], region: float) -> set[Name]:
-    """Whose mean with the most labels is within the region of the highest."""
+def means(records: list[Record]) -> dict[Name, float]:
+    """Of all seeds, with the most labels."""
     most = max(record.cell["fraction"] for record in records)
     values: dict[Name, list[float]] = {}
     for record in records:
         if record.cell["fraction"] == most and record.cell["strategy"] != FLOOR:
             values.setdefault(_place(record)[0], []).append(record.metrics.get(record.cell["metric"], 0.0))
-    means = {name: fmean(each) for name, each in values.items()}
-    return {name for name, mean in means.items() if mean >= max(means.values()) - region}
+    return {name: fmean(each) for name, each in values.items()}
 
 
 def _place(record: Record) -> tuple[Name, float]:
@@ -107,6 +109,10 @@ def _name(cell: Cell) -> Name:
     return cell.strategy, cell.backbone, cell.weights
 
 
+def _points(behind: dict[Name, float], name: Name | None) -> float | None:
+    return None if name is None else round(100 * behind[name], 1)
+
+
 def _since(before: float | None, share: float, is_so: bool) -> float | None:
     """From when on something is so, to stay."""
     return (before or round(share, 3)) if is_so else None
@@ -118,7 +124,9 @@ def measure(directory: Path) -> dict[str, Any]:
     cells = [Cell.of(r.cell) for r in run.records]
     if len({c.fingerprint for c in cells}) > 1:
         raise SystemExit(f"{directory}: replay runs of one dataset")
-    price, within = prices(run.records), good(run.records, run.settings.region)
+    price, mean = prices(run.records), means(run.records)
+    behind = {name: max(mean.values()) - value for name, value in mean.items()}
+    good = [name for name, points in behind.items() if points <= run.settings.region]
     whole, final = sum(price.values()), recommended(run.records, directory)
     rules = Rules(Looks(UNTIL_DECIDED), run.settings.region)
     chooser = Chooser(cells, [], lambda cell: price[cell.id], rules, directory)
@@ -131,22 +139,25 @@ def measure(directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for way, order in ways.items():
         spent, there, stands, is_good, changes, then = 0.0, [], None, None, 0, None
+        at = {}
         for cell in order:
             there.append(records[cell.id])
             spent += price[cell.id]
+            at |= {share: then for share in SHARES if spent > share * whole and share not in at}
             now = recommended(there, directory)
             changes += now != then
             stands = _since(stands, spent / whole, now == final)
-            is_good = _since(is_good, spent / whole, now in within)
+            is_good = _since(is_good, spent / whole, now in good)
             then = now
         found[way] = {
             "stands at": stands, "good at": is_good, "ends at": round(spent / whole, 3), "changes": changes,
             "recommends": then,
+            "points behind at": {share: _points(behind, at.get(share, then)) for share in SHARES},
         }  # fmt: skip
     (course,) = chooser.courses().values()
     return {
         "run": directory.name, "cells": len(cells), "seconds": round(whole), "whole grid": final,
-        "good": sorted(name[0] for name in within), "ours ended": course.ended, **found,
+        "good": sorted(name[0] for name in good), "ours ended": course.ended, **found,
     }  # fmt: skip
 
 
