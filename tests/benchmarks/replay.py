@@ -1,16 +1,21 @@
 """What a finished grid would have cost, had its cells been chosen one by one: real records, no training.
 
-Four orders spend the seconds that the cells of a run really took:
+Four orders spend what the cells of a run cost. That is the least that any seed of a cell took: whatever else ran on
+the machine only made the others slower.
 
 - ours: the race of ``--until decided``, with the looks that the run's seeds allow;
 - rounds: the order of a run without a budget;
 - arms: candidate by candidate, as runs did before;
 - halving: every candidate with the fewest labels, then the better half one more seed with all labels, and so on.
 
-For each: the share of the grid's seconds after which the recommendation is that of the whole grid, and stays; how
-often the recommendation changed; and for ours how it ended and at what share.
+For each: the share of the grid's seconds after which the recommendation is that of the whole grid, and stays; after
+which it is one whose mean in the whole grid is within the region of the highest, and stays one (good); by how many
+points the mean of whoever is recommended is behind the highest, after some shares; how often the recommendation
+changed; and for ours how it ended and at what share.
 
-    python tests/benchmarks/replay.py RUN_DIRECTORY ...
+    python tests/benchmarks/replay.py [RUN ...]
+
+A run is a directory, or a file of ``packed.py``. Without any: the runs that are packed in ``records``.
 """
 
 from __future__ import annotations
@@ -19,7 +24,10 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+from packed import unpacked
 
 import bench
 from bench.deciding.chooser import FLOOR, Chooser, Rules
@@ -29,11 +37,36 @@ from reports.statistics.decisions import decide
 from reports.statistics.looks import UNTIL_DECIDED, Looks
 from reports.tables import results_frame
 
+RECORDS = Path(__file__).parent / "records"
+SHARES = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Of the whole grid's seconds."""
+
 Name = tuple[str, str, str]
 
 
-def seconds(record: Record) -> float:
-    return float(record.costs.get("wall_seconds") or record.costs.get("total_seconds") or 0.0)
+def prices(records: list[Record]) -> dict[str, float]:
+    """Seconds by cell id."""
+    least: dict[tuple[Name, float], float] = {}
+    for record in records:
+        seconds = float(record.costs.get("wall_seconds") or record.costs.get("total_seconds") or 0.0)
+        place = _place(record)
+        least[place] = min(seconds, least.get(place, seconds))
+    return {record.cell_id: least[_place(record)] for record in records}
+
+
+def means(records: list[Record]) -> dict[Name, float]:
+    """Of all seeds, with the most labels."""
+    most = max(record.cell["fraction"] for record in records)
+    values: dict[Name, list[float]] = {}
+    for record in records:
+        if record.cell["fraction"] == most and record.cell["strategy"] != FLOOR:
+            values.setdefault(_place(record)[0], []).append(record.metrics.get(record.cell["metric"], 0.0))
+    return {name: fmean(each) for name, each in values.items()}
+
+
+def _place(record: Record) -> tuple[Name, float]:
+    cell = record.cell
+    return (cell["strategy"], cell["backbone"], cell["weights"]), cell["fraction"]
 
 
 def recommended(records: list[Record], directory: Path) -> Name | None:
@@ -76,15 +109,27 @@ def _name(cell: Cell) -> Name:
     return cell.strategy, cell.backbone, cell.weights
 
 
+def _points(behind: dict[Name, float], name: Name | None) -> float | None:
+    return None if name is None else round(100 * behind[name], 1)
+
+
+def _since(before: float | None, share: float, is_so: bool) -> float | None:
+    """From when on something is so, to stay."""
+    return (before or round(share, 3)) if is_so else None
+
+
 def measure(directory: Path) -> dict[str, Any]:
     run = bench.load(directory)
     records = {r.cell_id: r for r in run.records}
     cells = [Cell.of(r.cell) for r in run.records]
     if len({c.fingerprint for c in cells}) > 1:
         raise SystemExit(f"{directory}: replay runs of one dataset")
-    whole, final = sum(map(seconds, run.records)), recommended(run.records, directory)
+    price, mean = prices(run.records), means(run.records)
+    behind = {name: max(mean.values()) - value for name, value in mean.items()}
+    good = [name for name, points in behind.items() if points <= run.settings.region]
+    whole, final = sum(price.values()), recommended(run.records, directory)
     rules = Rules(Looks(UNTIL_DECIDED), run.settings.region)
-    chooser = Chooser(cells, [], lambda cell: seconds(records[cell.id]), rules, directory)
+    chooser = Chooser(cells, [], lambda cell: price[cell.id], rules, directory)
     ways = {
         "ours": ours(chooser, records),
         "rounds": (cell for cells_of in in_rounds(cells) for cell in cells_of),
@@ -93,30 +138,35 @@ def measure(directory: Path) -> dict[str, Any]:
     }
     found: dict[str, Any] = {}
     for way, order in ways.items():
-        spent, since, there, changes, then = 0.0, None, [], 0, None
+        spent, there, stands, is_good, changes, then = 0.0, [], None, None, 0, None
+        at = {}
         for cell in order:
             there.append(records[cell.id])
-            spent += seconds(records[cell.id])
+            spent += price[cell.id]
+            at |= {share: then for share in SHARES if spent > share * whole and share not in at}
             now = recommended(there, directory)
             changes += now != then
-            since = None if now != final else spent if since is None else since
+            stands = _since(stands, spent / whole, now == final)
+            is_good = _since(is_good, spent / whole, now in good)
             then = now
         found[way] = {
-            "stands at": None if since is None else round(since / whole, 3),
-            "ends at": round(spent / whole, 3), "changes": changes, "recommends": then,
+            "stands at": stands, "good at": is_good, "ends at": round(spent / whole, 3), "changes": changes,
+            "recommends": then,
+            "points behind at": {share: _points(behind, at.get(share, then)) for share in SHARES},
         }  # fmt: skip
     (course,) = chooser.courses().values()
     return {
         "run": directory.name, "cells": len(cells), "seconds": round(whole), "whole grid": final,
-        "ours ended": course.ended, **found,
+        "good": sorted(name[0] for name in good), "ours ended": course.ended, **found,
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("directories", type=Path, nargs="+")
-    for directory in parser.parse_args().directories:
-        print(json.dumps(measure(directory)), flush=True)
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN")
+    for path in parser.parse_args().runs or sorted(RECORDS.glob("*.json.gz")):
+        with unpacked(path) as directory:
+            print(json.dumps(measure(directory)), flush=True)
 
 
 if __name__ == "__main__":
