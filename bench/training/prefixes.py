@@ -115,9 +115,9 @@ class ByLength:
     def read(self, rows: np.ndarray) -> list[np.ndarray]:
         """Filled up with zeros to the longest of these rows."""
         lengths = self.lengths[rows]
-        longest = int(lengths.max())
+        longest = int(lengths.max(initial=SHORT))
         result: list[np.ndarray] = []
-        for length in np.unique(lengths).tolist():
+        for length in np.unique(lengths).tolist() or [*self.views][:1]:
             here = np.flatnonzero(lengths == length)
             found = zip(self.views[length].read(rows[here]), self.ragged, strict=True)
             for i, (tensor, is_ragged) in enumerate(found):

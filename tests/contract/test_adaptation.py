@@ -358,7 +358,7 @@ def test_sizes_of_batches_are_those_of_the_refit_when_images_are_added(
     [
         ({"data": "elsewhere"}, "data"),
         ({"align": "magic"}, "align"),
-        ({"align": "mmd", "data": "target"}, "two domains are needed"),
+        ({"align": "mmd", "data": "target"}, "needs two domains"),
         ({"align": "mmd", "cut": "top"}, "nothing trains with cut='top'"),
         ({"align_weight": -1.0}, "align_weight"),
     ],
