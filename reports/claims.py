@@ -313,9 +313,13 @@ def _open(about: _About) -> str:
 
 
 def _settles(about: _About) -> str:
-    """What would decide it."""
-    decision, many = about.decision, about.noun.many
-    if about.claim != "undecided":
+    return would_decide(about.decision, about.noun)
+
+
+def would_decide(decision: Decision, noun: Noun) -> str:
+    """How many seeds or test examples would decide what is undecided; empty of any other claim."""
+    many = noun.many
+    if decision.claim != "undecided":
         return ""
     ways = []
     if decision.more_seeds is not None:

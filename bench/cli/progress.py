@@ -268,9 +268,11 @@ class NotebookReporter(TerminalReporter):
 
 
 def _print_answers(result: Run) -> None:
-    """The headline of each dataset's answer."""
+    """The headline of each dataset's answer, and why the run ended before all was measured."""
     for dataset, headline in result.headlines():
         print(f"{shown(dataset)}{shown(headline)}", flush=True)
+    for text in result.ends():
+        print(shown(text), flush=True)
 
 
 def _print_next(result: Run) -> None:

@@ -157,6 +157,12 @@ class Run:
             for a, text in zip(answers, said, strict=True)
         ]
 
+    def ends(self) -> list[str]:
+        """Why a run that was cut short has ended, see ``reports.questions.course``."""
+        from reports.questions.course import ends
+
+        return ends(self._as_results())
+
     def next_steps(self) -> list[tuple[str, str]]:
         """Commands to go on with, and what each is for."""
         from reports.pages import page_of

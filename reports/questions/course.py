@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.system.names import titled
 from reports import words
+from reports.claims import would_decide
 from reports.results import Results
 from reports.sections import Section, Table
 from reports.tables import dataset_names
@@ -28,6 +29,21 @@ WHY = {
     "waiting": "not reached",
 }
 """By the reason in ``Course.left``."""
+
+
+def ends(run: Results) -> list[str]:
+    """Why a run that was cut short has ended, and what would decide it: a line for each dataset."""
+    course, names = run.run_info.get("course") or {}, dataset_names(run.records)
+    last = {decision.dataset: decision for decision in run.decisions}  # with the most labels
+    found = []
+    for print_, each in course.items():
+        name = names.get(print_, "")
+        said = [ENDED.get(each["ended"], ENDED[""])]
+        if each["ended"] == "unsettled" and name in last:
+            said.append(would_decide(last[name], run.noun))
+        dataset = f"{words.clean(name, 60)}: " if len(course) > 1 else ""
+        found.append(f"{dataset}{' '.join(filter(None, said))}")
+    return found
 
 
 def section(run: Results) -> Section | None:

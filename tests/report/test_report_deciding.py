@@ -14,6 +14,7 @@ from bench.records import Record
 from reports.claims import gives_up
 from reports.html import render
 from reports.questions.answer import answers, answers_of
+from reports.questions.course import ends
 from reports.questions.tiles import tiles
 from reports.results import Results
 from reports.so_far import so_far
@@ -135,6 +136,25 @@ def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_pat
         assert said in page, said
     page = render(records, info, fake.plan_toml(records), tmp_path).read_text()
     assert "Cells that were not run" not in page
+
+
+def test_the_end_says_why_and_what_would_decide_it(tmp_path: Path) -> None:
+    records = fake.records()
+    fake.write_predictions(records, tmp_path)
+    print_ = records[0].cell["fingerprint"]
+
+    def said(ended: str) -> list[str]:
+        course = {print_: {"ended": ended, "out": [], "left": {}}}
+        return ends(Results(records, {"course": course}, "", tmp_path))
+
+    assert decide(results_frame(records), tmp_path)[-1].claim == "undecided"
+    (text,) = said("unsettled")
+    assert text.startswith(
+        "It ended undecided: more seeds, up to the last look, would probably not settle it."
+    )
+    assert text.endswith("would probably decide it.")
+    assert said("budget") == ["It ended because its time was up. More time goes on from here: --budget 1h."]
+    assert ends(Results(records, {}, "", tmp_path)) == []
 
 
 def test_the_tile_on_labels_says_what_was_gained_where_no_curve_can_be_fitted(tmp_path: Path) -> None:
