@@ -17,7 +17,7 @@ from bench.backbones.plugin import modality_of
 from bench.errors import RequestError
 from bench.modalities.base import Input
 from bench.modalities.registry import modality
-from bench.system.names import PREFIX
+from bench.system.names import PREFIX, at_home
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +188,7 @@ class WeightSource:
 
 def directory_of(weights: str) -> Path:
     """The folder that ``source:DIR`` speaks of, absolute."""
-    return Path(weights.removeprefix(PREFIX)).expanduser().resolve()
+    return at_home(weights.removeprefix(PREFIX)).resolve()
 
 
 def read_source(weights: str, received: str | None = None) -> WeightSource:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.backbones.own import read_source
 from bench.backbones.plugin import BUILT_IN, backbone_info, modality_of
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import modality
-from bench.system.names import HUB, OPTION, PREFIX, divided, of_others, with_weights
+from bench.system.names import HUB, OPTION, PREFIX, at_home, divided, of_others, with_weights
 from bench.system.plugins import plugins
 
 WEIGHTS_SUFFIX = ".weights.h5"
@@ -85,8 +84,8 @@ def parse_backbone(text: str) -> BackboneSpec:
             damaged, or of another backbone.
     """
     name, rest = divided(text.strip())
-    if name.startswith(HUB) and Path(folder := name.removeprefix(HUB)).expanduser().is_dir():
-        name = f"{HUB}{Path(folder).expanduser().resolve()}"
+    if name.startswith(HUB) and at_home(folder := name.removeprefix(HUB)).is_dir():
+        name = f"{HUB}{at_home(folder).resolve()}"
     info = backbone_info(name)
     if info is None:
         names = [*BACKBONES, *BUILT_IN, *(plugin.name for plugin in plugins("backbones"))]
@@ -173,8 +172,8 @@ def _weights(text: str, value: str, own: str) -> str:
     if value in names:
         return value
     if value.startswith(PREFIX):
-        return PREFIX + str(Path(value.removeprefix(PREFIX)).expanduser().resolve())
-    path = Path(value).expanduser()
+        return PREFIX + str(at_home(value.removeprefix(PREFIX)).resolve())
+    path = at_home(value)
     if not value.endswith(WEIGHTS_SUFFIX):
         expected = f"have weights as {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
         remedy = did_you_mean(value, names)

@@ -19,7 +19,7 @@ from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import BenchError, RequestError, did_you_mean
 from bench.modalities.registry import DEFAULT
 from bench.system.files import is_lfs_pointer
-from bench.system.names import path_text
+from bench.system.names import at_home, path_text
 from bench.system.plugins import find, plugins
 
 EXPECTED = (
@@ -65,7 +65,7 @@ def canonical_spec(spec: str | PurePath) -> str:
             return name
     remedy = "" if os.path.exists(spec) else _as_a_path_here(spec)
     if not remedy and spec.strip() and not any(spec.startswith(adapter.prefixes) for adapter in ADAPTERS):
-        path = Path(spec).expanduser()
+        path = at_home(spec)
         if "/" in spec or spec in (".", "..") or path.suffix.lower() in _suffixes() or path.exists():
             return os.path.abspath(path)
     names = [name for adapter in ADAPTERS for name in adapter.names]

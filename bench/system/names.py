@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePath
 
@@ -16,6 +17,11 @@ def path_text(path: str | PurePath) -> str:
     if isinstance(path, PurePath) and len(path.parts) == 1 and not path.is_absolute():
         return f"./{path}"
     return str(path)
+
+
+def at_home(path: str) -> Path:
+    """A path as typed, with ``~`` replaced; that of an unknown user stays as it is, and is not there."""
+    return Path(os.path.expanduser(path))
 
 
 def shown(text: str) -> str:

@@ -20,7 +20,6 @@ from bench.plans.loading import load_plan
 from bench.plans.plan import DEFAULT_STRATEGIES
 from bench.store import Store
 from bench.training.metrics import score
-from reports.words import strategy_name
 
 COLUMNS = [
     "cell_id", "status", "dataset", "backbone", "weights", "strategy", "fraction", "n", "n_train", "n_val",
@@ -88,7 +87,7 @@ def test_it_ends_well_and_the_parent_loads_no_keras(finished: tuple[Path, Any]) 
     assert f"{out / 'report.html'}\nTo go on:" in result.stdout
     for number in range(1, 11):
         assert f"{number:>2}/10]" in result.stdout
-    assert all(strategy_name(strategy) in result.stdout for strategy in DEFAULT_STRATEGIES)
+    assert all(strategy in result.stdout for strategy in DEFAULT_STRATEGIES)
 
 
 def test_the_directory_is_complete(out: Path) -> None:

@@ -73,6 +73,7 @@ plans = st.fixed_dictionaries(
 
 @given(plans)
 @example({"datasets": ["digits"], "limits": {"cell_seconds": math.inf}})
+@example({"datasets": ["~0"]})  # a user that there is not
 def test_round_trip_through_toml(content: dict[str, Any]) -> None:
     plan = load_plan(content)
     text = plan.to_toml()

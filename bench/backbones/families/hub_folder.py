@@ -20,7 +20,7 @@ from bench.backbones.families.pieces import Shape, misfit, plain
 from bench.backbones.plugin import BackbonePlugin
 from bench.errors import RequestError
 from bench.system.files import digest, is_lfs_pointer, sha256_file
-from bench.system.names import HUB
+from bench.system.names import HUB, at_home
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
@@ -161,7 +161,7 @@ def folder_of(name: str) -> Path:
         RequestError: it is not there and cannot be had.
     """
     where = name.removeprefix(HUB)
-    path = Path(where).expanduser()
+    path = at_home(where)
     if path.is_dir():
         return path
     if find_spec("huggingface_hub") is None:

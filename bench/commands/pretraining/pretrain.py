@@ -32,7 +32,7 @@ from bench.runs.prepare import prepare
 from bench.runs.timing import time_batches
 from bench.store import Store
 from bench.system import provenance
-from bench.system.names import OPTION, names_weights, with_weights
+from bench.system.names import OPTION, at_home, names_weights, with_weights
 from reports import words
 
 EPOCHS = 60
@@ -78,7 +78,7 @@ def pretrain(
         StoreError: the disk is full, or the folder cannot be written.
     """
     settings = settings or {}
-    folder = Path(out).expanduser().resolve()
+    folder = at_home(str(out)).resolve()
     _check_out(folder, str(out))
     _check_settings(backbone, settings)
     spec = parse_backbone(with_weights(backbone, str(weights)))
