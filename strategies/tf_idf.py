@@ -7,6 +7,7 @@ each example is weighted.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,16 @@ class TfIdf(Strategy):
     def fit(self, task: Task, hp: Any) -> Fitted:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        start = time.perf_counter()
         labels, classes = task.train.labels, task.info.classes
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]")
         known = words.fit_transform(task.train.texts())
         weights = balanced(labels)[labels] if task.info.class_weight == "balanced" else None
         models = {c: _one_against_all(known, labels == c, hp.get("C"), weights) for c in np.unique(labels)}
         learnt = len(models) * (known.shape[1] + 1)
-        return Fitted(_Predictor(words, models, classes), params=learnt, trainable_params=learnt)
+        seconds = time.perf_counter() - start
+        predictor = _Predictor(words, models, classes)
+        return Fitted(predictor, params=learnt, trainable_params=learnt, seconds=seconds)
 
 
 def _one_against_all(known: Any, chosen: np.ndarray, strength: float, weights: np.ndarray | None) -> Any:

@@ -123,6 +123,7 @@ def test_it_learns_from_texts_or_says_why_not(
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
     if name in LEARNS:
         assert fields["metrics"]["accuracy"] > 0.6
+        assert fields["costs"]["fit_seconds"] > 0
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if get_strategy(name).few_shot])
