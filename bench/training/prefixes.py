@@ -36,6 +36,8 @@ from bench.training.examples import Augmentation, PartExamples
 BATCH = 64
 SHORT = 8
 """The length of no examples at all."""
+SHORT_ROW = 16
+"""The longest rows of which BATCH are computed together."""
 BLOCK = 4 * BATCH
 """Rows that one process claims, computes and writes at a time."""
 STORED_TYPE = np.dtype(np.float16)
@@ -52,6 +54,16 @@ MEMORY_SPEED, DISK_SPEED = 1e9, 1.5e8
 
 Compute = Callable[..., list[np.ndarray]]
 """From a network's input tensors to the tensors that cross the cut, each (BATCH, ...)."""
+
+
+def batch_of(length: int | None) -> int:
+    """Rows that are computed together: fewer where they are long, as a batch that is not full costs as much."""
+    return BATCH if length is None else max(1, BATCH * SHORT_ROW // max(length, SHORT_ROW))
+
+
+def block_of(length: int | None, row_bytes: int) -> int:
+    """Rows of a part that are a block. Few are of one length: of small blocks, batches would be nearly empty."""
+    return BLOCK if length is None else min(16 * BLOCK, max(BLOCK, 2**27 // row_bytes))
 
 
 class _SlowerToReadError(Exception):
@@ -80,17 +92,18 @@ class Computed:
     """A view that is computed whenever it is read."""
 
     compute: Callable[[np.ndarray], list[np.ndarray]]
-    """From BATCH decoded examples."""
+    """From ``size`` decoded examples."""
     decoded: Callable[[np.ndarray], np.ndarray]
+    size: int = BATCH
 
     def read(self, rows: np.ndarray) -> list[np.ndarray]:
-        chunks = [self._chunk(rows[first : first + BATCH]) for first in range(0, len(rows), BATCH)]
+        chunks = [self._chunk(rows[first : first + self.size]) for first in range(0, len(rows), self.size)]
         return [np.concatenate(tensors) for tensors in zip(*chunks, strict=True)]
 
     def _chunk(self, rows: np.ndarray) -> list[np.ndarray]:
         batch = self.decoded(rows)
-        if len(rows) < BATCH:
-            rest = np.zeros((BATCH - len(rows), *batch.shape[1:]), batch.dtype)
+        if len(rows) < self.size:
+            rest = np.zeros((self.size - len(rows), *batch.shape[1:]), batch.dtype)
             batch = np.concatenate([batch, rest])
         return [
             np.clip(tensor[: len(rows)], -LARGEST, LARGEST).astype(STORED_TYPE)
@@ -238,7 +251,9 @@ class PrefixStore:
         spent = []
         for view in range(views):
             computed = Computed(
-                lambda rows: self.compute(*examples.tensors(rows)), examples.view(augmentation, view)
+                lambda rows: self.compute(*examples.tensors(rows)),
+                examples.view(augmentation, view),
+                batch_of(length),
             )
             if store:
                 try:
@@ -284,7 +299,7 @@ class PrefixStore:
                 cache.make_room(size, keep=folder)
                 reading = MEMORY_SPEED if size < machine.available_memory() / 2 else DISK_SPEED
                 if not self._warm:  # tracing is nobody's cost
-                    computed.compute(np.zeros((BATCH, *examples.data.shape[1:]), examples.data.dtype))
+                    computed.compute(np.zeros((computed.size, *examples.data.shape[1:]), examples.data.dtype))
                     self._warm = True
                 *data, marks, claims = (file.fileno() for file in files)
 
@@ -302,7 +317,7 @@ class PrefixStore:
                     _write_rows(marks, sums, chosen, rows.sums_of(chosen, values))
                     _add_speed(folder, len(chosen), seconds)
 
-                _fill_together(missing, rows.are_sound, claims, fill)
+                _fill_together(missing, rows.are_sound, claims, fill, block_of(length, row_bytes))
         finally:
             for file in files:
                 file.close()
@@ -369,9 +384,14 @@ def _fill_together(
     are_sound: Callable[[np.ndarray], np.ndarray],
     claims: int,
     fill: Callable[[np.ndarray], None],
+    size: int = BLOCK,
 ) -> None:
-    """Fills blocks of rows, leaving to other processes those that they are at, and waits for these at the end."""
-    blocks = np.unique(missing // BLOCK).tolist()
+    """Fills blocks of rows, leaving to other processes those that they are at, and waits for these at the end.
+
+    Args:
+        size: how many rows of the part a block has, the same for all processes.
+    """
+    blocks = np.unique(missing // size).tolist()
     for patient in (False, True):
         left = []
         for block in blocks:
@@ -379,7 +399,7 @@ def _fill_together(
                 if not claimed:
                     left.append(block)
                     continue
-                rows = missing[missing // BLOCK == block]
+                rows = missing[missing // size == block]
                 rows = rows[~are_sound(rows)]  # another process may have been here
                 if len(rows):
                     fill(rows)
