@@ -207,7 +207,8 @@ class _Field:
             cell = self.by_place.get((name, fraction, step.seed))
             if cell is not None and self.chooser.fits(cell):
                 self.ended = ""
-                return cell
+                before = self._curve_of(names[step.ahead]) if step.ahead >= 0 else []
+                return self._first_of(before) or cell
             if step.what == "raise":  # the others alone would settle nothing
                 self.ended = "budget"
                 return None
@@ -296,9 +297,14 @@ class _Field:
         if not whole:
             return []
         family = race.family(whole)
-        chosen = names[whole[min(range(len(whole)), key=family.at_most)]]
-        mine = [c for c in self.cells if _name(c) == chosen and c.seed < first]
-        return sorted(mine, key=lambda cell: (cell.seed, cell.fraction))
+        return self._curve_of(names[whole[min(range(len(whole)), key=family.at_most)]])
+
+    def _curve_of(self, name: Name) -> list[Cell]:
+        """An arm at all label counts, once it has reached the first look; none before."""
+        first = min(*self.chooser.rules.looks.seeds, self.seeds)
+        mine = [c for c in self.cells if _name(c) == name and c.seed < first]
+        whole = [c for c in mine if c.fraction == self.most and self._value(c) is not None]
+        return sorted(mine, key=lambda cell: (cell.seed, cell.fraction)) if len(whole) == first else []
 
     def _first_of(self, cells: Sequence[Cell]) -> Cell | None:
         """The first that has not run, does not run and fits."""

@@ -1,4 +1,4 @@
-"""What was not run, and why: of a run that ended when it was decided, or when its time was up."""
+"""What was not run, and why: of a run that ended when it was decided, or when nothing more fitted its budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.tables import dataset_names
 ENDED = {
     "decided": "It ended because the answer is decided.",
     "unsettled": "It ended undecided: more seeds, up to the last look, would probably not settle it.",
-    "budget": "It ended because its time was up. More time goes on from here: --budget 1h.",
+    "budget": "It ended because nothing that was left fitted the budget. More time goes on from here: --budget 1h.",
     "": "It has not ended.",
 }
 """By ``Course.ended``."""
@@ -24,7 +24,7 @@ WHY = {
     "decided": "not needed: the answer was decided without it",
     "unsettled": "more seeds would probably not settle it",
     "failed": "another seed of the same candidate failed or was skipped",
-    "budget": "the time was up",
+    "budget": "did not fit the budget",
     "curve": "label counts between the fewest and the most, of what is not recommended",
     "waiting": "not reached",
 }

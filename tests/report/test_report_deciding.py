@@ -129,7 +129,7 @@ def test_a_page_lists_what_was_not_run_and_a_whole_grid_has_no_such_list(tmp_pat
     assert "only this one was run" in page
     for said in (
         "Cells that were not run",
-        "its time was up",
+        "nothing that was left fitted the budget",
         "Ruled out: training from scratch",
         "--budget 1h",
     ):
@@ -153,7 +153,9 @@ def test_the_end_says_why_and_what_would_decide_it(tmp_path: Path) -> None:
         "It ended undecided: more seeds, up to the last look, would probably not settle it."
     )
     assert text.endswith("would probably decide it.")
-    assert said("budget") == ["It ended because its time was up. More time goes on from here: --budget 1h."]
+    assert said("budget") == [
+        "It ended because nothing that was left fitted the budget. More time goes on from here: --budget 1h."
+    ]
     assert ends(Results(records, {}, "", tmp_path)) == []
 
 

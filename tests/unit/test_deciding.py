@@ -248,6 +248,14 @@ def test_a_race_of_cells_ends_decided_and_draws_the_curve_of_the_winner(tmp_path
     assert chooser.chosen() == [cell.id for cell in grid() if cell in done]
 
 
+def test_the_curve_of_a_clear_winner_comes_before_seeds_on_which_nothing_hangs(tmp_path: Path) -> None:
+    done = [(c.strategy, c.fraction) for c in run_through(chooser_of(float("inf"), tmp_path, [0.0]), [0.0])]
+    curve = [i for i, place in enumerate(done) if place == ("full_finetune", 0.5)]
+    last_of_scratch = max(i for i, place in enumerate(done) if place == ("scratch", 1.0))
+    assert len(curve) == 3
+    assert max(curve) < last_of_scratch
+
+
 def test_a_budget_begins_no_cell_that_would_end_later_and_goes_on_with_more(tmp_path: Path) -> None:
     clock = [0.0]
     short = chooser_of(9.5, tmp_path, clock)
