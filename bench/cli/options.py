@@ -236,7 +236,10 @@ class PlanOptions:
     ] = None
     epochs: Annotated[
         int | None,
-        whole("Maximum passes over the labels. Few labels train by steps.  Default: 20.", SEARCH),
+        whole(
+            "Passes over many labels. With few, --length alone counts.  Default: 20.",
+            SEARCH,
+        ),
         Sets("epochs"),
     ] = None
     length: Length = None
@@ -387,7 +390,10 @@ class PretrainingOptions:
     ] = None
     epochs: Annotated[
         int | None,
-        whole("Maximum passes over the images. Few images train by steps.  Default: 60.", SEARCH),
+        whole(
+            "Passes over many images. With few, --length alone counts.  Default: 60.",
+            SEARCH,
+        ),
         Sets("epochs"),
     ] = None
     length: Length = None
