@@ -23,10 +23,10 @@ from bench.system.names import names_weights, path_text, with_weights
 QUICKSTART: dict[str, Any] = {
     "datasets": ["digits"],
     "backbones": ["EfficientNetLite0"],
-    "fractions": [0.035, 0.07, 0.14, 0.28],
+    "fractions": [0.02, 0.04, 0.08, 0.16],
     "budget": "4m",
-    "image_size": 40,
-    "length": 0.25,
+    "image_size": 36,
+    "length": 0.2,
     "tuning": {"trials": 0},
 }
 """The plan of ``python -m bench run`` without arguments: real weights, no download, minutes."""
