@@ -6,8 +6,8 @@ declared looks only (``reports.statistics.looks``), so that they hold whatever w
 1. Every arm once with the fewest labels, the cheapest first, where that costs much less than all labels.
 2. With all labels, one seed at a time: the arm whose next seed is worth most for its price, until all have reached
    the first look. That worth is what may be lost by not knowing better ("hang"), times the doubt that one more seed
-   removes. When next to nothing hangs on it, the seed is a formality: the recommended arm's own seeds come before it,
-   and its other label counts, which answer a question of their own.
+   removes. When next to nothing hangs on it, the seed is a formality: the recommended arm's own seeds come before
+   it, and its other label counts, which answer a question of their own.
 3. Then it is decided, or the recommended arm and those that may beat it go on to the next look, unless no number of
    seeds can settle that.
 """
