@@ -270,6 +270,10 @@ class Modality(ABC):
         """A row as a small picture, a data URI, or as ``is_read`` says; empty: it cannot be shown."""
         return ""
 
+    def sound(self, row: np.ndarray) -> str:
+        """A row to listen to, a data URI of a few seconds; empty: there is nothing to hear."""
+        return ""
+
     def snippet(self, row: np.ndarray, characters: int = 100) -> str:
         """The beginning of what a row says, in one line; not escaped; empty: it says nothing in words."""
         return ""
