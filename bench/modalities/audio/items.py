@@ -19,10 +19,12 @@ from bench.system.files import is_lfs_pointer, sha256_file
 EXTENSIONS = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .caf .w64 .rf64".split()  # noqa: SIM905
 )
-"""Files of these names are sounds."""
+"""Files of these names are read."""
 
-CONVERT = frozenset(".m4a .aac .mp4 .wma .amr .webm .3gp .ape .wv .mka".split())  # noqa: SIM905
-"""Sounds that are not read."""
+CONVERT = frozenset(".m4a .aac .wma .amr .ape .wv .mka".split())  # noqa: SIM905
+"""Those of these are sounds, too, and are not read."""
+
+SOUNDS = EXTENSIONS | CONVERT
 
 FORMATS = frozenset("WAV WAVEX RF64 W64 FLAC OGG MP3 AIFF AU CAF".split())  # noqa: SIM905
 """What is read, as libsndfile calls it, whatever a file is called."""
