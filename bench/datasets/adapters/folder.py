@@ -72,7 +72,7 @@ class _File:
 
 
 class Folder(Adapter):
-    """A folder of images, of audio where it holds more of that, or of texts in files of their own if it has neither.
+    """A folder of images, of audio if it holds more of that, or of texts in files of their own if it has neither.
 
     It is scanned (names, sizes, times) when it is made, and its files are opened only when they are read.
 

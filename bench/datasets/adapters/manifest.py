@@ -1,4 +1,4 @@
-"""Manifests of files: a table with the columns path, label and, if wanted, split, group, and start and end of audio."""
+"""Manifests of files: a table with the columns path, label and, if wanted, split, group, start and end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Manifest(Listing):
     """
 
     forms: ClassVar[dict[str, str]] = {
-        "FILE.csv|.tsv|.parquet|.jsonl": "a manifest with the columns path,label[,split][,group], of audio also start,end"
+        "FILE.csv|.tsv|.parquet|.jsonl": "a manifest with the columns path,label[,split][,group], audio also [,start,end]"
     }
     content = "path"
 

@@ -1,4 +1,9 @@
-"""Clips that are nearly the same: louder, re-encoded or moved a little. Never quadratic in the clips."""
+"""Clips that are nearly the same: louder, re-encoded or moved a little. Never quadratic in the clips.
+
+A fingerprint is a coarse spectrogram. Two are compared by where their levels rise from band to band and frame to frame,
+the differences of Haitsma and Kalker 2002 with their size: neither loudness nor the tone of a microphone changes them,
+and two recordings of one word have few of them in common.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +11,35 @@ import numpy as np
 
 from bench.modalities.audio.spectrum import log_mel
 
-PRINT = (96, 16)
+PRINT = (96, 32)
 """Frames and bands of a fingerprint."""
 
 FLOOR = 50.0
 """dB below the loudest place at which a fingerprint ends: what an encoder leaves out is softer."""
 
+WINDOW = 3
+"""Distances of two frames that a frame is long, so that a move by a part of one changes little."""
+
 MOVED = 10
 """Frames by which one may be moved against the other, a tenth of the clip."""
 
-ALIKE = 0.9
-"""Least correlation of two fingerprints, where they overlap."""
+ALIKE = 0.68
+"""Least correlation of the differences of two fingerprints, where they overlap. Of 8,859 pairs in which one speaker
+says one digit twice, the highest has .59. Copies as MP3 or Vorbis, moved or at a tenth of the loudness have .82 and
+more, 98 in 100 of those with all of it .72."""
 
 NEIGHBOURS = 32
 """Clips that each is compared with, the nearest by the outline of their fingerprints."""
 
-PLAIN = 3.0
-"""Standard deviation of a fingerprint over time, in dB, below which there is nothing to compare: silence, a hum."""
+PLAIN = 1.0
+"""Standard deviation of the differences, in dB, below which there is nothing to compare: silence, a hum."""
 
 
 def fingerprint(row: np.ndarray) -> np.ndarray:
     """Of a row: a coarse spectrogram in dB of its loudest place, int8, PRINT."""
     frames, bands = PRINT
-    return log_mel(row, frames, bands, max(400, 3 * len(row) // frames), FLOOR).round().astype(np.int8)
+    window = max(500, WINDOW * len(row) // frames)
+    return log_mel(row, frames, bands, window, FLOOR).round().astype(np.int8)
 
 
 def partners(prints: np.ndarray, kinds: np.ndarray) -> np.ndarray:
@@ -44,10 +55,10 @@ def partners(prints: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     from scipy.spatial import cKDTree
 
     partner = np.full(len(prints), -1)
-    heard = np.flatnonzero(_deviation(prints) >= PLAIN)
-    if len(heard) < 2:
+    heard = np.flatnonzero([differences(one[None]).std() >= PLAIN for one in prints])
+    if len(heard) < 2 or len(np.unique(kinds)) < 2:
         return partner
-    outlines = _outlines(prints[heard])
+    outlines = np.stack([outline(one) for one in prints[heard]])
     near = cKDTree(outlines).query(outlines, min(NEIGHBOURS, len(heard)))[1]
     for column in near.T:
         other = heard[column]
@@ -58,12 +69,24 @@ def partners(prints: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     return partner
 
 
+def outline(one: np.ndarray) -> np.ndarray:
+    """What of a fingerprint changes little when it is moved: mean and deviation of 8 wide bands, float32, (16,)."""
+    wide = one.astype(np.float32).reshape(PRINT[0], 8, -1).mean(axis=2)
+    return np.concatenate([wide.mean(axis=0), wide.std(axis=0)])
+
+
+def differences(prints: np.ndarray) -> np.ndarray:
+    """From band to band, and of these from frame to frame: float32, (N, frames - 2, bands - 1)."""
+    steep = np.diff(prints.astype(np.float32), axis=2)
+    return steep[:, 2:] - steep[:, :-2]
+
+
 def correlation(prints: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The highest correlation of pairs of fingerprints over moves of up to MOVED, each band about its mean."""
+    """The highest correlation of the differences of pairs, over moves of up to MOVED: float64, (P,)."""
     best = np.full(len(a), -1.0)
-    for start in range(0, len(a), 1024):
-        part = slice(start, start + 1024)
-        one, other = (prints[which[part]].astype(np.float32) for which in (a, b))
+    for start in range(0, len(a), 256):
+        part = slice(start, start + 256)
+        one, other = differences(prints[a[part]]), differences(prints[b[part]])
         for move in range(-MOVED, MOVED + 1):
             best[part] = np.maximum(best[part], _correlation(*_overlap(one, other, move)))
     return best
@@ -76,20 +99,5 @@ def _overlap(one: np.ndarray, other: np.ndarray, move: int) -> tuple[np.ndarray,
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    one, other = (x - x.mean(axis=1, keepdims=True) for x in (one, other))
     scale = np.sqrt(np.square(one).sum(axis=(1, 2)) * np.square(other).sum(axis=(1, 2)))
     return np.einsum("nfb,nfb->n", one, other) / np.maximum(scale, 1e-6)
-
-
-def _deviation(prints: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.array([np.square(p - p.mean(axis=0, dtype=np.float32)).mean() for p in prints]))
-
-
-def _outlines(prints: np.ndarray) -> np.ndarray:
-    """What of a fingerprint changes little when it is moved: mean and deviation of pairs of bands, (N, 16)."""
-    pairs = PRINT[1] // 2
-    found = np.empty((len(prints), 2 * pairs), np.float32)
-    for i, one in enumerate(prints):
-        wide = one.astype(np.float32).reshape(PRINT[0], pairs, 2).mean(axis=2)
-        found[i] = np.concatenate([wide.mean(axis=0), wide.std(axis=0)])
-    return found

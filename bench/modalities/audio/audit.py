@@ -53,7 +53,7 @@ def near(evidence: Evidence) -> list[Finding]:
     crossing = [(a, b) for a, b in _pairs(evidence, evidence.in_test) if evidence.in_test[a]]
     if crossing:
         affected = int((evidence.copies_of([a for a, _ in crossing]) & evidence.in_test).sum())
-        text = f"{evidence.of_test(affected)} nearly the same as a training clip (louder, re-encoded or moved, say)."
+        text = f"{evidence.of_test(affected)} nearly the same as a training clip (re-encoded, say)."
         level = level_of(affected / int(evidence.in_test.sum()))
         found.append(Finding("near_across_splits", level, text, [evidence.case(pair) for pair in crossing]))
     contradicting = _pairs(evidence, evidence.labels)
@@ -119,12 +119,12 @@ def rates(evidence: Evidence) -> list[Finding]:
         return []
     few = " and ".join(f"{rate:,} Hz" for rate in np.unique(each[low]).tolist()[:3])
     text = (
-        f"{_of(int(low.sum()), evidence)} recorded at {few}: nothing above {each[low].min() / 2000:g} kHz. Networks "
-        f"hear {RATE:,} Hz."
+        f"{_of(int(low.sum()), evidence)} recorded at {few}: nothing above {each[low].min() / 2000:g} kHz. "
+        f"Networks hear {RATE:,} Hz."
     )
     is_mixed = MIXED <= low.mean() <= 1 - MIXED
     if is_mixed:
-        text += " The others have more. If classes or parts differ in it, networks learn the recorder, not the sound."
+        text += " The others have more. If classes differ in it, networks learn the recorder, not the sound."
     level: Level = "validity" if is_mixed else "note"
     return [_each("low_rates", level, text, evidence, low, lambda f: f"{f.rate:,} Hz")]
 
