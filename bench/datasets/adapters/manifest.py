@@ -35,7 +35,7 @@ class Manifest(Listing):
     """
 
     forms: ClassVar[dict[str, str]] = {
-        "FILE.csv|.tsv|.parquet|.jsonl": "a manifest with the columns path,label[,split][,group], audio also [,start,end]"
+        "FILE.csv|.tsv|.parquet|.jsonl": "a manifest with the columns path,label[,split][,group][,start,end]"
     }
     content = "path"
 

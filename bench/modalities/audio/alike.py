@@ -1,8 +1,8 @@
 """Clips that are nearly the same: louder, re-encoded or moved a little. Never quadratic in the clips.
 
-A fingerprint is a coarse spectrogram. Two are compared by where their levels rise from band to band and frame to frame,
-the differences of Haitsma and Kalker 2002 with their size: neither loudness nor the tone of a microphone changes them,
-and two recordings of one word have few of them in common.
+A fingerprint is a coarse spectrogram. Two are compared by where their levels rise from band to band and frame to
+frame, the differences of Haitsma and Kalker 2002 with their size: neither loudness nor the tone of a microphone
+changes them, and two recordings of one word have few of them in common.
 """
 
 from __future__ import annotations
