@@ -184,7 +184,7 @@ def _is_truncated(log: str) -> bool:
         if name.strip() in ("data", "SSND") and "(should be " in rest:
             said, _, found = rest.partition("(should be ")
             # A program that writes into a pipe does not know the length beforehand.
-            if 0 < int(said) < 2**31 - 1 and int(said) > int(found.rstrip(") ")):
+            if 0 < int(said) < 2**31 - 2**16 and int(said) > int(found.rstrip(") ")):
                 return True
     return False
 
@@ -196,7 +196,7 @@ def _reason(path: Path, said: str) -> str:
     words = said.lower()
     if "not recognised" in words:
         return "not audio"
-    if "lost sync" in words:
+    if "lost sync" in words or "seek" in words:
         return "truncated or damaged"
     if "unknown" in words or "unimplemented" in words or "malformed 'fmt" in words or "compress" in words:
         return "an unsupported codec: convert it to flac or wav"

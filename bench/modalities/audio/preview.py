@@ -38,7 +38,7 @@ def spectrogram(row: np.ndarray) -> str:
 
 
 def sound(row: np.ndarray) -> str:
-    """The middle of a clip as an MP3 data URI, a few kilobytes, which every browser plays; empty without soundfile."""
+    """The middle of a clip as an MP3 data URI, which every browser plays; empty without soundfile."""
     if find_spec("soundfile") is None:
         return ""
     import soundfile
