@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -102,7 +102,8 @@ class FileClip:
         except ValueError:
             raise Unreadable("no such file") from None  # a null character in its name
 
-    def _middle(self, file, seconds: float) -> Sound:  # type: ignore[no-untyped-def]
+    def _middle(self, file: Any, seconds: float) -> Sound:
+        """The middle of an open ``SoundFile``, or of the part; no more is decoded."""
         rate, total = file.samplerate, file.frames
         if file.format not in FORMATS:
             raise Unreadable(f"not read: {file.format}")
