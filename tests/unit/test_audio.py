@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_bad_files_are_told_by_kind(tmp_path: Path) -> None:
     assert "truncated" in bad("cut.flac", good["flac"][:9000])
     at = good["wav"].index(b"fmt ")
     codec = good["wav"][: at + 8] + struct.pack("<H", 0x161) + good["wav"][at + 10 :]
-    assert bad("codec.wav", codec) == "an unsupported codec: convert it to flac or wav"
+    assert bad("codec.wav", codec) == "an unsupported codec, or damaged: convert it to flac or wav"
     assert (
         bad("a.m4a", b"\0\0\0\x20ftypM4A " + bytes(99))
         == "a .m4a file, which is not read: convert it to flac or wav"
@@ -144,8 +145,21 @@ def test_bad_files_are_told_by_kind(tmp_path: Path) -> None:
     nan = np.array([0.1, np.nan, 0.2], np.float32)
     assert reason(written(tmp_path / "nan.wav", nan, subtype="FLOAT")) == "samples that are no numbers"
     assert "no such file" in reason(tmp_path / "gone.wav") or "gone.wav" in reason(tmp_path / "gone.wav")
+    assert "without a header" in bad("a.raw", bytes(99))
     with pytest.raises(Unreadable, match=r"start beyond the end \(2.00 s\)"):
         AUDIO.read(FileClip(tmp_path / "good.wav", 5.0), ONE)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "aiff"])
+def test_bytes_at_random_cost_one_file(tmp_path: Path, kind: str) -> None:
+    good, rng = written(tmp_path / f"a.{kind}", word(0)).read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        content = bytearray(good)
+        for at in rng.integers(0, min(200, len(content)), 3):
+            content[at] = rng.integers(0, 256)
+        (tmp_path / f"b.{kind}").write_bytes(content[: rng.integers(1, len(content))])
+        with suppress(Unreadable):
+            AUDIO.read(FileClip(tmp_path / f"b.{kind}"), ONE)
 
 
 def test_a_file_written_into_a_pipe_is_whole(tmp_path: Path) -> None:

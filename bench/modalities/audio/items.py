@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -30,6 +31,9 @@ FORMATS = frozenset("WAV WAVEX RF64 W64 FLAC OGG MP3 AIFF AU CAF".split())  # no
 """What is read, as libsndfile calls it, whatever a file is called."""
 
 MAX_CHANNELS = 64
+
+MAX_VALUES = 2**26
+"""Samples of all channels that are decoded of one clip, at most: 30 seconds have far less."""
 
 RATES = (1_000, 768_000)
 """Samples of a second, at least and at most."""
@@ -93,7 +97,9 @@ class FileClip:
                 raise Unreadable("empty")
             if is_lfs_pointer(self.path):
                 raise Unreadable("a git-lfs pointer: run git lfs pull")
-            with soundfile.SoundFile(self.path) as file:
+            if self.path.suffix.lower() == ".raw":
+                raise Unreadable("samples without a header: convert it to wav")
+            with soundfile.SoundFile(os.fsencode(self.path)) as file:
                 return self._middle(file, seconds)
         except soundfile.LibsndfileError as error:
             raise Unreadable(_reason(self.path, error.error_string)) from None
@@ -117,6 +123,8 @@ class FileClip:
             raise Unreadable("without a single sample")
         first, last = self._span(rate, total)
         wanted = min(last - first, math.ceil(seconds * rate))
+        if wanted * file.channels > MAX_VALUES:
+            raise Unreadable(f"more than {MAX_VALUES:,} samples")
         start = first + (last - first - wanted) // 2
         if start:
             file.seek(start)
@@ -199,6 +207,6 @@ def _reason(path: Path, said: str) -> str:
         return "not audio"
     if "lost sync" in words or "seek" in words:
         return "truncated or damaged"
-    if "unknown" in words or "unimplemented" in words or "malformed 'fmt" in words or "compress" in words:
-        return "an unsupported codec: convert it to flac or wav"
-    return said.removeprefix("Error opening ").strip().rstrip(".").lower()[:100] or "unreadable"
+    if any(word in words for word in ("unsupported", "unknown", "unimplemented", "compress", "'fmt '")):
+        return "an unsupported codec, or damaged: convert it to flac or wav"
+    return "damaged"
