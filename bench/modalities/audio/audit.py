@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.modalities.audio.alike import partners
+from bench.modalities.audio.alike import PRINT, partners
 from bench.modalities.audio.facts import Facts
 from bench.modalities.audio.input import RATE
 from bench.modalities.evidence import Evidence
 from bench.modalities.findings import Finding, Level, count, level_of
+from bench.modalities.near import near
 
 SILENT = -60.0
 """dB of full scale (RMS of the loudest 25 ms) below which a clip counts as silent."""
@@ -44,41 +45,13 @@ def described(summary: Mapping[str, Any]) -> str:
     return f"Lengths: {span}. Sample rates: {listed}"
 
 
-# ----------------------------------------------------------------------------------------- nearly the same
+def near_duplicates(evidence: Evidence) -> list[Finding]:
+    """Clips that are nearly the same."""
 
+    def found(facts: Sequence[Facts], kinds: np.ndarray) -> np.ndarray:
+        return partners(np.array([f.print for f in facts]).reshape(-1, *PRINT), kinds)
 
-def near(evidence: Evidence) -> list[Finding]:
-    """Near duplicates, but for the clips that are known to be identical to one across splits or labels."""
-    found = []
-    crossing = [(a, b) for a, b in _pairs(evidence, evidence.in_test) if evidence.in_test[a]]
-    if crossing:
-        affected = int((evidence.copies_of([a for a, _ in crossing]) & evidence.in_test).sum())
-        text = f"{evidence.of_test(affected)} nearly the same as a training clip (re-encoded, say)."
-        level = level_of(affected / int(evidence.in_test.sum()))
-        found.append(Finding("near_across_splits", level, text, [evidence.case(pair) for pair in crossing]))
-    contradicting = _pairs(evidence, evidence.labels)
-    if contradicting:
-        affected = int(evidence.copies_of([a for a, _ in contradicting]).sum())
-        share = affected / len(evidence.labels)
-        text = f"{affected:,} clips ({share:.1%}) nearly the same as one of another class."
-        once = dict.fromkeys((min(pair), max(pair)) for pair in contradicting)
-        cases = [evidence.case(pair) for pair in once]
-        found.append(Finding("near_across_labels", level_of(share), text, cases))
-    return found
-
-
-def _pairs(evidence: Evidence, values: np.ndarray) -> list[tuple[int, int]]:
-    """Clips with one each that is nearly the same and differs in ``values``, and is not known to be identical."""
-    # One clip stands for all that are identical, of one class, and in one part.
-    kinds = np.stack([evidence.same, evidence.labels, evidence.in_test], axis=1)
-    rows = np.sort(np.unique(kinds, axis=0, return_index=True)[1])
-    partner = partners(np.stack([evidence.facts[i].print for i in rows]), values[rows])
-    known = evidence.copies_of([members[0] for members in evidence.across(values)])
-    hit = np.flatnonzero((partner >= 0) & ~known[rows])
-    return [(int(rows[i]), int(rows[partner[i]])) for i in hit]
-
-
-# ---------------------------------------------------------------------------------------- clips by themselves
+    return near(evidence, found, "re-encoded, louder or moved")
 
 
 def lengths(evidence: Evidence) -> list[Finding]:

@@ -77,7 +77,7 @@ class Audio(Modality):
         return numbered([f.digest for f in facts])
 
     def lookalikes(self, evidence: Evidence) -> list[Finding]:
-        return audit.near(evidence)
+        return audit.near_duplicates(evidence)
 
     def findings(self, evidence: Evidence) -> list[Finding]:
         return [*audit.lengths(evidence), *audit.rates(evidence), *audit.levels(evidence)]
