@@ -45,11 +45,8 @@ def test_it_speaks_of_clips(tmp_path: Path) -> None:
 
 def test_mistakes_are_seen_and_heard(tmp_path: Path) -> None:
     found = page(tmp_path)
-    assert (
-        found.count(f'<audio controls preload="none" src="{SOUND}">')
-        == found.count(f'<img src="{PICTURE}"')
-        > 0
-    )
+    players = re.findall(rf'<audio controls preload="none" aria-label="Clip [^"]+" src="{SOUND}">', found)
+    assert len(players) == found.count(f'<img src="{PICTURE}"') > 0
     assert "media-src data:" in found
 
 
