@@ -134,6 +134,10 @@ class Modality(ABC):
         """How large inputs are, in a few words."""
         return f"size {self.input(settings).size}"
 
+    def given(self, size: int) -> float:
+        """An ``Input.size`` as the plan's ``size_key`` says it."""
+        return size
+
     def takes(self, least: int) -> str:
         """Why a network whose inputs are at least this large cannot be used, as the end of a sentence."""
         return f"its inputs are {least} or larger"

@@ -37,6 +37,9 @@ class Audio(Modality):
     def sized(self, settings: Mapping[str, Any]) -> str:
         return f"{settings['clip_seconds']:g} s"
 
+    def given(self, size: int) -> float:
+        return size / RATE
+
     def takes(self, least: int) -> str:
         return f"it takes clips of {least / RATE:g} s or more"
 
