@@ -40,6 +40,7 @@ def render(
     price_per_hour: float = 0.0,
     images: Previews | None = None,
     ranking: dict[str, Any] | None = None,
+    sounds: Previews | None = None,
 ) -> Path:
     """Writes results.csv, figures/ and report.html of a run directory, each atomically.
 
@@ -52,11 +53,14 @@ def render(
         price_per_hour: of the machine; 0 shows no money.
         images: gives previews of test examples to be shown; None: none is.
         ranking: the content of ranking.json, if backbones were chosen by it.
+        sounds: gives those of test examples to listen to; None: none is.
 
     Returns:
         The path of the page. The same input gives the same bytes.
     """
-    run = Results(records, run_info, plan_toml, directory, region, price_per_hour, images, ranking or {})
+    run = Results(
+        records, run_info, plan_toml, directory, region, price_per_hour, images, ranking or {}, sounds
+    )
     page = page_of(run)
     for name, table in page.tables.items():
         write_csv(table(run), directory / name)

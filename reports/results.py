@@ -37,6 +37,7 @@ class Results:
         region: a difference in the metric that decides within plus or minus this counts as none.
         price_per_hour: of the machine; 0 shows no money.
         previews: of test examples to be shown; None: none is.
+        sounds: likewise of what there is to listen to, see ``Modality.sound``.
         ranking: the content of ranking.json; empty if backbones were not chosen by it.
     """
 
@@ -48,6 +49,7 @@ class Results:
     price_per_hour: float = 0.0
     previews: Previews | None = None
     ranking: dict[str, Any] = field(default_factory=dict)
+    sounds: Previews | None = None
     _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property

@@ -16,8 +16,9 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
+from bench.backbones import log_mel
 from bench.backbones.keras_files import giving
-from bench.backbones.plugin import MODULE, load_backbone
+from bench.backbones.plugin import MODULE, BackbonePlugin, load_backbone
 from bench.backbones.spec import BackboneSpec, check_size
 from bench.backbones.weight_files import expected_of
 from bench.backbones.weights import Weights, held
@@ -88,7 +89,7 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
 
     Returns:
         A functional model. Input ``image``: float32 (batch, S, S, 3), RGB, 0..255. Output: the last feature
-        map, (batch, h, w, c), not pooled. Of texts see ``BackbonePlugin.build``.
+        map, (batch, h, w, c), not pooled. Of texts and clips see ``BackbonePlugin.build``.
 
     Raises:
         RequestError: the input is too small, or the weights file is not one of this network.
@@ -99,7 +100,8 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
     takes = modality(spec.modality).inputs(size)
     (image,) = (_input(name, tensor) for name, tensor in takes.items())
     build = _BUILDERS.get(spec.info.module, _application)
-    front = FRONTS.get(spec.info.module, _inside)(image)
+    pixels = log_mel.picture(image, spec.side(size)) if spec.hears else image
+    front = FRONTS.get(spec.info.module, _inside)(pixels)
     with held(weights) as copy:
         model = build(spec, image, front, copy if weights.kind == "imagenet" else None)
         if copy is not None and weights.kind == "file":
@@ -107,7 +109,7 @@ def build_backbone(spec: BackboneSpec, size: int, weights: Weights) -> keras.Mod
         if copy is not None and weights.kind == "own":
             found = load_backbone(spec.name)
             assert found is not None
-            found.load(model, copy)
+            _load_own(found, model, spec, copy, str(weights.path))
     return model
 
 
@@ -172,7 +174,7 @@ def _application(
             include_top=False,
             weights=None if imagenet is None else "imagenet",
             input_tensor=front,
-            input_shape=tuple(image.shape[1:]),
+            input_shape=tuple(front.shape[1:]),
             **dict(spec.options),
         )
     if spec.info.module == "efficientnet" and imagenet is None:
@@ -204,6 +206,17 @@ def _with_imagenet_normalization(application: keras.Model) -> keras.Model:
         return output
 
     return keras.models.clone_model(application, input_tensors=application.input, call_function=call)
+
+
+def _load_own(found: BackbonePlugin, model: keras.Model, spec: BackboneSpec, path: Path, named: str) -> None:
+    """Loads a file that the backbone reads itself; one of the user's, which is ``named``, may be another's."""
+    try:
+        found.load(model, path)
+    except (ValueError, KeyError, OSError) as error:
+        if not spec.is_published:
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError("weights", named, expected_of(spec), f"It does not fit: {reason}.") from error
 
 
 def _load_file(model: keras.Model, spec: BackboneSpec, path: Path, named: str) -> None:

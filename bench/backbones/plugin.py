@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Collection
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.backbones.registry import BACKBONES, BackboneInfo
@@ -34,11 +35,13 @@ class BackbonePlugin:
     imagenet_top1: ClassVar[float | None] = None
     """Published ImageNet accuracy in percent."""
     minimum_size: ClassVar[int] = 32
-    """Side in pixels of the smallest square input; of texts, tokens."""
+    """Side in pixels of the smallest square input; of texts, tokens; of clips, samples at 16 kHz."""
     maximum_size: int | None = None
     """Likewise of the largest; None: any."""
     options: ClassVar[dict[str, float | int | bool]] = {}
     """Name and default of each option: ``{"width": 1.0}`` allows ``NAME:width=0.5``. Numbers are above 0."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """How files of the user's end that ``load()`` reads: ``(".h5",)``. Those in ``.weights.h5`` are Keras's own."""
     version: ClassVar[int] = 1
     """Raised when the network would give other numbers: old cells are then not reused."""
     stamp: str = ""
@@ -49,12 +52,12 @@ class BackbonePlugin:
 
         Args:
             image: float32 (batch, S, S, 3), RGB, 0..255; preprocessing is part of the network. Of texts the numbers
-                of their tokens, int32 (batch, tokens).
+                of their tokens, int32 (batch, tokens). Of clips samples at 16 kHz, float32 (batch, samples), -1..1.
             options: a value for each of ``options``.
 
         Returns:
             The last feature map, (batch, h, w, c), not pooled. Of texts a list: hidden states (batch, tokens, c)
-            and their mask (batch, tokens), 1 for what counts.
+            and their mask (batch, tokens), 1 for what counts. Of clips a map (batch, frames, bands, c).
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build()")
 
@@ -91,10 +94,17 @@ class BackbonePlugin:
 BUILT_IN = {
     "MiniLM": "bench.backbones.families.hub:MiniLM",
     "SmallTransformer": "bench.backbones.families.small_transformer:SmallTransformer",
+    "SpeechEmbedding": "bench.backbones.families.audio:SpeechEmbedding",
+    "YAMNet": "bench.backbones.families.audio:YAMNet",
 }
 """Those that are made as plug-ins are, and belong to this package."""
 ON_THE_HUB = "bench.backbones.families.hub:hub_model"
 """What makes one of a name that begins with HUB."""
+
+
+def built_in(kinds: Collection[str]) -> list[str]:
+    """The names of those of this package that take data of these kinds, whether their packages are there or not."""
+    return [name for name, where in BUILT_IN.items() if resolve_name(where).modality in kinds]
 
 
 def _built_in(name: str) -> BackbonePlugin | None:
@@ -103,8 +113,7 @@ def _built_in(name: str) -> BackbonePlugin | None:
     if where is None:
         return None
     # Imported by name: what builds networks imports Keras, and a plan does without.
-    module, _, maker = where.partition(":")
-    found: BackbonePlugin = getattr(import_module(module), maker)(*([name] if on_the_hub else []))
+    found: BackbonePlugin = resolve_name(where)(*([name] if on_the_hub else []))
     return found
 
 
@@ -163,6 +172,7 @@ def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
         "pretrained" if found.has_weights() else "none",
         found.modality,
         found.maximum_size,
+        tuple(found.reads),
     )
 
 

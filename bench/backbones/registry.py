@@ -23,6 +23,7 @@ class BackboneInfo:
             plug-in ``"pretrained"``, or ``"none"`` if it has none.
         modality: what it takes, a key of ``bench.modalities.registry.MODALITIES``.
         maximum_size: the largest input; None: any.
+        reads: how files of the user's end whose weights the network reads by itself.
     """
 
     name: str
@@ -39,6 +40,7 @@ class BackboneInfo:
     own_weights: str = "imagenet"
     modality: str = "image"
     maximum_size: int | None = None
+    reads: tuple[str, ...] = ()
 
 
 # Size and accuracy: the table of https://keras.io/api/applications, for MobileNetV3 the docstring of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.backbones.own import read_source
 from bench.backbones.plugin import BUILT_IN, backbone_info, modality_of
@@ -14,6 +14,12 @@ from bench.system.names import HUB, OPTION, PREFIX, at_home, divided, of_others,
 from bench.system.plugins import plugins
 
 WEIGHTS_SUFFIX = ".weights.h5"
+INPUT, LOG_MEL, CLIPS = "input", "log-mel", "audio"
+"""The option of networks of images that gives them pictures of clips, its value, and the modality of these."""
+SIDE = 128
+"""Of the pictures, in pixels, unless a network takes no such images."""
+SHORTEST = 512
+"""Samples of a clip that has a picture."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,13 @@ class BackboneSpec:
         weights: ``"imagenet"``, of a plug-in ``"pretrained"``, ``"none"``, the absolute path of a
             ``.weights.h5`` file, or ``"source:"`` and the absolute path of a folder that ``bench pretrain`` has
             written.
+        hears: whether it takes images and is given log-mel pictures of clips.
     """
 
     name: str
     options: tuple[tuple[str, object], ...] = ()
     weights: str = "imagenet"
+    hears: bool = False
 
     @property
     def info(self) -> BackboneInfo:
@@ -43,7 +51,23 @@ class BackboneSpec:
     @property
     def modality(self) -> str:
         """Of its examples."""
-        return modality_of(self.name)
+        return CLIPS if self.hears else modality_of(self.name)
+
+    @property
+    def limits(self) -> tuple[int, int | None]:
+        """The least and the largest size of its inputs, see ``Input.size``; None: any."""
+        return (SHORTEST, None) if self.hears else (self.info.minimum_size, self.info.maximum_size)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the weights are a file of the user's as the network's authors write it."""
+        return self.weights.endswith(self.info.reads) and not self.weights.endswith(WEIGHTS_SUFFIX)
+
+    def side(self, size: int) -> int:
+        """The size of what the network itself is given: where it hears, the side of the pictures."""
+        if not self.hears:
+            return size
+        return min(max(SIDE, self.info.minimum_size), self.info.maximum_size or SIDE)
 
     @property
     def values(self) -> dict[str, object]:
@@ -53,7 +77,7 @@ class BackboneSpec:
     @property
     def imagenet_top1(self) -> float | None:
         """Published ImageNet accuracy in percent of these very weights; None where there is none."""
-        if self.weights != "imagenet":
+        if self.weights != "imagenet" or self.hears:
             return None
         return _NARROW_TOP1.get(self.architecture) if self.options else self.info.imagenet_top1
 
@@ -68,7 +92,8 @@ class BackboneSpec:
         return self._text([])
 
     def _text(self, more: list[tuple[str, object]]) -> str:
-        pairs = ",".join(f"{key}={_show(value)}" for key, value in [*self.options, *more])
+        heard: list[tuple[str, object]] = [(INPUT, LOG_MEL)] if self.hears else []
+        pairs = ",".join(f"{key}={_show(value)}" for key, value in [*self.options, *heard, *more])
         return f"{self.name}{',' if ':' in self.name else ':'}{pairs}" if pairs else self.name
 
 
@@ -76,7 +101,8 @@ def parse_backbone(text: str) -> BackboneSpec:
     """Reads a backbone as users write it: ``NAME[:option=value,...][,weights=...]``.
 
     Args:
-        text: for instance ``"MobileNet:alpha=0.25"`` or ``"ResNet50:weights=none"``.
+        text: for instance ``"MobileNet:alpha=0.25"``, ``"ResNet50:weights=none"`` or
+            ``"ResNet50:input=log-mel"``, which takes clips.
 
     Raises:
         RequestError: of field ``backbone``, if a name, an option or a value is not known, if there are no
@@ -94,13 +120,19 @@ def parse_backbone(text: str) -> BackboneSpec:
             "backbone", text, "the name of a Keras Applications model or EfficientNetLite0", remedy
         )
     options, weights = _settings(text, info, rest)
+    hears = options.pop(INPUT, None) == LOG_MEL
     kept = tuple(sorted((key, value) for key, value in options.items() if value != info.defaults[key]))
-    spec = BackboneSpec(name, kept, weights)
+    spec = BackboneSpec(name, kept, weights, hears)
     if weights == "imagenet":
         _check_imagenet(text, spec)
     elif weights.startswith(PREFIX):
         _check_own(text, spec)
     return spec
+
+
+def for_data(spec: BackboneSpec, kind: str) -> BackboneSpec:
+    """The backbone for data of this modality: one that takes images hears clips as log-mel pictures."""
+    return replace(spec, hears=True) if kind == CLIPS and spec.info.modality == "image" else spec
 
 
 def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, object], str]:
@@ -109,12 +141,16 @@ def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, objec
     weights = info.own_weights
     for part in OPTION.split(rest) if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        valid = [*info.options, "weights"]
+        valid = [*info.options, *([INPUT] if info.modality == "image" else []), "weights"]
         if not equals or key not in valid:
             expected = f"have options of {info.name} as key=value: {', '.join(valid)}"
             raise RequestError("backbone", text, expected, did_you_mean(key, valid))
         if key == "weights":
-            weights = _weights(text, value, info.own_weights)
+            weights = _weights(text, value, info)
+        elif key == INPUT:
+            if value not in (LOG_MEL, "images"):
+                raise RequestError("backbone", text, f"have {INPUT} as images or {LOG_MEL}")
+            options[key] = value
         else:
             options[key] = _option(text, key, value, info.options[key])
     return options, weights
@@ -130,11 +166,11 @@ def check_size(spec: BackboneSpec, size: int) -> None:
     Raises:
         RequestError: of the plan's key for it.
     """
-    key, info = modality(spec.modality).size_key, spec.info
-    if size < info.minimum_size:
-        raise RequestError(key, size, f"at least {info.minimum_size} for {spec.name}")
-    if info.maximum_size is not None and size > info.maximum_size:
-        raise RequestError(key, size, f"at most {info.maximum_size} for {spec.name}")
+    kind, (least, most) = modality(spec.modality), spec.limits
+    if size < least:
+        raise RequestError(kind.size_key, kind.given(size), f"at least {kind.given(least):g} for {spec.name}")
+    if most is not None and size > most:
+        raise RequestError(kind.size_key, kind.given(size), f"at most {kind.given(most):g} for {spec.name}")
 
 
 def has_small_map(spec: BackboneSpec, size: int) -> bool:
@@ -144,7 +180,7 @@ def has_small_map(spec: BackboneSpec, size: int) -> bool:
         spec: the backbone.
         size: of its inputs, see ``Input.size``.
     """
-    return of_others(spec.weights) and size < (spec.info.two_by_two or 0)
+    return of_others(spec.weights) and spec.side(size) < (spec.info.two_by_two or 0)
 
 
 def _show(value: object) -> str:
@@ -167,15 +203,17 @@ def _option(text: str, key: str, value: str, kind: type) -> object:
     raise RequestError("backbone", text, f"have {key} as {expected}")
 
 
-def _weights(text: str, value: str, own: str) -> str:
-    names = list(dict.fromkeys([own, "none"]))
+def _weights(text: str, value: str, info: BackboneInfo) -> str:
+    names = list(dict.fromkeys([info.own_weights, "none"]))
+    suffixes = (WEIGHTS_SUFFIX, *info.reads)
     if value in names:
         return value
     if value.startswith(PREFIX):
         return PREFIX + str(at_home(value.removeprefix(PREFIX)).resolve())
     path = at_home(value)
-    if not value.endswith(WEIGHTS_SUFFIX):
-        expected = f"have weights as {', '.join(names)}, source:DIR or a path that ends in {WEIGHTS_SUFFIX}"
+    if not value.endswith(suffixes):
+        ends = " or ".join(suffixes)
+        expected = f"have weights as {', '.join(names)}, source:DIR or a path that ends in {ends}"
         remedy = did_you_mean(value, names)
         if path.is_file():
             remedy = (

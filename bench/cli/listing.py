@@ -51,6 +51,7 @@ def list_backbones() -> None:
     from bench.backbones.plugin import BUILT_IN, BackbonePlugin, info_of, load_backbone
     from bench.backbones.registry import BACKBONES
     from bench.errors import RequestError
+    from bench.modalities.registry import modality
 
     def other(plugin: Plugin, kind: type[BackbonePlugin]) -> str:
         info = info_of(plugin.name, kind())
@@ -65,13 +66,18 @@ def list_backbones() -> None:
             found = load_backbone(name)
             assert found is not None
             about = found.summary[0].upper() + found.summary[1:]
-            print(f"{_backbone(info_of(name, found))}\n{'':20} For texts. {about}.")
+            print(
+                f"{_backbone(info_of(name, found))}\n{'':20} For {modality(found.modality).noun.many}. {about}."
+            )
         except RequestError as error:  # its packages are not installed
             print(f"{name:20} {error}")
     _list_plugins("backbones", BackbonePlugin, other, BACKBONES)
     print("\nEvery one takes weights=imagenet (default), weights=none, weights=PATH.weights.h5, or")
     print("weights=source:DIR of a `pretrain`. For instance: MobileNet:alpha=0.25,weights=none.")
-    print("EfficientNetLite0 and MiniLM bring their weights along. Conv4 and SmallTransformer have none.")
+    print(
+        "EfficientNetLite0, MiniLM and SpeechEmbedding bring their weights along. Conv4 and SmallTransformer"
+    )
+    print("have none. Those for images take clips, too, as log-mel spectrograms.")
     print("For texts also hf:FOLDER or hf:ORGANISATION/NAME, an encoder as Hugging Face has them.")
 
 

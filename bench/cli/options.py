@@ -97,6 +97,9 @@ Length = Annotated[
 ImageSize = Annotated[
     int | None, whole("Side of the square input, in pixels.  Default: 96.", DATA), Sets("image_size")
 ]
+ClipSeconds = Annotated[
+    float | None, number("Seconds of a clip that is heard.  Default: 1.", DATA), Sets("clip_seconds")
+]
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,7 @@ class PlanOptions:
     ] = None
     length: Length = None
     image_size: ImageSize = None
+    clip_seconds: ClipSeconds = None
     trust: Trust = False
 
     def plan(self, assignments: list[str] | None, out: Path | None = None) -> Plan:
@@ -354,6 +358,7 @@ class RankingOptions:
     """How backbones are ranked."""
 
     image_size: ImageSize = None
+    clip_seconds: ClipSeconds = None
     images: Annotated[
         int | None,
         whole("Maximum number of labelled images to use.  Default: 5000.", DATA),
@@ -371,6 +376,7 @@ class AuditOptions:
     """How a dataset would be used."""
 
     image_size: ImageSize = None
+    clip_seconds: ClipSeconds = None
     resizing: Annotated[
         str | None,
         option("Fit images by crop, stretch or pad.  Default: crop.", DATA, metavar="R"),

@@ -24,6 +24,7 @@ import numpy as np
 
 from bench.datasets.division import united
 from bench.datasets.source import Contents
+from bench.modalities.audio.items import SOUNDS
 from bench.modalities.evidence import Evidence, numbered
 from bench.modalities.findings import NEGLIGIBLE, Finding
 
@@ -57,6 +58,15 @@ TOGETHER = 0.5
 """Share of the files of such a pattern that have to lie in groups of several."""
 BURST_SECONDS = 2
 """Between two pictures of a burst, at most."""
+
+LEAST_SPEAKERS = 3
+"""Values that a name before the number of a take has to have."""
+
+_TAKE = re.compile(
+    rf"([^/]*[^\W\d_][^/]*?[-_. ]+\d+)(?:{'|'.join(map(re.escape, sorted(SOUNDS)))})(?: [\d.]+-[\d.]* s)?$",
+    re.I,
+)
+"""The name of a sound that ends in a number."""
 
 _COPY = re.compile(
     r"(?:\.rf\.[0-9a-f]{16,}"
@@ -94,7 +104,9 @@ def patterns(ids: Sequence[str], labels: Sequence[int], class_names: Sequence[st
     - a number before others in one folder (``00012_00003``, ``P001-L-CC``), which takes several values, most of
       them in several files;
     - times within ``BURST_SECONDS`` of each other;
-    - copies (``a_aug3``, ``a.rf.0123...``, ``a (2)`` beside ``a``).
+    - copies (``a_aug3``, ``a.rf.0123...``, ``a (2)`` beside ``a``);
+    - of sounds, if nothing else repeats: a name or hash before the number of a take (``7_jackson_32.wav``,
+      ``0a7c2a8d_nohash_0.wav``), which is heard in most classes.
 
     Args:
         ids: relative paths; rows of arrays have none, so nothing repeats in them.
@@ -110,7 +122,7 @@ def patterns(ids: Sequence[str], labels: Sequence[int], class_names: Sequence[st
                 groups = int(grouped([*found, pattern], len(names))[0].max()) + 1
                 found += [pattern] if groups < number else []  # else it repeats what others say
                 number = min(number, groups)
-    return found
+    return found or [p for p in _speakers(ids, labels) if _groups_within(p.keys, labels)]
 
 
 def grouped(found: Sequence[Pattern], count: int) -> tuple[np.ndarray, list[str]]:
@@ -294,6 +306,30 @@ def _is_kind(folder: str) -> bool:
     """Whether a folder is called like a kind of thing (``character05``), new ones of which are to be recognised."""
     words = re.findall(r"[^\W\d_]{4,}", folder.lower())
     return bool(words) and not any(word in PEOPLE or word in THINGS for word in words)
+
+
+def _speakers(ids: Sequence[str], labels: Sequence[int]) -> list[Pattern]:
+    """The names or hashes before the number of a take, in the names of sounds: the coarsest of what fits.
+
+    Each is heard in most classes: a word that names a class, or a kind of one, is not.
+    """
+    by_shape: dict[str, dict[int, Hashable]] = defaultdict(dict)
+    for i, id in enumerate(ids):
+        if found := _TAKE.search(id):
+            *chunks, _ = re.findall(r"[^\W_]+", found[1])
+            for at, chunk in enumerate(chunks):
+                if len(chunk) > 1 and not chunk.isdigit():
+                    kinds = ["name" if k == at else "#" if c.isdigit() else "*" for k, c in enumerate(chunks)]
+                    by_shape["_".join([*kinds, "#"])][i] = chunk.lower()
+    kept = []
+    for shape, keys in by_shape.items():
+        classes: dict[Hashable, set[int]] = defaultdict(set)
+        for i, key in keys.items():
+            classes[key].add(labels[i])
+        heard = sum(map(len, classes.values())) / len(classes)
+        if len(classes) >= LEAST_SPEAKERS and heard >= TOGETHER * len({labels[i] for i in keys}):
+            kept.append(Pattern(shape, [keys.get(i) for i in range(len(ids))]))
+    return sorted(kept, key=lambda pattern: len(set(pattern.keys)))[:1]
 
 
 def _bursts(names: Sequence[_Name]) -> list[Pattern]:

@@ -17,7 +17,8 @@ from bench.datasets.adapters.texts import TextTable
 from bench.datasets.plugin import Checked
 from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import BenchError, RequestError, did_you_mean
-from bench.modalities.registry import DEFAULT
+from bench.modalities.audio.items import SOUNDS
+from bench.modalities.registry import DEFAULT, modality
 from bench.system.files import is_lfs_pointer
 from bench.system.names import at_home, path_text
 from bench.system.plugins import find, plugins
@@ -161,8 +162,9 @@ def _of_another_kind(path: Path) -> str:
         return "If it lists examples, save it as CSV with the columns path,label, or text,label for texts."
     if suffix == ".npy":
         return "Save images and labels as one file: numpy.savez('data.npz', x=images, y=labels)"
-    if suffix in EXTENSIONS:
-        return "This is one image. Give the folder that holds the class folders."
+    if suffix in EXTENSIONS | SOUNDS:
+        one = modality(DEFAULT if suffix in EXTENSIONS else "audio").noun.one
+        return f"This is one {one}. Give the folder that holds the class folders."
     return ""
 
 

@@ -134,6 +134,10 @@ class Modality(ABC):
         """How large inputs are, in a few words."""
         return f"size {self.input(settings).size}"
 
+    def given(self, size: int) -> float:
+        """An ``Input.size`` as the plan's ``size_key`` says it."""
+        return size
+
     def takes(self, least: int) -> str:
         """Why a network whose inputs are at least this large cannot be used, as the end of a sentence."""
         return f"its inputs are {least} or larger"
@@ -268,6 +272,10 @@ class Modality(ABC):
 
     def preview(self, row: np.ndarray) -> str:
         """A row as a small picture, a data URI, or as ``is_read`` says; empty: it cannot be shown."""
+        return ""
+
+    def sound(self, row: np.ndarray) -> str:
+        """A row to listen to, a data URI of a few seconds; empty: there is nothing to hear."""
         return ""
 
     def snippet(self, row: np.ndarray, characters: int = 100) -> str:

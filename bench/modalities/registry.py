@@ -11,7 +11,11 @@ from bench.errors import RequestError
 from bench.modalities.base import Input, Modality
 from bench.system.sections import Section
 
-MODALITIES = {"image": "bench.modalities.image", "text": "bench.modalities.text"}
+MODALITIES = {
+    "image": "bench.modalities.image",
+    "text": "bench.modalities.text",
+    "audio": "bench.modalities.audio",
+}
 """Name to the package whose ``modality`` has a ``KIND``, and whose ``settings`` has the plan's keys of its own."""
 
 DEFAULT = "image"

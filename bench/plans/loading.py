@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.backbones.spec import CLIPS, for_data, parse_backbone
 from bench.datasets.specs import modality_of
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import DEFAULT, modality
@@ -149,6 +150,7 @@ def _validated(content: dict[str, Any]) -> Plan:
         plan = Plan.model_validate(content)
     except ValidationError as error:
         raise _request_error(error, Plan) from None
+    plan = _for_data(plan)
     if not is_named:
         plan.model_fields_set.discard("strategies")  # they are the protocol's own, as a default is
     if 0 in plan.fractions and not plan.source_dataset:
@@ -170,6 +172,14 @@ def _usual_backbones(content: dict[str, Any]) -> list[str]:
         if kind != DEFAULT:
             usual = [modality(kind).default_backbone] if modality(kind).default_backbone else usual
     return list(usual)
+
+
+def _for_data(plan: Plan) -> Plan:
+    """A plan with its backbones as they take its data: on clips, networks of images are given pictures of them."""
+    if not plan.named or modality_of(plan.datasets[0]) != CLIPS:
+        return plan
+    heard = {text: for_data(parse_backbone(text), CLIPS).text for text in plan.named}
+    return plan.model_copy(update={"backbones": [heard.get(text, text) for text in plan.backbones]})
 
 
 _SHARE = "a share of the labelled images, above 0 and at most 1"

@@ -155,6 +155,7 @@ NEWER = {
     for name, keys in plan_keys().items()
     if name != DEFAULT
     for key, field in keys.model_fields.items()
+    if key not in plan_keys()[DEFAULT].model_fields
 }
 """Keys of modalities that came later, with their defaults: a plan without them is what it was."""
 

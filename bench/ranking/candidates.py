@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from bench.backbones.plugin import BUILT_IN, MODULE
+from bench.backbones.plugin import MODULE, built_in
 from bench.backbones.registry import BACKBONES
-from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
+from bench.backbones.spec import BackboneSpec, check_size, for_data, parse_backbone
 from bench.backbones.weights import Weights, present, resolve_weights
 from bench.errors import BenchError, RequestError
 from bench.execution.executor import Executor
@@ -41,14 +41,12 @@ def find_others(
         weights: of the backbones that it names; is added to.
         runs, say: see ``bench.ranking.rank.rank_plan``.
     """
-    names = [
-        name for name, info in BACKBONES.items() if info.own_weights != "none" and info.modality in kinds
-    ]
-    everything = [parse_backbone(name) for name in names]
+    names = [name for name, info in BACKBONES.items() if info.own_weights != "none"]
+    everything = _fit([parse_backbone(name) for name in names], kinds)
     ours = [spec for spec in everything if spec.info.module == "efficientnet_lite"]
     of_packages, broken = _of_packages(kinds)
     found = _Found(plan, weights, runs)
-    for spec in [*ours, *(spec for spec in present() if spec.modality in kinds), *of_packages]:
+    for spec in [*ours, *_fit(present(), kinds), *of_packages]:
         if spec not in weights:
             found.add(spec, download=False)
     missing = found.missing([spec for spec in everything if spec not in ours])
@@ -82,8 +80,8 @@ class _Found:
         for spec in specs:
             if spec in self.weights:
                 continue
-            if self.size(spec) < spec.info.minimum_size:
-                self.reasons[spec] = modality(spec.modality).takes(spec.info.minimum_size)
+            if self.size(spec) < spec.limits[0]:
+                self.reasons[spec] = modality(spec.modality).takes(spec.limits[0])
             elif (spec.info.params_millions or math.inf) <= most:
                 found.append(spec)
             else:
@@ -95,17 +93,21 @@ class _Found:
 def _of_packages(kinds: Collection[str]) -> tuple[list[BackboneSpec], dict[str, str]]:
     """The backbones made as plug-ins that bring weights; and by name, why others cannot be used."""
     found, broken = [], {}
-    ours = BUILT_IN if "text" in kinds else {}  # they take texts
-    for name in [*ours, *(plugin.name for plugin in plugins("backbones", BACKBONES))]:
+    for name in [*built_in(kinds), *(plugin.name for plugin in plugins("backbones", BACKBONES))]:
         try:
             spec = parse_backbone(name)
         except RequestError as error:
             broken[name] = str(error)
             continue
-        is_kind = spec.info.module == MODULE and spec.modality in kinds
-        if is_kind and spec.weights == "pretrained":
+        if spec.info.module == MODULE and spec.weights == "pretrained":
             found.append(spec)
-    return found, broken
+    return _fit(found, kinds), broken
+
+
+def _fit(specs: Sequence[BackboneSpec], kinds: Collection[str]) -> list[BackboneSpec]:
+    """Those of them that take data of these modalities, each as it does."""
+    found = dict.fromkeys(for_data(spec, kind) for kind in sorted(kinds) for spec in specs)
+    return [spec for spec in found if spec.modality in kinds]
 
 
 def _download(missing: Sequence[BackboneSpec], found: _Found, say: Say) -> None:

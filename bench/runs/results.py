@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,10 @@ from bench.records import FINAL, Record
 from bench.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+    from bench.modalities.base import Modality
     from bench.modalities.nouns import Noun
     from reports.recommend import Recommendation
     from reports.results import Results
@@ -106,7 +108,7 @@ class Run:
         settings = settings or self.settings
         store = Store(self.directory)
         info, plan_toml = self._provenance()
-        previews = self._previews if settings.thumbnails else None
+        previews, sounds = (self._previews, self._sounds) if settings.thumbnails else (None, None)
         with store.writing():
             return render(
                 self.records,
@@ -117,6 +119,7 @@ class Run:
                 settings.price_per_hour,
                 previews,
                 store.read_ranking(),
+                sounds,
             )
 
     def recommend(
@@ -215,7 +218,15 @@ class Run:
                 )
 
     def _previews(self, fingerprint: str, ids: Sequence[str]) -> dict[str, str]:
-        """Of those of these test examples that are in the cache; nothing is decoded for a report."""
+        return self._shown(fingerprint, ids, lambda kind, row: kind.preview(row))
+
+    def _sounds(self, fingerprint: str, ids: Sequence[str]) -> dict[str, str]:
+        return self._shown(fingerprint, ids, lambda kind, row: kind.sound(row))
+
+    def _shown(
+        self, fingerprint: str, ids: Sequence[str], show: Callable[[Modality, np.ndarray], str]
+    ) -> dict[str, str]:
+        """Those of these test examples that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
             dataset = cached_dataset(cell["dataset"], cell["examples"], cell["groups"])
@@ -224,7 +235,7 @@ class Run:
         if dataset is None or dataset.fingerprint != fingerprint:
             return {}
         rows = {name: row for row, name in enumerate(dataset.test.ids)}
-        return {name: dataset.kind.preview(dataset.test.data[rows[name]]) for name in ids if name in rows}
+        return {name: show(dataset.kind, dataset.test.data[rows[name]]) for name in ids if name in rows}
 
     @property
     def exit_code(self) -> int:

@@ -57,6 +57,11 @@ class Mistakes:
     shows_text: bool
     """Whether previews are texts."""
 
+    @property
+    def has_sounds(self) -> bool:
+        """Whether there is something to listen to."""
+        return any(mistake.sound for mistake in self.surest)
+
 
 def section(run: Results) -> Section | None:
     """Of the recommended configuration of each dataset, at its largest label count; None without predictions."""
@@ -89,7 +94,7 @@ def _mistakes(decision: Decision, run: Results) -> Mistakes | None:
     if predictions is None:
         return None
     plans = mistake_plans(predictions, places(run.frame)[decision.dataset], run.noun)
-    wrong = most_confident(predictions, run.previews)
+    wrong = most_confident(predictions, run.previews, run.sounds)
     return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong, run.shows_text)
 
 
@@ -104,13 +109,18 @@ class Mistake:
     """Mean over seeds."""
     preview: str = ""
     """A data URI, or a text; empty where examples are not to be shown or not at hand."""
+    sound: str = ""
+    """A data URI; empty likewise, and where there is nothing to hear."""
 
 
 # --- numbers ----------------------------------------------------------------------------------------------
 
 
 def most_confident(
-    predictions: Predictions, previews: Previews | None, count: int = SHOWN_MISTAKES
+    predictions: Predictions,
+    previews: Previews | None,
+    sounds: Previews | None = None,
+    count: int = SHOWN_MISTAKES,
 ) -> list[Mistake]:
     """The test examples that were taken for a wrong class with most confidence: mean probability over seeds."""
     mean = predictions.probabilities.mean(axis=0)
@@ -118,7 +128,9 @@ def most_confident(
     wrong = np.flatnonzero(predicted != predictions.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     ids = [predictions.ids[i] for i in chosen]
-    found = previews(predictions.fingerprint, ids) if previews is not None and ids else {}
+    found, heard = (
+        show(predictions.fingerprint, ids) if show is not None and ids else {} for show in (previews, sounds)
+    )
     return [
         Mistake(
             predictions.ids[i],
@@ -126,6 +138,7 @@ def most_confident(
             predictions.class_names[predicted[i]],
             float(confidence[i]),
             found.get(predictions.ids[i], ""),
+            heard.get(predictions.ids[i], ""),
         )
         for i in chosen
     ]

@@ -27,7 +27,7 @@ pytest.importorskip("safetensors")
 
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import find_cuts, split
-from bench.backbones.plugin import BUILT_IN, backbone_origin, load_backbone
+from bench.backbones.plugin import backbone_origin, built_in, load_backbone
 from bench.backbones.spec import parse_backbone
 from bench.backbones.tokenizers import tokenizer_of
 from bench.backbones.weights import resolve_weights
@@ -52,7 +52,7 @@ from contract.hub_folders import (
 from contract.test_backbones import eager
 from strategies.base import Info, Stage
 
-BUILT_IN_TEXTS = list(BUILT_IN)  # all of them take texts
+BUILT_IN_TEXTS = built_in({"text"})
 SIZE = 24
 COUNT = 16
 ROWS = rows_of_texts([*TEXTS, *(f"{text} {i}" for i in range(3) for text in TEXTS)], 400)

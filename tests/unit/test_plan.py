@@ -236,6 +236,7 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
         "tuning": {"trials": 5}, "length": 2.0, "auxiliary": ["body"], "auxiliary_dataset": "other",
         "metric": "macro_f1", "class_weight": "balanced", "groups": "auto", "max_tokens": 64,
+        "clip_seconds": 2.0,
     }  # fmt: skip
     beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "protocol_settings"}
     assert set(others) == set(Plan.model_fields) - {*NUMBERLESS, *beside}

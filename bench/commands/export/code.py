@@ -159,8 +159,9 @@ def _is_application(recipe: Recipe, random: bool) -> bool:
     """Whether one call of ``keras.applications`` gives the backbone and its weights."""
     from bench.backbones.plugin import MODULE
 
-    module = recipe.network.spec.info.module
-    if module in ("conv4", "efficientnet_lite", MODULE):
+    spec = recipe.network.spec
+    module = spec.info.module
+    if spec.hears or module in ("conv4", "efficientnet_lite", MODULE):
         return False
     return recipe.network.weights.kind == "imagenet" or (random and module != "efficientnet")
 

@@ -29,6 +29,9 @@ RESIZINGS = {
 
 POOLINGS = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
 
+DRAWS = 6
+"""Random numbers that the augmentation of one image takes."""
+
 
 class Images(ExampleWriter):
     """Files that are listed where train.py reads them as the harness does, else their pixels."""
@@ -49,7 +52,9 @@ class Images(ExampleWriter):
         augmentation = "none" if recipe.method else given["augmentation"]
         smallest = augment.SMALLEST_CROP.get(augmentation, 1.0)
         return {
-            "rows_template": "train_rows_image.py.j2",
+            "rows_template": "train_rows.py.j2",
+            "draws": DRAWS,
+            "scaled": "",
             "library": comment("pillow"),
             "source_file": comment("labels.csv" if files else "images.npz"),
             "files": bool(files),

@@ -11,7 +11,11 @@ from bench.commands.export.recipe import Recipe
 from bench.errors import RequestError
 from bench.modalities.registry import modality
 
-WRITERS = {"image": "bench.commands.export.images:Images", "text": "bench.commands.export.texts:Texts"}
+WRITERS = {
+    "image": "bench.commands.export.images:Images",
+    "text": "bench.commands.export.texts:Texts",
+    "audio": "bench.commands.export.clips:Clips",
+}
 """Modality to ``module:class``."""
 
 

@@ -1,4 +1,4 @@
-"""Images as arrays: ``.npz`` files, and the digits that come with scikit-learn.
+"""Images and sounds as arrays: ``.npz`` files, and the digits that come with scikit-learn.
 
 Arrays are read from the zip file a few rows at a time, so that a file larger than memory can be used.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,21 @@ import numpy as np
 
 from bench.datasets.adapters.npz_layout import (
     CLASS_NAMES,
+    RATES,
     Unclear,
     check_images,
+    check_sounds,
     pairs,
     unused,
     unused_names,
 )
 from bench.datasets.source import Adapter, Contents, numbered, stamp_of
 from bench.errors import BenchError, RequestError
+from bench.modalities.audio import items as audio
+from bench.modalities.base import Item
 from bench.modalities.image.levels import DARKEST, FULL, Levels, Scale, Undecided, agreed, together
 from bench.modalities.image.pictures import RowPicture
+from bench.modalities.registry import modality
 
 BLOCK_BYTES = 16 * 2**20
 """About how much of an array is in memory at a time."""
@@ -63,23 +68,33 @@ class ArrayFile(Adapter):
     """An ``.npz`` with images ``x`` and labels ``y``, and a test part ``x_test``, ``y_test`` if there is one.
 
     ``x_train`` and ``y_train`` are understood as well, ``x_val`` and ``y_val`` belong to what is learned from, and
-    ``class_names`` gives integer labels names. See ``npz_layout`` for the names of other packages.
+    ``class_names`` gives integer labels names. With their sample ``rate``, ``x``
+    are sounds. See ``npz_layout`` for the names of other packages.
     """
 
     suffixes = (".npz",)
-    forms: ClassVar[dict[str, str]] = {"FILE.npz": "arrays x, y, optionally x_val, y_val, x_test, y_test"}
+    forms: ClassVar[dict[str, str]] = {
+        "FILE.npz": "arrays x, y, optionally x_val, y_val, x_test, y_test, and the rate of sounds"
+    }
 
     def __init__(self, path: str | Path, spec: str = "") -> None:
         super().__init__(spec or str(path))
         self.path = Path(path)
         self.name = self.path.stem
+        self.modality = self.modality_at(self.path)
+
+    @classmethod
+    def modality_at(cls, path: Path) -> str:
+        try:
+            return "audio" if set(RATES) & _names_in(path) else cls.modality
+        except BenchError:
+            return cls.modality  # whoever lists its examples says what is wrong
 
     def stamp(self) -> list[Any]:
         return stamp_of(Path(), self.path.stat())
 
     def contents(self) -> Contents:
-        with _told(self.path), zipfile.ZipFile(self.path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
+        names = _names_in(self.path)
         try:
             return self._contents(names)
         except Unclear as error:
@@ -93,16 +108,20 @@ class ArrayFile(Adapter):
         ids: list[str] = []
         for array, pair in zip(arrays, used, strict=True):
             values = self._labels(pair.labels)
-            self._check_images(pair.images, array, len(values))
+            (self._check_sounds if self.modality == "audio" else self._check_images)(
+                pair.images, array, len(values)
+            )
             if len(values) != len(array):
                 raise self._error(
-                    "have as many labels as images",
+                    f"have as many labels as {modality(self.modality).noun.many}",
                     f"{pair.images} has {len(array):,}, {pair.labels} has {len(values):,}.",
                 )
             labels += values
             ids += _row_ids(len(array), "" if pair.part == "train" else f"{pair.part}/")
         if not labels:
-            raise self._error("hold at least one image", f"{used[0].images} is empty.")
+            raise self._error(
+                f"hold at least one {modality(self.modality).noun.one}", f"{used[0].images} is empty."
+            )
         given = self._names(names)
         codes, class_names = self._classes(labels, given)
         tested = [
@@ -115,11 +134,32 @@ class ArrayFile(Adapter):
             in_test=tested if any(tested) else None,
             groups=None,
             group_names=(),
-            pictures=_Rows(
-                arrays, self._scale({pair.images: a for pair, a in zip(used, arrays, strict=True)})
-            ),
+            pictures=self._items({pair.images: a for pair, a in zip(used, arrays, strict=True)}),
             findings=[*unused(shapes, used), *unused_names(given, class_names)],
         )
+
+    def _items(self, arrays: dict[str, _Array]) -> Iterable[Item]:
+        found = list(arrays.values())
+        if self.modality != "audio":
+            scale = self._scale(arrays)
+            return _Rows(found, lambda row: RowPicture(row, scale))
+        rate, full = self._rate(), max(map(_full_scale, found))
+        return _Rows(found, lambda row: audio.RowClip(row, rate, full))
+
+    def _rate(self) -> int:
+        """Samples of a second."""
+        name = next(name for name in RATES if name in _names_in(self.path))
+        array, (least, most) = _Array(self.path, name), audio.RATES
+        values = np.concatenate([block.reshape(-1) for block in array.blocks()])
+        if values.dtype.kind not in "iuf" or len(values) != 1 or not least <= values[0] <= most:
+            got = f"It is {values[0]}." if len(values) == 1 else f"It is of shape {array.shape}."
+            raise self._error(f"have {name} as one number from {least:,} to {most:,}, in Hz", got)
+        return int(values[0])
+
+    def _check_sounds(self, name: str, array: _Array, labels: int) -> None:
+        check_sounds(name, array.shape, labels, audio.MAX_CHANNELS)
+        if array.dtype.kind not in "iuf":
+            raise self._error(f"have {name} of a numeric type", f"It is of type {array.dtype}.")
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """Empty for what is no array of numbers or strings; it may lie unused beside those that are."""
@@ -261,16 +301,31 @@ def _told(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The images of several arrays, one after the other."""
+    """The examples of several arrays, one after the other."""
 
     arrays: list[_Array]
-    scale: Scale
+    item: Callable[[np.ndarray], Item]
 
-    def __iter__(self) -> Iterator[RowPicture]:
+    def __iter__(self) -> Iterator[Item]:
         for array in self.arrays:
             for block in array.blocks():
                 for row in block:
-                    yield RowPicture(row, self.scale)
+                    yield self.item(row)
+
+
+def _names_in(path: Path) -> set[str]:
+    with _told(path), zipfile.ZipFile(path) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+def _full_scale(array: _Array) -> float:
+    """The value that stands for 1 in an array of sounds: of its type, or of 16 bits where these were made wider."""
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
+        return float(2 ** (8 * array.dtype.itemsize - 1))
+    highest = max((float(np.abs(block).max(initial=0)) for block in array.blocks()), default=0.0)
+    if array.dtype.kind == "f" and not highest > 4:  # a little above 1 after filters, or not a number
+        return 1.0
+    return next((2.0**bits for bits in (15, 23) if highest <= 2**bits), 2.0**31)
 
 
 def _levels(array: _Array) -> Levels:

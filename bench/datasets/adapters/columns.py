@@ -9,6 +9,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from bench.datasets.adapters.folder import EXTENSIONS
 from bench.datasets.parts import part_of
+from bench.modalities.audio.items import SOUNDS
 from bench.modalities.findings import Finding, Level, short
 from bench.modalities.text.items import SUFFIX
 
@@ -76,7 +77,7 @@ def content_of(header: Sequence[str]) -> str:
 
 
 def _has_file(cells: Sequence[str]) -> bool:
-    return any(PurePosixPath(cell.strip().lower()).suffix in {*EXTENSIONS, SUFFIX} for cell in cells)
+    return any(PurePosixPath(cell.strip().lower()).suffix in {*EXTENSIONS, *SOUNDS, SUFFIX} for cell in cells)
 
 
 def how_to_name(header: Sequence[str], missing: Sequence[str]) -> str:

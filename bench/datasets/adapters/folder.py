@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,9 @@ from bench.datasets.labels import clean
 from bench.datasets.parts import is_container
 from bench.datasets.source import Adapter, Contents, stamp_of
 from bench.errors import RequestError
+from bench.modalities.audio.items import EXTENSIONS as AUDIO
+from bench.modalities.audio.items import SOUNDS, FileClip
+from bench.modalities.base import Item
 from bench.modalities.findings import Finding, Level, count, level_of
 from bench.modalities.image.pictures import FilePicture
 from bench.modalities.nouns import Noun
@@ -42,7 +45,10 @@ TEXTS = frozenset(
 
 SYSTEM = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin"))
 
-EXPECTED = "a folder of class folders with images, or with texts in files of their own"
+EXPECTED = "a folder of class folders with images or audio, or with texts in files of their own"
+
+ITEMS: dict[str, Callable[[Path], Item]] = {"image": FilePicture, "text": FileText, "audio": FileClip}
+"""What a file is, by modality."""
 
 DANGLING = "symbolic link to nothing"
 CIRCLE = "symbolic link to a folder that it lies in"
@@ -66,7 +72,7 @@ class _File:
 
 
 class Folder(Adapter):
-    """A folder of images, or of texts in files of their own where it holds no image.
+    """A folder of images, of audio if it holds more of that, or of texts in files of their own if it has neither.
 
     It is scanned (names, sizes, times) when it is made, and its files are opened only when they are read.
 
@@ -75,7 +81,7 @@ class Folder(Adapter):
     """
 
     forms: ClassVar[dict[str, str]] = {
-        "FOLDER/": "class folders with images or .txt files, or train/ validation/ test/ folders of class folders"
+        "FOLDER/": "class folders with images, audio or .txt files, or train/ validation/ test/ folders of such"
     }
 
     @classmethod
@@ -95,6 +101,7 @@ class Folder(Adapter):
         """To folders that are not followed."""
         self._folders: list[Path] = []
         self._scan(Path(), self._real_root, frozenset((self._real_root,)))
+        self._take_sounds()
         if not self._files:
             self._take_texts()
         for files in (self._files, self._others, self._hidden, self._links):
@@ -103,14 +110,22 @@ class Folder(Adapter):
 
     @classmethod
     def modality_at(cls, path: Path) -> str:
-        for _, _, names in os.walk(path):
-            if any(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names):
-                return DEFAULT
-        return cls(path).modality
+        suffixes = {os.path.splitext(name)[1].lower() for _, _, names in os.walk(path) for name in names}
+        is_plain = suffixes & EXTENSIONS and not suffixes & SOUNDS
+        return DEFAULT if is_plain else cls(path).modality
 
     @property
     def noun(self) -> Noun:
         return modality(self.modality).noun
+
+    def _take_sounds(self) -> None:
+        """Takes the sounds for the examples, if there are more of them than images (covers, spectrograms)."""
+        sounds = [file for file in self._others if file.relative.suffix.lower() in SOUNDS]
+        if len(sounds) > len(self._files):
+            self.modality = "audio"
+            taken = {file.relative for file in sounds}
+            self._others = [file for file in (*self._others, *self._files) if file.relative not in taken]
+            self._files = sounds
 
     def _take_texts(self) -> None:
         """Takes the text files for the examples, if most files in the folders are such."""
@@ -155,9 +170,7 @@ class Folder(Adapter):
             in_test=in_test if any(in_test) else None,
             groups=None,
             group_names=(),
-            pictures=[
-                (FilePicture if is_images else FileText)(self.root / place.file.relative) for place in good
-            ],
+            pictures=[ITEMS[self.modality](self.root / place.file.relative) for place in good],
             findings=[
                 *arrangement.findings,
                 *(masks([place.file.relative for place in good], arrangement.roots) if is_images else ()),
@@ -198,7 +211,10 @@ class Folder(Adapter):
         elif self._links:
             remedy = ""
         else:
-            remedy = f"It holds no image file ({' '.join(sorted(EXTENSIONS))}) and no texts ({SUFFIX})."
+            remedy = (
+                f"It holds no image file ({' '.join(sorted(EXTENSIONS))}), no audio ({' '.join(sorted(AUDIO))}) "
+                f"and no texts ({SUFFIX})."
+            )
         remedy = f"{remedy} {_of_links(self.root, self._links)}".strip()
         return RequestError("dataset", str(self.root), EXPECTED, remedy)
 

@@ -1,4 +1,4 @@
-"""Manifests of files: a table with the columns path, label and, if wanted, split and group."""
+"""Manifests of files: a table with the columns path, label and, if wanted, split, group, start and end."""
 
 from __future__ import annotations
 
@@ -11,35 +11,45 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.datasets.adapters.columns import is_windows
-from bench.datasets.adapters.folder import EXTENSIONS
+from bench.datasets.adapters.folder import EXTENSIONS, ITEMS
 from bench.datasets.adapters.listing import Listing
 from bench.datasets.adapters.table import DELIMITERS, Table
 from bench.datasets.source import stamp_of
+from bench.modalities.audio.items import SOUNDS, FileClip
 from bench.modalities.base import Item
-from bench.modalities.image.pictures import FilePicture
-from bench.modalities.text.items import SUFFIX, FileText
+from bench.modalities.registry import DEFAULT
+from bench.modalities.text.items import SUFFIX
 from bench.system.names import printable
+
+SPAN = ("start", "end")
+"""Columns of parts of audio files."""
+
+Span = tuple[float | None, float | None]
 
 
 class Manifest(Listing):
-    """A CSV, TSV, Parquet or JSON lines file that lists images, or texts in files of their own.
+    """A CSV, TSV, Parquet or JSON lines file that lists images, audio, or texts in files of their own.
 
-    Its paths are relative to its own folder, and may be written as on Windows.
+    Its paths are relative to its own folder, and may be written as on Windows. Clips may be parts of files, from
+    ``start`` to ``end`` in seconds.
     """
 
     forms: ClassVar[dict[str, str]] = {
-        "FILE.csv|.tsv|.parquet|.jsonl": "a manifest with the columns path,label[,split][,group]"
+        "FILE.csv|.tsv|.parquet|.jsonl": "a manifest with the columns path,label[,split][,group][,start,end]"
     }
     content = "path"
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        if _are_texts([row.content for row in self._rows]):
-            self.modality = "text"
+        self.modality = _modality([row.content for row in self._rows])
 
     @classmethod
     def modality_at(cls, path: Path) -> str:
-        return "text" if _are_texts(Table(path, str(path)).first_values("path")) else cls.modality
+        return _modality(Table(path, str(path)).first_values("path"))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*super().columns, *(SPAN if self.modality == "audio" else ()))
 
     def stamp(self) -> list[Any]:
         files: list[Any] = [stamp_of(Path(), self.path.stat())]
@@ -52,28 +62,57 @@ class Manifest(Listing):
 
     @cached_property
     def _ids(self) -> list[str]:
-        return [printable(row.content) for row in self._rows]
+        return [
+            f"{printable(row.content)}{_spelled(span)}"
+            for row, span in zip(self._rows, self._spans, strict=True)
+        ]
 
-    def _items(self) -> list[Item]:
+    def _items(self) -> Sequence[Item]:
         paths = [self.path.parent / row.content for row in self._rows]
-        return [FileText(path) if self.modality == "text" else FilePicture(path) for path in paths]
+        if self.modality == "audio":
+            return [FileClip(path, *span) for path, span in zip(paths, self._spans, strict=True)]
+        return [ITEMS[self.modality](path) for path in paths]
+
+    @cached_property
+    def _spans(self) -> list[Span]:
+        """The part of its file that each row names, in seconds; None: the file's own beginning or end."""
+        if self.modality != "audio" or not set(SPAN) & set(self._names):
+            return [(None, None)] * len(self._rows)
+        return [self._span(where, start, end) for where, start, end in self._read(SPAN)]
+
+    def _span(self, where: str, *cells: str) -> Span:
+        found: list[float | None] = []
+        for name, cell in zip(SPAN, cells, strict=True):
+            value = _seconds(cell) if cell.strip() else None
+            if cell.strip() and value is None:
+                raise self._error(
+                    "have seconds as start and end, such as 1.5", f"{where} has the {name} {cell!r}."
+                )
+            found.append(value)
+        start, end = found
+        if end is not None and end <= (start or 0.0):
+            raise self._error(
+                "have an end behind each start", f"{where} goes from {start or 0:g} to {end:g} s."
+            )
+        return start, end
 
     # ---------------------------------------------------------------------------------------------- checks
 
     def _check_rows(self) -> None:
         """Refuses rows that say nothing, or the same twice."""
         super()._check_rows()
-        seen: dict[str, str] = {}
-        for row in self._rows:
+        seen: dict[tuple[str, Span], str] = {}
+        for row, span in zip(self._rows, self._spans, strict=True):
             path, label = row.content, row.label
             if not path:
                 raise self._lacks(row, "path")
-            if path in seen:
-                another = "" if seen[path] == label else f" with another label ({seen[path]!r} and {label!r})"
+            if (path, span) in seen:
+                first = seen[path, span]
+                another = "" if first == label else f" with another label ({first!r} and {label!r})"
                 keep = "Keep one row for each file, such as table.drop_duplicates('path') with pandas."
                 raise self._error("name every path once", f"{row.where} repeats {path!r}{another}. {keep}")
-            seen[path] = label
-        if not any(self._exists(path) for path in seen):
+            seen[path, span] = label
+        if not any(self._exists(path) for path, _ in seen):
             raise self._error("name the paths of files, relative to its folder", self._why_missing())
 
     # ----------------------------------------------------------------------------------------------- paths
@@ -103,7 +142,8 @@ class Manifest(Listing):
         for i in range(1, len(names)):
             if self._exists(rest := "/".join(names[i:])):
                 return f"{said} Leave {plain.removesuffix(rest)!r} out of the paths."
-        for suffix in sorted(EXTENSIONS | {suffix.upper() for suffix in EXTENSIONS}):
+        known = SOUNDS if self.modality == "audio" else EXTENSIONS | SOUNDS
+        for suffix in sorted(known | {suffix.upper() for suffix in known}):
             if self._exists(plain + suffix):
                 return f"{said} Add the extension {suffix!r} to the paths."
             if self._exists(str(Path(plain).with_suffix(suffix)) if names else plain):
@@ -112,7 +152,7 @@ class Manifest(Listing):
             for tail in (
                 plain,
                 names[-1] if names else plain,
-                *(names[-1] + suffix for suffix in EXTENSIONS),
+                *(names[-1] + suffix for suffix in sorted(known) if names),
             ):
                 if self._exists(f"{folder}/{tail}"):
                     return (
@@ -133,6 +173,24 @@ class Manifest(Listing):
         return sum(self._exists(self._found(cell.strip('"'))) for cell in odd[:200])
 
 
-def _are_texts(paths: Sequence[str]) -> bool:
-    """Whether most of these files hold a text each, by their names."""
-    return 2 * sum(path.strip().lower().endswith(SUFFIX) for path in paths) > len(paths)
+def _modality(paths: Sequence[str]) -> str:
+    """What most of these files hold, by their names."""
+    for name, suffixes in (("text", {SUFFIX}), ("audio", SOUNDS)):
+        if 2 * sum(os.path.splitext(path.strip())[1].lower() in suffixes for path in paths) > len(paths):
+            return name
+    return DEFAULT
+
+
+def _seconds(cell: str) -> float | None:
+    """A time in seconds; None if it is none."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e7 else None  # NaN is neither
+
+
+def _spelled(span: Span) -> str:
+    """What tells parts of one file apart: ``" 1.5-3 s"``."""
+    start, end = span
+    return "" if span == (None, None) else f" {start or 0:g}-{'' if end is None else f'{end:g}'} s"

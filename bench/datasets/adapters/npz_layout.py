@@ -13,10 +13,12 @@ from bench.modalities.findings import Case, Finding, count
 Shapes = Mapping[str, tuple[int, ...]]
 """The shape of each array by its name."""
 
-IMAGES = ("x", "image", "images", "img", "imgs", "data")
+IMAGES = ("x", "image", "images", "img", "imgs", "data", "audio", "waveform", "waveforms")
 LABELS = ("y", "label", "labels", "target", "targets")
 PARTS = {"train": WORDS["train"], "val": WORDS["validation"], "test": WORDS["test"]}
 CLASS_NAMES = "class_names"
+RATES = ("rate", "sample_rate", "sampling_rate", "samplerate", "sr")
+"""One number, the samples of a second: it says that x are sounds."""
 
 _OTHER = {
     "groups": ("group", "groups", "patient", "patients", "subject", "subjects"),
@@ -81,7 +83,7 @@ def pairs(shapes: Shapes) -> list[Pair]:
 def unused(shapes: Shapes, used: Collection[Pair]) -> list[Finding]:
     """The finding of arrays that are not used, if there are any."""
     rest = sorted(
-        set(shapes) - {CLASS_NAMES} - {name for pair in used for name in (pair.images, pair.labels)}
+        set(shapes) - {CLASS_NAMES, *RATES} - {name for pair in used for name in (pair.images, pair.labels)}
     )
     if not rest:
         return []
@@ -130,8 +132,32 @@ def check_images(name: str, shape: tuple[int, ...], labels: int) -> None:
             )
         return
     line = _line(name, shape, labels)
+    sounds = (
+        " If these are sounds, store their sample rate as well, such as rate=16000."
+        if len(shape) == 2
+        else ""
+    )
     raise Unclear(
         f"{name} of shape (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)",
+        f"It is {shape}.{f' Store {line}.' if line else ''}{sounds}",
+    )
+
+
+def check_sounds(name: str, shape: tuple[int, ...], labels: int, channels: int) -> None:
+    """Refuses shapes that are not (N, samples), or (N, samples, C) with at most ``channels`` channels.
+
+    Raises:
+        Unclear: with the line that brings it into shape.
+    """
+    line = ""
+    if len(shape) == 2 and shape[0] != labels and shape[1] == labels:
+        line = f"{name}.T"
+    elif len(shape) == 3 and shape[1] < shape[2]:
+        line = f"{name}.transpose(0, 2, 1)"
+    elif len(shape) in (2, 3) and 0 not in shape[1:] and (len(shape) == 2 or shape[2] <= channels):
+        return
+    raise Unclear(
+        f"{name} of shape (N, samples) or (N, samples, channels)",
         f"It is {shape}.{f' Store {line}.' if line else ''}",
     )
 

@@ -14,6 +14,7 @@ from bench.modalities.findings import Finding, count, level_of
 from bench.modalities.image.facts import Facts
 from bench.modalities.image.levels import BYTES, ORDINARY
 from bench.modalities.image.looks import lookalikes
+from bench.modalities.near import near
 
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".webp": "WEBP", ".tif": "TIFF",
@@ -219,41 +220,10 @@ def _brightness(evidence: Evidence, brightness: np.ndarray) -> list[Finding]:
     return [Finding("test_brightness", "validity", text)]
 
 
-def near(evidence: Evidence) -> list[Finding]:
-    """Near duplicates, but for the images that are known to be identical to one across splits or labels."""
-    labels, in_test = evidence.labels, evidence.in_test
-    found = []
-    crossing = [(a, b) for a, b in _pairs(evidence, in_test) if in_test[a]]
-    if crossing:
-        affected = int((evidence.copies_of([a for a, _ in crossing]) & in_test).sum())
-        text = (
-            f"{evidence.of_test(affected)} nearly the same as a training image (re-encoded, resized "
-            "or brightened, say)."
-        )
-        cases = [evidence.case(pair) for pair in crossing]
-        found.append(Finding("near_across_splits", level_of(affected / int(in_test.sum())), text, cases))
-    contradicting = _pairs(evidence, labels)
-    if contradicting:
-        affected = int(evidence.copies_of([a for a, _ in contradicting]).sum())
-        share = affected / len(labels)
-        text = f"{affected:,} images ({share:.1%}) nearly the same as one of another class."
-        once = dict.fromkeys((min(pair), max(pair)) for pair in contradicting)
-        cases = [evidence.case(pair) for pair in once]
-        found.append(Finding("near_across_labels", level_of(share), text, cases))
-    return found
-
-
-def _pairs(evidence: Evidence, values: np.ndarray) -> list[tuple[int, int]]:
-    """Images with one each that looks the same and differs in ``values``, where none is known to be identical."""
+def near_duplicates(evidence: Evidence) -> list[Finding]:
+    """Images that look the same, if they are large enough to tell."""
     large = np.array([min(f.width, f.height) >= LEAST_SIDE for f in evidence.facts])
-    # One image stands for all that are identical, of one class, and in one part.
-    kinds = np.stack([evidence.same, evidence.labels, evidence.in_test], axis=1)
-    different = np.unique(kinds, axis=0, return_index=True)[1]
-    rows = np.sort(different[large[different]])
-    partner = lookalikes([evidence.facts[i] for i in rows], values[rows])
-    known = evidence.copies_of([members[0] for members in evidence.across(values)])
-    hit = np.flatnonzero((partner >= 0) & ~known[rows])
-    return [(int(rows[i]), int(rows[partner[i]])) for i in hit]
+    return near(evidence, lookalikes, "re-encoded, resized or brightened", large)
 
 
 def files(evidence: Evidence) -> list[Finding]:

@@ -111,7 +111,7 @@ class Image(Modality):
         return identical(facts, sha256, lambda which: full_digests(again(which)))
 
     def lookalikes(self, evidence: Evidence) -> list[Finding]:
-        return audit.near(evidence)
+        return audit.near_duplicates(evidence)
 
     def findings(self, evidence: Evidence) -> list[Finding]:
         return [*audit.pixels(evidence), *audit.files(evidence)]

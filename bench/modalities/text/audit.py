@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from bench.modalities.evidence import Evidence
-from bench.modalities.findings import Finding, count, level_of
-from bench.modalities.text.alike import partners
+from bench.modalities.findings import Finding, count
+from bench.modalities.near import near
+from bench.modalities.text.alike import HASHES, partners
 from bench.modalities.text.facts import Facts
 from bench.system.texts import USUAL
 
@@ -33,42 +34,13 @@ def described(summary: Mapping[str, Any]) -> str:
     return f"Lengths: {', '.join(lengths)}"
 
 
-# ----------------------------------------------------------------------------------------- nearly the same
+def near_duplicates(evidence: Evidence) -> list[Finding]:
+    """Texts that are nearly the same."""
 
+    def found(facts: Sequence[Facts], kinds: np.ndarray) -> np.ndarray:
+        return partners(np.array([f.signature for f in facts]).reshape(-1, HASHES), kinds)
 
-def near(evidence: Evidence) -> list[Finding]:
-    """Near duplicates, but for the texts that are known to be identical to one across splits or labels."""
-    found = []
-    crossing = [(a, b) for a, b in _pairs(evidence, evidence.in_test) if evidence.in_test[a]]
-    if crossing:
-        affected = int((evidence.copies_of([a for a, _ in crossing]) & evidence.in_test).sum())
-        text = f"{evidence.of_test(affected)} nearly the same as a training text (a word or a sign changed, say)."
-        level = level_of(affected / int(evidence.in_test.sum()))
-        found.append(Finding("near_across_splits", level, text, [evidence.case(pair) for pair in crossing]))
-    contradicting = _pairs(evidence, evidence.labels)
-    if contradicting:
-        affected = int(evidence.copies_of([a for a, _ in contradicting]).sum())
-        share = affected / len(evidence.labels)
-        text = f"{affected:,} texts ({share:.1%}) nearly the same as one of another class."
-        once = dict.fromkeys((min(pair), max(pair)) for pair in contradicting)
-        cases = [evidence.case(pair) for pair in once]
-        found.append(Finding("near_across_labels", level_of(share), text, cases))
-    return found
-
-
-def _pairs(evidence: Evidence, values: np.ndarray) -> list[tuple[int, int]]:
-    """Texts with one each that is nearly the same and differs in ``values``, and is not known to be identical."""
-    # One text stands for all that are identical, of one class, and in one part.
-    kinds = np.stack([evidence.same, evidence.labels, evidence.in_test], axis=1)
-    rows = np.sort(np.unique(kinds, axis=0, return_index=True)[1])
-    signatures = np.stack([evidence.facts[i].signature for i in rows])
-    partner = partners(signatures, values[rows])
-    known = evidence.copies_of([members[0] for members in evidence.across(values)])
-    hit = np.flatnonzero((partner >= 0) & ~known[rows])
-    return [(int(rows[i]), int(rows[partner[i]])) for i in hit]
-
-
-# ---------------------------------------------------------------------------------------- texts by themselves
+    return near(evidence, found, "a word or a sign changed")
 
 
 def lengths(evidence: Evidence) -> list[Finding]:

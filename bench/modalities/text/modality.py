@@ -78,7 +78,7 @@ class Texts(Modality):
         return numbered([f.digest for f in facts])
 
     def lookalikes(self, evidence: Evidence) -> list[Finding]:
-        return audit.near(evidence)
+        return audit.near_duplicates(evidence)
 
     def findings(self, evidence: Evidence) -> list[Finding]:
         return [*audit.lengths(evidence), *audit.content(evidence)]

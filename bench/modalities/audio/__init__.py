@@ -1,0 +1,1 @@
+"""Clips of sound: speech, and anything else that is heard."""
