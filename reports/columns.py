@@ -55,6 +55,15 @@ VERIFICATION: Columns = {
     "verification_auc": number(
         "Few-shot: chance that two examples of one class are nearer than two of different classes. 0.5 is chance."
     ),
+    "verification_eer": number(
+        "Few-shot: equal error rate, where pairs of two classes are accepted as often as pairs of one are rejected."
+    ),
+    "verification_false_accepts": number(
+        "Few-shot: share of pairs of two classes that are accepted at the threshold of held-out classes."
+    ),
+    "verification_false_rejects": number(
+        "Few-shot: share of pairs of one class that are rejected at the threshold of held-out classes."
+    ),
 }
 METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION}
 
@@ -181,6 +190,7 @@ TRIALS: Columns = {
         "Accuracy on the validation set by class. Empty for a class that is not there."
     ),
     "val_log_loss": number("Log loss on the validation set, in nats."),
+    "val_threshold": number("Few-shot: squared distance at the equal error rate of the held-out classes."),
     "epochs": whole("Epochs of its last stage."),
     "steps": whole("Optimizer steps of its last stage."),
     "seconds": number("Training time, in seconds, without stored features."),
