@@ -55,6 +55,8 @@ VERIFICATION: Columns = {
     "verification_auc": number(
         "Few-shot: chance that two examples of one class are nearer than two of different classes. 0.5 is chance."
     ),
+}
+PAIRS: Columns = {
     "verification_eer": number(
         "Few-shot: equal error rate, where pairs of two classes are accepted as often as pairs of one are rejected."
     ),
@@ -65,7 +67,7 @@ VERIFICATION: Columns = {
         "Few-shot: share of pairs of one class that are rejected at the threshold of held-out classes."
     ),
 }
-METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION}
+METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION, **PAIRS}
 
 TOTAL: Columns = {
     "total_seconds": number("Tuning plus refit, in seconds. Stored features that both use count once."),
@@ -133,6 +135,7 @@ FEW_SHOT: Columns = {
     ),
     **VERIFICATION,
     **TOTAL,
+    **PAIRS,
 }
 
 PLACE: Columns = {

@@ -21,6 +21,7 @@ import pandas as pd
 
 from bench.records import Record
 from bench.store import Store
+from reports.columns import PAIRS
 from reports.results import Results
 from reports.statistics.answers import Answers
 from reports.statistics.decisions import Decision, decide_among
@@ -30,13 +31,9 @@ from reports.tables import configuration_name, dataset_names, strategy_key
 
 FLOOR = "nearest_pixel"
 
-VERIFIED = (
-    "verification_auc", "verification_eer", "verification_false_accepts", "verification_false_rejects",
-)  # fmt: skip
-"""Metrics of pairs."""
 CSV_COLUMNS = (
     "cell_id", "dataset", "backbone", "weights", "strategy", "seed", "ways", "shots", "scope", "episodes",
-    "accuracy", "deviation", "by_episodes", *VERIFIED, "total_seconds",
+    "accuracy", "deviation", "by_episodes", "verification_auc", "total_seconds", *PAIRS,
 )  # fmt: skip
 """Of ``few_shot.csv``: one row a cell and setting; ``by_episodes`` is of ``by_episodes()``."""
 
@@ -287,8 +284,9 @@ def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
             **entry,
             "episodes": episodes_of(record),
             "by_episodes": by_episodes(entry["deviation"], episodes_of(record)),
-            **{name: record.metrics.get(name, math.nan) for name in VERIFIED},
+            "verification_auc": record.metrics.get("verification_auc", math.nan),
             "total_seconds": record.costs.get("total_seconds"),
+            **{name: record.metrics.get(name, math.nan) for name in PAIRS},
         }
         for record in records
         for entry in record.episodes
