@@ -212,7 +212,7 @@ def _panel(found: Sequence[Verified], title: str, everyone: Sequence[str]) -> Ca
         axes.set_xscale("log")
         ticks(axes, [0.001, 0.01, 0.1, 1.0], lambda share: words.percent(share, 1 if share < 0.01 else 0))
         ends = []
-        for v in found:
+        for v in sorted(found, key=lambda v: -v.error):  # names stand from the worst up
             assert v.curve is not None
             x, y = v.curve
             axes.plot(x, 1 - x, color=MUTED, linewidth=1, linestyle=":")
