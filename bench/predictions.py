@@ -121,5 +121,21 @@ def _of_episodes(arrays: Arrays) -> Iterable[tuple[str, str]]:
         elif not ((array >= 0) & (array <= most) & np.isfinite(array)).all():
             yield name, "values from 0 to 1" if most == 1 else "values of at least 0"
         shapes |= {array.shape} if name != "accuracies" else set()
+    yield from _of_pairs(arrays)
     if len(shapes) != 1 or "class_weights" not in arrays:
         yield "class_weights", "a weight for each of class_accuracies"
+
+
+def _of_pairs(arrays: Arrays) -> Iterable[tuple[str, str]]:
+    accepts, errors = arrays.get("accepts"), arrays.get("class_errors")
+    if accepts is not None and not (
+        accepts.dtype.kind == "f"
+        and accepts.ndim == 2
+        and len(accepts) == 2
+        and ((accepts >= 0) & (accepts <= 1)).all()
+    ):
+        yield "accepts", "two rows of values from 0 to 1"
+    if errors is not None and not (
+        errors.dtype.kind == "f" and errors.ndim == 1 and not np.isinf(errors).any()
+    ):
+        yield "class_errors", "a row of numbers"

@@ -40,7 +40,7 @@ PROTOCOL_VERSION = 4
 STEPS_SINCE = 3
 """The protocol version since which training is counted in steps and every stage is trained to its end."""
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -202,7 +202,8 @@ class Record:
     """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
     metrics: Annotated[dict[str, float], Shape(Metrics)] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, auroc (where it is defined; since schema 7), log_loss (nats), ece: on
-    the test set. In the few-shot protocol: verification_auc."""
+    the test set. In the few-shot protocol: verification_auc and, since schema 9, verification_eer,
+    verification_false_accepts and verification_false_rejects."""
     costs: Annotated[dict[str, float | None], Shape(Costs)] = field(default_factory=dict)
     """tune_seconds, fit_seconds, prefix_seconds, total_seconds, wall_seconds, inference_ms_per_image, params,
     trainable_params, peak_memory_mb."""
@@ -218,7 +219,8 @@ class Record:
     trials: Annotated[list[dict[str, Any]], Shape(list[Trial])] = field(default_factory=list)
     """One a trial: trial, status (ok | diverged), hyperparameters, length (the share of the strategy's own), chosen
     (whether the refit has its hyperparameters), score, val_accuracy, val_class_accuracy (None for a class that no
-    example validates; since schema 8), val_log_loss, epochs, steps, seconds. Until schema 6 epoch_limit in place of
+    example validates; since schema 8), val_log_loss, val_threshold (few-shot: the squared distance at the equal
+    error rate of held-out classes; since schema 9), epochs, steps, seconds. Until schema 6 epoch_limit in place of
     length, and the best score was chosen."""
     curves: Annotated[list[dict[str, Any]], Shape(Points)] = field(default_factory=list)
     """One a point: run (search: the chosen trial | refit), stage, epoch (0: before the first step),

@@ -109,6 +109,9 @@ class Metrics(TypedDict, total=False):
     log_loss: Amount
     ece: Share
     verification_auc: Share
+    verification_eer: Share
+    verification_false_accepts: Share
+    verification_false_rejects: Share
 
 
 class Costs(TypedDict, total=False):
@@ -138,6 +141,7 @@ class Trial(TypedDict, total=False):
     val_accuracy: Share | None
     val_class_accuracy: list[Share | None]
     val_log_loss: Amount | None
+    val_threshold: Amount | None
     epochs: Count | None
     steps: Count | None
     seconds: Amount

@@ -360,7 +360,8 @@ class Store:
 
         With ``groups`` int64 (N,) if examples belong together. In the few-shot protocol instead, float32 and by
         setting, in the order of ``Record.episodes``: ``accuracies`` (settings, episodes), ``class_accuracies`` of
-        the queries of each class and ``class_weights`` in the mean (settings, classes).
+        the queries of each class and ``class_weights`` in the mean (settings, classes). Beside
+        them ``accepts`` (2, points) and ``class_errors`` (classes,), see ``bench.protocols.few_shot.verification``.
 
         Raises:
             OSError: they cannot be read.

@@ -56,7 +56,18 @@ VERIFICATION: Columns = {
         "Few-shot: chance that two examples of one class are nearer than two of different classes. 0.5 is chance."
     ),
 }
-METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION}
+PAIRS: Columns = {
+    "verification_eer": number(
+        "Few-shot: equal error rate, where pairs of two classes are accepted as often as pairs of one are rejected."
+    ),
+    "verification_false_accepts": number(
+        "Few-shot: share of pairs of two classes that are accepted at the threshold of held-out classes."
+    ),
+    "verification_false_rejects": number(
+        "Few-shot: share of pairs of one class that are rejected at the threshold of held-out classes."
+    ),
+}
+METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION, **PAIRS}
 
 TOTAL: Columns = {
     "total_seconds": number("Tuning plus refit, in seconds. Stored features that both use count once."),
@@ -124,6 +135,7 @@ FEW_SHOT: Columns = {
     ),
     **VERIFICATION,
     **TOTAL,
+    **PAIRS,
 }
 
 PLACE: Columns = {
@@ -181,6 +193,7 @@ TRIALS: Columns = {
         "Accuracy on the validation set by class. Empty for a class that is not there."
     ),
     "val_log_loss": number("Log loss on the validation set, in nats."),
+    "val_threshold": number("Few-shot: squared distance at the equal error rate of the held-out classes."),
     "epochs": whole("Epochs of its last stage."),
     "steps": whole("Optimizer steps of its last stage."),
     "seconds": number("Training time, in seconds, without stored features."),

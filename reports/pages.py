@@ -107,6 +107,7 @@ PAGES = {
             "alerts",
             "few_shot.accuracy",
             "few_shot.figures",
+            "few_shot.verification",
             "failures",
             "hyperparameters",
             "ranking",

@@ -238,7 +238,8 @@ def _class_plan(predictions: Predictions, noun: Noun) -> Plan | None:
 
     conclusion = f"Best at {with_size(best)}, worst at {with_size(worst)}."
     conclusion += _by_size(known)
-    conclusion += f" Lines are 95% CIs over test {noun.many}."
+    over = f"test {noun.many}" if predictions.groups is None else f"groups of test {noun.many}"
+    conclusion += f" Lines are 95% CIs over {over}."
     if len(shown) < len(known):
         conclusion += f" The figure shows the {len(shown)} worst of {len(known)} classes."
 

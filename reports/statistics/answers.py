@@ -22,7 +22,7 @@ def interval_of_one(right: Floats, groups: npt.NDArray[np.int64] | None) -> tupl
     """The interval of the accuracy of one trained model: Wilson's, with as many examples as their groups are worth.
 
     Args:
-        right: 1 or 0 by test example.
+        right: 1 or 0 by test example, or the mean of several seeds.
         groups: see ``Answers``.
     """
     share, examples = float(right.mean()), float(len(right))

@@ -15,8 +15,8 @@ import pandas as pd
 from bench.predictions import Arrays
 from bench.records import Record
 from bench.store import Store
+from reports.statistics.answers import interval_of_one
 from reports.statistics.decisions import Decision
-from reports.statistics.intervals import wilson
 
 BINS = 15
 """Of confidence, equally wide, as in the ECE of the records."""
@@ -36,6 +36,7 @@ class Predictions:
         ids: (N,) of the test examples.
         labels: (N,) true classes.
         probabilities: (seeds, N, C).
+        groups: (N,), the same for test examples that belong together; None: each is one of its own.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class Predictions:
     ids: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
+    groups: npt.NDArray[np.int64] | None = None
 
 
 def predictions_of(
@@ -92,6 +94,7 @@ def predictions_of(
         ids=tuple(found[0]["ids"].astype(str).tolist()),
         labels=found[0]["labels"].astype(np.int64),
         probabilities=np.stack([p["probabilities"].astype(float) for p in found]),
+        groups=found[0]["groups"].astype(np.int64) if "groups" in found[0] else None,
     )
 
 
@@ -121,13 +124,16 @@ def confusion_numbers(predictions: Predictions) -> pd.DataFrame:
 
 def class_numbers(predictions: Predictions) -> pd.DataFrame:
     """One row a class: labelled and test examples, accuracy (mean over seeds), and its 95% interval over test
-    examples (Wilson's)."""
-    right = predictions.probabilities.argmax(axis=2) == predictions.labels
+    examples: Wilson's, with as many of them as their groups are worth."""
+    right = (predictions.probabilities.argmax(axis=2) == predictions.labels).mean(axis=0)
     rows = []
     for place, name in enumerate(predictions.class_names):
         mine = predictions.labels == place
-        accuracy = float(right[:, mine].mean()) if mine.any() else math.nan
-        low, high = wilson(accuracy, int(mine.sum()))
+        accuracy, low, high = math.nan, math.nan, math.nan
+        if mine.any():
+            accuracy = float(right[mine].mean())
+            groups = None if predictions.groups is None else predictions.groups[mine]
+            low, high = interval_of_one(right[mine], groups)
         rows.append((name, predictions.class_sizes[place], int(mine.sum()), accuracy, low, high))
     return pd.DataFrame(rows, columns=["class", "labelled", "test", "accuracy", "low", "high"])
 

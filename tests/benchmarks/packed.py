@@ -25,6 +25,8 @@ from bench.store import Store
 
 LEFT_OUT = ("trials", "curves", "similarity", "provenance", "warnings", "error", "predictions_sha256")
 """Of a record."""
+BY_CLASS = (ACCURACY, "balanced_accuracy", "macro_f1")
+"""Metrics that the most likely class alone gives."""
 
 
 def pack(directory: Path, file: Path) -> None:
@@ -37,8 +39,8 @@ def pack(directory: Path, file: Path) -> None:
     found: dict[str, Any] = {"region": run.settings.region, "looks": store.read_run().get("looks", [])}
     found |= {"records": [], "predicted": {}}
     for record in run.records:
-        if record.cell["metric"] != ACCURACY:
-            raise SystemExit(f"{directory}: only runs that are judged by {ACCURACY} can be packed")
+        if record.cell["metric"] not in BY_CLASS:
+            raise SystemExit(f"{directory}: only runs that are judged by {', '.join(BY_CLASS)} can be packed")
         found["records"].append(_without_course(record))
         arrays = store.arrays(record.cell_id)
         if arrays is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fake
 import pytest
 
 import bench
+from bench.records import Cell
 from bench.store import Store
 from reports.statistics.answers import answers_of
 
@@ -49,6 +51,15 @@ def test_a_packed_run_answers_like_its_directory(run: Path, tmp_path: Path) -> N
             assert before.credits.sum() == after.credits.sum()
         assert replay.recommended(again.records, directory) == replay.recommended(whole.records, run)
     assert not directory.exists()
+
+
+def test_what_probabilities_judge_is_not_packed(run: Path, tmp_path: Path) -> None:
+    record = bench.load(run).records[0]
+    record.cell["metric"] = "auroc"
+    record.metrics["auroc"] = 0.5
+    Store(run).write(replace(record, cell_id=Cell.of(record.cell).id))
+    with pytest.raises(SystemExit, match=r"balanced_accuracy, macro_f1 can be packed"):
+        packed.pack(run, tmp_path / "clothing.json.gz")
 
 
 def test_a_packed_run_says_nothing_of_the_machine(run: Path, tmp_path: Path) -> None:

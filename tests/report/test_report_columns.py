@@ -48,11 +48,13 @@ def test_the_parts_of_a_record_have_the_keys_that_are_documented() -> None:
     records = fake.records(seeds=1)
     metrics = {key for record in records for key in record.metrics}
     assert metrics == set(columns.CLASSIFICATION)
-    assert metrics | set(columns.LATER) | set(columns.VERIFICATION) == set(columns.METRICS)
+    assert metrics | set(columns.LATER) | set(columns.VERIFICATION) | set(columns.PAIRS) == set(
+        columns.METRICS
+    )
     costs = {key for record in records for key in record.costs}
     assert costs | set(columns.TOTAL) == set(columns.COSTS)
     for part, documented, rare in (
-        ("trials", columns.TRIALS, {"epoch_limit", "error"}),
+        ("trials", columns.TRIALS, {"epoch_limit", "error", "val_threshold"}),
         ("curves", columns.POINTS, set()),
     ):
         keys = {key for record in records for entry in getattr(record, part) for key in entry}

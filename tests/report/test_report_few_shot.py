@@ -28,6 +28,7 @@ from reports.questions.few_shot.measurements import (
     measurements,
 )
 from reports.questions.few_shot.method import few_shot_method
+from reports.questions.few_shot.verification import verified
 from reports.results import Results
 
 SETTINGS = [(5, 1, "all"), (20, 1, "all"), (20, 5, "all"), (20, 1, "within")]
@@ -86,6 +87,22 @@ def made(
                 shares = values.astype(np.float32)
                 path = folder / "predictions" / f"{cell.id}.npz"
                 np.savez(path, class_accuracies=shares, class_weights=weights)
+    return records
+
+
+def with_pairs(folder: Path, **given: Any) -> list[Record]:
+    """The same, with what pairs of new classes gave."""
+    records, rng = made(folder, **given), np.random.default_rng(3)
+    for record in records:
+        error = 0.05 if record.cell["strategy"] == "prototypical" else 0.2
+        record.metrics |= {"verification_eer": error}
+        if record.cell["strategy"] != "nearest_pixel":
+            record.metrics |= {"verification_false_accepts": 0.04, "verification_false_rejects": 0.1}
+        path = folder / "predictions" / f"{record.cell_id}.npz"
+        if path.exists():
+            x = np.logspace(-3, 0, 61, dtype=np.float32)
+            errors = rng.normal(error, 0.05, CLASSES).astype(np.float32)
+            np.savez(path, **np.load(path), accepts=np.stack([x, x ** (error / 2)]), class_errors=errors)
     return records
 
 
@@ -372,3 +389,40 @@ def test_other_commands_refuse_it(tmp_path: Path) -> None:
     for command in ("export", "compare"):
         with pytest.raises(RequestError, match=f"protocol fractions .*{command} compares"):
             run.check_fractions(command)
+
+
+def test_pairs_have_an_equal_error_rate_with_its_interval_and_a_curve(tmp_path: Path) -> None:
+    records = with_pairs(tmp_path)
+    by_strategy = {v.strategy: v for v in verified(records, tmp_path)}
+    first = by_strategy["prototypical"]
+    assert (first.error, first.seeds) == (pytest.approx(0.05), 3)
+    assert 0 < first.half < 0.05  # forty classes with a deviation of 0.05, three seeds
+    assert first.accuracy == pytest.approx(0.93)
+    assert by_strategy["nearest_pixel"].seeds == 0
+    assert np.isnan(by_strategy["nearest_pixel"].accuracy)  # it searched nothing
+    text = page(tmp_path, records)
+    for shown in (
+        "Same class or not",
+        "equal error rate",
+        "5.0%",
+        "93.0%",
+        "false accepts 4.0% · false rejects 10.0%",
+        "no search, no threshold",
+        "ROC curve",
+    ):
+        assert shown in text
+    assert set(pd.read_csv(tmp_path / "few_shot.csv")["verification_eer"]) == {0.05, 0.2}
+    assert (tmp_path / "figures" / "roc.csv").exists()
+
+
+def test_without_files_pairs_have_no_interval_and_no_curve(tmp_path: Path) -> None:
+    records = with_pairs(tmp_path, predictions=False)
+    found = verified(records, tmp_path)
+    assert all(np.isnan(v.half) and v.curve is None for v in found)
+    assert "no interval · 3 seeds" in page(tmp_path, records)
+
+
+def test_records_of_before_have_no_pairs(tmp_path: Path) -> None:
+    records = made(tmp_path)
+    assert verified(records, tmp_path) == []
+    assert "Same class or not" not in page(tmp_path, records)

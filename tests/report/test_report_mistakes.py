@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import fake
@@ -63,6 +64,22 @@ def test_accuracy_by_class() -> None:
     assert np.isnan(numbers.loc["c", "accuracy"])
     assert numbers["test"].tolist() == [2, 2, 0]
     assert (numbers["low"] < numbers["accuracy"]).tolist() == [True, True, False]
+
+
+def test_the_interval_of_a_class_counts_a_group_as_one_draw() -> None:
+    rng, right = np.random.default_rng(0), np.repeat([1, 0, 1, 1, 1, 1, 0, 1, 1, 1], 10)
+    chosen = np.stack([right, 1 - right, 0 * right], axis=1)[None].astype(float)
+    alone = _answers(chosen, [0] * 100)
+    alike = replace(alone, groups=np.arange(100) // 10)  # right or wrong together
+    mixed = replace(alone, groups=rng.permutation(100) // 10)
+    widths = [
+        (numbers["high"] - numbers["low"])["a"]
+        for numbers in (predictions.class_numbers(p).set_index("class") for p in (alone, alike, mixed))
+    ]
+    assert widths[1] > 2.5 * widths[0]
+    assert widths[2] < 1.6 * widths[0]
+    one = predictions.class_numbers(replace(alone, groups=np.zeros(100, np.int64))).set_index("class")
+    assert one.loc["a", "high"] - one.loc["a", "low"] > 0.6  # a single group is one draw
 
 
 def test_calibration_is_that_of_the_records() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,6 @@ from bench.protocols.few_shot.episodes import (
     check_episodes,
     measure,
     superclass,
-    verification_auc,
 )
 from strategies.metric import nearest_prototype
 
@@ -153,21 +151,6 @@ def test_accuracy_by_class_is_that_of_its_queries(characters: Classes) -> None:
     assert found.by_class[3] == pytest.approx(np.mean(np.array(met) == 0))
     assert np.isnan(found.by_class[NAMES.index("Tagalog/0")])  # too few classes for five ways
     assert found.weights[NAMES.index("Tagalog/0")] == 0
-
-
-def test_verification_is_the_area_under_the_curve_over_pairs_of_groups() -> None:
-    rng = np.random.default_rng(0)
-    x, labels, groups = rng.normal(size=(24, 3)), np.arange(24) % 3, np.arange(24) // 2
-    x[:, 0] += labels
-    same, other = [], []
-    for i, j in combinations(range(24), 2):
-        if groups[i] != groups[j]:
-            (same if labels[i] == labels[j] else other).append(np.linalg.norm(x[i] - x[j]))
-    expected = np.mean([[(s < o) + 0.5 * (s == o) for o in other] for s in same])
-    assert verification_auc(x, labels, groups) == pytest.approx(expected)
-    assert verification_auc(np.eye(3)[labels], labels, groups) == 1
-    assert verification_auc(np.zeros((24, 2)), labels, groups) == pytest.approx(0.5)
-    assert np.isnan(verification_auc(x, np.zeros(24), groups))
 
 
 def test_nearest_prototype_is_its_formula() -> None:

@@ -8,7 +8,6 @@ strategy and seed.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,9 @@ from bench.protocols.few_shot.episodes import (
     Setting,
     measure,
     new_classes,
-    verification_auc,
 )
 from bench.protocols.few_shot.held_out import HeldOut, held_out
+from bench.protocols.few_shot.verification import Pairs
 from bench.protocols.outcome import Outcome, not_finite, skipped
 from bench.protocols.trials import Scored, Search, info_of, network_of
 from bench.records import Cell
@@ -90,12 +89,16 @@ def run_few_shot(
         return not_finite(sizes, tuned.fields(), error)
     classify = partial(strategy.classify, hp=tuned.chosen_hp)
     found = _measured(cell, dataset, classes, embedded, classify, tick)
-    auc = verification_auc(embedded, classes.labels, classes.groups)
+    tick("comparing pairs")
+    pairs = Pairs.of(embedded, classes.labels, classes.groups)
     fields = {"status": "ok", **sizes, **tuned.fields_of(final)}
     fields["episodes"] = [_entry(setting, measured) for setting, measured in found]
-    fields["metrics"] = {"verification_auc": auc} if math.isfinite(auc) else {}
+    fields["metrics"] = {} if pairs is None else _verified(pairs, tuned.threshold)
     fields["warnings"] += apart.warnings
-    return Outcome(fields, arrays=_arrays([measured for _, measured in found]))
+    arrays = _arrays([measured for _, measured in found])
+    if pairs is not None:
+        arrays |= {"accepts": pairs.curve.accepts(), "class_errors": pairs.equal_error_by_class()}
+    return Outcome(fields, arrays={name: values.astype(np.float32) for name, values in arrays.items()})
 
 
 def _measured(
@@ -133,7 +136,16 @@ def _arrays(found: list[Accuracy]) -> dict[str, np.ndarray]:
         "class_accuracies": [measured.by_class for measured in found],
         "class_weights": [measured.weights for measured in found],
     }
-    return {name: np.stack(rows).astype(np.float32) for name, rows in arrays.items()}
+    return {name: np.stack(rows) for name, rows in arrays.items()}
+
+
+def _verified(pairs: Pairs, threshold: float | None) -> dict[str, float]:
+    """How well pairs of new classes are told apart: at any threshold, and at one that held-out classes chose."""
+    found = {"verification_auc": pairs.curve.area, "verification_eer": pairs.curve.equal_error}
+    if threshold is not None:
+        accepts, rejects = pairs.errors(threshold)
+        found |= {"verification_false_accepts": accepts, "verification_false_rejects": rejects}
+    return found
 
 
 @dataclass(eq=False, kw_only=True)
@@ -171,7 +183,19 @@ class EpisodeSearch(Search):
         right = _mean_of_settings(found)
         embedding.seconds += time.perf_counter() - start
         losses = 1 - np.concatenate(found)
-        return Scored(embedding.fitted(_Embedder(embedding)), right, {"val_accuracy": right}, losses)
+        said = {"val_accuracy": right, "val_threshold": self._threshold(embedded)}
+        return Scored(embedding.fitted(_Embedder(embedding)), right, said, losses)
+
+    @property
+    def threshold(self) -> float | None:
+        """The distance at the equal error rate of classes that the chosen trial did not learn; None without one."""
+        return None if self.chosen is None else self.chosen.entry["val_threshold"]
+
+    def _threshold(self, embedded: np.ndarray) -> float | None:
+        assert self.source is not None
+        labels, groups = self.source.part.labels[self.apart.val], self.source.groups[self.apart.val]
+        pairs = Pairs.of(embedded, labels, groups)
+        return None if pairs is None else pairs.curve.threshold
 
     def embedding(self, rows: np.ndarray) -> Embedding:
         """The chosen hyperparameters on all classes of the source."""

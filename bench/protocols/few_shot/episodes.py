@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 50
 """To draw an episode in which every class has queries."""
-VERIFIED = 1_000
-"""Examples whose pairs are compared in verification, at most."""
 
 
 @dataclass(frozen=True)
@@ -265,30 +263,3 @@ def measure(
         np.add.at(queries, of, 1 / len(hit))
     drawn = np.where(queries > 0, queries, np.nan)
     return Accuracy(np.array(found), right / drawn, queries / len(episodes))
-
-
-def verification_auc(embedded: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
-    """Same class or not? The chance that a pair of one class is nearer than a pair of two: .5 knows nothing.
-
-    Over all pairs of examples of different groups; NaN without pairs of either kind.
-
-    Args:
-        embedded: (N, D).
-        labels, groups: (N,).
-    """
-    from scipy.stats import rankdata
-
-    rows = np.arange(len(labels))
-    if len(rows) > VERIFIED:
-        rows = np.sort(generator("verification", len(rows)).choice(rows, VERIFIED, replace=False))
-    x, labels, groups = embedded[rows].astype(np.float64), labels[rows], groups[rows]
-    lengths = np.square(x).sum(axis=1)
-    first, second = np.triu_indices(len(x), 1)
-    distances = (lengths[:, None] + lengths - 2 * x @ x.T)[first, second]
-    apart = groups[first] != groups[second]
-    same, distances = (labels[first] == labels[second])[apart], distances[apart]
-    pairs = int(same.sum()), int((~same).sum())
-    if not all(pairs):
-        return float("nan")
-    ranks = rankdata(-np.round(distances, 9))
-    return float((ranks[same].sum() - pairs[0] * (pairs[0] + 1) / 2) / (pairs[0] * pairs[1]))

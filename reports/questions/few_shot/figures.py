@@ -23,7 +23,7 @@ from reports.drawing import (
     style_of,
     ticks,
 )
-from reports.questions.few_shot.measurements import Measurement, measured
+from reports.questions.few_shot.measurements import Measurement, by_accuracy, measured
 from reports.questions.learning import curves_plan
 from reports.results import Results
 from reports.sections import Section
@@ -70,8 +70,7 @@ def _shots_figure(found: Sequence[Measurement], noun: Noun) -> Plan:
     chances = [1 / m.ways for m in found]
     known = pd.Series([value for m in found for value in (m.low, m.high, m.accuracy)]).dropna()
     low, high = limits([*known, *chances])
-    by_accuracy = sorted(found, key=lambda m: -m.accuracy)
-    everyone = list(dict.fromkeys(m.strategy for m in by_accuracy))
+    everyone = by_accuracy(found)
     backbones = {(m.backbone, m.weights) for m in found if m.backbone} or {("", "")}
     panels: list[Callable[[Axes], None]] = []
     for scope, ways in sorted({(m.scope, m.ways) for m in found}):

@@ -21,6 +21,7 @@ import pandas as pd
 
 from bench.records import Record
 from bench.store import Store
+from reports.columns import PAIRS
 from reports.results import Results
 from reports.statistics.answers import Answers
 from reports.statistics.decisions import Decision, decide_among
@@ -32,7 +33,7 @@ FLOOR = "nearest_pixel"
 
 CSV_COLUMNS = (
     "cell_id", "dataset", "backbone", "weights", "strategy", "seed", "ways", "shots", "scope", "episodes",
-    "accuracy", "deviation", "by_episodes", "verification_auc", "total_seconds",
+    "accuracy", "deviation", "by_episodes", "verification_auc", "total_seconds", *PAIRS,
 )  # fmt: skip
 """Of ``few_shot.csv``: one row a cell and setting; ``by_episodes`` is of ``by_episodes()``."""
 
@@ -76,12 +77,15 @@ class MeasuredByClass(Measured):
     def half_width(self) -> float:
         """Half the 95% interval of the accuracy; NaN without shares."""
         answers = self.answers(self.cells.index)
-        if answers is None:
-            return math.nan
-        right = answers.credits
-        if len(right) < MINIMUM_SEEDS:  # only the classes are taken to vary
-            right = np.repeat(right.mean(axis=0, keepdims=True), MINIMUM_SEEDS, axis=0)
-        return answers.spread(right, answers.unseen()).half_width(LEVEL)
+        return math.nan if answers is None else half_width_of(answers, answers.unseen())
+
+
+def half_width_of(answers: Answers, unseen: float = 0.0) -> float:
+    """Half the 95% interval of a mean over seeds and classes; below three seeds over classes alone."""
+    values = answers.credits
+    if len(values) < MINIMUM_SEEDS:
+        values = np.repeat(values.mean(axis=0, keepdims=True), MINIMUM_SEEDS, axis=0)
+    return answers.spread(values, unseen).half_width(LEVEL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +145,11 @@ def measured(run: Results) -> list[Measurement]:
     return measurements(run.records, run.directory)
 
 
+def by_accuracy(found: Iterable[Measurement]) -> list[str]:
+    """The strategies, the most accurate first: so each has one colour in all figures."""
+    return list(dict.fromkeys(m.strategy for m in sorted(found, key=lambda m: -m.accuracy)))
+
+
 def measurements(records: Sequence[Record], directory: Path | None) -> list[Measurement]:
     """What was measured, by dataset, setting and strategy.
 
@@ -152,7 +161,7 @@ def measurements(records: Sequence[Record], directory: Path | None) -> list[Meas
     repeated: dict[str, set[int]] = {}
     for key, by_seed in groups.items():
         repeated.setdefault(key[0], set()).update(
-            seed for seed, (r, _) in by_seed.items() if _differs_by_seed(r)
+            seed for seed, (r, _) in by_seed.items() if differs_by_seed(r)
         )
     found = [
         _measurement(key, by_seed, repeated[key[0]] or range(MINIMUM_SEEDS), directory)
@@ -187,7 +196,7 @@ def _grouped(records: Sequence[Record]) -> dict[Key, BySeed]:
 def _measurement(key: Key, by_seed: BySeed, repeated: Iterable[int], directory: Path | None) -> Measurement:
     """One configuration in one setting; ``repeated`` are the seeds of those that differ by seed."""
     mine, seeds = [record for record, _ in by_seed.values()], len(by_seed)
-    if not any(map(_differs_by_seed, mine)):
+    if not any(map(differs_by_seed, mine)):
         # It would be the same with any seed.
         by_seed, seeds = dict.fromkeys(repeated, next(iter(by_seed.values()))), 0
     measured = _measured(by_seed, directory)
@@ -213,7 +222,7 @@ def episodes_of(record: Record) -> int:
     return int(settings_of(record)["episodes"])
 
 
-def _differs_by_seed(record: Record) -> bool:
+def differs_by_seed(record: Record) -> bool:
     """Whether anything was trained, or chosen on classes that are held out for the seed."""
     return bool(record.costs.get("trainable_params")) or len(record.trials) > 1
 
@@ -277,6 +286,7 @@ def few_shot_frame(records: Sequence[Record]) -> pd.DataFrame:
             "by_episodes": by_episodes(entry["deviation"], episodes_of(record)),
             "verification_auc": record.metrics.get("verification_auc", math.nan),
             "total_seconds": record.costs.get("total_seconds"),
+            **{name: record.metrics.get(name, math.nan) for name in PAIRS},
         }
         for record in records
         for entry in record.episodes
