@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.datasets.objects import kept
 from bench.datasets.specs import modality_of
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import DEFAULT, modality
@@ -51,7 +52,7 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
 
     Args:
         plan: the path of a TOML file, or a dictionary with the same keys, in which paths may be texts or
-            ``pathlib.Path``.
+            ``pathlib.Path``, and datasets all that ``bench.datasets.objects.kept`` takes.
 
     Returns:
         The plan. Dataset paths that were relative in a file are relative to the current folder.
@@ -63,7 +64,7 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
         return plan
     if isinstance(plan, (str, Path)):
         return _validated(read_toml(Path(plan)))
-    found = _validated(as_texts(plan))
+    found = _validated(as_texts(_objects_kept(plan)))
     ask_for(*found.strategies)  # by whoever wrote that dictionary
     return found
 
@@ -77,7 +78,15 @@ def merged(content: dict[str, Any], asked: Iterable[str], trust: bool = False) -
         trust: whether those that the file names may be imported as well.
     """
     ask_for_any() if trust else ask_for(*asked)
-    return _validated(as_texts(content))
+    return _validated(as_texts(_objects_kept(content)))
+
+
+def _objects_kept(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a plan with the paths of files in place of data that Python holds."""
+    found = dict(content)
+    if isinstance(found.get("datasets"), (list, tuple)):
+        found["datasets"] = list(map(kept, found["datasets"]))
+    return found | {key: kept(found[key]) for key in ("source_dataset", "auxiliary_dataset") if key in found}
 
 
 def as_texts(value: Any) -> Any:
