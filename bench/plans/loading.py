@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench.datasets.objects import kept
 from bench.datasets.specs import modality_of
-from bench.errors import RequestError, did_you_mean
+from bench.errors import RequestError, did_you_mean, told_of
 from bench.modalities.registry import DEFAULT, modality
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
 from bench.plans.plan_file import read_toml
@@ -51,7 +51,7 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
     """Reads and validates a plan.
 
     Args:
-        plan: the path of a TOML file, or a dictionary with the same keys, in which paths may be texts or
+        plan: the path of a TOML file, or a dictionary with the same keys. There, paths may be texts or
             ``pathlib.Path``, and datasets all that ``bench.datasets.objects.kept`` takes.
 
     Returns:
@@ -84,9 +84,13 @@ def merged(content: dict[str, Any], asked: Iterable[str], trust: bool = False) -
 def _objects_kept(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a plan with the paths of files in place of data that Python holds."""
     found = dict(content)
-    if isinstance(found.get("datasets"), (list, tuple)):
-        found["datasets"] = list(map(kept, found["datasets"]))
-    return found | {key: kept(found[key]) for key in ("source_dataset", "auxiliary_dataset") if key in found}
+    for key in ("datasets", "source_dataset", "auxiliary_dataset"):
+        with told_of(key):
+            if key != "datasets" and key in found:
+                found[key] = kept(found[key])
+            elif isinstance(given := found.get(key), (list, tuple)):
+                found[key] = list(map(kept, given))
+    return found
 
 
 def as_texts(value: Any) -> Any:

@@ -12,7 +12,8 @@ from bench.datasets.objects import streams, tables
 from bench.datasets.objects.arrays import images_of, labels_of, named, texts_of
 from bench.datasets.objects.pictures import Pictures, is_picture
 from bench.datasets.objects.refusal import refusal
-from bench.datasets.objects.store import Rows, keep_arrays, keep_table, temporary_folder
+from bench.datasets.objects.store import Rows, keep_arrays, keep_table
+from bench.system.objects import temporary_folder
 
 PARTS: Mapping[int, tuple[str, ...]] = {
     1: ("train",),

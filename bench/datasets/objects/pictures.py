@@ -48,9 +48,11 @@ class Pictures:
             image = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
         if not is_picture(image):
             raise refusal(image, "images")
-        image = ImageOps.exif_transpose(image)
-        if image.mode not in MODES:
-            image = image.convert("RGB")
+        try:
+            image = ImageOps.exif_transpose(image)
+            image = image if image.mode in MODES else image.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:  # it is read only now
+            raise refusal("an image that is damaged", "images that can be read", f"{error}.") from None
         about = f"{label}\0{image.mode} {image.size}\0".encode()
         key = hashlib.sha256(about + image.tobytes()).hexdigest()[:24]
         self._seen[key] += 1

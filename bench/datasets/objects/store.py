@@ -1,24 +1,19 @@
-"""Where data from Python lie: a sealed folder of the cache for each content, named by it."""
+"""Data from Python as files: arrays as ``.npz``, columns of texts as Parquet."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError
-from bench.system import sealed
-from bench.system.cache import objects_dir
-from bench.system.files import TEMPORARY_PREFIX, canonical_json, digest, locked, removed
+from bench.system.files import canonical_json, digest
+from bench.system.objects import keep
 
 BLOCK = 16 * 2**20
 """About how many bytes of an array are in memory at a time."""
@@ -62,7 +57,7 @@ def keep_arrays(arrays: Mapping[str, Rows]) -> str:
         for block in arrays[name].blocks():
             content.update(block.tobytes())
     key = content.hexdigest()[:16]
-    return _kept(f"arrays-{key[:6]}.npz", key, lambda path: _write_npz(path, arrays))
+    return keep(f"arrays-{key[:6]}.npz", key, lambda path: _write_npz(path, arrays))
 
 
 def keep_table(name: str, columns: Mapping[str, Sequence[str]], images: Path | None = None) -> str:
@@ -84,36 +79,7 @@ def keep_table(name: str, columns: Mapping[str, Sequence[str]], images: Path | N
         if images is not None:
             os.rename(images, path.parent / IMAGES)
 
-    return _kept(f"{name}-{key[:6]}.parquet", key, write)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder beside the objects, gone afterwards.
-
-    Raises:
-        BenchError: the cache cannot be written.
-    """
-    with _told():
-        objects_dir().mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=objects_dir()))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _kept(name: str, key: str, write: Callable[[Path], None]) -> str:
-    """The path of a file in the folder of a content, written unless it is there, whole."""
-    place = objects_dir() / key
-    with _told(), locked(place.with_suffix(".lock")):
-        if not sealed.is_whole(place):
-            removed(place)
-            with temporary_folder() as folder:
-                write(folder / name)
-                sealed.seal(folder, place)
-                os.rename(folder, place)
-    return str(place / name)
+    return keep(f"{name}-{key[:6]}.parquet", key, write)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, Rows]) -> None:
@@ -128,15 +94,3 @@ def _write_npz(path: Path, arrays: Mapping[str, Rows]) -> None:
                 np.lib.format.write_array_header_1_0(file, header)
                 for block in rows.blocks():
                     file.write(block.tobytes())
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Says what a full disk or a folder that cannot be written means."""
-    try:
-        yield
-    except OSError as error:
-        raise BenchError(
-            f"The data cannot be kept in {str(objects_dir())!r}: {error.strerror or error}. Set "
-            "TRANSFER_BENCH_CACHE to a folder that can be written and has room for them."
-        ) from error

@@ -140,7 +140,11 @@ def _is_batched(dataset: Any) -> bool:
 
 
 def _said(label: Any) -> str:
-    return str(np.asarray(label).tolist())
+    """The class of one label, the same of a whole number, of one in an array, and of a one-hot row."""
+    values = np.asarray(label).reshape(-1)
+    if values.dtype.kind not in "buif":
+        return as_text(values.tolist()[0])
+    return str(values.argmax()) if values.size > 1 else f"{float(values[0]):g}"
 
 
 def _hash(data: bytes, label: str = "") -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from bench.datasets.adapters.columns import CONTENT, meant
 from bench.datasets.objects.pictures import Pictures
 from bench.datasets.objects.refusal import refusal
-from bench.datasets.objects.store import keep_table, temporary_folder
+from bench.datasets.objects.store import keep_table
+from bench.system.objects import temporary_folder
 
 HF_PARTS = ("train", "validation", "test")
 
