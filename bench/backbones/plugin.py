@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.backbones.registry import BACKBONES, BackboneInfo
 from bench.errors import RequestError
 from bench.modalities.registry import DEFAULT
-from bench.system.names import HUB
+from bench.system.names import HUB, KERAS
 from bench.system.plugins import Unusable, find, origin
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class BackbonePlugin:
     """Side in pixels of the smallest square input; of texts, tokens."""
     maximum_size: int | None = None
     """Likewise of the largest; None: any."""
-    options: ClassVar[dict[str, float | int | bool]] = {}
+    options: ClassVar[dict[str, float | int | bool | str]] = {}
     """Name and default of each option: ``{"width": 1.0}`` allows ``NAME:width=0.5``. Numbers are above 0."""
     version: ClassVar[int] = 1
     """Raised when the network would give other numbers: old cells are then not reused."""
@@ -57,6 +57,14 @@ class BackbonePlugin:
             and their mask (batch, tokens), 1 for what counts.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build()")
+
+    def check(self, **options: Any) -> None:
+        """Refuses values that do not go together, before anything is built. Without this method all do.
+
+        Raises:
+            RequestError: of field ``backbone``.
+        """
+        return
 
     def weights(self, **options: Any) -> str | Path:
         """The file with its pretrained weights; without this method it has none.
@@ -93,18 +101,20 @@ BUILT_IN = {
     "SmallTransformer": "bench.backbones.families.small_transformer:SmallTransformer",
 }
 """Those that are made as plug-ins are, and belong to this package."""
+KERAS_FILE = "bench.backbones.families.keras_file:KerasFile"
+"""What makes one of a name that begins with KERAS."""
 ON_THE_HUB = "bench.backbones.families.hub:hub_model"
 """What makes one of a name that begins with HUB."""
 
 
 def _built_in(name: str) -> BackbonePlugin | None:
-    on_the_hub = name.startswith(HUB)
-    where = ON_THE_HUB if on_the_hub else BUILT_IN.get(name)
+    where = KERAS_FILE if name.startswith(KERAS) else ON_THE_HUB if name.startswith(HUB) else None
+    by_name, where = where is not None, where or BUILT_IN.get(name)
     if where is None:
         return None
     # Imported by name: what builds networks imports Keras, and a plan does without.
     module, _, maker = where.partition(":")
-    found: BackbonePlugin = getattr(import_module(module), maker)(*([name] if on_the_hub else []))
+    found: BackbonePlugin = getattr(import_module(module), maker)(*([name] if by_name else []))
     return found
 
 

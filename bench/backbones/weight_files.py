@@ -17,7 +17,7 @@ from bench.backbones.weights import Ask, Weights, ask_child
 from bench.errors import RequestError
 from bench.system import sealed
 from bench.system.files import LFS_POINTER, cache_dir, digest
-from bench.system.names import PREFIX
+from bench.system.names import KERAS, PREFIX
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """What such a file begins with."""
@@ -38,10 +38,11 @@ def check_fit(spec: BackboneSpec, size: int, weights: Weights, ask: Ask | None =
     Raises:
         RequestError: of field ``weights``; the message says what the file is and what it should be.
     """
-    if weights.kind != "file" or weights.path is None or spec.weights.startswith(PREFIX):
+    own = spec.name.startswith(KERAS)
+    if (weights.kind != "file" and not own) or weights.path is None or spec.weights.startswith(PREFIX):
         return
     path, expected = Path(weights.path), expected_of(spec)
-    if problem := problem_of(path):
+    if not own and (problem := problem_of(path)):
         raise RequestError("weights", str(path), expected, problem)
     key = {
         "architecture": spec.architecture,
@@ -61,6 +62,8 @@ def check_fit(spec: BackboneSpec, size: int, weights: Weights, ask: Ask | None =
 
 def expected_of(spec: BackboneSpec) -> str:
     """What a weights file should be, as the end of a sentence."""
+    if spec.name.startswith(KERAS) and spec.weights == "pretrained":
+        return "a .keras file of a network that can serve as a backbone"
     return f"a file written by save_weights of {spec.architecture} without its classifier"
 
 

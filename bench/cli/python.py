@@ -130,7 +130,7 @@ def check(dataset: Any, verbose: int = 1, **options: Any) -> Answer:
 
 def rank(
     dataset: Any,
-    backbone: str | Sequence[str] = (),
+    backbone: Any = (),
     only: bool = False,
     workers: int | None = None,
     against: str | Path | None = None,
@@ -141,7 +141,7 @@ def rank(
 
     Args:
         dataset: as in ``bench.run``.
-        backbone: to rank beside all whose weights are there or can be had.
+        backbone: a name or several, or Keras models, to rank beside all whose weights are there or can be had.
         only: rank these alone.
         workers: backbones at a time. Default: one per core.
         against: a run directory to compare with. Default: one in ``runs/`` on the same data.
@@ -157,7 +157,7 @@ def rank(
     from bench.cli.commands.rank import ranked
     from bench.cli.show.ranking import print_ranking
 
-    names = [backbone] if isinstance(backbone, str) else list(backbone)
+    names = list(backbone) if isinstance(backbone, (list, tuple)) else [backbone]
     settings = overridden({}, list(keys_of(RankingOptions, options)))
     place = None if against is None else Path(against)
     ranking, agrees, content = ranked(dataset, names, only, place, workers, settings, Steps(verbose))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.backbones.given import is_model, own_backbone
 from bench.datasets.objects import kept
 from bench.datasets.specs import modality_of
 from bench.errors import RequestError, did_you_mean, told_of
@@ -90,6 +91,8 @@ def _objects_kept(content: Mapping[str, Any]) -> dict[str, Any]:
                 found[key] = kept(found[key])
             elif isinstance(given := found.get(key), (list, tuple)):
                 found[key] = list(map(kept, given))
+    if isinstance(given := found.get("backbones"), (list, tuple)):
+        found["backbones"] = [own_backbone(b) if is_model(b) else b for b in given]
     return found
 
 

@@ -1,4 +1,5 @@
-"""``docs/howto/python.md``, done as it stands there; and what Keras makes of a folder, given as data."""
+"""``docs/howto/python.md`` and the network of ``own-strategy-or-backbone.md``, done as they stand there; and what
+Keras makes of a folder, given as data."""
 
 from __future__ import annotations
 
@@ -15,6 +16,26 @@ import bench
 
 PAGE = Path(bench.__file__).resolve().parents[1] / "docs" / "howto" / "python.md"
 BLOCK = re.compile(r"^<!-- run: \S+ -->\n```python\n(.*?)^```$", re.M | re.S)
+
+NETWORK = PAGE.with_name("own-strategy-or-backbone.md")
+
+MODEL = """
+import sys, keras
+from sklearn.datasets import load_digits
+
+digits = load_digits()
+x, y = digits.images[digits.target < 3], digits.target[digits.target < 3]
+image = keras.Input((32, 32, 3))
+net = image
+for filters in (8, 12):
+    net = keras.layers.Conv2D(filters, 3, strides=2)(net)
+    net = keras.layers.ReLU()(keras.layers.BatchNormalization()(net))
+net = keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(net))
+model = keras.Model(image, net, name="mine")
+exec(compile(open(sys.argv[1]).read(), "page", "exec"))
+print(run.results[["backbone", "status"]].to_csv(index=False))
+print(bench.export(run))
+"""
 
 STREAM = """
 import sys, keras, numpy as np
@@ -82,3 +103,20 @@ def test_what_keras_reads_from_folders_is_the_same_data_however_it_comes(
         answer = bench.check(path, **({"image_size": 12} if noun == "images" else {}))
         assert f"20 {noun} in 2 classes" in str(answer)
         assert [entry["class"] for entry in answer.to_json()["classes"]] == ["a", "b"]
+
+
+def test_a_network_of_ones_own_runs_and_is_exported(tmp_path: Path, python: Callable[..., Any]) -> None:
+    if not PAGE.exists():
+        pytest.skip("the docs are not installed with the packages")
+    (block,) = re.findall(
+        r"^<!-- run: tests/end_to_end/test_objects.py -->\n```python\n(.*?)^```$",
+        NETWORK.read_text(),
+        re.M | re.S,
+    )
+    (tmp_path / "page.py").write_text(block)
+    result = python("-c", MODEL, "page.py", cwd=tmp_path, timeout=300)
+    assert result.rc == 0, result.stderr
+    assert "mine: it can be a backbone" in result.stdout
+    assert ",ok" in result.stdout
+    assert "model.keras, train.py, card.md" in result.stdout
+    assert "mine" in (tmp_path / "runs/network/report.html").read_text()
