@@ -19,6 +19,7 @@ from bench.cli.keywords import plan_of
 from bench.datasets import Dataset, open_dataset
 from bench.datasets.objects import kept
 from bench.errors import RequestError
+from bench.plans.loading import QUICKSTART
 
 SIZE = {"image_size": 8, "resizing": "stretch"}
 CODES = [i % 2 for i in range(24)]
@@ -305,7 +306,7 @@ def test_options_are_keywords() -> None:
         plan_of({"datasets": ["digits"]}, {"fractions": "0.5,1", "tuning": {"trials": 3}}).tuning.trials == 3
     )
     assert plan_of(plan, {"seeds": 5}).backbones == ["MobileNet"]
-    assert plan_of(None, {}).fractions == [0.035, 0.07, 0.14, 0.28]
+    assert plan_of(None, {}).fractions == QUICKSTART["fractions"]
     few = plan_of("digits", {"protocol": "few-shot", "source_dataset": (images(), CODES), "ways": [2]})
     assert few.source_dataset is not None
     assert few.source_dataset.endswith(".npz")
