@@ -266,7 +266,7 @@ UNLABELLED.element_spec = TWO_INPUTS.element_spec[1]
 
 WRONG = [
     (images(), "got numpy.ndarray). Labels belong to it: (x, y)"),
-    (3, "a pandas frame with the columns path or text and label, or a Hugging Face dataset (got int)"),
+    (3, "a pandas frame with the columns path or text and label, or a Hugging Face dataset (got 3)"),
     (["a.png", "b.png", "c.png", "d.png"], "Labels belong to a list"),
     ((images(), CODES[:3]), "have as many labels as examples (got 24 examples and 3 labels)"),
     ((images(), np.full((24, 2), 1)), "Some rows name several classes"),

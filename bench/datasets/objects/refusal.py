@@ -23,6 +23,7 @@ class Described:
 
 
 def refusal(given: Any, expected: str = FORMS, remedy: str = "") -> RequestError:
-    """The error that names an object by its type, or by the words for it."""
+    """The error that names an object by its type, a number by itself, and all else by the words for it."""
+    given = str(given) if isinstance(given, (int, float)) else given
     text = given if isinstance(given, str) else f"{type(given).__module__}.{type(given).__qualname__}"
     return RequestError("dataset", Described(text.removeprefix("builtins.")), expected, remedy)
