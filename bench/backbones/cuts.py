@@ -100,9 +100,16 @@ def block_of(cuts: list[Cut]) -> dict[str, int]:
     """
     blocks: dict[str, int] = {}
     for i, cut in enumerate(cuts):
-        for node in _topological(list(cut.tensors)):
+        for node in topological(list(cut.tensors)):
             blocks.setdefault(node.operation.name, i)
     return blocks
+
+
+def articulations(model: keras.Model) -> list[keras.KerasTensor]:
+    """The tensors above a kernel, from input to output, of which each carries alone all that the output needs."""
+    graph = _Graph(model)
+    crossings = (graph.crossing(below) for below in graph.below if below & graph.kernels)
+    return [crossing[0] for crossing in crossings if len(crossing) == 1]
 
 
 def split(model: keras.Model, cut: Cut) -> tuple[keras.Model | None, keras.Model]:
@@ -134,7 +141,7 @@ class _Graph:
 
     def __init__(self, model: keras.Model) -> None:
         self.inputs, self.outputs = tuple(model.inputs), tuple(model.outputs)
-        self.nodes = _topological(model.outputs)
+        self.nodes = topological(model.outputs)
         index = {id(node): i for i, node in enumerate(self.nodes)}
         self.below: list[int] = []  # per node: itself and all that it needs
         self.tensors: list[tuple[int, keras.KerasTensor]] = []  # with the node that makes each
@@ -228,7 +235,7 @@ def _maker(tensor: keras.KerasTensor) -> Any:
     return operation._inbound_nodes[node_index]
 
 
-def _topological(outputs: list[keras.KerasTensor]) -> list[Any]:
+def topological(outputs: list[keras.KerasTensor]) -> list[Any]:
     """All nodes that ``outputs`` need, each after those that it needs. Not recursive: networks are deep."""
     order: list[Any] = []
     done: set[int] = set()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.backbones.registry import BACKBONES, BackboneInfo
 from bench.errors import RequestError
 from bench.modalities.registry import DEFAULT
-from bench.system.names import HUB
+from bench.system.names import HUB, KERAS
 from bench.system.plugins import Unusable, find, origin
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class BackbonePlugin:
     """Side in pixels of the smallest square input; of texts, tokens; of clips, samples at 16 kHz."""
     maximum_size: int | None = None
     """Likewise of the largest; None: any."""
-    options: ClassVar[dict[str, float | int | bool]] = {}
+    options: ClassVar[dict[str, float | int | bool | str]] = {}
     """Name and default of each option: ``{"width": 1.0}`` allows ``NAME:width=0.5``. Numbers are above 0."""
     reads: ClassVar[tuple[str, ...]] = ()
     """How files of the user's end that ``load()`` reads: ``(".h5",)``. Those in ``.weights.h5`` are Keras's own."""
@@ -60,6 +60,14 @@ class BackbonePlugin:
             and their mask (batch, tokens), 1 for what counts. Of clips a map (batch, frames, bands, c).
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build()")
+
+    def check(self, **options: Any) -> None:
+        """Refuses values that do not go together, before anything is built. Without this method all do.
+
+        Raises:
+            RequestError: of field ``backbone``.
+        """
+        return
 
     def weights(self, **options: Any) -> str | Path:
         """The file with its pretrained weights; without this method it has none.
@@ -98,6 +106,8 @@ BUILT_IN = {
     "YAMNet": "bench.backbones.families.audio:YAMNet",
 }
 """Those that are made as plug-ins are, and belong to this package."""
+KERAS_FILE = "bench.backbones.families.keras_file:KerasFile"
+"""What makes one of a name that begins with KERAS."""
 ON_THE_HUB = "bench.backbones.families.hub:hub_model"
 """What makes one of a name that begins with HUB."""
 
@@ -108,12 +118,12 @@ def built_in(kinds: Collection[str]) -> list[str]:
 
 
 def _built_in(name: str) -> BackbonePlugin | None:
-    on_the_hub = name.startswith(HUB)
-    where = ON_THE_HUB if on_the_hub else BUILT_IN.get(name)
+    where = KERAS_FILE if name.startswith(KERAS) else ON_THE_HUB if name.startswith(HUB) else None
+    by_name, where = where is not None, where or BUILT_IN.get(name)
     if where is None:
         return None
     # Imported by name: what builds networks imports Keras, and a plan does without.
-    found: BackbonePlugin = resolve_name(where)(*([name] if on_the_hub else []))
+    found: BackbonePlugin = resolve_name(where)(*([name] if by_name else []))
     return found
 
 

@@ -6,11 +6,21 @@ import math
 from dataclasses import dataclass, replace
 
 from bench.backbones.own import read_source
-from bench.backbones.plugin import BUILT_IN, backbone_info, modality_of
+from bench.backbones.plugin import BUILT_IN, MODULE, backbone_info, load_backbone, modality_of
 from bench.backbones.registry import _IMAGENET_ALPHAS, _NARROW_TOP1, BACKBONES, BackboneInfo
 from bench.errors import RequestError, did_you_mean
 from bench.modalities.registry import modality
-from bench.system.names import HUB, OPTION, PREFIX, at_home, divided, of_others, with_weights
+from bench.system.names import (
+    HUB,
+    KERAS,
+    KERAS_SUFFIX,
+    OPTION,
+    PREFIX,
+    at_home,
+    divided,
+    of_others,
+    with_weights,
+)
 from bench.system.plugins import plugins
 
 WEIGHTS_SUFFIX = ".weights.h5"
@@ -112,6 +122,8 @@ def parse_backbone(text: str) -> BackboneSpec:
     name, rest = divided(text.strip())
     if name.startswith(HUB) and at_home(folder := name.removeprefix(HUB)).is_dir():
         name = f"{HUB}{at_home(folder).resolve()}"
+    if name.endswith(KERAS_SUFFIX):
+        name = f"{KERAS}{at_home(name.removeprefix(KERAS)).resolve()}"
     info = backbone_info(name)
     if info is None:
         names = [*BACKBONES, *BUILT_IN, *(plugin.name for plugin in plugins("backbones"))]
@@ -123,6 +135,8 @@ def parse_backbone(text: str) -> BackboneSpec:
     hears = options.pop(INPUT, None) == LOG_MEL
     kept = tuple(sorted((key, value) for key, value in options.items() if value != info.defaults[key]))
     spec = BackboneSpec(name, kept, weights, hears)
+    if info.module == MODULE and (found := load_backbone(name)) is not None:
+        found.check(**spec.values)
     if weights == "imagenet":
         _check_imagenet(text, spec)
     elif weights.startswith(PREFIX):
@@ -189,6 +203,8 @@ def _show(value: object) -> str:
 
 def _option(text: str, key: str, value: str, kind: type) -> object:
     """The value of an option in its type; a multiplier must be positive and finite."""
+    if kind is str:
+        return value
     expected = {float: "a number above 0", int: "a whole number above 0", bool: "true or false"}[kind]
     if kind is bool:
         if value.lower() in ("true", "false"):

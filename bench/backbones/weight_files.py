@@ -17,7 +17,7 @@ from bench.backbones.weights import Ask, Weights, ask_child
 from bench.errors import RequestError
 from bench.system import sealed
 from bench.system.files import LFS_POINTER, cache_dir, digest
-from bench.system.names import PREFIX
+from bench.system.names import KERAS, PREFIX
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """What such a file begins with."""
@@ -38,11 +38,12 @@ def check_fit(spec: BackboneSpec, size: int, weights: Weights, ask: Ask | None =
     Raises:
         RequestError: of field ``weights``; the message says what the file is and what it should be.
     """
-    is_users = weights.kind == "file" or spec.is_published
+    own = spec.name.startswith(KERAS)
+    is_users = weights.kind == "file" or spec.is_published or own
     if not is_users or weights.path is None or spec.weights.startswith(PREFIX):
         return
     path, expected = Path(weights.path), expected_of(spec)
-    if problem := problem_of(path, spec.is_published):
+    if not own and (problem := problem_of(path, spec.is_published)):
         raise RequestError("weights", str(path), expected, problem)
     key = {
         "architecture": spec.architecture,
@@ -64,6 +65,8 @@ def expected_of(spec: BackboneSpec) -> str:
     """What a weights file should be, as the end of a sentence."""
     if spec.is_published:
         return f"a file of the weights that {spec.name} was published with"
+    if spec.name.startswith(KERAS) and spec.weights == "pretrained":
+        return "a .keras file of a network that can serve as a backbone"
     return f"a file written by save_weights of {spec.architecture} without its classifier"
 
 

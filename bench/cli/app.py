@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from bench.cli.commands.cache import cache
 from bench.cli.commands.check import check
+from bench.cli.commands.check_backbone import check_backbone
 from bench.cli.commands.check_strategy import check_strategy
 from bench.cli.commands.compare import compare
 from bench.cli.commands.export import export
@@ -29,7 +30,7 @@ from bench.system.machine import available_memory
 from bench.system.names import shown
 
 COMMANDS = (
-    run, plan, rank, check, check_strategy, report, recommend, export, pretrain, compare, ls, cache,
+    run, plan, rank, check, check_strategy, check_backbone, report, recommend, export, pretrain, compare, ls, cache,
 )  # fmt: skip
 """In the order of ``--help``."""
 

@@ -29,7 +29,7 @@ class Sets:
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """Returns the command with each group in its signature replaced by the options of the group, in their place."""
 
-    options = list(_options(command))
+    options = list(options_of(command))
     spelled = {field: name for option in options for field, name in _spelled(option)}
 
     @wraps(command)
@@ -83,10 +83,11 @@ def _is_group(parameter: inspect.Parameter) -> bool:
     return is_dataclass(parameter.annotation)
 
 
-def _options(of: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+def options_of(of: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    """Yields the options of a command or a group, those of inner groups among them."""
     for parameter in _parameters(of):
         if _is_group(parameter):
-            yield from _options(parameter.annotation)
+            yield from options_of(parameter.annotation)
         else:
             yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
 

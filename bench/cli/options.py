@@ -264,7 +264,7 @@ class PlanOptions:
             raise RequestError("--demo", self.demo, "left out beside a plan file")
         if file is None and not self.demo and out is not None and "datasets" not in dict(keys):
             file = there if (there := out / "plan.toml").exists() else None
-        content = overridden(read_toml(file) if file else _start(dict(keys), self.demo), keys)
+        content = overridden(read_toml(file) if file else quickstart(dict(keys), self.demo), keys)
         asked = dict(keys).get("strategies", [])
         return merged(content, map(str, asked if isinstance(asked, list) else [asked]), self.trust)
 
@@ -293,7 +293,7 @@ def overridden(content: dict[str, Any], keys: list[tuple[str, Any]]) -> dict[str
     return content
 
 
-def _start(keys: dict[str, Any], demo: str | None) -> dict[str, Any]:
+def quickstart(keys: dict[str, Any], demo: str | None) -> dict[str, Any]:
     """Returns what the keys override without a plan file: nothing, or a quickstart if none names a dataset."""
     from bench.plans.loading import QUICKSTARTS
 

@@ -19,6 +19,7 @@ from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import BenchError, RequestError, did_you_mean
 from bench.modalities.audio.items import SOUNDS
 from bench.modalities.registry import DEFAULT, modality
+from bench.system.cache import objects_dir
 from bench.system.files import is_lfs_pointer
 from bench.system.names import at_home, path_text
 from bench.system.plugins import find, plugins
@@ -175,6 +176,10 @@ def _suffixes() -> list[str]:
 
 def _nearest_sibling(path: Path) -> str:
     """Suggests the nearest name in the same folder; names the folder if that is missing too."""
+    if path.is_relative_to(objects_dir()):
+        return (
+            "These data came from Python, and the cache was cleared. Give the same data to bench.run again."
+        )
     try:
         hint = did_you_mean(path.name, (entry.name for entry in path.parent.iterdir()))
     except OSError:

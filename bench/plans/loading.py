@@ -9,9 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.backbones.given import is_model, own_backbone
 from bench.backbones.spec import CLIPS, for_data, parse_backbone
+from bench.datasets.objects import kept
 from bench.datasets.specs import modality_of
-from bench.errors import RequestError, did_you_mean
+from bench.errors import RequestError, did_you_mean, told_of
 from bench.modalities.registry import DEFAULT, modality
 from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, section
 from bench.plans.plan_file import read_toml
@@ -51,8 +53,8 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
     """Reads and validates a plan.
 
     Args:
-        plan: the path of a TOML file, or a dictionary with the same keys, in which paths may be texts or
-            ``pathlib.Path``.
+        plan: the path of a TOML file, or a dictionary with the same keys. There, paths may be texts or
+            ``pathlib.Path``, and datasets all that ``bench.datasets.objects.kept`` takes.
 
     Returns:
         The plan. Dataset paths that were relative in a file are relative to the current folder.
@@ -64,7 +66,7 @@ def load_plan(plan: str | Path | Mapping[str, Any] | Plan) -> Plan:
         return plan
     if isinstance(plan, (str, Path)):
         return _validated(read_toml(Path(plan)))
-    found = _validated(as_texts(plan))
+    found = _validated(as_texts(_objects_kept(plan)))
     ask_for(*found.strategies)  # by whoever wrote that dictionary
     return found
 
@@ -78,7 +80,21 @@ def merged(content: dict[str, Any], asked: Iterable[str], trust: bool = False) -
         trust: whether those that the file names may be imported as well.
     """
     ask_for_any() if trust else ask_for(*asked)
-    return _validated(as_texts(content))
+    return _validated(as_texts(_objects_kept(content)))
+
+
+def _objects_kept(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a plan with the paths of files in place of data that Python holds."""
+    found = dict(content)
+    for key in ("datasets", "source_dataset", "auxiliary_dataset"):
+        with told_of(key):
+            if key != "datasets" and key in found:
+                found[key] = kept(found[key])
+            elif isinstance(given := found.get(key), (list, tuple)):
+                found[key] = list(map(kept, given))
+    if isinstance(given := found.get("backbones"), (list, tuple)):
+        found["backbones"] = [own_backbone(b) if is_model(b) else b for b in given]
+    return found
 
 
 def as_texts(value: Any) -> Any:

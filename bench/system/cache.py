@@ -20,6 +20,7 @@ KEPT_FREE = 1 << 30
 """Bytes that are left free on the disk."""
 KINDS = {
     "datasets": "decoded images",
+    "objects": "data given from Python",
     "prefixes": "outputs of frozen layers",
     "latency": "measured latencies of networks",
     "timings": "times of a few batches, for forecasts",
@@ -47,6 +48,11 @@ class Entry:
 
 def prefixes_dir() -> Path:
     return cache_dir() / "prefixes"
+
+
+def objects_dir() -> Path:
+    """Where data lie that Python gave."""
+    return cache_dir() / "objects"
 
 
 def limit() -> int:

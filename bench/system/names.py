@@ -37,10 +37,15 @@ HUB = "hf:"
 """What the name of a backbone begins with that lies on the Hugging Face hub, or in a folder as the hub has them."""
 
 
+KERAS = "keras:"
+"""What the name of a backbone begins with that is a file of the user's, as plans store it."""
+KERAS_SUFFIX = ".keras"
+
+
 def divided(backbone: str) -> tuple[str, str]:
     """A backbone as users write it: its name, and its options as they stand there."""
-    if backbone.startswith(HUB):
-        name, *options = OPTION.split(backbone)
+    name, *options = OPTION.split(backbone)
+    if backbone.startswith((HUB, KERAS)) or name.endswith(KERAS_SUFFIX):
         return name, ",".join(options)
     name, _, rest = backbone.partition(":")
     return name, rest
@@ -53,13 +58,17 @@ def names_weights(text: str) -> bool:
 
 def with_weights(backbone: str, weights: str) -> str:
     """The text of a backbone that names no weights, with these."""
-    return f"{backbone}{',' if ':' in backbone else ':'}weights={weights}"
+    name, options = divided(backbone)
+    follows = options or ":" in backbone or name.endswith(KERAS_SUFFIX)
+    return f"{backbone}{',' if follows else ':'}weights={weights}"
 
 
 def titled(architecture: str, weights: str) -> str:
     """A backbone as people read it: with its weights where they are not its usual ones, and without paths."""
     if architecture.startswith(HUB):
         architecture = Path(divided(architecture)[0].removeprefix(HUB)).name
+    if architecture.startswith(KERAS):
+        architecture = Path(divided(architecture)[0]).stem
     if weights in ("", "imagenet", "pretrained"):
         return architecture
     if weights.startswith(PREFIX):
@@ -69,6 +78,9 @@ def titled(architecture: str, weights: str) -> str:
 
 def short_backbone(text: str) -> str:
     """The text of a specification as people read it, see ``titled``."""
+    if text.startswith(KERAS):
+        found = re.search(r",weights=(.*)$", text)
+        return titled(text, found[1] if found else "")
     before, key, weights = text.partition("weights=")
     return titled(before.rstrip(",:"), weights) if key else text
 

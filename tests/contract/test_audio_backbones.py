@@ -334,7 +334,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_numbers_are_those_of_the_onnx_file(tmp_path: Path) -> None:
-    """Of 1 s, that is of three windows; needs onnxruntime, and openwakeword 0.5.1 for the files."""
+    """Of 1 s, that is three windows; needs onnxruntime and openwakeword 0.5.1. Vectors reach 60, levels 12."""
     runtime = pytest.importorskip("onnxruntime")
     package = find_spec("openwakeword")
     if package is None or package.origin is None:
@@ -350,7 +350,7 @@ def test_numbers_are_those_of_the_onnx_file(tmp_path: Path) -> None:
     model = build_backbone(spec, SIZE, resolve_weights(spec, SIZE))
     front = keras.Model(model.input, spectrogram(model.input))
     noise = np.random.default_rng(0).integers(-30_000, 30_000, (4, SIZE)).astype(np.int16)
-    for rows, of_front, of_all in ((noise, 4e-6, 4e-5), (ROWS, 5e-5, 1.5e-4)):
+    for rows, of_front, of_all in ((noise, 4e-6, 1e-4), (ROWS, 5e-5, 1.5e-4)):
         (levels,), (found,) = outputs(front, floats(rows)), outputs(model, floats(rows))
         for row, level, vectors in zip(rows, levels, found[:, :, 0], strict=True):
             (theirs,) = mel.run(None, {"input": row[None].astype(np.float32)})

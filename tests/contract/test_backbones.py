@@ -24,7 +24,7 @@ from PIL import Image
 
 from bench.backbones import weights
 from bench.backbones.build import FRONTS, IMAGENET_MEAN, IMAGENET_STD, build_backbone
-from bench.backbones.cuts import Cut, _topological, block_of, find_cuts, split
+from bench.backbones.cuts import Cut, block_of, find_cuts, split, topological
 from bench.backbones.registry import BACKBONES, BackboneInfo
 from bench.backbones.spec import BackboneSpec, check_size, parse_backbone
 from bench.backbones.weights import Weights, resolve_weights
@@ -464,7 +464,7 @@ def check_statistics(subject: Subject, stage: Stage) -> None:
     program = subject.network.program(cut, task.head, Trained.of(stage), LABEL_SMOOTHING)
     norms = {
         id(node.operation): (node.operation, node.input_tensors[0])
-        for node in _topological(program.model.outputs)
+        for node in topological(program.model.outputs)
         if isinstance(node.operation, keras.layers.BatchNormalization)
         and node.operation.name != "head_standardise"
     }

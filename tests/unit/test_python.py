@@ -51,14 +51,14 @@ def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 def test_a_script_sees_progress_and_the_answer_unless_it_asks_for_silence(
     said: list[Any], capsys: pytest.CaptureFixture[str], verbose: int, words: str
 ) -> None:
-    bench.run({}, verbose=verbose)
+    bench.run("digits", verbose=verbose)
     assert capsys.readouterr().out == words
 
 
 def test_a_reporter_of_ones_own_hears_it_all(said: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     heard: list[str] = []
     own: Any = SimpleNamespace(say=heard.append)
-    bench.run({}, reporter=own)
+    bench.run("digits", reporter=own)
     assert said == [own]
     assert heard == ["Preparing."]
     assert capsys.readouterr().out == ""

@@ -14,7 +14,7 @@ class SmallTransformer(BackbonePlugin):
     modality = "text"
     minimum_size = 8
     params_millions = 2.6
-    options: ClassVar[dict[str, float | int | bool]] = {"layers": 2, "width": 128}
+    options: ClassVar[dict[str, float | int | bool | str]] = {"layers": 2, "width": 128}
 
     def build(self, image: Any, **options: Any) -> Any:
         from bench.backbones.families.encoder import encoder

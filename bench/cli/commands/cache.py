@@ -15,7 +15,7 @@ def cache(
         str,
         typer.Argument(
             metavar="[KIND]",
-            help="Part: datasets, prefixes, latency, timings, weights, ranking or all.",
+            help="Part: datasets, objects, prefixes, latency, timings, weights, ranking or all.",
         ),
     ] = "all",
 ) -> None:

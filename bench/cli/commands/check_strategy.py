@@ -18,9 +18,8 @@ def check_strategy(
     ],
 ) -> None:
     """Check a strategy of your own on a few images."""
-    from bench.cli.show.checks import print_strategy_check
     from bench.commands.strategy_check.check import check_strategy as check_it
 
     found = check_it(name)
-    print_strategy_check(found)
+    print(found)
     raise typer.Exit(0 if found.ok else 1)

@@ -10,6 +10,7 @@ from bench.cli.options import Out, PlanOptions, Set, VoiceOptions
 from bench.cli.terminal import Steps
 
 if TYPE_CHECKING:
+    from bench.plans.plan import Plan
     from bench.plans.resolved import Resolved
     from bench.runs.prepare import Prepared
 
@@ -23,14 +24,18 @@ def plan(
 ) -> None:
     """Show the cells of a plan and how long they will take.  Trains nothing but a few timed batches."""
     from bench.cli.show.plan import print_plan
+
+    print_plan(*prepared_plan(options.plan(set_, out), options.directory(out), Steps(voice.level)))
+
+
+def prepared_plan(given: Plan, out: Path | None, tell: Steps) -> tuple[Prepared, Path]:
+    """Returns a plan with its cells, a few batches timed, and the run directory that they would go to."""
     from bench.plans.resolved import resolve
     from bench.runs.directory import with_stored
     from bench.runs.prepare import prepare
     from bench.runs.run import default_out
     from bench.store import Store
 
-    tell = Steps(voice.level)
-    given, out = options.plan(set_, out), options.directory(out)
     resolved = resolve(given)
     if resolved.plan.auto is not None:
         resolved, out = _choose_backbones(resolved, out, tell)
@@ -40,7 +45,7 @@ def plan(
         tell(sentence)
     prepared = prepare(resolved, tell)
     _time_batches(prepared, tell)
-    print_plan(prepared, out)
+    return prepared, out
 
 
 def _choose_backbones(resolved: Resolved, out: Path | None, tell: Steps) -> tuple[Resolved, Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from bench.cli.options import DATA, ChoiceOptions, Json, RunDirectory, number
 from bench.cli.terminal import json_text
@@ -22,6 +23,14 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Recommend a strategy within your limits.  Answers between measured label counts, too."""
+    content, text = answered(directory, labels, among, target)[1:]
+    print(json_text(content) if as_json else text)
+
+
+def answered(
+    directory: Path, labels: float | None, among: ChoiceOptions, target: float | None
+) -> tuple[Any, dict[str, Any], str]:
+    """Returns the recommendation of a run, or the labels that it needs; also as JSON, and in sentences."""
     from bench.runs.results import load
     from reports import recommend as r
     from reports import target as t
@@ -29,15 +38,15 @@ def recommend(
     run = load(directory)
     run.check_fractions("recommend")
     constraints = among.constraints(labels)
+    found: Any
     if target is not None:
-        needed = t.labels_needed(run.results, run.directory, target, constraints, among.dataset, run.noun)
-        content, text = needed.to_json(), t.needed_text(needed)
+        found = t.labels_needed(run.results, run.directory, target, constraints, among.dataset, run.noun)
+        text = t.needed_text(found)
     else:
-        answer = r.recommend(
+        found = r.recommend(
             run.results, run.directory, constraints, among.dataset, run.settings.region, run.noun
         )
-        content, text = answer.to_json(), r.text(answer)
-    if as_json:
-        print(json_text({**content, "cautions": run.cautions}))
-    else:
-        print(text, *(f"Caution: {shown(caution)}" for caution in run.cautions), sep="\n")
+        text = r.text(found)
+    cautions = run.cautions
+    said = "\n".join([text, *(f"Caution: {shown(caution)}" for caution in cautions)])
+    return found, {**found.to_json(), "cautions": cautions}, said

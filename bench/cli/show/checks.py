@@ -9,7 +9,6 @@ from bench.modalities.groups import GroupCounts
 from bench.system.names import shown
 
 if TYPE_CHECKING:
-    from bench.commands.strategy_check.check import StrategyCheck
     from bench.modalities.base import Modality
 
 CLASSES = 12
@@ -76,18 +75,3 @@ def _print_classes(classes: list[dict[str, Any]]) -> None:
 
 def _name(text: str) -> str:
     return shown(short(text, 40))
-
-
-def print_strategy_check(found: StrategyCheck) -> None:
-    """Problems first, then advice."""
-    number = len(found.problems)
-    what = "nothing wrong" if found.ok else f"{number} problem{'s' if number > 1 else ''}"
-    print(f"{found.strategy}: {what}")
-    for problem in found.problems:
-        print(f"- {problem}")
-    if found.advice:
-        print("\nWorth changing:")
-        for text in found.advice:
-            print(f"- {text}")
-    if found.ran:
-        print(f"\n{found.ran}")

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.commands.child import run_child
 from bench.errors import RequestError
 from bench.plans.strategies import ask_for, divided, load_strategy
-from bench.system import backend, machine
+from bench.system import backend
 from bench.system.plugins import Unusable
 
 if TYPE_CHECKING:
@@ -24,16 +23,10 @@ if TYPE_CHECKING:
 
 SECONDS = 300.0
 """After which a strategy counts as hanging."""
-TAIL = 5
-"""Lines of what a process said before it died that are shown."""
-
-CHILD = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "import bench.commands.strategy_check.child as c; c.main(sys.argv[2], sys.argv[3])"
-)
+CHILD = "bench.commands.strategy_check.child"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StrategyCheck:
     """The findings about a strategy.
 
@@ -53,6 +46,17 @@ class StrategyCheck:
     def ok(self) -> bool:
         """Whether there are no problems."""
         return not self.problems
+
+    def __str__(self) -> str:
+        """Problems first, then advice."""
+        number = len(self.problems)
+        what = "nothing wrong" if self.ok else f"{number} problem{'s' if number > 1 else ''}"
+        lines = [f"{self.strategy}: {what}", *(f"- {problem}" for problem in self.problems)]
+        if self.advice:
+            lines += ["", "Worth changing:", *(f"- {text}" for text in self.advice)]
+        return "\n".join([*lines, *(["", self.ran] if self.ran else [])])
+
+    __repr__ = __str__
 
 
 def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> StrategyCheck:
@@ -83,33 +87,9 @@ def check_strategy(strategy: str | type[Strategy], seconds: float = SECONDS) -> 
         load_strategy(name)
     with tempfile.TemporaryDirectory(prefix="transfer-bench-") as folder:
         result = Path(folder) / "result.json"
-        said, died = _run(name, result, seconds)
+        said, died = run_child(CHILD, [name, str(result)], seconds, "72 images")
         if not result.exists():
             return StrategyCheck(name, (f"{died} {said}".strip(),))
         content: dict[str, Any] = json.loads(result.read_bytes())
     problems = [*content["problems"], *([died] if died else [])]
     return StrategyCheck(name, tuple(problems), tuple(content["advice"]), content["ran"])
-
-
-def _run(name: str, result: Path, seconds: float) -> tuple[str, str]:
-    """What the child said at its end, and how it ended, as a sentence; empty if well."""
-    path = sys.path
-    environment = machine.environment(backend.chosen(), 1) | {"CUDA_VISIBLE_DEVICES": ""}
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
-        try:
-            child = subprocess.run(
-                [sys.executable, "-P", "-c", CHILD, json.dumps(path), name, str(result)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return "", f"It did not come to an end within {seconds:g} seconds, on 72 images."
-        if child.returncode == 0:
-            return "", ""
-        output.seek(0)
-        said = " / ".join(output.read().strip().splitlines()[-TAIL:])
-    return f"It said: {said}" if said else "", f"The process that ran it ended with code {child.returncode}."
