@@ -3,6 +3,7 @@
 https://keras.io/keras_hub/getting_started/ and https://keras.io/keras_tuner/getting_started/: a ``TextClassifier``
 with its preprocessor, a frozen or a free backbone, ``fit``; RandomSearch builds a model a trial; the best
 hyperparameters are trained again on training and validation texts together; the test texts are evaluated once.
+The texts are given as a shuffled ``tf.data.Dataset``, for KerasHub's ``fit`` does not shuffle arrays.
 
 Run by ``against_naive_text.py``; prints the seconds of its start-up, then one JSON line for each cell.
 """
@@ -20,6 +21,7 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 import psutil
+import tensorflow as tf
 
 parser = argparse.ArgumentParser()
 parser.add_argument(
@@ -42,6 +44,10 @@ def read(name):
     return table.text.to_numpy(str), table.label.map(names.index).to_numpy()
 
 
+def shuffled(texts, labels, batch_size):
+    return tf.data.Dataset.from_tensor_slices((texts, labels)).shuffle(len(labels)).batch(batch_size)
+
+
 test = read("test")
 print(json.dumps({"start_up_seconds": time.time() - psutil.Process().create_time()}), flush=True)
 
@@ -50,7 +56,7 @@ def build(strategy):
     def model(hp):
         backbone = keras_hub.models.BertBackbone.from_preset(arguments.model)
         backbone.trainable = strategy != "feature_extraction"
-        tokenizer = keras_hub.models.BertTokenizer.from_preset(arguments.model, lowercase=True)
+        tokenizer = keras_hub.models.BertTokenizer.from_preset(arguments.model)
         classifier = keras_hub.models.BertTextClassifier(
             backbone=backbone,
             num_classes=len(names),
@@ -86,12 +92,12 @@ for strategy in arguments.strategies:
                 overwrite=True,
                 seed=int(seed),
             )
-            tuner.search(*train, validation_data=val, epochs=epochs, batch_size=batch_size, verbose=0)
+            tuner.search(shuffled(*train, batch_size), validation_data=val, epochs=epochs, verbose=0)
             best = tuner.oracle.get_best_trials(1)[0]
             model = tuner.hypermodel.build(best.hyperparameters)
-            texts, labels = (np.concatenate(parts) for parts in zip(train, val, strict=True))
+            both = [np.concatenate(parts) for parts in zip(train, val, strict=True)]
             epochs = (best.best_step or 0) + 1
-            model.fit(texts, labels, epochs=epochs, batch_size=batch_size, verbose=0)
+            model.fit(shuffled(*both, batch_size), epochs=epochs, verbose=0)
         accuracy = model.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
         row = {"strategy": strategy, "fraction": float(fraction), "seed": int(seed), "accuracy": accuracy}
         print(json.dumps({**row, "epochs": epochs, "seconds": time.perf_counter() - start}), flush=True)

@@ -18,6 +18,8 @@ from bench.modalities.image.input import ImageInput
 from bench.modalities.text.input import TextInput
 from bench.modalities.text.rows import texts_of
 from bench.plans.loading import QUICKSTARTS, load_plan
+from bench.runs.reporter import Reporter
+from bench.runs.run import run
 
 SHARED = Path(__file__).parents[2].parent / "shared/datasets/text"
 
@@ -244,6 +246,23 @@ def _as_images(path: Path) -> str:
 
 
 # ------------------------------------------------------------------------------------------ names and plans
+
+
+@pytest.mark.parametrize("others", [[], ["MiniLM"]])
+def test_a_backbone_for_images_is_refused_before_there_is_a_directory(
+    tmp_path: Path, others: list[str]
+) -> None:
+    told: list[str] = []
+    reporter = Reporter()
+    reporter.say = told.append  # type: ignore[method-assign]
+    plan = {
+        "datasets": [str(table(tmp_path / "t.csv", texts()))],
+        "backbones": [*others, "EfficientNetLite0"],
+    }
+    with pytest.raises(RequestError, match=r"able to take texts, which t holds .*It takes images"):
+        run({**plan, "fractions": [1.0], "seeds": 1}, tmp_path / "run", reporter=reporter)
+    assert not (tmp_path / "run").exists()
+    assert not [line for line in told if line.startswith("Run directory")]
 
 
 def test_images_stay_what_they_were() -> None:
