@@ -1,9 +1,9 @@
 """Counts of words, weighted by how rare they are, and a linear classifier: what any language model has to beat.
 
 Words alone count, and C is 10: the best of eight C, and of words, pairs and triples of them, by cross-validation
-within the training part of three datasets (see ``tests/benchmarks/README.md``, "Texts"). A logistic regression for each class tells it from all others, which
-takes a fifth of the time of one for all classes and is as accurate. With ``class_weight = "balanced"`` the loss of
-each example is weighted.
+within the training part of three datasets (see ``tests/benchmarks/README.md``, "Texts"). A logistic regression for
+each class tells it from all others, which takes a fifth of the time of one for all classes and is as accurate. With
+``class_weight = "balanced"`` the loss of each example is weighted.
 """
 
 from __future__ import annotations

@@ -155,8 +155,9 @@ def _settings(text: str, info: BackboneInfo, rest: str) -> tuple[dict[str, objec
     weights = info.own_weights
     for part in OPTION.split(rest) if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        valid = [*info.options, *([INPUT] if info.modality == "image" else []), "weights"]
-        if not equals or key not in valid:
+        valid = [*info.options, "weights"]
+        is_front = key == INPUT and info.modality == "image"  # plans have it, people need not type it
+        if not equals or not (is_front or key in valid):
             expected = f"have options of {info.name} as key=value: {', '.join(valid)}"
             raise RequestError("backbone", text, expected, did_you_mean(key, valid))
         if key == "weights":

@@ -45,7 +45,8 @@ KERAS_SUFFIX = ".keras"
 def divided(backbone: str) -> tuple[str, str]:
     """A backbone as users write it: its name, and its options as they stand there."""
     name, *options = OPTION.split(backbone)
-    if backbone.startswith((HUB, KERAS)) or name.endswith(KERAS_SUFFIX):
+    is_file = name.endswith(KERAS_SUFFIX) and not names_weights(name)  # and not MobileNet:weights=net.keras
+    if backbone.startswith((HUB, KERAS)) or is_file:
         return name, ",".join(options)
     name, _, rest = backbone.partition(":")
     return name, rest
