@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,15 @@ import numpy.typing as npt
 from bench.records import ACCURACY
 from bench.store import Store
 from reports.statistics.credits import credits, heaviest
-from reports.statistics.intervals import LEVEL, UNSEEN_DIFFERENCE, Floats, Spread, unseen_of, wilson
+from reports.statistics.intervals import (
+    LEVEL,
+    UNSEEN_DIFFERENCE,
+    Floats,
+    Spread,
+    t_quantile,
+    unseen_of,
+    wilson,
+)
 
 
 def interval_of_one(right: Floats, groups: npt.NDArray[np.int64] | None) -> tuple[float, float]:
@@ -44,7 +51,7 @@ def difference_of_two(
     difference = first - second
     answers = Answers(np.arange(len(first)).astype(str), first[None], groups)
     error = math.sqrt(answers.error(difference) ** 2 + UNSEEN_DIFFERENCE / answers.size**2)
-    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    half = t_quantile(LEVEL, answers.degrees) * error
     mean = float(difference.mean())
     return mean, max(-1.0, mean - half), min(1.0, mean + half)
 
@@ -93,14 +100,20 @@ class Answers:
         )
 
     @property
-    def size(self) -> int:
-        """Test examples, or groups of them."""
-        return len(self.ids) if self.groups is None else len(np.unique(self.groups))
+    def size(self) -> float:
+        """Test examples; in groups, as many independent ones as these are worth (Kish 1965, Survey Sampling)."""
+        if self.groups is None:
+            return len(self.ids)
+        by_example = self.credits.mean(axis=0)
+        error = self.error(by_example)
+        if not 0 < error < math.inf:  # all alike: each group may be worth no more than one
+            return len(np.unique(self.groups))
+        return float(min(max(by_example.var() / error**2, 1.0), len(self.ids)))
 
     @property
     def degrees(self) -> float:
-        """See ``Spread``."""
-        return math.inf
+        """See ``Spread``: of few groups the scatter is not known well."""
+        return math.inf if self.groups is None else max(len(np.unique(self.groups)) - 1, 1)
 
     def unseen(self) -> float:
         """The ``unseen`` of the metric itself."""
@@ -111,7 +124,7 @@ class Answers:
         errors = [
             self.error(row) ** 2 + self.unseen() * (self.heaviest / self.size) ** 2 for row in self.credits
         ]
-        return NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(float(np.mean(errors)))
+        return t_quantile(LEVEL, self.degrees) * math.sqrt(float(np.mean(errors)))
 
     def covariance(self, by_example: Floats) -> Floats:
         """The covariance that the choice of test examples gives to the means ``by_example``, (k, examples)."""

@@ -52,7 +52,7 @@ DEGREES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 40, 100, 1e4])
 
 def t_half_width(spread: float, seeds: int, level: float = LEVEL) -> float:
     """Half the width of the t interval of a mean over seeds of standard deviation ``spread``; NaN below three."""
-    return _t_quantile(level, seeds - 1) * spread / math.sqrt(seeds) if seeds >= MINIMUM_SEEDS else math.nan
+    return t_quantile(level, seeds - 1) * spread / math.sqrt(seeds) if seeds >= MINIMUM_SEEDS else math.nan
 
 
 def wilson(accuracy: float, n: float, level: float = LEVEL) -> tuple[float, float]:
@@ -116,9 +116,9 @@ class Spread:
         total = of_seeds + of_examples
         if total == 0 or math.isinf(total):
             return total
-        t, t_examples = _t_quantile(level, known), _t_quantile(level, self.degrees)
+        t, t_examples = t_quantile(level, known), t_quantile(level, self.degrees)
         each = t**2 * of_seeds + t_examples**2 * of_examples
-        both = _t_quantile(level, all_degrees) ** 2 * total
+        both = t_quantile(level, all_degrees) ** 2 * total
         return math.sqrt((1 - SATTERTHWAITE) * each + SATTERTHWAITE * both)
 
     @property
@@ -190,7 +190,8 @@ def rank_correlation(first: Floats, second: Floats) -> tuple[float, float]:
     return related, float(2 * special.stdtr(len(first) - 2, -abs(t)))
 
 
-def _t_quantile(level: float, degrees: float) -> float:
+def t_quantile(level: float, degrees: float) -> float:
+    """Student's t, two-sided; with ``inf`` degrees of freedom the normal distribution's."""
     from scipy import special  # stats would take a second to import
 
     return float(special.stdtrit(degrees, (1 + level) / 2))

@@ -54,7 +54,7 @@ class Images(ExampleWriter):
         return {
             "rows_template": "train_rows.py.j2",
             "draws": DRAWS,
-            "scaled": "",
+            "scaled": Verbatim(""),
             "library": comment("pillow"),
             "source_file": comment("labels.csv" if files else "images.npz"),
             "files": bool(files),
