@@ -12,7 +12,6 @@ from bench.records import Record
 from bench.store import Store
 from reports import columns
 
-
 OF_A_SOURCE = {"verification_false_accepts", "verification_false_rejects", "val_threshold"}
 """Only with a source, whose held-out classes choose the threshold: test_docs has such a run, of faces."""
 

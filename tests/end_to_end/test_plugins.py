@@ -154,12 +154,12 @@ def test_the_recipe_of_a_plugin_is_exported(run: Path, with_plugins: Callable[..
 
 
 def walk_through() -> list[tuple[str, str]]:
-    """The code blocks of its page: language and content. Marked ones are examples, or another test's."""
+    """The code blocks of its page that are run here: language and content."""
     path = ROOT / "docs" / "howto" / "own-strategy-or-backbone.md"
     if not path.exists():
         pytest.skip("the docs are not installed with the packages")
-    found = re.findall(r"(^<!-- .*? -->\n)?^```(\w+)\n(.*?)^```$", path.read_text(), re.M | re.S)
-    return [(language, content) for marker, language, content in found if not marker]
+    mine = r"^<!-- run: tests/end_to_end/test_plugins.py -->\n```(\w+)\n(.*?)^```$"
+    return re.findall(mine, path.read_text(), re.M | re.S)
 
 
 def test_the_walk_through_works_as_it_stands(tmp_path: Path) -> None:
