@@ -70,6 +70,7 @@ def titled(architecture: str, weights: str) -> str:
         architecture = Path(divided(architecture)[0].removeprefix(HUB)).name
     if architecture.startswith(KERAS):
         architecture = Path(divided(architecture)[0]).stem
+    architecture = _heard(architecture)
     if weights in ("", "imagenet", "pretrained"):
         return architecture
     if weights.startswith(PREFIX):
@@ -83,7 +84,12 @@ def short_backbone(text: str) -> str:
         found = re.search(r",weights=(.*)$", text)
         return titled(text, found[1] if found else "")
     before, key, weights = text.partition("weights=")
-    return titled(before.rstrip(",:"), weights) if key else text
+    return titled(before.rstrip(",:"), weights) if key else _heard(text)
+
+
+def _heard(architecture: str) -> str:
+    """With the pictures that it is given of clips in a word."""
+    return re.sub(r"[:,]input=log-mel$", " (log-mel)", architecture)
 
 
 PREFIX = "source:"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.modalities.findings import BALANCING, UNEVEN
+from bench.modalities.groups import GroupCounts
 from bench.modalities.nouns import Noun
 from bench.records import ACCURACY, FRACTIONS, STEPS_SINCE, Record
 from bench.store import Store
@@ -30,6 +31,10 @@ FITTED = 0.95
 """Training accuracy from which on there is little left to learn."""
 LEVELS = ("problem", "caution", "note")
 """The gravest first."""
+
+
+FEW_GROUPS = 5
+"""With so many in the test set, Student's t of their scatter is no longer wide by itself."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,19 @@ def _answers(run: Results) -> Iterator[Alert]:
             )
 
 
+def _few_groups(run: Results) -> Iterator[Alert]:
+    """Test sets of so few persons, say, that hardly anything is known of new ones."""
+    for about in run.run_info.get("datasets", {}).values():
+        counts = GroupCounts.read(about.get("groups"))
+        if counts is not None and counts.test < FEW_GROUPS:
+            name, groups = words.clean(about.get("name", "dataset"), 40), words.plural(counts.test, "group")
+            yield Alert(
+                "caution",
+                f"The test set of {name} has {groups}. What is claimed of new groups gets much sharper with "
+                f"{FEW_GROUPS} or more.",
+            )
+
+
 def _scratch(results: pd.DataFrame, of: str) -> Iterator[Alert]:
     if below := _scratch_at_floor(results):
         yield Alert(
@@ -258,6 +276,7 @@ _LOOKS = (
     _altered,
     _imbalance,
     _sources,
+    _few_groups,
     _small_maps,
     _without_result,
     _answers,

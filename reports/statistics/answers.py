@@ -115,6 +115,18 @@ class Answers:
         """See ``Spread``: of few groups the scatter is not known well."""
         return math.inf if self.groups is None else max(len(np.unique(self.groups)) - 1, 1)
 
+    def least(self, error: float) -> float:
+        """A lower bound of accuracy, however groups differ; 0 without groups.
+
+        Were the mean of all groups lower, they would all reach what the worst one does in less than ``error`` of
+        the cases: Markov's inequality for each of them. Of two groups it says more than Student's t.
+        """
+        if self.groups is None:
+            return 0.0
+        _, index = np.unique(self.groups, return_inverse=True)
+        of_each = np.bincount(index, self.credits.mean(axis=0)) / np.bincount(index)
+        return float(of_each.min() * error ** (1 / len(of_each)))
+
     def unseen(self) -> float:
         """The ``unseen`` of the metric itself."""
         return unseen_of(float(self.credits.mean()))

@@ -21,10 +21,7 @@ from bench.records import ACCURACY
 from reports.statistics.best import Family
 from reports.statistics.credits import metric_of
 from reports.statistics.factors import on_backbones, over_backbones
-from reports.statistics.intervals import (
-    MINIMUM_SEEDS,
-    Floats,
-)
+from reports.statistics.intervals import LEVEL, MINIMUM_SEEDS, Floats
 from reports.statistics.looks import Looks, looks_of
 from reports.statistics.missing import Absent, Missing
 from reports.statistics.pairs import Candidate, Comparison, Measured, compare_pairs, draws
@@ -254,6 +251,7 @@ def decide_among(
         # Any of them might have led.
         tested = [leader, *(runs[place] for place in others)]
         floor = compare_pairs([(run, majority) for run in tested], region)[0]
+        floor = _above(leader, floor, (1 - LEVEL) / len(tested))
     compared = sorted((family.comparison(place) for place in others), key=lambda c: c.difference)
     comparisons = tuple(
         # Whoever is as near as that might as well have led, or is chosen in the leader's place.
@@ -265,6 +263,13 @@ def decide_among(
         dataset, fraction, n, leader.n_test, first, comparisons, region, floor,
         optimism=optimism, metric=leader.metric, margin=leader.margin,
     )  # fmt: skip
+
+
+def _above(leader: Measured, floor: Comparison, error: float) -> Comparison:
+    """The comparison with the most frequent class, where each group of test examples by itself is far above it."""
+    answers = leader.answers(leader.cells.index) if leader.metric == ACCURACY else None
+    lead = 0.0 if answers is None else answers.least(error) - floor.candidate.value
+    return floor if floor.verdict != "undecided" or lead <= 0 else replace(floor, verdict="better", low=lead)
 
 
 def _lowered(candidate: Candidate, optimism: float) -> Candidate:

@@ -323,6 +323,38 @@ def test_test_images_of_one_group_are_one_draw() -> None:
     assert one_film.spread(repeated).half_width(0.95) == math.inf
 
 
+@pytest.mark.parametrize(("groups", "spread"), [(3, 0.0), (3, 0.1), (10, 0.0), (10, 0.1), (60, 0.03)])
+def test_intervals_of_groups_cover_as_often_as_they_say_and_are_no_wider_than_need_be(
+    groups: int, spread: float
+) -> None:
+    """Sixty test examples of each of so many persons, for whom accuracy differs by ``spread``."""
+    rng, covered, half = np.random.default_rng(groups), [], 0.0
+    of = np.repeat(np.arange(groups), 60)
+    for _ in range(200):
+        share = rng.normal(0.7, spread, groups).clip(0, 1)[of]
+        right = (rng.uniform(size=(3, len(of))) < share).astype(float)
+        found = answers.Answers(np.arange(len(of)).astype(str), right, of)
+        half = found.spread(right, found.unseen()).half_width(0.95)
+        covered.append(abs(right.mean() - 0.7) <= half)
+    assert np.mean(covered) > 0.9
+    if groups == 60:  # about what the scatter of 60 persons gives
+        assert half < 3 * 1.96 * math.hypot(spread, math.sqrt(0.21 / 60)) / math.sqrt(60)
+
+
+def test_two_groups_far_above_the_most_frequent_class_are_enough_to_say_so() -> None:
+    of = np.repeat(np.arange(2), 100)
+    right = np.tile((np.arange(200) % 10 > 0).astype(float), (3, 1))  # 90% of each
+    found = answers.Answers(np.arange(200).astype(str), right, of)
+    assert found.least(0.05) == pytest.approx(0.9 * math.sqrt(0.05))
+    assert answers.Answers(found.ids, right, None).least(0.05) == 0
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(2000):  # whatever groups are like: here one in ten is always right, all others never
+        share = (rng.uniform(size=2) < 0.1).astype(float)
+        some = answers.Answers(found.ids, np.tile(share[of], (3, 1)), of)
+        wrong += some.least(0.05) > 0.1
+    assert wrong / 2000 < 0.05
+
+
 def test_who_lost_seeds_does_not_lead() -> None:
     whole = {"feature_extraction": [0.8, 0.8, 0.8], "partial_finetune": [0.79, 0.79, 0.79]}
     (decision,) = _run(None, {"full_finetune": [0.9, 0.9], **whole})
