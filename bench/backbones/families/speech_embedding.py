@@ -1,7 +1,8 @@
 """Google's speech embedding: 20 small convolutions on log-mel spectrograms, learned from 125 million clips.
 
 Lin et al., Training Keyword Spotters with Limited and Synthesized Speech Data, ICASSP 2020, arXiv:2002.01322;
-https://www.kaggle.com/models/google/speech-embedding (Apache-2.0). Its normalisations are part of the convolutions.
+https://www.kaggle.com/models/google/speech-embedding (Apache-2.0). In its file batch normalisations are part of the
+convolutions. They are here again, as identities, because from random weights nothing is learned without them.
 Each vector is of 76 frames, 0.78 s, and the next begins 8 frames later. The original takes 16-bit samples.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from bench.backbones.families.tflite_reader import read_tensors
@@ -22,6 +24,8 @@ BANDS, LOWEST, HIGHEST = 32, 60.0, 3_800.0
 FULL = 2.0**15
 """What a sample of 1 is in 16 bits."""
 LEAST = 1e-10
+EPSILON = 2.0**-10
+"""Of batch normalisations: binary, so that they change no bit of what the file gives."""
 
 
 def speech_embedding(samples: keras.KerasTensor) -> keras.KerasTensor:
@@ -62,6 +66,8 @@ def load(model: keras.Model, path: Path) -> None:
         source = f"model/conv2d_{place}/Conv2D" if place else "model/conv2d/Conv2D"
         # The file keeps (out, height, width, in).
         model.get_layer(name).set_weights([tensors[source].transpose(1, 2, 3, 0), biases[source]])
+        norm = model.get_layer(f"{name}_norm")
+        norm.moving_variance.assign(np.full(norm.moving_variance.shape, 1 - EPSILON, np.float32))
     model.get_layer("block6_conv1").set_weights([tensors["model/conv2d_19/Conv2D1"].transpose(1, 2, 3, 0)])
 
 
@@ -71,4 +77,5 @@ def _convolved(x: keras.KerasTensor, filters: int, kernel: tuple[int, int], name
         x = layers.ZeroPadding2D((0, 1), name=f"{name}_pad")(x)
     padding = "same" if kernel == (1, 3) else "valid"
     x = layers.Conv2D(filters, kernel, padding=padding, kernel_initializer="he_normal", name=name)(x)
+    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
     return ops.maximum(layers.LeakyReLU(0.2, name=f"{name}_relu")(x), -0.4)
