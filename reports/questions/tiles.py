@@ -56,13 +56,14 @@ def _last_gain(run: Results, decisions: list[Decision]) -> str | None:
         & (frame["backbone"] == chosen.backbone)
         & (frame["weights"] == chosen.weights)
     ]
-    values = mine.pivot_table(index="seed", columns="n", values=run.metric)
+    values = mine.pivot_table(index="seed", columns="fraction", values=run.metric)
     if values.shape[1] < 2:
         return None
-    before, after = map(float, values.columns[-2:])
-    gains = (values[after] - values[before]).dropna()
+    gains = values.iloc[:, -2:].dropna().diff(axis=1).iloc[:, -1]
     if gains.empty:
         return None
+    # With groups, seeds of one fraction differ by a few labels.
+    before, after = mine.groupby("fraction")["n"].median().iloc[-2:]
     name, seeds = words.strategy_name(chosen.strategy, 30), words.plural(len(gains), "seed")
     gain = words.in_points(gains.mean()) if gains.mean() > 0 else "nothing"
     return f"From {words.count(before)} to {words.count(after)} labels, {name} gained {gain} ({seeds})."

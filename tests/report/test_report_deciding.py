@@ -162,6 +162,7 @@ def test_the_end_says_why_and_what_would_decide_it(tmp_path: Path) -> None:
 def test_the_tile_on_labels_says_what_was_gained_where_no_curve_can_be_fitted(tmp_path: Path) -> None:
     def rising(record: Record) -> None:
         record.metrics["accuracy"] = 0.7 + 0.1 * record.cell["fraction"]
+        record.n = (record.n or 0) + record.cell["seed"]  # as with groups, which seeds divide differently
 
     records = fake.records(strategies=("full_finetune",), fractions=(0.5, 1.0), seeds=2, spoil=rising)
     run = Results(records, fake.run_info(records), "", tmp_path, 0.01, 0.0, None, {})
