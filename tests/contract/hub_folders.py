@@ -38,6 +38,10 @@ DISTILBERT_LAYER = {
     "out": "attention.out_lin", "norm1": "sa_layer_norm",
     "inner": "ffn.lin1", "outer": "ffn.lin2", "norm2": "output_layer_norm",
 }  # fmt: skip
+MPNET_LAYER = {
+    **BERT_LAYER, "query": "attention.attn.q", "key": "attention.attn.k", "value": "attention.attn.v",
+    "out": "attention.attn.o", "norm1": "attention.LayerNorm",
+}  # fmt: skip
 VIT_LAYER = {
     "query": "attention.attention.query", "key": "attention.attention.key", "value": "attention.attention.value",
     "out": "attention.output.dense", "norm1": "layernorm_before",
@@ -50,12 +54,15 @@ LAYER: dict[str, tuple[str, dict[str, str]]] = {
     "electra": ("electra.encoder.layer", BERT_LAYER),
     "roberta": ("roberta.encoder.layer", BERT_LAYER),
     "distilbert": ("distilbert.transformer.layer", DISTILBERT_LAYER),
+    "mpnet": ("mpnet.encoder.layer", MPNET_LAYER),
     "vit": ("vit.encoder.layer", VIT_LAYER),
     "deit": ("deit.encoder.layer", VIT_LAYER),
     "dinov2": ("encoder.layer", DINOV2_LAYER),
     "dinov2_with_registers": ("encoder.layer", DINOV2_LAYER),
 }
-TEXT_KINDS, IMAGE_KINDS = list(LAYER)[:4], list(LAYER)[4:]
+ROBERTA_LIKE = ("roberta", "mpnet")
+BUCKETS = 32
+TEXT_KINDS, IMAGE_KINDS = list(LAYER)[:5], list(LAYER)[5:]
 
 
 def config(kind: str) -> dict[str, Any]:
@@ -74,12 +81,13 @@ def config(kind: str) -> dict[str, Any]:
         if kind == "dinov2_with_registers":
             more |= {"num_register_tokens": 3}
     else:
-        pad = int(kind == "roberta")
+        pad = int(kind in ROBERTA_LIKE)
         more = {
             "vocab_size": len(WORDS) + 5, "max_position_embeddings": TOKENS + 2 * pad, "pad_token_id": pad,
         }  # fmt: skip
         more |= {"embedding_size": 8} if kind == "electra" else {}
-        more |= {"layer_norm_eps": 1e-5} if kind == "roberta" else {}
+        more |= {"layer_norm_eps": 1e-5} if kind in ROBERTA_LIKE else {}
+        more |= {"relative_attention_num_buckets": BUCKETS} if kind == "mpnet" else {}
     return {"model_type": kind, **shape, **more}
 
 
@@ -125,7 +133,9 @@ def tensors(kind: str, seed: int = 0) -> Tensors:
     result |= norm(f"{start}.LayerNorm", width)
     result[f"{start}.word_embeddings.weight"] = random(found["vocab_size"], width)
     result[f"{start}.position_embeddings.weight"] = random(found["max_position_embeddings"], width)
-    if kind != "distilbert":
+    if kind == "mpnet":
+        result["mpnet.encoder.relative_attention_bias.weight"] = random(BUCKETS, HEADS)
+    elif kind != "distilbert":
         result[f"{start}.token_type_embeddings.weight"] = random(2, width)
     if kind == "electra":
         result |= dense("electra.embeddings_project", WIDTH, width)
@@ -215,17 +225,29 @@ class Reference:
             self.dense(name(part), x).reshape(len(x), HEADS, -1).swapaxes(0, 1)
             for part in ("query", "key", "value")
         )
-        scores = query @ key.swapaxes(1, 2) / np.sqrt(WIDTH // HEADS)
+        scores = query @ key.swapaxes(1, 2) / np.sqrt(WIDTH // HEADS) + self.near(len(x))
         powers = np.exp(scores - scores.max(-1, keepdims=True))
         seen = powers / powers.sum(-1, keepdims=True) @ value
         return self.dense(name("out"), seen.swapaxes(0, 1).reshape(len(x), WIDTH))
 
+    def near(self, count: int) -> np.ndarray | float:
+        """What distances add to the scores of attention (heads, tokens, tokens), as Raffel et al. 2020 do."""
+        if self.kind != "mpnet":
+            return 0.0
+        apart = np.arange(count)[None, :] - np.arange(count)[:, None]
+        half, far = BUCKETS // 2, np.abs(apart)
+        exact = half // 2
+        steps = np.log(np.maximum(far, 1) / exact) / np.log(128 / exact) * (half - exact)
+        bucket = np.where(far < exact, far, np.minimum(exact + (steps + 1e-9).astype(int), half - 1))
+        table = self.weights["mpnet.encoder.relative_attention_bias.weight"]
+        return table[bucket + half * (apart > 0)].transpose(2, 0, 1)
+
     def text(self, numbers: list[int]) -> np.ndarray:
         """The hidden states (tokens, width) of one text, with nothing that fills up."""
-        first = 2 if self.kind == "roberta" else 0
+        first = 2 if self.kind in ROBERTA_LIKE else 0
         x = self.weights[f"{self.start}.word_embeddings.weight"][numbers]
         x = x + self.weights[f"{self.start}.position_embeddings.weight"][first : first + len(numbers)]
-        if self.kind != "distilbert":
+        if self.kind not in ("distilbert", "mpnet"):
             x = x + self.weights[f"{self.start}.token_type_embeddings.weight"][0]
         x = self.norm(f"{self.start}.LayerNorm", x)
         if self.kind == "electra":

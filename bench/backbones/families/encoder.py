@@ -1,10 +1,15 @@
 """Encoders of text in the style of BERT, of standard Keras layers and operations alone.
 
-The network that Devlin et al. 2018 (arXiv:1810.04805) call BERT, with the variations of RoBERTa (Liu et al. 2019,
-arXiv:1907.11692: other numbers of positions), DistilBERT (Sanh et al. 2019, arXiv:1910.01108: no kinds of
-sentences) and ELECTRA (Clark et al. 2020, arXiv:2003.10555: embeddings of a width of their own). Every dense layer
-stands in the graph by itself: cuts, low-rank updates and partial training reach into attention. Numbers are those
-of the originals: GELU is exact unless a configuration says otherwise.
+The network that Devlin et al. 2018 (arXiv:1810.04805) call BERT, with the variations of
+
+- RoBERTa (Liu et al. 2019, arXiv:1907.11692): other numbers of positions,
+- DistilBERT (Sanh et al. 2019, arXiv:1910.01108): no kinds of sentences,
+- ELECTRA (Clark et al. 2020, arXiv:2003.10555): embeddings of a width of their own,
+- MPNet (Song et al. 2020, arXiv:2004.09297): distances between tokens add to attention. Its layers share one table
+  of them. Here each has its own, with the same numbers at first: so the network can be cut between any two layers.
+
+Every dense layer stands in the graph by itself: cuts, low-rank updates and partial training reach into attention.
+Numbers are those of the originals: GELU is exact unless a configuration says otherwise.
 """
 
 from __future__ import annotations
@@ -18,10 +23,12 @@ from keras import layers, ops
 
 from bench.backbones.families.encoder_config import (
     ACTIVATIONS,
+    DISTANCES,
     KINDS_OF_SENTENCES,
     POSITIONS,
     WORDS,
     EncoderConfig,
+    distances,
     pieces,
 )
 from bench.backbones.families.pieces import Piece
@@ -72,7 +79,8 @@ def _layer(
 ) -> keras.KerasTensor:
     """Attention and a feed-forward network, each added to what came in and normalised."""
     visible = ops.greater(ops.expand_dims(ops.expand_dims(mask, 1), 1), 0.5)
-    attended = attention(x, config, f"{name}_attention", visible)
+    near = nearness(x, config, f"{name}_attention") if config.buckets else None
+    attended = attention(x, config, f"{name}_attention", visible, near)
     attended = layers.Dropout(config.dropout, name=f"{name}_attention_dropout")(attended)
     x = normalised(layers.Add(name=f"{name}_attention_sum")([x, attended]), config, f"{name}_attention")
     inner = dense(config.feedforward, config, f"{name}_inner")(x)
@@ -81,8 +89,31 @@ def _layer(
     return normalised(layers.Add(name=f"{name}_sum")([x, outer]), config, name)
 
 
+def nearness(x: keras.KerasTensor, config: EncoderConfig, name: str) -> keras.KerasTensor:
+    """What the distance between two tokens adds to their attention.
+
+    Args:
+        x: float (batch, tokens, width); its length alone counts.
+        config: of the network.
+        name: what the names of its layers begin with.
+
+    Returns:
+        float (1, heads, tokens, tokens).
+    """
+    starts, rows = distances(config.buckets)
+    places = ops.cumsum(ops.ones_like(x[:1, :, 0], dtype="int32"), axis=1)
+    apart = ops.expand_dims(places, 1) - ops.expand_dims(places, 2)
+    bins = layers.Discretization([float(start) for start in starts], name=f"{name}_bins")(apart)
+    table = layers.Embedding(len(rows), config.heads, normal(config), name=f"{name}_distances")
+    return ops.transpose(table(bins), (0, 3, 1, 2))
+
+
 def attention(
-    x: keras.KerasTensor, config: Attentive, name: str, visible: keras.KerasTensor | None = None
+    x: keras.KerasTensor,
+    config: Attentive,
+    name: str,
+    visible: keras.KerasTensor | None = None,
+    near: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:
     """Attention of every token to all that are visible.
 
@@ -91,6 +122,7 @@ def attention(
         config: of the network.
         name: what the names of its layers begin with.
         visible: bool (batch, 1, 1, tokens), of every token, whether others may look at it; None: all.
+        near: float (1, heads, tokens, tokens), added to the scores of two tokens; None: nothing.
     """
 
     def heads(what: str) -> keras.KerasTensor:
@@ -98,7 +130,7 @@ def attention(
         shape = (-1, config.heads, config.width // config.heads)
         return layers.Reshape(shape, name=f"{name}_{what}_heads")(projected)
 
-    seen = ops.dot_product_attention(heads("query"), heads("key"), heads("value"), mask=visible)
+    seen = ops.dot_product_attention(heads("query"), heads("key"), heads("value"), bias=near, mask=visible)
     joined = layers.Reshape((-1, config.width), name=f"{name}_joined")(seen)
     return dense(config.width, config, f"{name}_output")(joined)
 
@@ -139,6 +171,10 @@ def load(model: keras.Model, found: Mapping[str, np.ndarray], config: EncoderCon
     positions = positions if kinds is None else positions + kinds[0]
     model.get_layer("embeddings_words").set_weights([found[WORDS]])
     model.get_layer("embeddings_positions").set_weights([positions])
+    if config.buckets:
+        _, rows = distances(config.buckets)
+        for i in range(config.layers):
+            model.get_layer(f"layer_{i}_attention_distances").set_weights([found[DISTANCES][rows]])
     assign(model, pieces(config), found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ class EncoderConfig:
         spread: standard deviation of random initial weights.
         kind: one of KINDS, which names its weights in files.
         embedding: width of the embeddings; None: that of the hidden states.
+        buckets: of distances between tokens, each of which adds something to attention; 0: none.
     """
 
     layers: int
@@ -53,6 +55,7 @@ class EncoderConfig:
     spread: float = 0.02
     kind: str = "bert"
     embedding: int | None = None
+    buckets: int = 0
 
     @property
     def embedded(self) -> int:
@@ -60,7 +63,7 @@ class EncoderConfig:
         return self.embedding or self.width
 
 
-ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert", "mpnet")
 KINDS = ("bert", "distilbert", "electra", *ROBERTA_LIKE)
 """The kinds of ``config.json`` that are built here."""
 
@@ -107,6 +110,7 @@ def config_of(found: Mapping[str, Any]) -> EncoderConfig:
         spread=float(found.get("initializer_range", 0.02)),
         kind=kind,
         embedding=embedding if embedding != width else None,
+        buckets=int(found.get("relative_attention_num_buckets", 32)) if kind == "mpnet" else 0,
     )
 
 
@@ -141,6 +145,12 @@ _DISTILBERT = {
     "outer": "ffn.lin2",
     "norm": "output_layer_norm",
 }
+_MPNET = {
+    **_BERT,
+    **{f"attention_{part}": f"attention.attn.{part[0]}" for part in ("query", "key", "value", "output")},
+    "attention_norm": "attention.LayerNorm",
+}
+_NAMES = {"distilbert": _DISTILBERT, "mpnet": _MPNET}
 """What the parts of a layer are called here, and there. ELECTRA and RoBERTa have BERT's names."""
 
 
@@ -149,7 +159,7 @@ def pieces(config: EncoderConfig) -> list[Piece]:
     result = [Piece("embeddings_norm", "embeddings.LayerNorm", (config.embedded,))]
     if config.embedding:
         result.append(Piece("embeddings_project", "embeddings_project", (config.width, config.embedding)))
-    names = _DISTILBERT if config.kind == "distilbert" else _BERT
+    names = _NAMES.get(config.kind, _BERT)
     return result + layer_pieces(config.layers, names, config.width, config.feedforward)
 
 
@@ -174,6 +184,7 @@ def layer_pieces(layers: int, names: Mapping[str, str], width: int, feedforward:
     ]
 
 
+DISTANCES = "relative_attention_bias.weight"
 WORDS, POSITIONS, KINDS_OF_SENTENCES = (
     f"embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type")
 )
@@ -186,4 +197,31 @@ def weights_of(config: EncoderConfig) -> dict[str, Shape]:
         WORDS: (config.vocabulary, config.embedded),
         POSITIONS: (config.positions + offset, config.embedded),
     }
+    if config.buckets:
+        embeddings[DISTANCES] = (config.buckets, config.heads)
     return embeddings | needed(pieces(config))
+
+
+FARTHEST = 128
+"""All distances from here on are one."""
+
+
+def distances(buckets: int) -> tuple[list[int], list[int]]:
+    """Which distances between tokens are one to MPNet: each short one, and ever more of the long ones.
+
+    Args:
+        buckets: half of them are of tokens behind the one that looks.
+
+    Returns:
+        The first distance of each bin but the lowest, ascending, and which row of the file's table a bin has.
+    """
+    half = buckets // 2
+    alone = half // 2
+    ratio = FARTHEST / alone
+    first = [
+        i if i <= alone else math.ceil(alone * ratio ** ((i - alone) / (half - alone)) - 1e-6)
+        for i in range(half)
+    ]
+    ahead = first[1:]
+    rows = [*reversed(range(half)), *range(half + 1, 2 * half)]
+    return [*(1 - distance for distance in reversed(ahead)), *ahead], rows

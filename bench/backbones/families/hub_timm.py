@@ -63,7 +63,8 @@ class HubTimm(HubModel):
         with self.reading(ARCHITECTURES) as found:
             name = str(found["architecture"])
             if not name.startswith(ARCHITECTURES):
-                raise ValueError(f"timm's {name}, which is not built here")
+                instead = "; Keras has MobileNetV3Small and MobileNetV3Large" if "mobilenetv3" in name else ""
+                raise ValueError(f"timm's {name}, which is not built here{instead}")
         if find_spec("keras_hub") is None:
             raise self.error("with the package keras-hub", INSTALL)
 

@@ -49,7 +49,7 @@ def misfit(needed: Mapping[str, Shape], found: Mapping[str, Shape]) -> str:
     return ""
 
 
-STARTS = ("embeddings.", "embeddings_project.", "layer.", "layernorm.")
+STARTS = ("embeddings.", "embeddings_project.", "relative_attention_bias.", "layer.", "layernorm.")
 """Where the names of weights begin that all models of a kind share."""
 OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 """Names in files of 2018."""
