@@ -13,12 +13,14 @@ from bench.datasets.entry import full_findings
 from bench.datasets.findings import fractions_too_small
 from bench.modalities.findings import EXAMPLES, Finding, by_importance
 from bench.plans.plan import Plan
+from bench.plans.protocol import protocol
 
 
 def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
     """Audits a dataset of a plan, as JSON, see ``docs/howto/check-the-data.md``."""
     found, summary = full_findings(dataset)
     pool = dataset.pool
+    plan = protocol(plan.protocol).fitted(plan, [dataset])
     if not any(finding.level == "refused" for finding in found):
         found += fractions_too_small(
             pool.labels,

@@ -6,6 +6,7 @@ how they are drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
@@ -228,6 +229,30 @@ def check_fraction(
     for seed in range(seeds):
         rows = subset(labels, groups, fraction, seed, key, class_names, noun)
         split_validation(labels, groups, rows, seed, key, noun)
+
+
+def smallest_fraction(
+    labels: np.ndarray, groups: np.ndarray | None, seeds: int, key: str, usual: float = 0.0
+) -> float:
+    """A fraction that ``check_fraction`` does not refuse, at most a tenth above the smallest one.
+
+    Args:
+        labels, groups, seeds, key: see ``check_fraction``.
+        usual: it is taken if it is not refused.
+
+    Returns:
+        A short number. 1.0 where no fraction below is enough, and perhaps not all labels are.
+    """
+    total = len(labels)
+    fraction = usual or 2 / total
+    while fraction < 1:
+        try:
+            check_fraction(labels, groups, fraction, seeds, key)
+            return fraction
+        except RequestError:
+            least = 2 / np.unique(labels, return_counts=True)[1].min()  # without groups this one is enough
+            fraction = _smallest_fraction(math.ceil(max(1.1 * fraction, least) * total), total)
+    return 1.0
 
 
 def _is_certain(labels: np.ndarray, groups: np.ndarray | None, fraction: float) -> bool:

@@ -176,7 +176,8 @@ class Plan(Keys):
     strategies: Annotated[list[str], Field(min_length=1)] = list(DEFAULT_STRATEGIES)
     """Names, with fixed hyperparameters if you like: ``partial_finetune:unfreeze=0.25``."""
     fractions: list[Annotated[float, Field(ge=0, le=1)]] = [0.1, 0.25, 0.5, 1.0]
-    """Shares of the labelled pool to learn from. The few-shot protocol has none."""
+    """Shares of the labelled pool to learn from. Where 0.1 is too little for some class, the default begins higher.
+    The few-shot protocol has none."""
     seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 3
     """Repetitions. Each draws its own labelled subsets. Answers need at least three."""
     until: Literal["complete", "decided"] = "complete"

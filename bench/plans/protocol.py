@@ -6,7 +6,7 @@ Implementations are in ``bench.protocols``, one folder each, and named here by o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -90,6 +90,10 @@ class Protocol(ABC):
     def learns_from_source(self, strategy: Strategy) -> bool:
         """Whether a strategy learns from the source dataset, if there is one."""
         return strategy.needs_source or strategy.uses_source
+
+    def fitted(self, plan: Plan, datasets: Sequence[Dataset]) -> Plan:
+        """The plan with what it leaves out chosen so that the datasets allow it."""
+        return plan
 
     def shares(self, plan: Plan) -> list[float]:
         """The fractions of a plan's cells, the longest to run first, so that workers end together."""

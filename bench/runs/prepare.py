@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.backbones.own import WeightSource, read_source
 from bench.backbones.spec import BackboneSpec, has_small_map
@@ -84,24 +84,25 @@ def prepare(
         RequestError: a strategy, backbone, dataset, weight file, size or fraction cannot be used.
     """
     resolved = plan if isinstance(plan, Resolved) else resolve(plan)
-    plan = resolved.plan
-    resolved.protocol.check(plan, resolved.strategies)
+    asked = resolved.plan
+    resolved.protocol.check(asked, resolved.strategies)
     _check_auxiliary(resolved)
     _check_given(resolved)
     cache.limit()  # refuses a wrong setting here and not in each worker
-    resolving = _Resolving(resolved.backbones if resolved.uses_weights else (), plan, ask)
+    resolving = _Resolving(resolved.backbones if resolved.uses_weights else (), asked, ask)
 
     def open_(spec: str) -> Dataset:
         def progress(text: str) -> None:
             say(text)
             resolving.check()
 
-        return open_dataset(spec, vars(plan), progress, groups=plan.groups)
+        return open_dataset(spec, vars(asked), progress, groups=asked.groups)
 
-    datasets = [open_(spec) for spec in plan.datasets]
+    datasets = [open_(spec) for spec in asked.datasets]
+    resolved = replace(resolved, plan=resolved.protocol.fitted(asked, datasets))
     for dataset in datasets:
         _check_kind(resolved, dataset)
-        resolved.protocol.check_data(plan, dataset)
+        resolved.protocol.check_data(resolved.plan, dataset)
     companions = {companion.kind: companion for companion in _companions(resolved, datasets, open_)}
     weights = {spec: Weights("none", "", None) for spec in resolved.backbones} | resolving.result()
     sources = _own_weights(resolved)
@@ -110,10 +111,22 @@ def prepare(
     cells: dict[str, Cell] = {}
     for cell in _cells(resolved, datasets, weights, companions):
         cells.setdefault(cell.id, cell)
-    notes = [*_notes(resolved, datasets, sources, companions), *_lengths_told(cells.values())]
+    notes = [
+        *_fractions_told(asked, resolved.plan),
+        *_notes(resolved, datasets, sources, companions),
+        *_lengths_told(cells.values()),
+    ]
     return Prepared(
         resolved, tuple(cells.values()), tuple(datasets), tuple(notes), tuple(sources), companions
     )
+
+
+def _fractions_told(asked: Plan, plan: Plan) -> list[str]:
+    """What is said of fractions that the data have chosen."""
+    if asked.fractions == plan.fractions:
+        return []
+    least = f"{100 * min(plan.fractions):g}%"
+    return [f"With less than {least} of the labels, some class has too few. So the fractions begin there."]
 
 
 def _check_kind(resolved: Resolved, dataset: Dataset) -> None:

@@ -270,6 +270,7 @@ def main() -> None:
     )
     parser.add_argument("--grid", action="store_true", help="the whole grid as one run as well")
     parser.add_argument("--decide", action="store_true", help="also until the answer is clear")
+    parser.add_argument("--only-decide", action="store_true", help="nothing else; the loop runs as one grid")
     parser.add_argument("--length", type=float, default=1.0, help="share of the usual length of training")
     parser.add_argument("--out", type=Path, help="where to write the JSON as well")
     options = parser.parse_args()
@@ -286,6 +287,12 @@ def main() -> None:
             if options.out:
                 options.out.write_text(json.dumps(result, indent=1))
             print(json.dumps(row), flush=True)
+
+        if options.only_decide:
+            short = argparse.Namespace(**{**vars(options), "seeds": 1, "trials": 0})
+            lengths = harness(folder, options.strategies, short, folder / "cache-lengths")
+            note(decide(folder, options, naive(folder, options.strategies, options, lengths)))
+            return
 
         for strategy in options.strategies:
             cache = folder / f"cache-{strategy}"

@@ -28,6 +28,7 @@ from bench.modalities.image.facts import Facts
 from bench.modalities.image.input import ImageInput
 from bench.modalities.image.looks import CORRELATION, DISTANCE, difference_hashes, lookalikes
 from bench.plans.loading import load_plan
+from bench.runs.prepare import prepare
 
 SIZE = 32
 
@@ -401,6 +402,17 @@ def test_classes_and_fractions(tmp_path: Path) -> None:
     assert found["fraction_too_small"]["level"] == "refused"
     assert "The smallest fraction that works is" in found["fraction_too_small"]["text"]
     assert found["fraction_too_small"]["items"] == [{"class": "b", "images": 4}]
+
+
+def test_a_plan_without_fractions_takes_as_many_from_the_smallest_that_works_on(tmp_path: Path) -> None:
+    root = folder(tmp_path / "photos", "a", 20)
+    folder(root, "b", 20, 500)
+    plan = load_plan({"datasets": [str(root)], "image_size": SIZE})
+    assert check(open_dataset(plan.datasets[0], vars(plan)), plan)["fractions"] == [0.13, 0.26, 0.51, 1.0]
+    prepared = prepare(load_plan({"datasets": [str(root)], "backbones": ["Conv4"], "weights": ["none"]}))
+    assert prepared.plan.fractions == [0.13, 0.26, 0.51, 1.0]
+    assert {cell.fraction for cell in prepared.cells} == set(prepared.plan.fractions)
+    assert any("With less than 13% of the labels" in note for note in prepared.notes)
 
 
 def test_classes_without_a_test_image(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +100,7 @@ class HubDataset:
 
 
 HubImage = type("Image", (), {})
+HubAudio = type("Audio", (), {})
 HubText = SimpleNamespace(dtype="string")
 
 # --------------------------------------------------------------------------------------------------- what is kept
@@ -221,6 +223,75 @@ def test_datasets_of_the_hub() -> None:
     }
     dataset = opened(parts)
     assert (dataset.modality, len(dataset.test.ids)) == ("text", 6)
+
+
+# ------------------------------------------------------------------------------------------------------- sounds
+
+
+def waves(count: int = 24, kind: str = "float32") -> list[np.ndarray]:
+    """Sounds of several lengths."""
+    rng = np.random.default_rng(3)
+    found = [rng.uniform(-0.5, 0.5, 400 + 20 * i) for i in range(count)]
+    return [(32767 * x).astype(kind) if kind.startswith("int") else x.astype(kind) for x in found]
+
+
+def heard(value: Any) -> Dataset:
+    return open_dataset(kept(value), {"clip_seconds": 0.1})
+
+
+def test_sounds_of_one_length_are_arrays() -> None:
+    x = np.stack([wave[:400] for wave in waves()])
+    path = kept({"x": x, "y": CODES, "rate": 8000, "class_names": ["no", "yes"]})
+    assert path.endswith(".npz")
+    assert kept({"x": x, "y": CODES, "rate": 16000, "class_names": ["no", "yes"]}) != path
+    found = heard({"x": x, "y": CODES, "rate": 8000.0, "class_names": ["no", "yes"]})
+    assert found.modality == "audio"
+    assert classes(found) == {"no": 12, "yes": 12}
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16"])
+def test_sounds_of_several_lengths_are_files(kind: str) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    sounds = waves(kind=kind)
+    path = Path(kept({"x": sounds, "y": CODES, "rate": 8000}))
+    assert kept({"x": sounds, "y": CODES, "rate": 8000}) == str(path)
+    listed = pd.read_parquet(path)
+    for sound, name in zip(sounds, listed["path"], strict=True):
+        samples, rate = soundfile.read(path.parent / name, dtype=kind)
+        assert rate == 8000
+        np.testing.assert_array_equal(samples, sound)
+    assert classes(heard(str(path))) == {"0": 12, "1": 12}
+
+
+def test_sounds_may_have_a_test_set() -> None:
+    pytest.importorskip("soundfile")
+    x, rest = waves(), waves(8)[::-1]
+    found = heard({"x": x, "y": CODES, "x_test": rest, "y_test": CODES[:8], "rate": 8000})
+    assert (len(found.pool.ids), len(found.test.ids)) == (24, 8)
+
+
+@pytest.mark.parametrize("decoded", [True, False], ids=["decoded", "as files"])
+def test_sounds_of_hugging_face(decoded: bool) -> None:
+    soundfile = pytest.importorskip("soundfile")
+
+    def row(wave: np.ndarray, code: int) -> dict[str, Any]:
+        file = io.BytesIO()
+        soundfile.write(file, wave, 8000, format="FLAC", subtype="PCM_16")
+        sound = (
+            {"array": wave, "sampling_rate": 8000} if decoded else {"bytes": file.getvalue(), "path": None}
+        )
+        return {"audio": sound, "label": code}
+
+    rows = [row(wave, code) for wave, code in zip(waves(), CODES, strict=True)]
+    path = Path(kept(HubDataset(rows, audio=HubAudio(), label=ClassLabel(["no", "yes"]))))
+    assert {Path(name).suffix for name in pd.read_parquet(path)["path"]} == {".wav" if decoded else ".flac"}
+    assert classes(heard(str(path))) == {"no": 12, "yes": 12}
+
+
+@pytest.mark.parametrize("rate", [0, "8000", 16000.5, None])
+def test_a_rate_that_is_none_is_refused(rate: object) -> None:
+    with pytest.raises(RequestError, match=r"whole number from 1,000 to 768,000, in Hz"):
+        kept({"x": np.zeros((24, 100)), "y": CODES, "rate": rate})
 
 
 # ------------------------------------------------------------------------------------------------------ by content

@@ -137,6 +137,26 @@ def test_the_advised_fraction_works_for_every_seed(labels: np.ndarray, seed: int
 
 
 @quick
+@given(grouped(), st.booleans(), st.sampled_from([0.0, 0.02, 0.1, 0.3]))
+def test_the_smallest_fraction_is_one_that_is_not_refused(
+    data: tuple[np.ndarray, np.ndarray], by_group: bool, usual: float
+) -> None:
+    labels, groups = data[0], data[1] if by_group else None
+
+    def is_refused(fraction: float) -> bool:
+        try:
+            splits.check_fraction(labels, groups, fraction, 2, "key")
+        except RequestError:
+            return True
+        return False
+
+    found = splits.smallest_fraction(labels, groups, 2, "key", usual)
+    assert usual <= found <= 1
+    assert found == 1 or not is_refused(found)
+    assert found == usual or not usual or is_refused(usual)
+
+
+@quick
 @given(grouped(), st.booleans(), st.floats(0.01, 1.2))
 def test_a_fraction_is_refused_before_the_run_where_a_cell_would_refuse_it(
     data: tuple[np.ndarray, np.ndarray], by_group: bool, fraction: float

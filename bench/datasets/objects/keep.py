@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from bench.datasets.objects import streams, tables
-from bench.datasets.objects.arrays import images_of, labels_of, named, texts_of
+from bench.datasets.objects.arrays import as_array, images_of, labels_of, named, texts_of
 from bench.datasets.objects.pictures import Pictures, is_picture
 from bench.datasets.objects.refusal import refusal
+from bench.datasets.objects.sounds import Sounds
 from bench.datasets.objects.store import Rows, keep_arrays, keep_table
+from bench.modalities.audio.items import RATES
 from bench.system.objects import temporary_folder
 
 PARTS: Mapping[int, tuple[str, ...]] = {
@@ -33,9 +35,9 @@ def kept(value: Any) -> Any:
 
     Args:
         value: ``(x, y)`` (arrays, lists, tensors; ``x`` images, texts or ``pathlib`` paths), two or three such
-            pairs (the last is the test set), a dictionary ``{"x": ..., "y": ..., "class_names": ...}``, one
-            ``tf.data.Dataset`` or several, a pandas frame, or a Hugging Face dataset. A text or path is returned
-            as it is.
+            pairs (the last is the test set), a dictionary ``{"x": ..., "y": ..., "class_names": ...}``, with
+            ``"rate"`` for sounds (an array, or a list of arrays of any lengths), one ``tf.data.Dataset`` or
+            several, a pandas frame, or a Hugging Face dataset. A text or path is returned as it is.
 
     Returns:
         The path of an ``.npz`` or Parquet file, the same for the same data.
@@ -54,7 +56,8 @@ def kept(value: Any) -> Any:
         return _keep_streams([value])
     if isinstance(value, Mapping) and {"x", "y"} <= set(value):
         tested = [(value["x_test"], value["y_test"])] if {"x_test", "y_test"} <= set(value) else []
-        return _keep_pairs([(value["x"], value["y"]), *tested], value.get("class_names", ()))
+        pairs, names = [(value["x"], value["y"]), *tested], [str(n) for n in value.get("class_names", ())]
+        return _keep_sounds(pairs, names, value["rate"]) if "rate" in value else _keep_pairs(pairs, names)
     if isinstance(value, (tuple, list)) and len(value) in PARTS:
         if all(map(streams.is_stream, value)):
             return _keep_streams(value)
@@ -85,9 +88,8 @@ def _has_rows(value: Any) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
 
 
-def _keep_pairs(pairs: Sequence[Any], names: Any = ()) -> str:
+def _keep_pairs(pairs: Sequence[Any], names: Sequence[str] = ()) -> str:
     """Keeps the parts ``(x, y)`` of a dataset."""
-    names = [str(name) for name in names]
     texts = [texts_of(x) if _may_be_texts(x) else None for x, _ in pairs]
     if all(texts):
         return _keep_texts([list(found or ()) for found in texts], [y for _, y in pairs], names)
@@ -133,6 +135,36 @@ def _keep_pictures(pairs: Sequence[Any], names: Sequence[str]) -> str:
             split += [part] * len(x)
         parted = {"split": split} if len(pairs) > 1 else {}
         return keep_table("images", {"path": paths, "label": labels, **parted}, pictures.folder)
+
+
+def _keep_sounds(pairs: Sequence[Any], names: Sequence[str], rate: Any) -> str:
+    """Keeps arrays of sounds of one length as they are, and lists of several lengths as files.
+
+    Args:
+        rate: samples a second of all of them.
+    """
+    least, most = RATES
+    if not isinstance(rate, (int, float, np.number)) or not least <= rate <= most or rate != int(rate):
+        raise refusal(f"rate {rate!r}", f"a whole number from {least:,} to {most:,}, in Hz")
+    rate, parts = int(rate), PARTS[len(pairs)]
+    if all(isinstance(x, (list, tuple)) for x, _ in pairs):
+        with temporary_folder() as folder:
+            sounds = Sounds(folder)
+            columns: dict[str, list[str]] = {"path": [], "label": [], "split": []}
+            for part, (x, y) in zip(parts, pairs, strict=True):
+                said = named(labels_of(y, len(x)), names)
+                columns["path"] += [
+                    sounds.add(sound, label, rate) for sound, label in zip(x, said, strict=True)
+                ]
+                columns["label"] += said
+                columns["split"] += [part] * len(x)
+            if len(parts) == 1:
+                del columns["split"]
+            return keep_table("sounds", columns, sounds.folder)
+    found: dict[str, Rows] = {"rate": Rows(np.array([rate]))}
+    for part, (x, y) in zip(parts, pairs, strict=True):
+        _add(found, part, Rows(as_array(x)), labels_of(y, len(x)))
+    return _keep_arrays(found, names)
 
 
 def _keep_streams(datasets: Sequence[Any]) -> str:

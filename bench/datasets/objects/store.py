@@ -60,13 +60,13 @@ def keep_arrays(arrays: Mapping[str, Rows]) -> str:
     return keep(f"arrays-{key[:6]}.npz", key, lambda path: _write_npz(path, arrays))
 
 
-def keep_table(name: str, columns: Mapping[str, Sequence[str]], images: Path | None = None) -> str:
+def keep_table(name: str, columns: Mapping[str, Sequence[str]], files: Path | None = None) -> str:
     """Writes columns of texts as Parquet; returns its path. The same columns give the same path.
 
     Args:
         name: what the dataset is called, before a part of its hash.
         columns: all of one length.
-        images: a temporary folder of the images that the table lists, which is moved.
+        files: a temporary folder of the images or sounds that the table lists, which is moved.
     """
     key = digest({column: list(values) for column, values in columns.items()})
 
@@ -76,8 +76,8 @@ def keep_table(name: str, columns: Mapping[str, Sequence[str]], images: Path | N
 
         texts = {column: pyarrow.array(values, pyarrow.string()) for column, values in columns.items()}
         parquet.write_table(pyarrow.table(texts), path)
-        if images is not None:
-            os.rename(images, path.parent / IMAGES)
+        if files is not None:
+            os.rename(files, path.parent / files.name)
 
     return keep(f"{name}-{key[:6]}.parquet", key, write)
 

@@ -9,9 +9,12 @@ from typing import Any
 from bench.datasets.adapters.columns import CONTENT, meant
 from bench.datasets.objects.pictures import Pictures
 from bench.datasets.objects.refusal import refusal
+from bench.datasets.objects.sounds import Sounds
 from bench.datasets.objects.store import keep_table
 from bench.system.objects import temporary_folder
 
+FILES = ("Image", "Audio")
+"""Kinds of columns that become files."""
 HF_PARTS = ("train", "validation", "test")
 
 
@@ -73,10 +76,10 @@ def is_hugging_face(value: Any) -> bool:
 
 
 def keep_hugging_face(dataset: Any) -> str:
-    """Keeps a Hugging Face dataset of images or texts with one label each; one of parts has its test part.
+    """Keeps a Hugging Face dataset of images, sounds or texts with one label each; one of parts has its test part.
 
     Raises:
-        RequestError: it is streamed, or no column holds images or texts, or labels.
+        RequestError: it is streamed, or no column holds images, sounds or texts, or labels.
     """
     parts = dict(dataset) if isinstance(dataset, Mapping) else {"": dataset}
     if len(parts) > 1:
@@ -84,22 +87,32 @@ def keep_hugging_face(dataset: Any) -> str:
     first = next(iter(parts.values()))
     if not all(hasattr(part, "__len__") for part in parts.values()):
         raise refusal(first, "a dataset on this machine", "Load it without streaming=True.")
-    content, column, label = _columns(first)
+    # In formats such as "numpy" or "torch" rows are no longer what their features say.
+    parts = {
+        name: part.with_format(None) if hasattr(part, "with_format") else part for name, part in parts.items()
+    }
+    kind, column, label = _columns(first)
+    if kind == "Audio" and hasattr(
+        first, "cast_column"
+    ):  # files as they are: decoding asks for another package
+        undecoded = type(first.features[column])(decode=False)
+        parts = {name: part.cast_column(column, undecoded) for name, part in parts.items()}
+    content = "text" if kind == "text" else "path"
     columns: dict[str, list[str]] = {content: [], "label": []}
     if len(parts) > 1:
         columns["split"] = []
     with temporary_folder() as folder:
-        pictures = Pictures(folder)
+        files: Pictures | Sounds = Sounds(folder) if kind == "Audio" else Pictures(folder)
         for part, row in _rows(parts, label):
             said = _label(first.features[label], row[label])
             value = row[column]
-            columns[content].append(pictures.add(value, said) if content == "path" else str(value))
+            columns[content].append(str(value) if kind == "text" else files.add(value, said))
             columns["label"].append(said)
             if len(parts) > 1:
                 columns["split"].append(part)
         if not columns["label"]:
             raise refusal(first, "a dataset with at least one labelled example")
-        return keep_table("dataset", columns, pictures.folder if content == "path" else None)
+        return keep_table("dataset", columns, None if kind == "text" else files.folder)
 
 
 def _rows(parts: Mapping[str, Any], label: str) -> Iterator[tuple[str, Any]]:
@@ -116,21 +129,24 @@ def _label(feature: Any, value: Any) -> str:
 
 
 def _columns(dataset: Any) -> tuple[str, str, str]:
-    """``path`` or ``text``, the column that holds it, and that of the labels."""
+    """``Image``, ``Audio`` or ``text``, the column that holds it, and that of the labels."""
     features = dict(dataset.features or {})
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     texts = [n for n, f in features.items() if getattr(f, "dtype", "") in ("string", "large_string")]
     label = _only([n for n in features if kinds[n] == "ClassLabel"], "label", list(features))
     rest = [name for name in texts if name != label]
-    image = _only([n for n in features if kinds[n] == "Image"], "image", [])
-    text = _only(rest, "text", [name for name in rest if meant(name) == "text"])
-    if not label or not (image or text):
+    found = {kind: _only([n for n in features if kinds[n] == kind], kind.lower(), []) for kind in FILES}
+    found["text"] = _only(rest, "text", [name for name in rest if meant(name) == "text"])
+    kind = next((kind for kind, column in found.items() if column), "")
+    if not label or not kind:
         remedy = (
             f"Its columns are {', '.join(features) or 'unknown'}. "
             "For instance: dataset.select_columns(['image', 'fine_label'])"
         )
-        raise refusal(dataset, "a dataset with one column of images or texts, and one of labels", remedy)
-    return ("path", image, label) if image else ("text", text, label)
+        raise refusal(
+            dataset, "a dataset with one column of images, sounds or texts, and one of labels", remedy
+        )
+    return kind, found[kind], label
 
 
 def _only(fitting: Sequence[str], usual: str, others: Sequence[str]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from bench.datasets import Dataset
 from bench.datasets.companions.source import SourceDomain
-from bench.datasets.splits import check_fraction, subset_size
+from bench.datasets.splits import check_fraction, smallest_fraction, subset_size
 from bench.errors import RequestError
 from bench.plans.plan import DEFAULT_STRATEGIES, Plan
 from bench.plans.protocol import Protocol
@@ -38,6 +40,19 @@ class Fractions(Protocol):
                 "fraction 0 "
                 "in a run of its own.",
             )
+
+    def fitted(self, plan: Plan, datasets: Sequence[Dataset]) -> Plan:
+        """A plan that names no fractions has as many as usual, from the smallest on that its datasets allow."""
+        if "fractions" in plan.model_fields_set:
+            return plan
+        usual, most = min(plan.fractions), max(plan.fractions)
+        pools = [(d.pool.labels, d.pool.groups, plan.looks[-1], d.fingerprint) for d in datasets]
+        least = max(smallest_fraction(*pool, usual) for pool in pools)
+        if least == usual:
+            return plan
+        between = np.geomspace(least, most, len(plan.fractions))[1:]
+        fractions = sorted({least, *(round(float(fraction), 2) for fraction in between)})
+        return plan.model_copy(update={"fractions": fractions})
 
     def check_data(self, plan: Plan, dataset: Dataset) -> None:
         pool = dataset.pool
