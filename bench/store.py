@@ -348,6 +348,10 @@ class Store:
             there = f"left out, and could not be renamed: {error.strerror}"
         self.damaged.append(f"{path.name}: damaged ({reason}); {there}")
 
+    def written(self, cell_id: str) -> float:
+        """When the record of a cell was written, in seconds since the epoch."""
+        return self._path(cell_id).stat().st_mtime
+
     def predictions_path(self, cell_id: str) -> Path:
         return self.directory / "predictions" / f"{cell_id}.npz"
 

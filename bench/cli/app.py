@@ -15,6 +15,7 @@ from bench.cli.commands.check_backbone import check_backbone
 from bench.cli.commands.check_strategy import check_strategy
 from bench.cli.commands.compare import compare
 from bench.cli.commands.export import export
+from bench.cli.commands.log import log
 from bench.cli.commands.ls import ls
 from bench.cli.commands.plan import plan
 from bench.cli.commands.pretrain import pretrain
@@ -30,7 +31,8 @@ from bench.system.machine import available_memory
 from bench.system.names import shown
 
 COMMANDS = (
-    run, plan, rank, check, check_strategy, check_backbone, report, recommend, export, pretrain, compare, ls, cache,
+    run, plan, rank, check, check_strategy, check_backbone, report, recommend, export, log, pretrain, compare,
+    ls, cache,
 )  # fmt: skip
 """In the order of ``--help``."""
 

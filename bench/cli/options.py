@@ -320,6 +320,10 @@ class ExecutionOptions:
     fresh: Annotated[bool, option("Run every cell here, without copies from other runs.", RUN, "--fresh")] = (
         False
     )
+    log: Annotated[
+        str | None,
+        option("Log every cell to a tracker as it ends.", RUN, metavar="mlflow|tensorboard|wandb"),
+    ] = None
     shard: Annotated[
         str | None,
         option("Run only the I-th of K shares of the cells, one per machine.", ADVANCED, metavar="I/K"),

@@ -17,6 +17,7 @@ from bench.cli.options import AuditOptions, ChoiceOptions, RankingOptions, overr
 from bench.cli.terminal import Steps
 from bench.runs.run import Reporter
 from bench.runs.run import run as run_plan
+from bench.trackers.log import logged
 
 if TYPE_CHECKING:
     from bench.runs.results import Run
@@ -32,6 +33,7 @@ def run(
     executor: str = "local",
     ray_address: str | None = None,
     fresh: bool = False,
+    log: str | None = None,
     verbose: int = 1,
     trust: bool = False,
     demo: str | None = None,
@@ -51,6 +53,7 @@ def run(
         executor: ``local`` child processes, or ``ray`` for a cluster.
         ray_address: of a running cluster. Default: one on this machine alone.
         fresh: take no cells from other runs, now and whenever this one is resumed.
+        log: ``mlflow``, ``tensorboard`` or ``wandb``: every cell is logged there as it ends.
         verbose: 0 for silence, 1 for progress and the answer, 2 for every step of the preparation as well.
         trust: run the code of strategies ``module:Class`` that a plan file names.
         demo: the quickstart to run: ``image`` or ``text``.
@@ -66,13 +69,13 @@ def run(
     """
     planned = plan_of(plan, options, demo, trust)
     again = [status.strip() for status in retry.split(",")] if isinstance(retry, str) else retry
-    settings = (shard, executor, ray_address, fresh)
+    settings = {"shard": shard, "executor": executor, "ray_address": ray_address, "fresh": fresh}
     if reporter is not None or not verbose:
-        return run_plan(planned, out, workers, again, reporter, *settings)
+        return logged(log, reporter, run_plan, planned, out, workers, again, **settings)
     from bench.cli.progress import NotebookReporter, TerminalReporter
 
     spoken = NotebookReporter(verbose) if in_notebook() else TerminalReporter(verbose)
-    result = run_plan(planned, out, workers, again, spoken, *settings)
+    result = logged(log, spoken, run_plan, planned, out, workers, again, **settings)
     spoken.summary(result)
     return result
 

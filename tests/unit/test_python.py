@@ -36,7 +36,7 @@ def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What runs without running anything; takes the reporters."""
     reporters: list[Any] = []
 
-    def run_plan(plan: Any, out: Any, workers: Any, retry: Any, reporter: Any, *rest: Any) -> Run:
+    def run_plan(plan: Any, out: Any, workers: Any, retry: Any, reporter: Any, **more: Any) -> Run:
         reporters.append(reporter)
         if reporter is not None:
             reporter.say("Preparing.")

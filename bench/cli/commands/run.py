@@ -27,13 +27,14 @@ def run(
     from bench.cli.progress import TerminalReporter
     from bench.plans.strategies import is_code
     from bench.runs.run import run as run_plan
+    from bench.trackers.log import logged
 
     plan, out = options.plan(set_, out), options.directory(out)
     reporter = TerminalReporter(voice.level)
     try:
-        result = run_plan(
-            plan, out, where.workers, where.statuses, reporter, where.shard, where.executor, where.ray_address,
-            where.fresh,
+        result = logged(
+            where.log, reporter, run_plan, plan, out, where.workers, where.statuses, shard=where.shard,
+            executor=where.executor, ray_address=where.ray_address, fresh=where.fresh,
         )  # fmt: skip
     except KeyboardInterrupt:
         _say_how_to_resume(reporter.directory, " --trust" if any(map(is_code, plan.strategies)) else "")

@@ -1,0 +1,1 @@
+"""Cells of a run in the trackers that people have: MLflow, TensorBoard, Weights & Biases."""
