@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.trackers.base import PROJECT, Entry, Place, Tracker
 
-IS_RUN, IS_CELL = "transfer_bench.run", "transfer_bench.cell"
+IS_RUN, IS_CELL = "transfer_bench.benchmark", "transfer_bench.cell"
 """Tags by which runs of a benchmark, and of its cells, are found again."""
 MOST_METRICS, MOST_PARAMETERS = 1000, 100
 """That a server takes at once."""
@@ -26,6 +26,7 @@ class MLflow(Tracker):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # of a server that does not answer
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         from mlflow import MlflowClient
 
         self._client = MlflowClient()
