@@ -212,6 +212,7 @@ def export(
     strategy: str | Sequence[str] = (),
     dataset: str | None = None,
     trust: bool = False,
+    formats: str | Sequence[str] = (),
     verbose: int = 1,
 ) -> Answer:
     """Trains the recommended model on all labels. Writes model.keras, train.py and card.md.
@@ -221,20 +222,22 @@ def export(
         out: a folder that does not exist yet. Default: ``export`` in the run directory.
         max_seconds, max_latency_ms, max_params, strategy, dataset: see ``bench.recommend``.
         trust: run the code of strategies ``module:Class`` that the run names.
+        formats: beside ``"keras"``: ``"onnx"``, ``"litert"``, ``"int8"``, ``"saved_model"``.
         verbose: 0 for silence, 1 for steps that take long, 2 for every step.
 
     Returns:
-        An answer to print. Its ``folder`` holds the model.
+        An answer to print. Its ``folder`` holds the model. Its ``formats`` say of each format how large and fast it
+        is and how near to the Keras model, or for what ``reason`` it could not be made.
 
     Raises:
-        RequestError: nothing can be recommended or exported, or ``out`` exists.
+        RequestError: nothing can be recommended or exported, ``out`` exists, or a format cannot be made here.
         BenchError: the exported ``train.py`` failed.
     """
     from bench.cli.show.results import print_export
     from bench.commands.export.export import export as export_recipe
 
     limits = _among(max_seconds, max_latency_ms, max_params, strategy, dataset).constraints(labels=None)
-    done = export_recipe(_directory(directory), out, limits, dataset, Steps(verbose), trust=trust)
+    done = export_recipe(_directory(directory), out, limits, dataset, Steps(verbose), trust, formats)
     return Answer(done, printed(print_export, done))
 
 

@@ -16,13 +16,16 @@ import pytest
 from PIL import Image
 
 import bench
+from bench.commands.export import conversion
 from bench.commands.export.card import Exported
 from bench.commands.export.export import export
+from bench.commands.export.formats import FORMATS
 from bench.datasets import open_dataset
 from bench.errors import RequestError
 from bench.modalities.image.input import ImageInput
 from bench.plans.plan import Plan
 from bench.plans.strategies import get_strategy
+from bench.system.templates import markdown
 from reports.recommend import Constraints
 from strategies import STRATEGIES
 
@@ -177,6 +180,43 @@ def test_no_test_image_is_learned_from(
     assert "{{ 7*7 }}" not in card  # escaped, as is all that Markdown would read
     assert "That is too few seeds for an interval" in card
     assert "EfficientNetLite0: at 32 px, the last feature map is only 1 x 1." in card
+
+
+@pytest.mark.parametrize("name", ["litert", "int8", "onnx", "saved_model"])
+def test_other_formats_say_the_same(run: bench.Run, photos: Path, tmp_path: Path, name: str) -> None:
+    for library in FORMATS[name].libraries:
+        pytest.importorskip(library)
+    kept = Constraints(strategies=("knn",))
+    done = export(run.directory, tmp_path / "export", kept, formats=name)
+    keras, other = done.formats
+    assert (keras.name, other.name, other.reason) == ("keras", name, "")
+    assert (done.folder / FORMATS[name].file).exists()
+    assert (keras.difference, keras.agreement) == (0, 1)
+    if name == "int8":
+        assert other.megabytes < keras.megabytes / 2
+        assert other.change[1] <= other.accuracy - keras.accuracy <= other.change[2]
+    else:
+        assert other.difference < 1e-4
+        assert other.agreement == 1
+    head, card = (
+        (done.folder / "card.md").read_text(encoding="utf-8").removeprefix("---\n").split("\n---\n", 1)
+    )
+    assert f"| {markdown(FORMATS[name].file)} |" in card
+    [model] = pytest.importorskip("yaml").safe_load(head)["model-index"]
+    assert model["results"][0]["metrics"][0]["value"] == pytest.approx(done.value, abs=1e-4)
+
+
+def test_what_is_not_the_same_model_is_not_kept(
+    run: bench.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "TOLERANCE", -1.0)
+    kept = Constraints(strategies=("knn",))
+    done = export(run.directory, tmp_path / "export", kept, formats="saved_model")
+    assert "differ by up to" in done.formats[1].reason
+    assert not (done.folder / "saved_model").exists()
+    assert r"There is no saved\_model: its probabilities" in (done.folder / "card.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.cli.terminal import cell_name
+from bench.commands.export.formats import KERAS
 from bench.records import Cell
 from bench.system.names import shown
 
 if TYPE_CHECKING:
     from bench.commands.export.export import Exported
+    from bench.commands.export.formats import Converted
     from bench.runs.repeat import Repetition
     from reports.statistics.pairs import Candidate
 
@@ -40,6 +42,7 @@ def _measured(candidate: Candidate) -> str:
 
 def print_export(exported: Exported) -> None:
     """Where it lies, how good it is, and whether it is the model that was measured."""
+    from bench.commands.export.card import of_formats
     from reports.phrases import who
     from reports.words import metric_name
 
@@ -52,4 +55,18 @@ def print_export(exported: Exported) -> None:
         print(
             f"  its test probabilities differ from the measured ones by {exported.difference:.2g} on average"
         )
+    for measured in exported.formats:
+        if not measured.reason:
+            print(f"  {measured.format.file}: {_format(measured)}")
+    for line in of_formats(exported):
+        print(f"  {shown(line)}")
     print("  model.keras, train.py, card.md")
+
+
+def _format(measured: Converted) -> str:
+    size = f"{measured.megabytes:.3g} MB, {measured.milliseconds:.3g} ms"
+    if measured.name == KERAS:
+        return size
+    return (
+        f"{size}, the same class for {measured.agreement:.1%}, probabilities within {measured.difference:.1g}"
+    )

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.backbones.own import read_source
+from bench.commands.export.formats import INT8, KERAS, Converted
+from bench.commands.export.front_matter import front_matter
 from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
@@ -44,6 +46,7 @@ class Exported:
         labels: labelled examples of that cell.
         difference: mean absolute difference of the test probabilities between the two; NaN where the cell was
             trained on fewer labels or its predictions are missing.
+        formats: what was measured of each format; empty where ``model.keras`` alone was asked for.
     """
 
     folder: Path
@@ -54,6 +57,7 @@ class Exported:
     of_seed: float
     labels: int
     difference: float
+    formats: tuple[Converted, ...] = ()
 
 
 def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, files: Path | None) -> str:
@@ -80,6 +84,10 @@ def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, fi
         ],
         limits=_limits(recipe, counts) + [_text(caution, 400) for caution in run.cautions],
         noun=recipe.noun,
+        formats=[_format(measured) for measured in exported.formats if not measured.reason],
+        said_of_formats=[_text(line, 400) for line in of_formats(exported)],
+        threads=words.plural(cell.threads, "thread"),
+        **front_matter(recipe, exported.metric, exported.value, exported.formats),
         **writer_of(recipe).describe_input(recipe, files),
     )
 
@@ -170,6 +178,32 @@ def _agreement(exported: Exported) -> str:
         f"threads. The measured one, of one seed, had {words.percent(exported.of_seed)} "
         f"{words.metric_name(exported.metric)}."
     )
+
+
+def _format(measured: Converted) -> list[str]:
+    """A row of the table of formats."""
+    is_it = measured.name == KERAS
+    return [
+        measured.format.file,
+        f"{measured.megabytes:.3g} MB",
+        f"{measured.milliseconds:.3g} ms",
+        "" if is_it else f"{measured.difference:.1g}",
+        "" if is_it else words.percent(measured.agreement),
+        words.percent(measured.accuracy),
+    ]
+
+
+def of_formats(exported: Exported) -> Iterator[str]:
+    """What int8 costs in accuracy, and which formats there are not."""
+    for measured in exported.formats:
+        if measured.reason:
+            yield f"There is no {measured.format.file}: {measured.reason}."
+        elif measured.name == INT8:
+            mean, low, high = measured.change
+            yield (
+                f"{measured.format.file} changes accuracy by {words.in_points(mean, sign=True)} "
+                f"(95% CI {words.points(low, sign=True)} to {words.points(high, sign=True)})."
+            )
 
 
 # --- what it was made from ------------------------------------------------------------------------------------

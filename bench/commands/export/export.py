@@ -10,21 +10,23 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bench.commands.export import formats as formats_of
 from bench.commands.export.card import Exported, card
 from bench.commands.export.code import train_py
+from bench.commands.export.conversion import convert, measured
+from bench.commands.export.formats import Converted
 from bench.commands.export.inputs import writer_of
-from bench.commands.export.processes import load_keras, run_script
+from bench.commands.export.processes import run_script
 from bench.commands.export.recipe import Recipe, recipe_of
 from bench.errors import RequestError
 from bench.plans.strategies import ask_for, ask_for_any
 from bench.runs.results import Run, load
 from bench.store import Store
-from bench.training.examples import PartExamples, in_chunks
 from bench.training.metrics import score
 from reports.phrases import who
 from reports.recommend import Constraints, recommend
@@ -38,6 +40,7 @@ def export(
     dataset: str | None = None,
     say: Callable[[str], None] = lambda text: None,
     trust: bool = False,
+    formats: str | Sequence[str] = (),
 ) -> Exported:
     """Trains the recommended recipe on the whole pool, never on a test example, and writes it for good.
 
@@ -50,12 +53,14 @@ def export(
         dataset: its name, if the run has several.
         say: called with what is being done.
         trust: whether a strategy ``module:Class`` is imported that the run names and ``constraints`` do not.
+        formats: of ``formats.FORMATS``, beside ``keras``; names, or one text with commas between them.
 
     Raises:
         RequestError: nothing can be recommended, train.py cannot spell out the recommended strategy, the data or
-            weights have changed since, or ``out`` exists.
+            weights have changed since, ``out`` exists, or a format cannot be written here.
         BenchError: the exported ``train.py`` failed.
     """
+    names = formats_of.asked_for(formats)
     run = load(directory)
     run.check_fractions("export")
     folder = Path(out) if out is not None else Path(directory) / "export"
@@ -66,6 +71,7 @@ def export(
     ask_for_any() if trust else ask_for(*kept.strategies)
     found = recommend(run.results, run.directory, kept, dataset, run.settings.region, run.noun)
     chosen, recipe = found.decision.recommended, recipe_of(run, found)
+    formats_of.check(names, recipe.cell.backend)
     say(f"Recipe: {who(chosen)}, hyperparameters of seed {recipe.cell.seed}.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as temporary:
@@ -75,15 +81,25 @@ def export(
         (made / "train.py").write_text(train_py(recipe, made, files), encoding="utf-8")
         say("Training on all labels with the exported train.py.")
         run_script(made / "train.py", recipe.cell, say)
-        exported = _measured(run, recipe, chosen, made / "model.keras", folder)
+        keras, converted = measured(recipe, made), []
+        for name in names if len(names) > 1 else ():
+            say(f"Checking {formats_of.FORMATS[name].title} on the test {recipe.noun.many}.")
+            converted.append(convert(recipe, keras, name, made))
+        exported = _exported(run, recipe, chosen, keras.probabilities, folder, tuple(converted))
         (made / "card.md").write_text(card(run, recipe, found, exported, files), encoding="utf-8")
         os.replace(made, folder)
     return exported
 
 
-def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: Path) -> Exported:
-    """An export that is to lie in ``folder``, with its model on the test examples."""
-    probabilities = _predictions(recipe, model)
+def _exported(
+    run: Run,
+    recipe: Recipe,
+    chosen: Candidate,
+    probabilities: np.ndarray,
+    folder: Path,
+    converted: tuple[Converted, ...],
+) -> Exported:
+    """An export that is to lie in ``folder``, with what its model says of the test examples."""
     metric = recipe.cell.metric
     return Exported(
         folder,
@@ -94,18 +110,8 @@ def _measured(run: Run, recipe: Recipe, chosen: Candidate, model: Path, folder: 
         of_seed=recipe.record.metrics[metric],
         labels=recipe.record.n or 0,
         difference=_difference(run, recipe, probabilities),
+        formats=converted,
     )
-
-
-def _predictions(recipe: Recipe, path: Path) -> np.ndarray:
-    """Test probabilities of the exported model."""
-    model = load_keras(recipe.cell).saving.load_model(path, compile=False)
-    test = np.arange(len(recipe.dataset.test.ids))
-    examples = PartExamples.in_dataset(recipe.dataset, "test", test, labelled=False)
-    inputs = examples.read_by(recipe.network.reader).inputs()
-    batches = (inputs(numbers, None) for numbers in in_chunks(test, 64))
-    found = [model.predict_on_batch(batch if len(batch) > 1 else batch[0]) for batch in batches]
-    return np.concatenate([np.asarray(probabilities) for probabilities in found])
 
 
 def _difference(run: Run, recipe: Recipe, probabilities: np.ndarray) -> float:

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,33 @@ def load_keras(cell: Cell) -> Any:
     """
     before = dict(os.environ)
     os.environ |= machine.environment(cell.backend, cell.threads) | backend.WITHOUT_ACCELERATOR[cell.backend]
-    kept = os.dup(2)
     try:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        import keras
+        with quiet():
+            import keras
 
-        if cell.backend == "tensorflow":
-            import tensorflow as tf
+            if cell.backend == "tensorflow":
+                import tensorflow as tf
 
-            tf.config.set_visible_devices([], "GPU")
-        keras.ops.zeros(())
+                tf.config.set_visible_devices([], "GPU")
+            keras.ops.zeros(())
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ |= before
     return keras
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps from the terminal what libraries say in C++, past all that Python could catch."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def run_script(script: Path, cell: Cell, say: Callable[[str], None]) -> None:

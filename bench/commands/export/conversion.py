@@ -1,0 +1,216 @@
+"""The exported model in other formats, by Keras's own ``Model.export``, each measured beside ``model.keras``."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.commands.export.formats import FORMATS, INT8, KERAS, TOLERANCE, Converted, megabytes
+from bench.commands.export.processes import load_keras, quiet
+from bench.commands.export.recipe import Recipe
+from bench.training.examples import PartExamples, in_chunks
+from reports.statistics.answers import difference_of_two
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Probabilities (N, classes) of a batch of the network's input."""
+
+REPRESENTATIVE = 100
+"""Training examples by which the ranges of int8 values are set."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What ``model.keras`` says, to which the other formats are held."""
+
+    model: Any
+    probabilities: np.ndarray
+
+
+def measured(recipe: Recipe, folder: Path) -> Measured:
+    """The exported model, with its probabilities of the test examples."""
+    model = load_keras(recipe.cell).saving.load_model(folder / FORMATS[KERAS].file, compile=False)
+    return Measured(model, _probabilities(model.predict_on_batch, _test(recipe)))
+
+
+def _test(recipe: Recipe) -> Iterator[Any]:
+    """The network's inputs for all test examples, in batches."""
+    return _batches(recipe, "test", np.arange(len(recipe.dataset.test.ids)))
+
+
+def _batches(recipe: Recipe, part: str, numbers: np.ndarray, size: int = 64) -> Iterator[Any]:
+    """The network's inputs for examples of a part."""
+    examples = PartExamples.in_dataset(recipe.dataset, part, numbers, labelled=False)
+    inputs = examples.read_by(recipe.network.reader).inputs()
+    for chunk in in_chunks(np.arange(len(numbers)), size):
+        batch = inputs(chunk, None)
+        yield batch if len(batch) > 1 else batch[0]
+
+
+def _probabilities(predict: Predict, batches: Iterator[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.asarray(predict(batch)) for batch in batches])
+
+
+def convert(recipe: Recipe, keras: Measured, name: str, folder: Path) -> Converted:
+    """Writes the model in one format into ``folder`` and measures it; what is not the same model is not kept."""
+    path = folder / FORMATS[name].file
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of converters, about one another
+            if name != KERAS:
+                keras.model.export(path, format=FORMATS[name].keras, **_options(recipe, name, keras.model))
+            return _checked(recipe, keras, name, path)
+    except Exception as error:  # converters raise whatever they like
+        _remove(path)
+        return Converted(name, reason=_reason(error))
+
+
+def _options(recipe: Recipe, name: str, model: Any) -> dict[str, Any]:
+    """What ``Model.export`` is told beside the format."""
+    if FORMATS[name].keras != "litert":
+        return {"verbose": False}
+    import tensorflow as tf
+
+    # Without the operations of TensorFlow that no interpreter on a device has.
+    options = {"verbose": False, "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    if name != INT8:
+        return options
+    options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    if not takes_tokens(model):
+        options["representative_dataset"] = lambda: _representative(recipe)
+    return options
+
+
+def takes_tokens(model: Any) -> bool:
+    """Whether the model takes whole numbers: then its weights alone are int8, its activations are not."""
+    return "int" in str(model.inputs[0].dtype)
+
+
+def _representative(recipe: Recipe) -> Iterator[list[np.ndarray]]:
+    """Training examples from all over the pool, one by one."""
+    pool = len(recipe.dataset.pool.ids)
+    rows = np.unique(np.linspace(0, pool - 1, min(pool, REPRESENTATIVE)).astype(np.int64))
+    for batch in _batches(recipe, "pool", rows, size=1):
+        yield [batch]
+
+
+# --- measured -------------------------------------------------------------------------------------------------
+
+
+def _checked(recipe: Recipe, keras: Measured, name: str, path: Path) -> Converted:
+    """What was measured of a file.
+
+    Raises:
+        ValueError: it is not the model that was exported.
+    """
+    predict = OPENERS[FORMATS[name].keras](path, keras, recipe.cell.threads)
+    found = _probabilities(predict, _test(recipe))
+    difference = float(np.abs(found - keras.probabilities).max())
+    if math.isnan(difference) or (difference > TOLERANCE and name != INT8):
+        raise ValueError(f"its probabilities differ by up to {difference:.2g} from those of model.keras")
+    labels, groups = recipe.dataset.test.labels, recipe.dataset.test.groups
+    right, before = ((p.argmax(axis=1) == labels).astype(np.float64) for p in (found, keras.probabilities))
+    return Converted(
+        name,
+        megabytes=megabytes(path),
+        milliseconds=_milliseconds(predict, next(_batches(recipe, "test", np.arange(1)))),
+        difference=difference,
+        agreement=float((found.argmax(axis=1) == keras.probabilities.argmax(axis=1)).mean()),
+        accuracy=float(right.mean()),
+        change=difference_of_two(right, before, groups),
+    )
+
+
+def _milliseconds(predict: Predict, example: np.ndarray, times: int = 50) -> float:
+    """Of one prediction, warm: the median."""
+    seconds = []
+    for _ in range(10 + times):
+        start = time.perf_counter()
+        predict(example)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[10:]) * 1000)
+
+
+def _open_keras(path: Path, keras: Measured, threads: int) -> Predict:
+    predict: Predict = keras.model.predict_on_batch
+    return predict
+
+
+def _open_saved_model(path: Path, keras: Measured, threads: int) -> Predict:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda batch: np.asarray(loaded.serve(batch))
+
+
+def _open_onnx(path: Path, keras: Measured, threads: int) -> Predict:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    [name] = [given.name for given in session.get_inputs()]
+    return lambda batch: np.asarray(session.run(None, {name: batch})[0])
+
+
+def _open_litert(path: Path, keras: Measured, threads: int) -> Predict:
+    interpreter = _interpreter()(str(path), num_threads=threads)
+    [given], [wanted] = interpreter.get_input_details(), interpreter.get_output_details()
+    shape: Sequence[int] = ()
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        nonlocal shape
+        if batch.shape != shape:
+            interpreter.resize_tensor_input(given["index"], batch.shape)
+            interpreter.allocate_tensors()
+            shape = batch.shape
+        interpreter.set_tensor(given["index"], batch)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(wanted["index"]))
+
+    return predict
+
+
+def _interpreter() -> Any:
+    """LiteRT's interpreter: of its own package, else the older one that TensorFlow still brings.
+
+    Raises:
+        ImportError: there is neither.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        import tensorflow as tf
+
+        if not hasattr(tf.lite, "Interpreter"):
+            raise ImportError("it needs an interpreter. Run: pip install 'transfer-bench[litert]'") from None
+        Interpreter = tf.lite.Interpreter
+    return Interpreter
+
+
+OPENERS = {"": _open_keras, "tf_saved_model": _open_saved_model, "onnx": _open_onnx, "litert": _open_litert}
+"""What opens a file, by its name in ``Model.export``."""
+
+
+# --- what failed ----------------------------------------------------------------------------------------------
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """What a converter said, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    told = next(
+        (line for line in lines if "op" in line.lower() and "error" not in line.lower()[:5]), lines[0]
+    )
+    return told[:300]
