@@ -27,7 +27,7 @@ from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
 from bench.training.engine import Engine
 from bench.training.loop import POINTS
-from bench.training.metrics import score
+from bench.tasks.single_label import score
 from strategies import STRATEGIES
 from strategies.base import Info, Stage, Strategy
 from strategies.refuse import stage_problems

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.records import STATUSES, Record
-from bench.training.metrics import score
+from bench.tasks.single_label import score
 from reports import columns, tables
 from reports.questions.few_shot import measurements as few_shot
 

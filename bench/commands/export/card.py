@@ -59,7 +59,7 @@ class Exported:
 def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, files: Path | None) -> str:
     """The card of an export in Markdown."""
     cell, dataset, chosen = recipe.cell, recipe.dataset, exported.candidate
-    counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
+    counts = dataset.class_counts(dataset.pool)
     return template(TEMPLATES, f"card_{dataset.modality}.md.j2").render(
         sentence=f"{words.capital(who(chosen))} for {len(dataset.class_names)} classes. {_claim(found)}",
         parameters=words.magnitude(chosen.params),

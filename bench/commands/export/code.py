@@ -13,6 +13,7 @@ from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.registry import modality, size_of
 from bench.system import backend
+from bench.tasks.registry import TASKS
 from bench.system.templates import Verbatim, comment, template
 from reports import words
 from strategies.base import Stage
@@ -59,7 +60,6 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 def _schedule(recipe: Recipe) -> dict[str, Any]:
     """What the templates say of the stages, and of all of them together."""
     from bench.training.programs import optimizer
-    from bench.training.stages import LABEL_SMOOTHING
 
     stages = recipe.stages
     cuts = {planned.stage.cut for planned in stages}
@@ -70,7 +70,8 @@ def _schedule(recipe: Recipe) -> dict[str, Any]:
         "has_prefix": bool(cuts - {"input"}),
         "has_input_stage": "input" in cuts,
         "has_statistics": any(planned.stage.batch_norm == "trained" for planned in stages),
-        "label_smoothing": LABEL_SMOOTHING,
+        "label_smoothing": TASKS[recipe.cell.task].label_smoothing,
+        "many_labels": TASKS[recipe.cell.task].activation == "sigmoid",
         "typical_rms": optimizer.TYPICAL_RMS,
         "smallest_rms": optimizer.SMALLEST_RMS,
         "clip_norm": optimizer.CLIP_NORM,

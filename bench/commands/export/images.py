@@ -97,7 +97,7 @@ def _is_scaled(recipe: Recipe) -> bool:
 def _files(recipe: Recipe) -> dict[str, Path]:
     """The files of the pool, by id."""
     wanted = set(recipe.dataset.pool.ids)
-    contents = open_source(recipe.cell.dataset).contents()
+    contents = open_source(recipe.cell.dataset, recipe.cell.task).contents()
     return {
         name: picture.path.resolve()
         for name, picture in zip(contents.ids, contents.pictures, strict=True)
