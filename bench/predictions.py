@@ -99,7 +99,11 @@ def _of_examples(arrays: Arrays) -> Iterable[tuple[str, str]]:
     elif not many and not (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= SUM).all():
         yield "probabilities", "values that add up to 1 for each example"
     if many:
-        if labels.dtype.kind not in "iu" or labels.shape != (count, classes) or not ((labels == 0) | (labels == 1)).all():
+        if (
+            labels.dtype.kind not in "iu"
+            or labels.shape != (count, classes)
+            or not ((labels == 0) | (labels == 1)).all()
+        ):
             yield "labels", f"0 and 1, ({count}, {classes})"
     elif (
         labels.dtype.kind not in "iu"

@@ -53,9 +53,7 @@ AGAIN = frozenset({"killed", "crashed"})
 FRACTIONS = "fractions"
 """The protocol that a cell has unless it says otherwise."""
 
-Metric = Literal[
-    "accuracy", "balanced_accuracy", "macro_f1", "auroc", "mean_average_precision", "micro_f1"
-]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc", "mean_average_precision", "micro_f1"]
 ACCURACY: Metric = "accuracy"
 """The metric that decides unless a plan says otherwise."""
 TaskName = Literal["single_label", "multi_label"]

@@ -72,7 +72,9 @@ MANY_LABELS: Columns = {
         "Many labels: mean of the labels' average precisions on the test set, over labels with a positive example."
     ),
     "micro_f1": number("Many labels: F1 score of all yes-or-no answers on the test set together, 0 to 1."),
-    "label_accuracy": number("Many labels: share of the yes-or-no answers on the test set that are right, 0 to 1."),
+    "label_accuracy": number(
+        "Many labels: share of the yes-or-no answers on the test set that are right, 0 to 1."
+    ),
 }
 METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION, **PAIRS, **MANY_LABELS}
 
@@ -122,7 +124,9 @@ RESULTS: Columns = {
     "class_weight": text("How classes weigh in training: none, or balanced (all the same)."),
     "steps": whole("Optimizer steps of the refit's last stage."),
     **MANY_LABELS,
-    "task": text("What is learned of an example: single_label (one class) or multi_label (any number of labels)."),
+    "task": text(
+        "What is learned of an example: single_label (one class) or multi_label (any number of labels)."
+    ),
 }
 
 SETTING: Columns = {

@@ -61,7 +61,7 @@ METRIC_NAMES = {
     "micro_f1": "micro F1",
 }
 
-FLOORS = {SINGLE_LABEL: "the most frequent class", MULTI_LABEL: "the frequency of each label"}
+FLOORS: dict[str, str] = {SINGLE_LABEL: "the most frequent class", MULTI_LABEL: "the frequency of each label"}
 """What the strategy ``majority`` always answers with, by task."""
 
 IMAGES = Noun("image", "images")

@@ -147,7 +147,9 @@ def prediction_problem(probabilities: Any, count: int, classes: int, one_each: b
         return f"predict() must give no probability below 0 (got {probabilities.min():.3g})."
     if not one_each:
         worst = probabilities.max()
-        return f"predict() must give no probability above 1 (got {worst:.3g})." if worst > 1 + TOLERANCE else ""
+        return (
+            f"predict() must give no probability above 1 (got {worst:.3g})." if worst > 1 + TOLERANCE else ""
+        )
     sums = probabilities.sum(axis=1)
     worst = sums[np.argmax(np.abs(sums - 1))]
     if abs(worst - 1) > TOLERANCE:

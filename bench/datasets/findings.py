@@ -64,7 +64,9 @@ def fractions_too_small(
             least = counts * splits.subset_size(len(labels), fraction) // len(labels)
             cases = of_classes(class_names, counts, least < 2)
             found.append(Finding("fraction_too_small", "refused", f"A run would refuse this: {error}", cases))
-    return found + (_labels_lost(counts, min(fractions, default=1.0), class_names) if labels.ndim == 2 else [])
+    return found + (
+        _labels_lost(counts, min(fractions, default=1.0), class_names) if labels.ndim == 2 else []
+    )
 
 
 def _labels_lost(counts: np.ndarray, fraction: float, names: Sequence[str]) -> list[Finding]:

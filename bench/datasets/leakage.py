@@ -40,7 +40,11 @@ def with_leakage(
         }
         for name, seen in source.hashes().items():
             input = dataset.kind.input_named(name)
-            read = dataset if input == dataset.input else open_dataset(dataset.spec, input, say, task=dataset.task.name)
+            read = (
+                dataset
+                if input == dataset.input
+                else open_dataset(dataset.spec, input, say, task=dataset.task.name)
+            )
             of_source = set(map(bytes, seen))
             for part, hashes in example_hashes(read).items():
                 shared[part] |= np.array([bytes(row) in of_source for row in hashes], bool)

@@ -136,7 +136,8 @@ def _order_many(labels: np.ndarray, members: list[np.ndarray], random: Random) -
     own = (strata**2 / totals).sum(axis=1)  # how far a group by itself would bring its labels off
     shuffled = random(len(members))
     queues = [shuffled[strata[shuffled, c] > 0] for c in range(len(totals))]
-    taken, done, seen, order = np.zeros(len(totals)), np.zeros(len(members), bool), 0, []
+    taken, done, seen = np.zeros(len(totals)), np.zeros(len(members), bool), 0
+    order: list[int] = []
     while len(order) < len(members):
         c = int(np.argmin(np.where(taken < totals, (taken + 1) / totals, np.inf)))
         queue = queues[c]

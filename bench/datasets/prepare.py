@@ -250,7 +250,7 @@ def _classes(contents: Contents) -> tuple[Sequence[int], Sequence[str]]:
     """The class of each example and their names; of many labels, the set of labels of each."""
     labels = np.asarray(contents.labels)
     if labels.ndim == 1:
-        return contents.labels, contents.class_names
+        return labels.tolist(), contents.class_names
     numbers, called = label_sets(labels, contents.class_names)
     return numbers.tolist(), called
 

@@ -44,7 +44,7 @@ class MultiLabel(TaskKind):
 
     def said(self, label: Any, names: Sequence[str]) -> str:
         """``cat;dog``."""
-        return ";".join(names[c] for c in np.flatnonzero(label)) or NO_LABEL
+        return ";".join(names[c] for c in np.flatnonzero(label).tolist()) or NO_LABEL
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))
@@ -80,7 +80,12 @@ class MultiLabel(TaskKind):
         if scored.any():
             some = truth[:, scored]
             found["mean_average_precision"] = float(
-                np.mean([average_precision_score(y, p) for y, p in zip(some.T, probabilities.T[scored], strict=True)])
+                np.mean(
+                    [
+                        average_precision_score(y, p)
+                        for y, p in zip(some.T, probabilities.T[scored], strict=True)
+                    ]
+                )
             )
             by_label = f1_score(some, predicted[:, scored], average=None, zero_division=0.0)
             found["macro_f1"] = float(np.mean(by_label))

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.system.files import rows_of
 from bench.system.seeds import generator
+from bench.tasks.single_label import SingleLabel, accuracy, log_loss
 from bench.training.context import Context
 from bench.training.examples import Augmentation, PartExamples
 from bench.training.loop import (
@@ -26,7 +27,6 @@ from bench.training.loop import (
     Training,
 )
 from bench.training.losses.metric_losses import BATCH_EXAMPLES, ON_SPHERE
-from bench.tasks.single_label import SingleLabel, accuracy, log_loss
 from bench.training.programs.config import Trained
 from bench.training.programs.graph import in_batches
 from bench.training.programs.program import Program

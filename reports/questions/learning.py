@@ -32,9 +32,7 @@ from reports.tables import Panel, ordered, panels
 
 def section(run: Results) -> Section | None:
     """Learning curves over training of each dataset."""
-    plans = [
-        *of_each_dataset(run.frame, lambda mine: _plan_of(mine, run))
-    ]
+    plans = [*of_each_dataset(run.frame, lambda mine: _plan_of(mine, run))]
     return Section("curves", "Learning curves", plans, "Learning curves", run.several) if plans else None
 
 

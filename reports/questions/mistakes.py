@@ -18,10 +18,10 @@ from bench.tasks.multi_label import THRESHOLD
 from reports import words
 from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan, mark
 from reports.phrases import has_several, who
+from reports.questions.many_labels import label_plan
 from reports.results import Previews, Results
 from reports.sections import Section
 from reports.statistics.decisions import Decision
-from reports.questions.many_labels import label_plan
 from reports.statistics.intervals import rank_correlation
 from reports.statistics.predictions import (
     Predictions,
@@ -134,14 +134,14 @@ def most_confident(
     """The test examples that were taken for a wrong class with most confidence: mean probability over seeds."""
     many = predictions.labels.ndim == 2
     wrong = (surest_answers if many else surest_classes)(predictions)[:count]
-    ids = list(dict.fromkeys(predictions.ids[i] for i, *_ in wrong))
+    ids_of = predictions.ids
+    ids = list(dict.fromkeys(ids_of[i] for i, *_ in wrong))
     found, heard = (
         show(predictions.fingerprint, ids) if show is not None and ids else {} for show in (previews, sounds)
     )
     return [
-        Mistake(id, *said, found.get(id, ""), heard.get(id, ""))
-        for i, *said in wrong
-        for id in [predictions.ids[i]]
+        Mistake(ids_of[i], true, taken_for, sure, found.get(ids_of[i], ""), heard.get(ids_of[i], ""))
+        for i, true, taken_for, sure in wrong
     ]
 
 

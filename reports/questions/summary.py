@@ -10,7 +10,7 @@ import pandas as pd
 from reports import words
 from reports.results import Results
 from reports.sections import Grid, GridCell, Section
-from reports.statistics.credits import metric_of
+from reports.statistics.credits import metric_of, task_of
 from reports.tables import Panel, column_title, ordered, panels, rows_of, statuses, summary_frame
 
 CAPTION = (

@@ -159,9 +159,24 @@ def label_numbers(predictions: Predictions) -> pd.DataFrame:
             said = scores >= THRESHOLD
             hits, sure, there = (said & truth).sum(), said.sum(), truth.sum() * len(scores)
             found = [average, max(0.0, average - half), min(1.0, average + half), float(truth.mean())]
-            found += [float(hits / sure) if sure else math.nan, float(hits / there), float(2 * hits / (sure + there))]
+            found += [
+                float(hits / sure) if sure else math.nan,
+                float(hits / there),
+                float(2 * hits / (sure + there)),
+            ]
         rows.append((name, predictions.class_sizes[place], int(truth.sum()), *found))
-    columns = ["label", "labelled", "test", "average_precision", "low", "high", "chance", "precision", "recall", "f1"]
+    columns = [
+        "label",
+        "labelled",
+        "test",
+        "average_precision",
+        "low",
+        "high",
+        "chance",
+        "precision",
+        "recall",
+        "f1",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

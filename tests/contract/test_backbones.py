@@ -34,11 +34,11 @@ from bench.modalities.image.augment import Augmentation
 from bench.modalities.image.input import ImageInput
 from bench.protocols.fractions.cell import run_cell
 from bench.system.files import sha256_file
+from bench.tasks.single_label import SingleLabel
 from bench.training.engine import Network, spec_of
 from bench.training.examples import PartExamples
 from bench.training.programs.config import HeadConfig, Trained
 from bench.training.programs.graph import parts, with_adapters
-from bench.tasks.single_label import SingleLabel
 from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Stage
 

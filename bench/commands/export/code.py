@@ -12,9 +12,10 @@ from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.registry import modality, size_of
+from bench.records import MULTI_LABEL, SINGLE_LABEL
 from bench.system import backend
-from bench.tasks.registry import TASKS
 from bench.system.templates import Verbatim, comment, template
+from bench.tasks.registry import TASKS
 from reports import words
 from strategies.base import Stage
 from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
@@ -22,6 +23,13 @@ from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
 if TYPE_CHECKING:
     from bench.backbones.cuts import Cut
     from bench.training.engine import Network
+
+
+LABELS: dict[str, str] = {
+    SINGLE_LABEL: "(N,), indices into CLASSES",
+    MULTI_LABEL: "(N, len(CLASSES)), 0 and 1",
+}
+"""What the labels that train.py reads are, by task."""
 
 
 def train_py(recipe: Recipe, folder: Path, files: Path | None) -> str:
@@ -40,7 +48,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     cell, classes = recipe.cell, list(recipe.dataset.class_names)
     method = words.capital(words.strategy_name(cell.strategy))
     return {
-        "about": comment(f"{method} of {cell.backbone} for {len(classes)} classes."),
+        "about": comment(f"{method} of {cell.backbone} for {len(classes)} {recipe.dataset.task.told}."),
+        "labels_in_words": comment(LABELS[cell.task]),
         "version": comment(version("transfer-bench")),
         "backend": comment(cell.backend),
         "environment": list(backend.environment(cell.backend, cell.threads).items()),

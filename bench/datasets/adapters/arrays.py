@@ -217,7 +217,9 @@ class ArrayFile(Adapter):
         """All rows of labels, and what their columns are called."""
         widths = sorted({len(row) for row in labels})
         if len(widths) > 1:
-            raise self._error("have as many columns in all labels", f"There are {widths[0]} and {widths[-1]}.")
+            raise self._error(
+                "have as many columns in all labels", f"There are {widths[0]} and {widths[-1]}."
+            )
         if names and (len(names) != widths[0] or len(set(names)) != len(names)):
             got = f"It has {len(names)}, {len(set(names))} of them different."
             raise self._error(f"have {widths[0]} different {CLASS_NAMES}, one for each column of labels", got)

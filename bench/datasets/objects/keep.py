@@ -115,9 +115,7 @@ def _may_be_texts(x: Any) -> bool:
     return getattr(x, "ndim", 1) < 3
 
 
-def _keep_texts(
-    contents: Sequence[list[Any]], labels: Sequence[Any], names: Sequence[str], task: str
-) -> str:
+def _keep_texts(contents: Sequence[list[Any]], labels: Sequence[Any], names: Sequence[str], task: str) -> str:
     """Keeps lists of texts or of paths; a text that is the name of a file is a text."""
     are_paths = all(isinstance(value, PurePath) for part in contents for value in part)
     columns: dict[str, list[str]] = {"path" if are_paths else "text": [], "label": []}

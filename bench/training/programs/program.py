@@ -245,9 +245,7 @@ class Program:
         """
         many = self.task.activation == "sigmoid"
         of_tasks = labels if labels.ndim == 3 and not many else labels[..., None]
-        targets = [
-            self.task.targets(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)
-        ]
+        targets = [self.task.targets(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
         if self.class_weights is not None:
             targets[0] *= self.class_weights.astype(np.float32)[of_tasks[..., 0], None]
         if self._fused is not None:
