@@ -150,7 +150,7 @@ class Cell:
     groups: Annotated[str, Shape(Groups)] = "none"
     """Which groups splits keep together, see ``datasets.file_groups``. Since schema 8."""
     task: Annotated[str, Shape(TaskName)] = SINGLE_LABEL
-    """What is learned of an example: one class, or any number of labels, see ``tasks``. Since schema 10."""
+    """Kind of labels: one class for each example, or any number of them, see ``tasks``. Since schema 10."""
     companions: Annotated[dict[str, dict[str, Any]], Shape(Companions)] = field(default_factory=dict)
     """Further data to learn from, by kind, see ``datasets.companions``. ``dataset`` and ``name`` say where it lies
     and what it is called. All else identifies it."""

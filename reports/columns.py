@@ -124,9 +124,7 @@ RESULTS: Columns = {
     "class_weight": text("How classes weigh in training: none, or balanced (all the same)."),
     "steps": whole("Optimizer steps of the refit's last stage."),
     **MANY_LABELS,
-    "task": text(
-        "What is learned of an example: single_label (one class) or multi_label (any number of labels)."
-    ),
+    "task": text("Kind of labels: single_label (one class an example) or multi_label (any number)."),
 }
 
 SETTING: Columns = {

@@ -67,10 +67,10 @@ class Info:
     has_auxiliary: bool = False
     """Whether there are auxiliary labels to learn beside the target's."""
     metric: str = "accuracy"
-    """Which metric decides: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``. With any number of labels
-    ``mean_average_precision``, ``macro_f1``, ``micro_f1`` or ``auroc``."""
+    """Which metric decides: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``. With any number of
+    labels: ``mean_average_precision``, ``macro_f1``, ``micro_f1`` or ``auroc``."""
     task: str = "single_label"
-    """What is learned of an example: one class (``single_label``), or any number of labels (``multi_label``)."""
+    """Kind of labels: one class for each example (``single_label``), or any number of them (``multi_label``)."""
     class_weight: str = "none"
     """``balanced``: all classes count the same in training, see ``strategies.class_weight``."""
 
@@ -177,7 +177,7 @@ class Examples(Protocol):
 
     @property
     def labels(self) -> np.ndarray:
-        """Class labels, int64 (N,). Of any number of labels each, 0 and 1, uint8 (N, classes)."""
+        """Class labels, int64 (N,). With any number of labels each: 0 and 1, uint8 (N, classes)."""
 
     def __len__(self) -> int: ...
 

@@ -143,24 +143,29 @@ def _labels(evidence: Evidence) -> list[Finding]:
     assert evidence.many is not None
     names, noun = evidence.many.names, evidence.noun
     pool, test = (evidence.many.labels[part].sum(axis=0) for part in (~evidence.in_test, evidence.in_test))
-    found, untested, unlearned, rare = [], test == 0, (test > 0) & (pool == 0), (test > 0) & (test < RARE)
+    untested, unlearned, rare = test == 0, (test > 0) & (pool == 0), (test > 0) & (test < RARE)
+
+    def have(chosen: np.ndarray) -> str:
+        return f"{np.count_nonzero(chosen):,} of {len(names):,} labels have"
+
+    found = []
     if untested.any():
         text = (
-            f"{np.count_nonzero(untested):,} of {len(names):,} labels have no test {noun.one}, so how well they are "
-            "recognised is not measured, and no metric counts them."
+            f"{have(untested)} no test {noun.one}, so how well they are recognised is not measured. No metric counts "
+            "them."
         )
         found.append(Finding("labels_without_test", "validity", text, of_classes(names, pool, untested)))
     if unlearned.any():
         text = (
-            f"{np.count_nonzero(unlearned):,} of {len(names):,} labels have test {noun.many} and none to learn from. "
-            "Metrics count them all the same. Leave them out."
+            f"{have(unlearned)} test {noun.many} and none to learn from. Metrics count them all the same. Leave "
+            "them out."
         )
         found.append(Finding("labels_in_test_only", "validity", text, of_classes(names, test, unlearned)))
     if rare.any():
         text = (
-            f"{np.count_nonzero(rare):,} of {len(names):,} labels have fewer than {RARE} test {noun.many}. Each counts "
-            "as much as any other in mean average precision and macro F1, which are then less certain. Micro F1 "
-            "depends less on them: --set metric=micro_f1."
+            f"{have(rare)} fewer than {RARE} test {noun.many}. Each counts as much as any other in mean average "
+            "precision and macro F1, which are then less certain. Micro F1 depends less on them: --set "
+            "metric=micro_f1."
         )
         found.append(Finding("rare_labels", "note", text, of_classes(names, test, rare)))
     none = int((~evidence.many.labels.any(axis=1)).sum())

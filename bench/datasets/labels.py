@@ -47,8 +47,8 @@ CAUSES = (
 """Findings that explain why classes are too small, or groups too few."""
 
 ONE_EACH = (
-    "One class an example is learned here. To learn all labels of an example,{0} add --task multi_label. Or keep one "
-    "label of each."
+    "One class an example is learned here. To learn all labels of an example,{0} add --task multi_label. Or keep "
+    "one label of each."
 )
 
 

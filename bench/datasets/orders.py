@@ -112,8 +112,10 @@ def _class_counts(labels: np.ndarray, members: list[np.ndarray]) -> tuple[list[d
 
 
 def _strata(labels: np.ndarray, members: list[np.ndarray]) -> np.ndarray:
-    """For each group its examples by label, of any number of labels each, (groups, columns). Behind the labels stand
-    the numbers of examples with none, one, two and so on, which are to be in proportion as well."""
+    """For each group its examples by label, of any number of labels each, (groups, columns).
+
+    Behind the labels stand the examples with none, one, two and so on, which are to be in proportion as well.
+    """
     number = np.minimum(labels.sum(axis=1), MOST_LABELS)
     strata = np.column_stack([labels, np.eye(MOST_LABELS + 1, dtype=labels.dtype)[number]])
     return np.stack([strata[mine].sum(axis=0, dtype=np.int64) for mine in members])
@@ -127,9 +129,11 @@ def _label_counts(labels: np.ndarray, members: list[np.ndarray]) -> tuple[list[d
 
 
 def _order_many(labels: np.ndarray, members: list[np.ndarray], random: Random) -> list[int]:
-    """See ``order_groups``. Iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) serves
-    the rarest label first, for divisions of one size; here every prefix is one, so it is the label that is furthest
-    behind."""
+    """See ``order_groups``.
+
+    Iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) serves the rarest label first,
+    for a division of one size. Here every prefix is such a division, so the label that is furthest behind is next.
+    """
     strata = _strata(labels, members)
     strata = strata[:, strata.any(axis=0)]
     totals, sizes = strata.sum(axis=0), np.array([len(mine) for mine in members])

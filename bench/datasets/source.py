@@ -26,7 +26,8 @@ class Contents:
 
     Attributes:
         ids: unique.
-        labels: indices into ``class_names``; of examples with any number of labels an array of 0 and 1, (N, classes).
+        labels: indices into ``class_names``; of examples with any number of labels an array of 0 and 1,
+            (N, classes).
         class_names: in a fixed order.
         in_test: whether the example belongs to a given test part; None if none is given.
         groups: numbers of the groups; None if each example stands alone.

@@ -38,7 +38,8 @@ class Evidence:
         input: how examples became rows.
         noun: what to call them.
         given: whether the source says which examples are test examples.
-        many: where an example has any number of labels: these. Each set of them is then a class here. None: one each.
+        many: where an example has any number of labels: these. Each set of them is then a class here. None: one
+            class each.
     """
 
     ids: Sequence[str]

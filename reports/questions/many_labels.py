@@ -48,14 +48,16 @@ def _conclusion(known: pd.DataFrame, untested: int, shown: int, noun: Noun) -> s
     best, worst = (_said(known.iloc[place]) for place in (0, -1))
     text = f"Best at {best}, worst at {worst}. F1 is at a threshold of 0.5, which is not tuned."
     if untested:
-        text += f" {words.plural(untested, 'label')} without a test {noun.one} {'is' if untested == 1 else 'are'} left out."
+        verb = "is" if untested == 1 else "are"
+        text += f" {words.plural(untested, 'label')} without a test {noun.one} {verb} left out."
     if shown < len(known):
         text += f" The figure shows the {shown} worst of {len(known)} labels."
     return f"{text} Lines are 95% CIs over test {noun.many}, crosses are chance."
 
 
 def _said(row: pd.Series[Any]) -> str:
-    return f"{words.clean(row['label'], 30)} ({words.percent(row['average_precision'])}, F1 {words.percent(row['f1'])})"
+    figures = f"{words.percent(row['average_precision'])}, F1 {words.percent(row['f1'])}"
+    return f"{words.clean(row['label'], 30)} ({figures})"
 
 
 def _draw(axes: Axes, shown: pd.DataFrame, noun: Noun) -> None:

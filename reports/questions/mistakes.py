@@ -358,7 +358,8 @@ def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
     average = f"It is {words.percent(confidence)} sure on average and right in {words.percent(accuracy)}."
     of_answers = "share that is right"
     if predictions.labels.ndim == 2:
-        average = f"Labels have a mean probability of {words.percent(confidence)}, and {words.percent(accuracy)} are there."
+        mean, there = words.percent(confidence), words.percent(accuracy)
+        average = f"Labels have a mean probability of {mean}, and {there} are there."
         of_answers = "share that has the label"
     conclusion = f"{average} The expected calibration error (ECE) is {words.in_points(ece)}. {verdict}"
 

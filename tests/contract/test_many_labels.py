@@ -21,6 +21,8 @@ from strategies import STRATEGIES
 
 SIZE = 32
 ABLE = [name for name in STRATEGIES if get_strategy(name).many_labels]
+SAMPLE = ("scratch", "feature_extraction", "lp_ft", "lora", "majority")
+"""Those of the fast set: with every cut, a warm start, and no network."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,9 @@ def run(cell: Cell, dataset: Dataset, engine: TinyEngine) -> Any:
     return run_cell(cell, dataset, engine, None, lambda text: None)
 
 
-@pytest.mark.parametrize("name", ABLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.slow) for name in ABLE]
+)
 def test_a_schedule_learns_many_labels(name: str, colours: Dataset, tiny: TinyEngine) -> None:
     outcome = run(cell_of(name, colours, fraction=0.5), colours, tiny)
     assert outcome.fields["status"] in ("ok", "skipped"), outcome.fields

@@ -42,8 +42,9 @@ class ExampleWriter(ABC):
 def listed(
     recipe: Recipe, content: str, values: Sequence[str], label: str
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """The columns and rows of a table of the pool: its examples and their classes. Of any number of labels each, every
-    label is a column of 0 and 1.
+    """The columns and rows of a table of the pool: its examples and their classes.
+
+    Of any number of labels each, every label is a column of 0 and 1.
 
     Args:
         content, label: what the columns are called.

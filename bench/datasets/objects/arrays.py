@@ -71,8 +71,8 @@ def _hot(rows: np.ndarray) -> np.ndarray:
         raise refusal(f"y of shape {rows.shape}", _LABELS, remedy)
     if not (np.count_nonzero(rows, axis=1) == 1).all():
         remedy = (
-            "Some rows name several classes, or none. To learn all of them, add task='multi_label'. Or give one column, "
-            "such as y[:, 0]."
+            "Some rows name several classes, or none. To learn all of them, add task='multi_label'. Or give one "
+            "column, such as y[:, 0]."
         )
         raise refusal(f"y of shape {rows.shape}", _LABELS, remedy)
     return rows.argmax(axis=1)
