@@ -151,8 +151,8 @@ def _labels(evidence: Evidence) -> list[Finding]:
     found = []
     if untested.any():
         text = (
-            f"{have(untested)} no test {noun.one}, so how well they are recognised is not measured. No metric counts "
-            "them."
+            f"{have(untested)} no test {noun.one}, so how well they are recognised is not measured. No metric "
+            "counts them."
         )
         found.append(Finding("labels_without_test", "validity", text, of_classes(names, pool, untested)))
     if unlearned.any():

@@ -80,7 +80,7 @@ def test_what_cannot_be_had_is_told_with_what_to_type(
             ("run", "--dataset", data, *FLAGS, "--strategy", "knn"),
             "It learns one class each. These can: scratch",
         ),
-        (("rank", data, "--set", "task=multi_label"), "single_label for ranking"),
+        (("rank", data, "--set", "task=multi_label"), "Ranking scores features by one class"),
         (("run", "--dataset", "digits", *FLAGS), "a manifest or an .npz file"),
     ):
         result = cli(*arguments)
