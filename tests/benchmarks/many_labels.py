@@ -1,6 +1,7 @@
-"""How often the intervals of metrics of many labels hold the truth: 95% is what they promise.
+"""How often the intervals of metrics of many labels hold the truth: 95% is what they promise. And pictures to try.
 
-    python tests/benchmarks/many_labels.py [--tests 400]
+    python tests/benchmarks/many_labels.py coverage [--tests 400]
+    python tests/benchmarks/many_labels.py digits FOLDER    # pictures with none to three digits, and their manifest
 
 A made-up model of each of some seeds scores made-up test examples. The truth is the mean of the metric over many
 test sets of the same size and over new seeds, which is what the report's intervals are about.
@@ -9,9 +10,11 @@ test sets of the same size and over new seeds, which is what the report's interv
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -96,11 +99,39 @@ def coverage(world: World, seeds: int, metric: str, tests: int, gap: float = 0.3
     }
 
 
+def compose(folder: Path, count: int) -> None:
+    """Writes pictures of 40 px with none to three of scikit-learn's digits, and ``digits.csv``."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    data, rng = load_digits(), np.random.default_rng(0)
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    with (folder / "digits.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label"))
+        for i in range(count):
+            picture, shown = rng.integers(0, 60, (20, 20)).astype(np.uint8), set()
+            for corner in rng.permutation(4)[: rng.choice([0, 1, 2, 2, 2, 3])]:
+                which, (dy, dx) = rng.integers(len(data.target)), rng.integers(0, 3, 2)
+                y, x = 10 * (corner // 2) + dy, 10 * (corner % 2) + dx
+                here = picture[y : y + 8, x : x + 8]
+                np.maximum(here, (data.images[which] * 15.9).astype(np.uint8), out=here)
+                shown.add(str(data.target[which]))
+            Image.fromarray(picture).resize((40, 40)).save(folder / "pictures" / f"{i:05}.png")
+            writer.writerow((f"pictures/{i:05}.png", ";".join(sorted(shown))))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("coverage", "digits"))
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("many-digits"))
+    parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--tests", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
+    if options.what == "digits":
+        compose(options.folder, options.pictures)
+        return
     error = math.sqrt(0.95 * 0.05 / options.tests)
     print(f"{options.seeds} seeds, {options.tests} test sets: a coverage is known within ±{2 * error:.3f}")
     for world in WORLDS:
