@@ -110,8 +110,9 @@ def compose(folder: Path, count: int) -> None:
         writer = csv.writer(file)
         writer.writerow(("path", "label"))
         for i in range(count):
-            picture, shown = rng.integers(0, 60, (20, 20)).astype(np.uint8), set()
-            for corner in rng.permutation(4)[: rng.choice([0, 1, 2, 2, 2, 3])]:
+            many, shown = rng.choice([0, 1, 2, 2, 2, 3]), set()
+            picture = rng.integers(0, 60, (20, 20)).astype(np.uint8)
+            for corner in rng.permutation(4)[:many]:
                 which, (dy, dx) = rng.integers(len(data.target)), rng.integers(0, 3, 2)
                 y, x = 10 * (corner // 2) + dy, 10 * (corner % 2) + dx
                 here = picture[y : y + 8, x : x + 8]
