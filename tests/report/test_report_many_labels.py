@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.errors import RequestError
 from bench.records import Cell, Metric, Record
 from bench.tasks.multi_label import MultiLabel
+from reports import compare as c
 from reports import recommend as r
 from reports.html import render
 from reports.questions.mistakes import most_confident
@@ -90,6 +92,17 @@ def test_the_page_has_the_sections_that_fit(tmp_path: Path) -> None:
     assert set(results["task"]) == {"multi_label"}
     assert results["accuracy"].isna().all()
     assert results["mean_average_precision"].notna().all()
+
+
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    records = made(tmp_path / "a")
+    folder, info = tmp_path / "a", fake.run_info(records, 5)
+    frame = results_frame(records)
+    changes = c.compare((frame, frame), (folder, folder), run_infos=(info, info))
+    assert {change.comparison.verdict for change in changes.changes} == {"tied"}
+    assert changes.data == {}
+    with pytest.raises(RequestError, match="multi_label, as in the first run"):
+        c.compare((frame, frame.assign(task="single_label")), (folder, folder))
 
 
 def predictions() -> Predictions:
