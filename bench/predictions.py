@@ -93,11 +93,19 @@ def _of_examples(arrays: Arrays) -> Iterable[tuple[str, str]]:
         yield "probabilities", f"numbers (examples, classes), not {probabilities.dtype} {probabilities.shape}"
         return
     count, classes = probabilities.shape
+    many = labels.ndim == 2
     if not ((probabilities >= 0) & (probabilities <= 1 + SUM)).all():
         yield "probabilities", "values from 0 to 1"
-    elif not (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= SUM).all():
+    elif not many and not (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= SUM).all():
         yield "probabilities", "values that add up to 1 for each example"
-    if (
+    if many:
+        if (
+            labels.dtype.kind not in "iu"
+            or labels.shape != (count, classes)
+            or not ((labels == 0) | (labels == 1)).all()
+        ):
+            yield "labels", f"0 and 1, ({count}, {classes})"
+    elif (
         labels.dtype.kind not in "iu"
         or labels.shape != (count,)
         or not ((labels >= 0) & (labels < classes)).all()

@@ -40,7 +40,7 @@ PROTOCOL_VERSION = 4
 STEPS_SINCE = 3
 """The protocol version since which training is counted in steps and every stage is trained to its end."""
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """Raised whenever the layout of a record changes; older layouts still load."""
 
 Status = Literal["ok", "skipped", "failed", "oom", "timeout", "killed", "crashed"]
@@ -53,15 +53,26 @@ AGAIN = frozenset({"killed", "crashed"})
 FRACTIONS = "fractions"
 """The protocol that a cell has unless it says otherwise."""
 
-Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc"]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc", "mean_average_precision", "micro_f1"]
 ACCURACY: Metric = "accuracy"
 """The metric that decides unless a plan says otherwise."""
+TaskName = Literal["single_label", "multi_label"]
+SINGLE_LABEL: TaskName = "single_label"
+"""One class for each example."""
+MULTI_LABEL: TaskName = "multi_label"
+"""Any number of labels for each example, see ``bench.tasks``."""
 ClassWeight = Literal["none", "balanced"]
 
 Groups = Literal["none", "auto"]
 """Which groups keep examples together where a dataset gives none: see ``bench.datasets.file_groups``."""
 
-LATER: dict[str, Any] = {"metric": ACCURACY, "class_weight": "none", "length": 1.0, "groups": "none"}
+LATER: dict[str, Any] = {
+    "metric": ACCURACY,
+    "class_weight": "none",
+    "length": 1.0,
+    "groups": "none",
+    "task": SINGLE_LABEL,
+}
 """Settings of cells and plans that came later, with their defaults: without them each is what it was."""
 
 WHERE = ("dataset", "name")
@@ -133,11 +144,13 @@ class Cell:
     protocol_settings: Annotated[dict[str, Any], Shape(Settings)] = field(default_factory=dict)
     """The plan's section of a protocol other than ``fractions``."""
     metric: Annotated[str, Shape(Metric)] = ACCURACY
-    """The metric that decides, on validation and in the report, see ``training.metrics.example_weights``."""
+    """The metric that decides, on validation and in the report, see ``tasks.single_label.example_weights``."""
     class_weight: Annotated[str, Shape(ClassWeight)] = "none"
     """How classes weigh in training, see ``strategies.class_weight``."""
     groups: Annotated[str, Shape(Groups)] = "none"
     """Which groups splits keep together, see ``datasets.file_groups``. Since schema 8."""
+    task: Annotated[str, Shape(TaskName)] = SINGLE_LABEL
+    """Kind of labels: one class for each example, or any number of them, see ``tasks``. Since schema 10."""
     companions: Annotated[dict[str, dict[str, Any]], Shape(Companions)] = field(default_factory=dict)
     """Further data to learn from, by kind, see ``datasets.companions``. ``dataset`` and ``name`` say where it lies
     and what it is called. All else identifies it."""
@@ -202,7 +215,8 @@ class Record:
     """Auxiliary labels that the refit had, of all auxiliary tasks together. Since schema 4."""
     metrics: Annotated[dict[str, float], Shape(Metrics)] = field(default_factory=dict)
     """accuracy, balanced_accuracy, macro_f1, auroc (where it is defined; since schema 7), log_loss (nats), ece: on
-    the test set. In the few-shot protocol: verification_auc and, since schema 9, verification_eer,
+    the test set. With many labels: mean_average_precision, macro_f1, micro_f1, auroc, label_accuracy, log_loss, ece
+    (since schema 10). In the few-shot protocol: verification_auc and, since schema 9, verification_eer,
     verification_false_accepts and verification_false_rejects."""
     costs: Annotated[dict[str, float | None], Shape(Costs)] = field(default_factory=dict)
     """tune_seconds, fit_seconds, prefix_seconds, total_seconds, wall_seconds, inference_ms_per_image, params,

@@ -106,6 +106,9 @@ class Metrics(TypedDict, total=False):
     balanced_accuracy: Share
     macro_f1: Share
     auroc: Share
+    mean_average_precision: Share
+    micro_f1: Share
+    label_accuracy: Share
     log_loss: Amount
     ece: Share
     verification_auc: Share

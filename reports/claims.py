@@ -108,7 +108,7 @@ def floor_said(decision: Decision) -> str:
     """Of the claim ``floor``: that nothing is better than the most frequent class, or surely so."""
     assert decision.floor is not None
     surely = "surely " if decision.floor.difference > 0 else ""
-    return f"Nothing is {surely}better than always answering with the most frequent class"
+    return f"Nothing is {surely}better than always answering with {words.FLOORS[decision.task]}"
 
 
 def _of_new(about: _About) -> str:
@@ -213,7 +213,7 @@ def _first(about: _About) -> str:
         assert decision.floor is not None
         leader, floor = about.leader, words.percent(decision.floor.candidate.value)
         reached = words.measured(decision.metric, leader.value)
-        return f"The best, {about.name(leader)}, reaches {reached}, the most frequent class {floor}."
+        return f"The best, {about.name(leader)}, reaches {reached}, {words.FLOORS[decision.task]} {floor}."
     if _is_strategy_decided(decision):
         assert decision.strategy is not None
         return f"Averaged over backbones, {gives_up(decision.strategy, 'strategies')} (95% confidence)."
@@ -416,7 +416,7 @@ def _beside(about: _About) -> str:
     if about.decision.floor is None or about.claim == "floor":
         return ""
     floor = words.percent(about.decision.floor.candidate.value)
-    return f"For comparison, always answering with the most frequent class reaches {floor}."
+    return f"For comparison, always answering with {words.FLOORS[about.decision.task]} reaches {floor}."
 
 
 def _weights(about: _About) -> str:

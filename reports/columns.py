@@ -67,7 +67,16 @@ PAIRS: Columns = {
         "Few-shot: share of pairs of one class that are rejected at the threshold of held-out classes."
     ),
 }
-METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION, **PAIRS}
+MANY_LABELS: Columns = {
+    "mean_average_precision": number(
+        "Many labels: mean of the labels' average precisions on the test set, over labels with a positive example."
+    ),
+    "micro_f1": number("Many labels: F1 score of all yes-or-no answers on the test set together, 0 to 1."),
+    "label_accuracy": number(
+        "Many labels: share of the yes-or-no answers on the test set that are right, 0 to 1."
+    ),
+}
+METRICS: Columns = {**CLASSIFICATION, **LATER, **VERIFICATION, **PAIRS, **MANY_LABELS}
 
 TOTAL: Columns = {
     "total_seconds": number("Tuning plus refit, in seconds. Stored features that both use count once."),
@@ -111,9 +120,11 @@ RESULTS: Columns = {
     "auxiliary": text("Auxiliary labels: columns of the manifest, then the auxiliary dataset."),
     "n_auxiliary": whole("Auxiliary labels that the refit used, of all auxiliary tasks together."),
     **LATER,
-    "metric": text("The metric that decides: accuracy, balanced_accuracy, macro_f1 or auroc."),
+    "metric": text("The metric that decides: accuracy, balanced_accuracy, macro_f1 or auroc, see metrics."),
     "class_weight": text("How classes weigh in training: none, or balanced (all the same)."),
     "steps": whole("Optimizer steps of the refit's last stage."),
+    **MANY_LABELS,
+    "task": text("Kind of labels: single_label (one class an example) or multi_label (any number)."),
 }
 
 SETTING: Columns = {

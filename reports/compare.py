@@ -17,7 +17,7 @@ from bench.records import ACCURACY
 from bench.store import Store
 from reports import words
 from reports.phrases import who
-from reports.statistics.credits import metric_of
+from reports.statistics.credits import metric_of, task_of
 from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, succeeded
 from reports.statistics.intervals import MINIMUM_SEEDS
 from reports.statistics.pairs import Comparison, Measured, compare_pairs
@@ -113,12 +113,17 @@ def compare(
         run_infos: contents of their run.json.
 
     Raises:
-        RequestError: another metric decides in the second.
+        RequestError: another metric decides in the second, or its labels are of another kind.
     """
     metric, other = map(metric_of, results)
     if metric != other:
         expected = f"a run in which {metric} decides, as in the first"
         raise RequestError("metric", other, expected, f"Run its plan again with --set metric={metric}.")
+    task, other_task = map(task_of, results)
+    if task != other_task:
+        raise RequestError(
+            "task", other_task, f"{task}, as in the first run", "Their metrics mean other things."
+        )
     first, second = groups = [_grouped(frame) for frame in results]
     common = [key for key in second if key in first]
     tested = [
@@ -199,12 +204,16 @@ def _tested(
                 continue
             ids, labels = arrays["ids"].astype(str).tolist(), arrays["labels"].tolist()
             names = about.get(key[0], ("", {}))[1].get("class_names", [])
-            found[key[0]] = {
-                i: names[label] if label < len(names) else str(label)
-                for i, label in zip(ids, labels, strict=True)
-            }
+            found[key[0]] = {i: _named(label, names) for i, label in zip(ids, labels, strict=True)}
             break
     return found
+
+
+def _named(label: int | list[int], names: Sequence[str]) -> str:
+    """A class by its name, or any number of labels, 0 and 1 of each class, by theirs."""
+    if isinstance(label, list):
+        return ";".join(_named(c, names) for c, there in enumerate(label) if there)
+    return names[label] if label < len(names) else str(label)
 
 
 def _by_name(run_info: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:

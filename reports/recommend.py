@@ -373,7 +373,7 @@ def text(recommendation: Recommendation) -> str:
         )
     if decision.floor is not None:
         floor = words.percent(decision.floor.candidate.value)
-        lines.append(f"  always answering with the most frequent class: {floor}")
+        lines.append(f"  always answering with {words.FLOORS[decision.task]}: {floor}")
     if decision.absent and decision.claim != "incomplete":
         lines.append(f"{words.capital(absence(decision))}.")
     if weights := which_weights(decision):

@@ -12,8 +12,8 @@ import pandas as pd
 
 from bench.modalities.nouns import Noun
 from bench.modalities.registry import modality
-from bench.records import FRACTIONS, Record
-from reports.statistics.credits import metric_of
+from bench.records import FRACTIONS, MULTI_LABEL, Record
+from reports.statistics.credits import metric_of, task_of
 from reports.statistics.decisions import CONFIGURATION, EQUIVALENCE, Decision, decide
 from reports.tables import curves_frame, ordered, results_frame
 from reports.words import IMAGES
@@ -76,6 +76,11 @@ class Results:
     def metric(self) -> str:
         """The metric that decides."""
         return metric_of(self.frame)
+
+    @property
+    def many_labels(self) -> bool:
+        """Whether an example has any number of labels."""
+        return task_of(self.frame) == MULTI_LABEL
 
     @cached_property
     def curves(self) -> pd.DataFrame:

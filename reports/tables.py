@@ -17,8 +17,8 @@ from bench.system.files import write_atomic
 from bench.system.names import titled
 from bench.system.spreadsheets import defused
 from reports import words
-from reports.columns import CLASSIFICATION, COSTS, CURVES, LATER, RESULTS, named
-from reports.statistics.credits import metric_of
+from reports.columns import CLASSIFICATION, COSTS, CURVES, LATER, MANY_LABELS, RESULTS, named
+from reports.statistics.credits import metric_of, task_of
 from reports.statistics.decisions import CONFIGURATION
 from reports.statistics.intervals import t_half_width
 
@@ -36,7 +36,7 @@ STRATEGY_ORDER = ("scratch", "feature_extraction", "partial_finetune", "full_fin
 
 _TEXT = named(RESULTS, "text")
 _WHOLE = named(RESULTS | CURVES, "whole") | {"cells", "seeds"}
-_METRICS = (*CLASSIFICATION, *LATER)
+_METRICS = (*CLASSIFICATION, *LATER, *MANY_LABELS)
 
 
 def strategy_key(strategy: str) -> tuple[int, str]:
@@ -121,10 +121,12 @@ def summary_frame(results: pd.DataFrame) -> pd.DataFrame:
     sizes = results.groupby(["dataset", "fraction"])["n"].median().rename("n")
     summary = summary.join(sizes, on=["dataset", "fraction"])
     summary["metric"] = metric
+    summary["task"] = task_of(results)
     columns = [
         *keys,
         "n",
         "metric",
+        "task",
         "cells",
         "seeds",
         *_METRICS,
@@ -296,6 +298,7 @@ def _row(record: Record, names: dict[str, str]) -> dict[str, Any]:
         "metric": cell["metric"],
         "class_weight": cell["class_weight"],
         "steps": record.steps,
+        "task": cell["task"],
     }
     # A file name that is not UTF-8 reaches us with unpaired surrogates, which no table or file can hold.
     return {

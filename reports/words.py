@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bench.modalities.nouns import Noun
-from bench.records import ACCURACY
+from bench.records import ACCURACY, MULTI_LABEL, SINGLE_LABEL
 from bench.system.names import PREFIX
 
 if TYPE_CHECKING:
@@ -57,7 +57,12 @@ METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "auroc": "AUROC",
+    "mean_average_precision": "mean average precision",
+    "micro_f1": "micro F1",
 }
+
+FLOORS: dict[str, str] = {SINGLE_LABEL: "the most frequent class", MULTI_LABEL: "the frequency of each label"}
+"""What the strategy ``majority`` always answers with, by task."""
 
 IMAGES = Noun("image", "images")
 """What examples are called where nothing else is said."""

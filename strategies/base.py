@@ -67,7 +67,10 @@ class Info:
     has_auxiliary: bool = False
     """Whether there are auxiliary labels to learn beside the target's."""
     metric: str = "accuracy"
-    """Which metric decides: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``."""
+    """Which metric decides: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``. With any number of
+    labels: ``mean_average_precision``, ``macro_f1``, ``micro_f1`` or ``auroc``."""
+    task: str = "single_label"
+    """Kind of labels: one class for each example (``single_label``), or any number of them (``multi_label``)."""
     class_weight: str = "none"
     """``balanced``: all classes count the same in training, see ``strategies.class_weight``."""
 
@@ -174,7 +177,7 @@ class Examples(Protocol):
 
     @property
     def labels(self) -> np.ndarray:
-        """Class labels, int64 (N,)."""
+        """Class labels, int64 (N,). With any number of labels each: 0 and 1, uint8 (N, classes)."""
 
     def __len__(self) -> int: ...
 
@@ -195,7 +198,7 @@ class Predictor(Protocol):
     """A trained classifier."""
 
     def predict(self, examples: Examples) -> np.ndarray:
-        """Class probabilities, float32 (N, classes)."""
+        """Class probabilities, float32 (N, classes). Rows add up to 1 if each example has one class."""
 
 
 @dataclass(kw_only=True)
@@ -424,6 +427,12 @@ class Strategy:
     def learns_from(self, modalities: Set[str]) -> bool:
         """Returns whether it can learn from all of these kinds of examples."""
         return self.modalities is None or modalities <= self.modalities
+
+    @property
+    def many_labels(self) -> bool:
+        """Whether it can learn any number of labels of each example. A schedule of stages on the target can."""
+        schedule = type(self).fit is Strategy.fit
+        return schedule and not (self.needs_source or self.needs_auxiliary)
 
     def skip(self, info: Info) -> str | None:
         """Returns why this strategy cannot run here, as the end of "skipped: ...", or None."""

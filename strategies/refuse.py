@@ -124,7 +124,7 @@ def _is_count(value: object, least: int) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
 
 
-def prediction_problem(probabilities: Any, count: int, classes: int) -> str:
+def prediction_problem(probabilities: Any, count: int, classes: int, one_each: bool = True) -> str:
     """What is wrong with what ``predict`` gave, as a sentence; empty if nothing is.
 
     That a value is not finite is no mistake of the code but a training that diverged, and told elsewhere.
@@ -133,6 +133,7 @@ def prediction_problem(probabilities: Any, count: int, classes: int) -> str:
         probabilities: what it gave.
         count: how many examples it was given.
         classes: how many there are.
+        one_each: whether each example has one class, so that probabilities add up to 1.
     """
     expected = f"an array of class probabilities, ({count}, {classes})"
     if not isinstance(probabilities, np.ndarray) or probabilities.dtype.kind != "f":
@@ -144,6 +145,11 @@ def prediction_problem(probabilities: Any, count: int, classes: int) -> str:
         return ""
     if (probabilities < 0).any():
         return f"predict() must give no probability below 0 (got {probabilities.min():.3g})."
+    if not one_each:
+        worst = probabilities.max()
+        return (
+            f"predict() must give no probability above 1 (got {worst:.3g})." if worst > 1 + TOLERANCE else ""
+        )
     sums = probabilities.sum(axis=1)
     worst = sums[np.argmax(np.abs(sums - 1))]
     if abs(worst - 1) > TOLERANCE:

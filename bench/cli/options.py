@@ -102,6 +102,17 @@ ClipSeconds = Annotated[
 ]
 
 
+Task = Annotated[
+    str | None,
+    option(
+        "One class an example, or any number of labels, such as cat;dog.  Default: single_label.",
+        DATA,
+        metavar="single_label|multi_label",
+    ),
+    Sets("task"),
+]
+
+
 @dataclass(frozen=True)
 class VoiceOptions:
     """How much a command says."""
@@ -195,6 +206,7 @@ class PlanOptions:
         ),
         Sets("strategies"),
     ] = None
+    task: Task = None
     fractions: Fractions = None
     source_dataset: Annotated[
         str | None,
@@ -387,6 +399,7 @@ class AuditOptions:
         Sets("resizing"),
     ] = None
     fractions: Fractions = None
+    task: Task = None
 
 
 @dataclass(frozen=True)

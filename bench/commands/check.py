@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from bench.datasets import Dataset
 from bench.datasets.entry import full_findings
 from bench.datasets.findings import fractions_too_small
@@ -40,6 +38,9 @@ def check(dataset: Dataset, plan: Plan) -> dict[str, Any]:
         "fractions": plan.fractions,
         "images": summary,
         "classes": _classes(dataset),
+        "pool": len(dataset.pool.ids),
+        "test": len(dataset.test.ids),
+        "task": dataset.task.name,
         "groups": None if (counts := dataset.group_counts) is None else asdict(counts),
         "findings": [asdict(finding) for finding in found],
         "snippets": _snippets(dataset, found),
@@ -61,8 +62,7 @@ def _snippets(dataset: Dataset, found: Sequence[Finding]) -> dict[str, str]:
 
 
 def _classes(dataset: Dataset) -> list[dict[str, Any]]:
-    of_class = len(dataset.class_names)
-    pool, test = (np.bincount(part.labels, minlength=of_class) for part in (dataset.pool, dataset.test))
+    pool, test = dataset.class_counts(dataset.pool), dataset.class_counts(dataset.test)
     return [
         {"class": name, "pool": int(pool[c]), "test": int(test[c])}
         for c, name in enumerate(dataset.class_names)

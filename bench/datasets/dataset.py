@@ -14,6 +14,8 @@ from bench.modalities.base import Input, Modality
 from bench.modalities.findings import Finding
 from bench.modalities.groups import GroupCounts
 from bench.modalities.registry import modality
+from bench.tasks.base import TaskKind
+from bench.tasks.registry import task_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,8 @@ class Part:
     Attributes:
         ids: stable example ids, unique within a dataset: relative paths, or ``"00042"`` for rows of arrays.
             They may contain markup, quotes and newlines; bytes that are not UTF-8 are written as ``\\xff``.
-        labels: index into the dataset's class names, int64, (N,), read-only.
+        labels: index into the dataset's class names, int64, (N,), read-only; of examples with any number of labels
+            0 and 1 by class, uint8, (N, classes).
         groups: examples that must stay together (of a group of the user's, or identical) share a number, int64,
             (N,), read-only; None: each alone.
         data: a row for each, a read-only memory map; of images uint8 (N, S, S, 3), RGB.
@@ -74,6 +77,15 @@ class Dataset:
     entry: Path
     input: Input
     grouping: str = ""
+
+    @property
+    def task(self) -> TaskKind:
+        """What its labels are."""
+        return task_of(self.pool.labels)
+
+    def class_counts(self, part: Part) -> np.ndarray:
+        """How many examples of a part have each class, (classes,)."""
+        return self.task.counts(part.labels, len(self.class_names))
 
     @property
     def kind(self) -> Modality:

@@ -47,7 +47,7 @@ def divided(
     examples of such classes are then divided one by one, and if that does not do, all.
 
     Args:
-        labels: of N examples.
+        labels: of N examples, see ``Part.labels``.
         groups: their groups of the user's, (N,), or None.
         given: their given test part, (N,), or None.
         same: equal for identical examples, (N,).
@@ -85,7 +85,8 @@ def provisional(
     """
     fingerprint = digest(content)
     in_test = np.zeros(len(labels), bool) if given is None else given
-    large = np.flatnonzero(np.bincount(labels)[labels] >= splits.LEAST)
+    enough = np.ones(len(labels), bool) if labels.ndim == 2 else np.bincount(labels)[labels] >= splits.LEAST
+    large = np.flatnonzero(enough)
     if given is None and len(large):
         with contextlib.suppress(RequestError):
             in_test[large] = splits.split_test(
@@ -99,6 +100,8 @@ def _choices(
 ) -> list[np.ndarray]:
     """All identical examples together; or all but those of classes with too few different ones to learn from."""
     together = united(groups, same)
+    if labels.ndim == 2:  # a label may be missing on a side
+        return [together]
     learned_from = np.ones(len(same), bool) if given is None else ~given
     different = np.unique(np.stack([labels, together])[:, learned_from], axis=1)[0]
     scarce = np.bincount(different, minlength=labels.max() + 1) < (3 if given is None else 2)

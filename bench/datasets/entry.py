@@ -73,8 +73,9 @@ def _part(path: Path, index: dict[str, Any], row: Tensor) -> Part:
     )
 
 
-def _frozen(values: list[int]) -> np.ndarray:
-    array = np.array(values, np.int64)
+def _frozen(values: list[Any]) -> np.ndarray:
+    """Numbers, or rows of 0 and 1."""
+    array = np.array(values, np.uint8 if values and isinstance(values[0], list) else np.int64)
     array.setflags(write=False)
     return array
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.datasets.labels import CAUSES
 from bench.datasets.source import Contents
-from bench.datasets.splits import LEAST
+from bench.datasets.splits import LEAST, LEAST_OF_MANY
 from bench.errors import BenchError, RequestError
 from bench.modalities.ahead import ahead
 from bench.modalities.base import Input, Item, Modality, Unreadable
@@ -48,7 +48,8 @@ class Examples:
 
     @property
     def labels(self) -> np.ndarray:
-        return np.array(self.contents.labels, np.int64)[self.numbers]
+        labels = np.asarray(self.contents.labels)
+        return (labels if labels.ndim == 2 else labels.astype(np.int64))[self.numbers]
 
     @property
     def in_test(self) -> np.ndarray | None:
@@ -160,6 +161,8 @@ def refusals(examples: Examples, noun: Noun) -> list[Finding]:
         noun: what to call them.
     """
     names, in_test = examples.contents.class_names, examples.in_test
+    if examples.labels.ndim == 2:
+        return _of_many_labels(examples, noun)
     if len(names) < 2:
         return [_refused("one_class", f"There is one class, {names[0]!r}; at least two classes are needed.")]
     counts = np.bincount(examples.labels, minlength=len(names))
@@ -262,6 +265,24 @@ def _straddling(examples: Examples, in_test: np.ndarray, noun: Noun) -> list[Fin
     names = examples.contents.group_names
     items = [{"class": names[g], "images": int(np.count_nonzero(groups == g))} for g in both]
     return [_refused("groups_on_both_sides", text, items)]
+
+
+def _of_many_labels(examples: Examples, noun: Noun) -> list[Finding]:
+    """The same of examples with any number of labels. A rare label is no reason: it is said, see ``findings``."""
+    names, labels, in_test = examples.contents.class_names, examples.labels, examples.in_test
+    found = []
+    if len(names) < 2:
+        text = f"There is one label, {names[0]!r}; at least two are needed. Of one, make classes: yes and no."
+        found.append(_refused("one_class", text))
+    if len(labels) < LEAST_OF_MANY:
+        text = f"There are {len(labels)} {noun.many}; at least {LEAST_OF_MANY} are needed. Add {noun.many}."
+        found.append(_refused("too_few_examples", text))
+    if in_test is not None and not in_test.any():
+        found.append(_refused("empty_test", f"The given test part has no {noun.one} that can be read."))
+    elif in_test is not None and not (labels[in_test].any(axis=0) & labels[~in_test].any(axis=0)).any():
+        text = f"No label has {noun.many} both in the test part and outside. Move some."
+        found.append(_refused("classes_only_in_test", text))
+    return found + ([] if in_test is None else _straddling(examples, in_test, noun))
 
 
 def _listed(left_out: Sequence[tuple[str, str]], limit: int = 5) -> str:

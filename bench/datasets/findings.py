@@ -17,9 +17,13 @@ from bench.modalities.base import Limit, Modality
 from bench.modalities.evidence import Evidence
 from bench.modalities.findings import BALANCING, UNEVEN, Case, Finding, count, of_classes
 from bench.modalities.nouns import Noun
+from bench.tasks.registry import task_of
 
 IMBALANCE = 3
 """How many times as large as the smallest the largest class may be before it is worth a note."""
+
+RARE = 5
+"""Test examples of a label from which on its average precision says something."""
 
 MIX = 0.05
 """Share of the test part that would have to change class before another mix is worth saying."""
@@ -35,8 +39,7 @@ def findings(modality: Modality, evidence: Evidence) -> list[Finding]:
     return [
         *_identical(evidence),
         *modality.lookalikes(evidence),
-        *_classes(evidence),
-        *_class_mix(evidence),
+        *([*_classes(evidence), *_class_mix(evidence)] if evidence.many is None else _labels(evidence)),
         *_left_out(evidence, modality.limits),
         *modality.findings(evidence),
     ]
@@ -53,7 +56,7 @@ def fractions_too_small(
 ) -> list[Finding]:
     """Fractions of the pool with which no cell could be run; see ``splits.subset`` for the arguments."""
     found = []
-    counts = np.bincount(labels, minlength=len(class_names))
+    counts = task_of(labels).counts(labels, len(class_names))
     for fraction in fractions:
         try:
             splits.check_fraction(labels, groups, fraction, seeds, key, class_names, noun)
@@ -61,7 +64,21 @@ def fractions_too_small(
             least = counts * splits.subset_size(len(labels), fraction) // len(labels)
             cases = of_classes(class_names, counts, least < 2)
             found.append(Finding("fraction_too_small", "refused", f"A run would refuse this: {error}", cases))
-    return found
+    return found + (
+        _labels_lost(counts, min(fractions, default=1.0), class_names) if labels.ndim == 2 else []
+    )
+
+
+def _labels_lost(counts: np.ndarray, fraction: float, names: Sequence[str]) -> list[Finding]:
+    """Labels of which the smallest share of the pool has no example to train on and one to validate on."""
+    lost = counts * fraction < 2
+    if not fraction or not lost.any():
+        return []
+    text = (
+        f"With {fraction:.0%} of the pool, {np.count_nonzero(lost):,} of {len(names):,} labels have fewer than two "
+        "examples, so they can hardly be learned there."
+    )
+    return [Finding("labels_lost", "note", text, of_classes(names, counts, lost))]
 
 
 def _identical(evidence: Evidence) -> list[Finding]:
@@ -118,6 +135,43 @@ def _classes(evidence: Evidence) -> list[Finding]:
         )
         text += f" {BALANCING}" if counts.max() > UNEVEN * counts.min() else ""
         found.append(Finding("imbalance", "note", text))
+    return found
+
+
+def _labels(evidence: Evidence) -> list[Finding]:
+    """Labels, any number for each example, that are not tested, or rarely."""
+    assert evidence.many is not None
+    names, noun = evidence.many.names, evidence.noun
+    pool, test = (evidence.many.labels[part].sum(axis=0) for part in (~evidence.in_test, evidence.in_test))
+    untested, unlearned, rare = test == 0, (test > 0) & (pool == 0), (test > 0) & (test < RARE)
+
+    def have(chosen: np.ndarray) -> str:
+        return f"{np.count_nonzero(chosen):,} of {len(names):,} labels have"
+
+    found = []
+    if untested.any():
+        text = (
+            f"{have(untested)} no test {noun.one}, so how well they are recognised is not measured. No metric "
+            "counts them."
+        )
+        found.append(Finding("labels_without_test", "validity", text, of_classes(names, pool, untested)))
+    if unlearned.any():
+        text = (
+            f"{have(unlearned)} test {noun.many} and none to learn from. Metrics count them all the same. Leave "
+            "them out."
+        )
+        found.append(Finding("labels_in_test_only", "validity", text, of_classes(names, test, unlearned)))
+    if rare.any():
+        text = (
+            f"{have(rare)} fewer than {RARE} test {noun.many}. Each counts as much as any other in mean average "
+            "precision and macro F1, which are then less certain. Micro F1 depends less on them: --set "
+            "metric=micro_f1."
+        )
+        found.append(Finding("rare_labels", "note", text, of_classes(names, test, rare)))
+    none = int((~evidence.many.labels.any(axis=1)).sum())
+    if none:
+        each = f"{count(none, noun.one)} of {len(evidence.ids):,}"
+        found.append(Finding("without_label", "note", f"{each} without any label: a no to all of them."))
     return found
 
 

@@ -9,6 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from bench.datasets.source import Contents
 from bench.modalities.findings import Finding
 
@@ -45,8 +47,8 @@ CAUSES = (
 """Findings that explain why classes are too small, or groups too few."""
 
 ONE_EACH = (
-    "One class an example is learned here. Keep one label of each, or write a manifest for one question, such as "
-    "{0!r}: yes or no."
+    "One class an example is learned here. To learn all labels of an example,{0} add --task multi_label. Or keep "
+    "one label of each."
 )
 
 
@@ -67,6 +69,13 @@ def key_of(label: str) -> str:
     return re.sub(r"(?<=[^\W\d])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d])", "", text)
 
 
+def labels_in(cell: str) -> list[str]:
+    """The labels of a cell: between ``;`` or ``|``, or a list as programs write it. An empty cell has none."""
+    found = _listed(cell)
+    pieces = re.split("[;|]", cell) if found is None else found
+    return list(dict.fromkeys(label for piece in pieces if (label := clean(piece))))
+
+
 def twins(names: Collection[str]) -> list[list[str]]:
     """Names that are the same to a person, together; letters of an alphabet have none."""
     of_key: dict[str, list[str]] = defaultdict(list)
@@ -81,16 +90,29 @@ def twins(names: Collection[str]) -> list[list[str]]:
 
 def noted(contents: Contents) -> Contents:
     """With what its labels and groups look like among the findings."""
-    names, counts = contents.class_names, Counter(contents.labels)
+    names, labels = contents.class_names, np.asarray(contents.labels)
     found = [
         *_twins("classes", "twin_classes", names),
         *_twins(
             "groups", "twin_groups", sorted({*contents.group_texts} - {""}) if contents.group_texts else ()
         ),
-        *(_several(names, counts) or _not_classes(names, counts)),
+        *(_one_each(labels) if labels.ndim == 2 else _of_classes(names, labels)),
         *_no_label(names, contents.group_names),
     ]
     return replace(contents, findings=[*contents.findings, *found])
+
+
+def _of_classes(names: Sequence[str], labels: np.ndarray) -> list[Finding]:
+    counts = Counter(labels.tolist())
+    return _several(names, counts) or _not_classes(names, counts)
+
+
+def _one_each(labels: np.ndarray) -> list[Finding]:
+    """Labels (N, classes) that say no more than classes would."""
+    if (labels.sum(axis=1) != 1).any():
+        return []
+    text = "Every example has exactly one label. Leave --task multi_label out to learn one class of each."
+    return [Finding("one_label_each", "note", text)]
 
 
 def _twins(what: str, kind: str, names: Collection[str]) -> list[Finding]:
@@ -119,10 +141,11 @@ def _several(names: Sequence[str], counts: Mapping[int, int]) -> list[Finding]:
     single = len({piece for found in pieces.values() for piece in found})
     index = {name: i for i, name in enumerate(names)}
     examples = sum(counts.get(index[name], 0) for name in compound)
+    write = "" if separator in (*STRONG, "[") else " write them as cat;dog and"
     by = {" ": "spaces", "[": "brackets"}.get(separator, repr(separator))
     text = (
         f"{len(compound):,} of {len(names):,} classes look like several labels (multi-label), divided by {by}: "
-        f"{single:,} labels make them up, in {examples:,} examples. {ONE_EACH.format(_commonest(pieces))}"
+        f"{single:,} labels make them up, in {examples:,} examples. {ONE_EACH.format(write)}"
     )
     items = [{"id": name, "reason": " and ".join(pieces[name])} for name in compound]
     return [Finding("several_labels", "validity", text, items)]
@@ -189,10 +212,6 @@ def _listed(name: str) -> list[str] | None:
 
 def _split(name: str, separator: str) -> list[str]:
     return [piece for part in name.split(separator) if (piece := part.strip())] or [name]
-
-
-def _commonest(pieces: Mapping[str, list[str]]) -> str:
-    return Counter(piece for found in pieces.values() for piece in found).most_common(1)[0][0]
 
 
 # ------------------------------------------------------------------------------------------ ids and numbers

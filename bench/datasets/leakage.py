@@ -40,7 +40,11 @@ def with_leakage(
         }
         for name, seen in source.hashes().items():
             input = dataset.kind.input_named(name)
-            read = dataset if input == dataset.input else open_dataset(dataset.spec, input, say)
+            read = (
+                dataset
+                if input == dataset.input
+                else open_dataset(dataset.spec, input, say, task=dataset.task.name)
+            )
             of_source = set(map(bytes, seen))
             for part, hashes in example_hashes(read).items():
                 shared[part] |= np.array([bytes(row) in of_source for row in hashes], bool)
@@ -75,7 +79,7 @@ def _findings(dataset: Dataset, source: WeightSource, shared: dict[str, np.ndarr
 
 
 def _item(dataset: Dataset, part: Part, row: int) -> dict[str, list[str]]:
-    return {"ids": [part.ids[row]], "labels": [dataset.class_names[part.labels[row]]]}
+    return {"ids": [part.ids[row]], "labels": [dataset.task.said(part.labels[row], dataset.class_names)]}
 
 
 def example_hashes(dataset: Dataset) -> dict[str, np.ndarray]:

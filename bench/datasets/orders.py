@@ -25,6 +25,12 @@ ATTEMPTS = 20
 CANDIDATES = 8
 """Groups that are compared for each place: enough to balance classes, few enough to stay fast."""
 
+MANY_CANDIDATES = 64
+"""The same where an example has any number of labels, all of which are to be in proportion."""
+
+MOST_LABELS = 4
+"""Of an example; more count as so many where examples are kept in proportion by the number of their labels."""
+
 Random = Callable[[int], np.ndarray]
 """Gives a random permutation of ``arange(n)``; each call another one."""
 
@@ -93,6 +99,8 @@ def _class_counts(labels: np.ndarray, members: list[np.ndarray]) -> tuple[list[d
     counts: list[dict[int, int]] = [{} for _ in members]
     if not members:
         return counts, []
+    if labels.ndim == 2:
+        return _label_counts(labels, members)
     codes = np.unique(labels, return_inverse=True)[1]
     totals = np.bincount(codes)
     of_group = np.repeat(np.arange(len(members)), [len(m) for m in members])
@@ -103,13 +111,62 @@ def _class_counts(labels: np.ndarray, members: list[np.ndarray]) -> tuple[list[d
     return counts, totals.tolist()
 
 
+def _strata(labels: np.ndarray, members: list[np.ndarray]) -> np.ndarray:
+    """For each group its examples by label, of any number of labels each, (groups, columns).
+
+    Behind the labels stand the examples with none, one, two and so on, which are to be in proportion as well.
+    """
+    number = np.minimum(labels.sum(axis=1), MOST_LABELS)
+    strata = np.column_stack([labels, np.eye(MOST_LABELS + 1, dtype=labels.dtype)[number]])
+    return np.stack([strata[mine].sum(axis=0, dtype=np.int64) for mine in members])
+
+
+def _label_counts(labels: np.ndarray, members: list[np.ndarray]) -> tuple[list[dict[int, int]], list[int]]:
+    """See ``_class_counts``, of any number of labels each."""
+    strata = _strata(labels, members)
+    counts = [{c: int(row[c]) for c in np.flatnonzero(row).tolist()} for row in strata]
+    return counts, strata.sum(axis=0).tolist()
+
+
+def _order_many(labels: np.ndarray, members: list[np.ndarray], random: Random) -> list[int]:
+    """See ``order_groups``.
+
+    Iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10) serves the rarest label first,
+    for a division of one size. Here every prefix is such a division, so the label that is furthest behind is next.
+    """
+    strata = _strata(labels, members)
+    strata = strata[:, strata.any(axis=0)]
+    totals, sizes = strata.sum(axis=0), np.array([len(mine) for mine in members])
+    own = (strata**2 / totals).sum(axis=1)  # how far a group by itself would bring its labels off
+    shuffled = random(len(members))
+    queues = [shuffled[strata[shuffled, c] > 0] for c in range(len(totals))]
+    taken, done, seen = np.zeros(len(totals)), np.zeros(len(members), bool), 0
+    order: list[int] = []
+    while len(order) < len(members):
+        c = int(np.argmin(np.where(taken < totals, (taken + 1) / totals, np.inf)))
+        queue = queues[c]
+        if done[queue[:MANY_CANDIDATES]].all() or done[queue].mean() > 0.5:
+            queues[c] = queue = queue[~done[queue]]
+        near = queue[:MANY_CANDIDATES]
+        near = near[~done[near]]
+        ahead = 2 * (taken / totals - (seen + sizes[near, None]) / len(labels))
+        best = near[np.argmin((strata[near] * ahead).sum(axis=1) + own[near])]
+        done[best] = True
+        order.append(int(best))
+        taken, seen = taken + strata[best], seen + sizes[best]
+    return order
+
+
 def order_groups(labels: np.ndarray, members: list[np.ndarray], random: Random) -> list[int]:
     """A random order of the groups that keeps the classes of every prefix as proportional as they allow.
 
     The next group comes from those that hold the class whose next example is due first. Among the first few of
     them in random order, it is the one whose examples are needed most, on average over its examples: a sum would
-    favour small groups, and the subset would not look like the pool.
+    favour small groups, and the subset would not look like the pool. Of any number of labels each it is the one
+    that brings all labels nearest to their share.
     """
+    if labels.ndim == 2:
+        return _order_many(labels, members, random)
     counts, totals = _class_counts(labels, members)
     queues: list[deque[int]] = [deque() for _ in totals]
     for g in random(len(members)).tolist():
@@ -118,7 +175,7 @@ def order_groups(labels: np.ndarray, members: list[np.ndarray], random: Random) 
     rank = random(len(totals)).tolist()
     taken = [0] * len(totals)
     done = [False] * len(members)
-    due = [(1 / totals[c], rank[c], c) for c in range(len(totals))]
+    due = [(1 / totals[c], rank[c], c) for c in range(len(totals)) if totals[c]]
     heapq.heapify(due)
     order: list[int] = []
     while due:
@@ -153,10 +210,11 @@ def split_groups(
 ) -> np.ndarray | None:
     """Mask of about ``size`` examples in whole groups, every class on both sides; None if none was found.
 
-    To find one is in general as hard as set splitting, so this is a repaired draw, tried a few times.
+    To find one is in general as hard as set splitting, so this is a repaired draw, tried a few times. Of any number
+    of labels each, those that are frequent enough are on both sides; where none was found, as many as could be.
 
     Args:
-        labels: class of each example.
+        labels: class of each example; or 0 and 1 by class, (N, classes).
         groups: group of each example.
         purpose: what the division is for; with ``key`` it determines the draw.
         key: see ``purpose``.
@@ -166,33 +224,40 @@ def split_groups(
     """
     members = members_of(groups)
     counts, totals = _class_counts(labels, members)
+    needed = list(range(len(totals)))
+    if labels.ndim == 2:
+        held = [sum(c in count for count in counts) for c in range(labels.shape[1])]
+        needed = [c for c, number in enumerate(held) if totals[c] > rest and number > rest_groups]
+    mask = None
     for attempt in range(ATTEMPTS):
         order = order_groups(labels, members, drawn(purpose, key, attempt))
         sizes = np.cumsum([0] + [len(members[g]) for g in order])
         cut = int(np.abs(sizes - size).argmin())
         inside = set(order[:cut])
-        if _repair(inside, order, counts, totals, rest, rest_groups):
+        whole = _repair(inside, order, counts, len(totals), needed, rest, rest_groups)
+        if whole or labels.ndim == 2:
             mask = np.zeros(len(labels), bool)
             for g in inside:
                 mask[members[g]] = True
+        if whole:
             return mask
-    return None
+    return mask
 
 
 def _repair(
     inside: set[int],
     order: list[int],
     counts: list[dict[int, int]],
-    totals: list[int],
+    k: int,
+    needed: list[int],
     rest: int,
     rest_groups: int,
 ) -> bool:
-    """Moves groups until every class is on both sides; says whether that succeeded.
+    """Moves groups until each needed one of ``k`` classes is on both sides; says whether that succeeded.
 
     A group moves only to a side that lacks one of its classes, and only if its old side then lacks none of
     them: what is missing shrinks with every move, so this ends.
     """
-    k = len(totals)
     examples, held = [[0] * k, [0] * k], [[0] * k, [0] * k]  # by side (0 outside, 1 inside) and class
     for g in order:
         for c, n in counts[g].items():
@@ -202,11 +267,15 @@ def _repair(
 
     def lacks(side: int, c: int, without: int | None = None) -> bool:
         n, one = (0, 0) if without is None else (counts[without].get(c, 0), 1)
-        return examples[side][c] - n < least[side][0] or held[side][c] - one < least[side][1]
+        return c in required and (
+            examples[side][c] - n < least[side][0] or held[side][c] - one < least[side][1]
+        )
+
+    required = set(needed)
 
     by_size = sorted(order, key=lambda g: sum(counts[g].values()))
     for side in (1, 0):
-        for c in range(k):
+        for c in needed:
             while lacks(side, c):
                 movable = (
                     g

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,16 +18,18 @@ from bench.datasets.examples import Examples, read, refusals, refuse
 from bench.datasets.file_groups import patterns, pointed_out, with_groups
 from bench.datasets.findings import findings
 from bench.datasets.labels import noted
-from bench.datasets.source import Source
+from bench.datasets.source import Contents, Source
 from bench.datasets.specs import canonical_spec, open_source
 from bench.errors import BenchError, RequestError
 from bench.modalities.base import Input, Modality, Unfit
-from bench.modalities.evidence import Evidence
+from bench.modalities.evidence import Evidence, Many
 from bench.modalities.findings import Finding, by_importance
 from bench.modalities.registry import DEFAULT, modality
+from bench.records import SINGLE_LABEL
 from bench.system import sealed
 from bench.system.files import TEMPORARY_PREFIX, cache_dir, digest, locked, removed
 from bench.system.names import printable
+from bench.tasks.multi_label import label_sets
 
 Progress = Callable[[str], None]
 
@@ -38,6 +40,7 @@ def open_dataset(
     progress: Progress = lambda line: None,
     audit: bool = False,
     groups: str = "none",
+    task: str = SINGLE_LABEL,
 ) -> Dataset:
     """Opens a dataset; reads and caches it on first use.
 
@@ -47,6 +50,7 @@ def open_dataset(
         progress: called with a line of text about once a second while examples are read.
         audit: opens what no run can use, too, as far as it can be read; why is among its findings (``refused``).
         groups: ``auto``: where it has no groups of its own, those that file names give away, see ``file_groups``.
+        task: what its labels are, a key of ``bench.tasks.registry.TASKS``.
 
     Returns:
         The dataset; its rows are read-only memory maps of the cache.
@@ -56,13 +60,13 @@ def open_dataset(
         BenchError: a download failed, or the cache cannot be written.
     """
     spec = canonical_spec(spec)
-    source = open_source(spec)
+    source = open_source(spec, task)
     if not isinstance(input, Input):
         input = modality(source.modality).input(input)
     noun = modality(input.modality).noun
     if source.modality != input.modality:
         raise RequestError("dataset", spec, f"a dataset of {noun.many}", "Its examples are of another kind.")
-    prefix, entry = _entry(spec, source, input, groups)
+    prefix, entry = _entry(spec, source, input, groups, task)
     dataset = load(entry, input)
     if dataset is not None:
         return _usable(dataset, audit)
@@ -95,7 +99,7 @@ def _usable(dataset: Dataset, audit: bool) -> Dataset:
 
 
 def cached_dataset(
-    spec: str | PurePath, input: Input | Mapping[str, Any], groups: str = "none"
+    spec: str | PurePath, input: Input | Mapping[str, Any], groups: str = "none", task: str = SINGLE_LABEL
 ) -> Dataset | None:
     """The dataset if it has been read before and is in the cache, else None; see ``open_dataset``.
 
@@ -103,15 +107,16 @@ def cached_dataset(
         RequestError: the dataset does not exist.
     """
     spec = canonical_spec(spec)
-    source = open_source(spec)
+    source = open_source(spec, task)
     if not isinstance(input, Input):
         input = modality(source.modality).input(input)
-    return load(_entry(spec, source, input, groups)[1], input)
+    return load(_entry(spec, source, input, groups, task)[1], input)
 
 
-def _entry(spec: str, source: Source, input: Input, groups: str) -> tuple[str, Path]:
+def _entry(spec: str, source: Source, input: Input, groups: str, task: str) -> tuple[str, Path]:
     """What the names of the dataset's cache entries begin with, and the entry of its present state."""
-    prefix = digest([spec, *input.key, *([groups] if groups != "none" else [])])
+    unusual = [*([groups] if groups != "none" else []), *([task] if task != SINGLE_LABEL else [])]
+    prefix = digest([spec, *input.key, *unusual])
     limits = modality(input.modality).stamp()
     name = f"{prefix}-{digest([source.stamp(), decoding_versions(input.modality), *limits])}"
     return prefix, cache_dir() / "datasets" / name
@@ -154,7 +159,7 @@ def _build(folder: Path, making: _Making, progress: Progress) -> None:
     progress(f"{name}: {doing}")
     contents = noted(source.contents())
     given = contents.groups is not None
-    repeated = [] if given else patterns(contents.ids, contents.labels, contents.class_names)
+    repeated = [] if given else patterns(contents.ids, *_classes(contents))
     if making.groups == "auto" and not given:
         contents = with_groups(contents, repeated)
     total = len(contents.ids)
@@ -223,10 +228,12 @@ def _divided(
 def _evidence(
     kind: Modality, input: Input, examples: Examples, same: np.ndarray, division: Division
 ) -> Evidence:
+    labels, names = examples.labels, examples.contents.class_names
+    numbers, called = (labels, names) if labels.ndim == 1 else label_sets(labels, names)
     return Evidence(
         ids=examples.ids,
-        labels=examples.labels,
-        class_names=examples.contents.class_names,
+        labels=numbers,
+        class_names=called,
         in_test=division.in_test,
         same=same,
         kept_together=division.kept_together,
@@ -235,7 +242,17 @@ def _evidence(
         input=input,
         noun=kind.noun,
         given=examples.in_test is not None,
+        many=None if labels.ndim == 1 else Many(labels, names),
     )
+
+
+def _classes(contents: Contents) -> tuple[Sequence[int], Sequence[str]]:
+    """The class of each example and their names; of many labels, the set of labels of each."""
+    labels = np.asarray(contents.labels)
+    if labels.ndim == 1:
+        return labels.tolist(), contents.class_names
+    numbers, called = label_sets(labels, contents.class_names)
+    return numbers.tolist(), called
 
 
 def _parts(examples: Examples, division: Division) -> dict[str, dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+
+import numpy as np
 
 from bench.modalities.base import Item
 from bench.modalities.findings import Finding
@@ -24,7 +26,8 @@ class Contents:
 
     Attributes:
         ids: unique.
-        labels: indices into ``class_names``.
+        labels: indices into ``class_names``; of examples with any number of labels an array of 0 and 1,
+            (N, classes).
         class_names: in a fixed order.
         in_test: whether the example belongs to a given test part; None if none is given.
         groups: numbers of the groups; None if each example stands alone.
@@ -37,7 +40,7 @@ class Contents:
     """
 
     ids: Sequence[str]
-    labels: Sequence[int]
+    labels: Sequence[int] | np.ndarray
     class_names: Sequence[str]
     in_test: Sequence[bool] | None
     groups: Sequence[int] | None
@@ -84,6 +87,8 @@ class Adapter(Source):
     """What begins with these is its, and no path."""
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Of the files that it reads."""
+    many_labels: ClassVar[bool] = False
+    """Whether its examples may have any number of labels; it then takes the keyword ``task``."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
@@ -114,3 +119,13 @@ def numbered(values: Sequence[str]) -> tuple[list[int], list[str]]:
     distinct = sorted(set(values))
     index = {value: i for i, value in enumerate(distinct)}
     return [index[value] for value in values], distinct
+
+
+def indicated(values: Sequence[Collection[str]]) -> tuple[np.ndarray, list[str]]:
+    """Sets of values as 0 and 1, uint8 (N, distinct), and the sorted list of distinct values."""
+    distinct = sorted({value for some in values for value in some})
+    index = {value: i for i, value in enumerate(distinct)}
+    found = np.zeros((len(values), len(distinct)), np.uint8)
+    for row, some in zip(found, values, strict=True):
+        row[[index[value] for value in some]] = 1
+    return found, distinct

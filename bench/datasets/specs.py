@@ -19,6 +19,7 @@ from bench.datasets.source import PLUGIN, Adapter, Source
 from bench.errors import BenchError, RequestError, did_you_mean
 from bench.modalities.audio.items import SOUNDS
 from bench.modalities.registry import DEFAULT, modality
+from bench.records import SINGLE_LABEL
 from bench.system.cache import objects_dir
 from bench.system.files import is_lfs_pointer
 from bench.system.names import at_home, path_text
@@ -76,15 +77,27 @@ def canonical_spec(spec: str | PurePath) -> str:
     raise RequestError("dataset", spec, EXPECTED, remedy)
 
 
-def open_source(spec: str) -> Source:
+def open_source(spec: str, task: str = SINGLE_LABEL) -> Source:
     """Finds the adapter for a canonical spec.
+
+    Args:
+        task: what its labels are, a key of ``bench.tasks.registry.TASKS``.
 
     Raises:
         RequestError: there is nothing of that path, or nothing that can be read as a dataset.
     """
+
+    def opened(adapter: type[Adapter]) -> Source:
+        if task == SINGLE_LABEL:
+            return adapter(spec)
+        if not adapter.many_labels:
+            remedy = "List the examples in a manifest, with labels such as cat;dog."
+            raise RequestError("dataset", spec, f"a manifest or an .npz file for task {task}", remedy)
+        return adapter(spec, task=task)  # type: ignore[call-arg]
+
     for adapter in ADAPTERS:
         if adapter.canonical(spec) == spec:
-            return adapter(spec)
+            return opened(adapter)
     path = Path(spec)
     try:
         if path.is_file() and is_lfs_pointer(path):
@@ -93,7 +106,7 @@ def open_source(spec: str) -> Source:
             )
         for adapter in ADAPTERS:
             if adapter.reads(path):
-                return adapter(spec)
+                return opened(adapter)
         exists = path.exists()
     except OSError as error:
         raise RequestError(

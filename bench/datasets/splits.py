@@ -23,6 +23,11 @@ EXAMPLE = Noun("example", "examples")
 LEAST = 4
 """Examples of a class of which a test part can be drawn: one to test, three to learn from."""
 
+LEAST_OF_MANY = 10
+"""Examples with any number of labels of which a test part can be drawn."""
+LEAST_SUBSET = 5
+"""Of these, in a subset: four to train on and one to validate on."""
+
 SHARE = 0.2
 """Share of the data that becomes the test part, and share of a subset that becomes validation."""
 
@@ -37,7 +42,8 @@ def split_test(
     """Draws the test part: 20% of the examples, stratified, groups whole.
 
     Args:
-        labels: class of each example, integers, (N,).
+        labels: class of each example, integers, (N,); or any number of labels, 0 and 1, (N, classes). Of these, a
+            rare one may be missing on a side.
         groups: group of each example, integers, (N,), or None where each example stands alone.
         key: text that identifies the data. Nothing else enters, so every seed and fraction has one test part.
         class_names: names for error messages, where ``labels`` are indices into them.
@@ -51,6 +57,8 @@ def split_test(
         RequestError: a class is too small for that, or the groups do not allow it.
     """
     labels = np.asarray(labels)
+    if labels.ndim == 2:
+        return _split_many(labels, groups, "test", key, rest=LEAST - 1)
     values, counts = np.unique(labels, return_counts=True)
     if len(counts) and counts.min() < LEAST:
         raise RequestError(
@@ -88,9 +96,9 @@ def nested_order(labels: np.ndarray, groups: np.ndarray | None, seed: int, key: 
         rounded down or up. With groups the examples of a group follow each other.
     """
     random = drawn("nested", key, seed)
-    if groups is None:
+    if groups is None and np.ndim(labels) == 1:
         return order_alone(np.asarray(labels), random)
-    members = members_of(groups)
+    members = members_of(np.arange(len(labels)) if groups is None else groups)
     order = order_groups(np.asarray(labels), members, random)
     return np.concatenate([members[g] for g in order]) if order else np.empty(0, np.int64)
 
@@ -139,6 +147,9 @@ def subset(
         ends = np.append(0, _group_ends(np.asarray(groups)[order]))
         n = int(ends[np.abs(ends - n).argmin()])
 
+    if labels.ndim == 2:
+        _check_many(n, total, groups, order, fraction, noun)
+        return np.sort(order[:n])
     # What a class needs two of, to train and to validate on: examples, or groups where there are any.
     units = np.arange(total) if groups is None else np.asarray(groups)
     values = np.unique(labels)
@@ -190,6 +201,10 @@ def split_validation(
     indices = np.sort(np.asarray(indices))
     chosen = np.asarray(labels)[indices]
     size = subset_size(len(chosen), SHARE)
+    if chosen.ndim == 2:
+        mine = None if groups is None else np.asarray(groups)[indices]
+        inside = _split_many(chosen, mine, "validation", f"{key}/{seed}", rest=1)
+        return indices[~inside], indices[inside]
     mask: np.ndarray | None
     if groups is None:
         if len(chosen) and np.unique(chosen, return_counts=True)[1].min() < 2:
@@ -265,6 +280,8 @@ def _is_certain(labels: np.ndarray, groups: np.ndarray | None, fraction: float) 
     """
     total = len(labels)
     n = subset_size(total, fraction)
+    if labels.ndim == 2:
+        return groups is None and n >= LEAST_SUBSET
     codes = np.unique(labels, return_inverse=True)[1]
     counts = np.bincount(codes)
     if groups is None:
@@ -276,6 +293,40 @@ def _is_certain(labels: np.ndarray, groups: np.ndarray | None, fraction: float) 
     ahead = len(counts) * (largest - 1) + len(mixed)
     least = (n - largest / 2 - ahead) * counts / max(total, 1) - 1 - np.bincount(mixed, minlength=len(counts))
     return bool((least > largest).all())
+
+
+def _split_many(
+    labels: np.ndarray, groups: np.ndarray | None, purpose: str, key: str, rest: int
+) -> np.ndarray:
+    """Mask of a fifth of examples with any number of labels, in proportion of each.
+
+    An example is like a group that holds one of each of its labels, so that is how it is divided.
+
+    Raises:
+        RequestError: there are too few groups.
+    """
+    alone = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(np.unique(alone)) < 2:
+        raise RequestError("dataset", "one group", "divided into at least two groups", "Add groups.")
+    mask = split_groups(labels, alone, purpose, key, subset_size(len(labels), SHARE), rest, 1)
+    assert mask is not None
+    if not mask.any() or mask.all():  # a group is larger than all others together
+        smallest = min(members_of(alone), key=len)
+        mask[:] = False
+        mask[smallest] = True
+    return mask
+
+
+def _check_many(
+    n: int, total: int, groups: np.ndarray | None, order: np.ndarray, fraction: float, noun: Noun
+) -> None:
+    """Refuses a subset of ``n`` examples with any number of labels that is too small to be divided."""
+    units = n if groups is None else len(np.unique(np.asarray(groups)[order[:n]]))
+    if n < LEAST_SUBSET or units < 2:
+        least = _smallest_fraction(LEAST_SUBSET, total)
+        remedy = f"The smallest fraction that may work is {least:g}." if total >= LEAST_SUBSET else ""
+        expected = f"large enough for {LEAST_SUBSET} {noun.many}, in two groups if they have any"
+        raise RequestError("fractions", fraction, expected, remedy)
 
 
 # ------------------------------------------------------------------------------------------ error messages

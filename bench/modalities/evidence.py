@@ -15,6 +15,14 @@ from bench.modalities.nouns import Noun
 
 
 @dataclass(frozen=True)
+class Many:
+    """Any number of labels for each example: 0 and 1, (N, classes), and their names."""
+
+    labels: np.ndarray
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What reading has brought to light of N examples.
 
@@ -30,6 +38,8 @@ class Evidence:
         input: how examples became rows.
         noun: what to call them.
         given: whether the source says which examples are test examples.
+        many: where an example has any number of labels: these. Each set of them is then a class here. None: one
+            class each.
     """
 
     ids: Sequence[str]
@@ -43,6 +53,7 @@ class Evidence:
     input: Any
     noun: Noun
     given: bool = False
+    many: Many | None = None
 
     @cached_property
     def sets(self) -> list[list[int]]:

@@ -19,9 +19,10 @@ from bench.plans.plan import AUTO, Head, Limits, Plan, Ranking, Report, Tuning, 
 from bench.plans.plan_file import read_toml
 from bench.plans.protocol import PROTOCOLS, protocol
 from bench.plans.strategies import ask_for, ask_for_any
-from bench.records import FRACTIONS
+from bench.records import FRACTIONS, SINGLE_LABEL
 from bench.system import backend as backends
 from bench.system.names import names_weights, path_text, with_weights
+from bench.tasks.registry import TASKS
 
 QUICKSTART: dict[str, Any] = {
     "datasets": ["digits"],
@@ -86,12 +87,13 @@ def merged(content: dict[str, Any], asked: Iterable[str], trust: bool = False) -
 def _objects_kept(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a plan with the paths of files in place of data that Python holds."""
     found = dict(content)
+    task = str(found.get("task", SINGLE_LABEL))
     for key in ("datasets", "source_dataset", "auxiliary_dataset"):
         with told_of(key):
             if key != "datasets" and key in found:
                 found[key] = kept(found[key])
             elif isinstance(given := found.get(key), (list, tuple)):
-                found[key] = list(map(kept, given))
+                found[key] = [kept(data, task) for data in given]
     if isinstance(given := found.get("backbones"), (list, tuple)):
         found["backbones"] = [own_backbone(b) if is_model(b) else b for b in given]
     return found
@@ -157,6 +159,8 @@ def _validated(content: dict[str, Any]) -> Plan:
     if "weights" in content:
         content["backbones"] = _crossed(content.get("backbones", usual), content.pop("weights"))
     is_named = "strategies" in content
+    if content.get("task") in TASKS:
+        content.setdefault("metric", TASKS[content["task"]].metrics[0])
     _take_protocol(content)
     if "datasets" not in content:
         raise RequestError("datasets", None, "given", "See `python -m bench ls datasets`.")
@@ -166,6 +170,7 @@ def _validated(content: dict[str, Any]) -> Plan:
         plan = Plan.model_validate(content)
     except ValidationError as error:
         raise _request_error(error, Plan) from None
+    _check_task(plan)
     plan = _for_data(plan)
     if not is_named:
         plan.model_fields_set.discard("strategies")  # they are the protocol's own, as a default is
@@ -177,6 +182,22 @@ def _validated(content: dict[str, Any]) -> Plan:
     if plan.auxiliary_groups != "auto" and not plan.auxiliary_dataset:
         raise RequestError("auxiliary_groups", plan.auxiliary_groups, "left out without an auxiliary_dataset")
     return plan
+
+
+def _check_task(plan: Plan) -> None:
+    """Refuses what cannot be had with the plan's kind of labels."""
+    kind = TASKS[plan.task]
+    if plan.metric not in kind.metrics:
+        raise RequestError("metric", plan.metric, f"{' or '.join(kind.metrics)} with task {plan.task}")
+    if plan.class_weight != "none" and not kind.class_weights:
+        remedy = "Each label counts the same in the loss already. Choose by a metric: --set metric=macro_f1."
+        raise RequestError("class_weight", plan.class_weight, f"left out with task {plan.task}", remedy)
+    if plan.task != SINGLE_LABEL and plan.protocol != FRACTIONS:
+        remedy = "It tells new classes apart, one for each example."
+        raise RequestError("protocol", plan.protocol, f"{FRACTIONS} with task {plan.task}", remedy)
+    if plan.task != SINGLE_LABEL and plan.auto is not None:
+        remedy = "Ranking scores features by one class of each example. Name backbones."
+        raise RequestError("backbones", f"{AUTO}:{plan.auto}", f"named with task {plan.task}", remedy)
 
 
 def _usual_backbones(content: dict[str, Any]) -> list[str]:

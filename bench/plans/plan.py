@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from bench.modalities.registry import DEFAULT, plan_keys
-from bench.records import ACCURACY, FRACTIONS, LATER, ClassWeight, Groups, Metric
+from bench.records import ACCURACY, FRACTIONS, LATER, SINGLE_LABEL, ClassWeight, Groups, Metric, TaskName
 from bench.schemas import MOST_SEEDS, Threads
 from bench.system import backend as backends
 from bench.system.files import digest
@@ -192,8 +192,11 @@ class Plan(Keys):
     """Largest batch. Batches are smaller if there are few labels."""
     threads: Threads = 1
     """Training threads per worker."""
+    task: TaskName = SINGLE_LABEL
+    """``single_label``: one class for each example. ``multi_label``: any number of labels, such as ``cat;dog``."""
     metric: Metric = ACCURACY
-    """The metric that decides: among trials, in the report, and in recommendations."""
+    """The metric that decides: among trials, in the report, and in recommendations. With many labels the default is
+    ``mean_average_precision``."""
     class_weight: ClassWeight = "none"
     """``balanced``: all classes count the same in training, however many labels they have."""
     groups: Groups = "none"

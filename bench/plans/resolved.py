@@ -14,8 +14,10 @@ from bench.plans.given import Declared, declared
 from bench.plans.plan import AUTO, Plan
 from bench.plans.protocol import Protocol, protocol
 from bench.plans.strategies import get_strategy, spelled
+from bench.records import SINGLE_LABEL
 from bench.system import backend
 from bench.system.names import titled
+from strategies import STRATEGIES
 from strategies.base import Strategy
 
 
@@ -70,7 +72,7 @@ def resolve(plan: Plan) -> Resolved:
     """
     backend.check(plan.backend)
     backbones = _backbones(plan)
-    strategies = _strategies(_named(plan, backbones))
+    strategies = _strategies(_named(plan, backbones), plan.task)
     auto = [] if plan.auto is None else [f"{AUTO}:{plan.auto}"]
     spelled_out = {
         "datasets": [canonical_spec(spec) for spec in plan.datasets],
@@ -91,14 +93,25 @@ def _named(plan: Plan, backbones: Sequence[BackboneSpec]) -> list[str]:
     floors = [floor for kind in sorted(kinds) for floor in modality(kind).floors]
     found = {name: get_strategy(name) for name in (*plan.strategies, *floors)}
     few_shot = not protocol(plan.protocol).shares_labels
-    return [name for name, one in found.items() if one.learns_from(kinds) and (one.few_shot or not few_shot)]
+    return [
+        name
+        for name, one in found.items()
+        if one.learns_from(kinds)
+        and (one.few_shot or not few_shot)
+        and (one.many_labels or plan.task == SINGLE_LABEL)
+    ]
 
 
-def _strategies(names: Sequence[str]) -> dict[str, Strategy]:
+def _strategies(names: Sequence[str], task: str) -> dict[str, Strategy]:
     found: dict[str, Strategy] = {}
     for strategy in map(get_strategy, names):
         if strategy.text in found:
             raise RequestError("strategies", strategy.text, "named once, however they are written")
+        if task != SINGLE_LABEL and not strategy.many_labels:
+            able = [name for name in STRATEGIES if get_strategy(name).many_labels]
+            expected = f"able to learn any number of labels of an example (task {task})"
+            remedy = f"It learns one class each. These can: {', '.join(able)}."
+            raise RequestError("strategies", strategy.text, expected, remedy)
         found[strategy.text] = strategy
     return found
 

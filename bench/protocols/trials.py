@@ -42,6 +42,7 @@ def info_of(cell: Cell, dataset: Dataset, n: int, **more: bool) -> Info:
         batch_size=cell.batch_size,
         metric=cell.metric,
         class_weight=cell.class_weight,
+        task=cell.task,
         **more,
     )
 
@@ -253,7 +254,11 @@ class Search(ABC):
             return (choice[0] if hp is None else hp.get(key)) if isinstance(choice, list) else choice
 
         return HeadConfig(
-            self.cell.head["pooling"], value("hidden_units"), value("dropout"), self.info.classes
+            self.cell.head["pooling"],
+            value("hidden_units"),
+            value("dropout"),
+            self.info.classes,
+            self.cell.task,
         )
 
     def fields(self) -> dict[str, Any]:

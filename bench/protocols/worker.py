@@ -60,7 +60,7 @@ def run_cell(
 
 def _opened(here: Workplace, cell: Cell, spec: str, fingerprint: str | None = None) -> Dataset:
     """A dataset, decoded as the cell says."""
-    return here.dataset(spec, input_of(cell.examples, cell.modality), fingerprint, cell.groups)
+    return here.dataset(spec, input_of(cell.examples, cell.modality), fingerprint, cell.groups, cell.task)
 
 
 def _companions(place: Place, cell: Cell, dataset: Dataset) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from bench.plans.resolved import Resolved
 from bench.ranking.candidates import Say, find_others
 from bench.ranking.ranking import DECIDES, SCORES, Ranked, Ranking, choose, order
 from bench.ranking.scores import VERSION
-from bench.records import PROTOCOL_VERSION
+from bench.records import PROTOCOL_VERSION, SINGLE_LABEL
 from bench.store import Store
 from bench.system import sealed
 from bench.system.files import cache_dir, digest
@@ -94,6 +94,9 @@ def rank_plan(plan: Plan, runs: Executor, say: Say = lambda text: None, only: bo
             backbone is left.
     """
     named = [parse_backbone(text) for text in plan.named]
+    if plan.task != SINGLE_LABEL:
+        remedy = "It scores features by one class of each example. Compare backbones in a run."
+        raise RequestError("task", plan.task, f"{SINGLE_LABEL} for ranking", remedy)
     for spec in named:
         check_size(spec, size_of(vars(plan), spec.modality))
     datasets = [open_dataset(spec, vars(plan), say, groups=plan.groups) for spec in plan.datasets]

@@ -8,8 +8,6 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from bench.datasets.companions.base import findings_of
 from bench.errors import RequestError
 from bench.plans.loading import load_plan, read_stored_plan
@@ -102,14 +100,14 @@ def check_same(store: Store, prepared: Prepared) -> None:
 def run_info(prepared: Prepared, old: dict[str, Any]) -> dict[str, Any]:
     datasets = {}
     for dataset in prepared.datasets:
-        labels = np.concatenate([dataset.pool.labels, dataset.test.labels])
+        pool, test = dataset.class_counts(dataset.pool), dataset.class_counts(dataset.test)
         datasets[dataset.fingerprint] = {
             "name": dataset.name,
             "spec": dataset.spec,
             "modality": dataset.modality,
             "class_names": list(dataset.class_names),
-            "class_counts": np.bincount(labels, minlength=len(dataset.class_names)).tolist(),
-            "pool_counts": np.bincount(dataset.pool.labels, minlength=len(dataset.class_names)).tolist(),
+            "class_counts": (pool + test).tolist(),
+            "pool_counts": pool.tolist(),
             **({} if (groups := dataset.group_counts) is None else {"groups": asdict(groups)}),
             "n_pool": len(dataset.pool.ids),
             "n_test": len(dataset.test.ids),

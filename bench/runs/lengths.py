@@ -32,17 +32,19 @@ def typical_lengths(cell: Cell) -> tuple[int, ...]:
     if not any(tensor.is_ragged for tensor in modality(cell.modality).inputs(size).values()):
         return ()
     examples = json.dumps(cell.examples, sort_keys=True)
-    return _lengths(cell.backbone, cell.modality, cell.dataset, cell.fingerprint, examples, cell.groups)
+    return _lengths(
+        cell.backbone, cell.modality, cell.dataset, cell.fingerprint, examples, cell.groups, cell.task
+    )
 
 
 @cache
 def _lengths(
-    backbone: str, kind: str, spec: str, fingerprint: str, examples: str, groups: str
+    backbone: str, kind: str, spec: str, fingerprint: str, examples: str, groups: str, task: str
 ) -> tuple[int, ...]:
     settings = json.loads(examples)
     size = size_of(settings, kind)
     try:
-        dataset = cached_dataset(spec, settings, groups)
+        dataset = cached_dataset(spec, settings, groups, task)
     except BenchError:
         dataset = None
     if dataset is None or dataset.fingerprint != fingerprint:

@@ -96,7 +96,7 @@ def prepare(
             say(text)
             resolving.check()
 
-        return open_dataset(spec, vars(asked), progress, groups=asked.groups)
+        return open_dataset(spec, vars(asked), progress, groups=asked.groups, task=asked.task)
 
     datasets = [open_(spec) for spec in asked.datasets]
     resolved = replace(resolved, plan=resolved.protocol.fitted(asked, datasets))
@@ -239,6 +239,7 @@ def _cell(
         metric=plan.metric,
         class_weight=plan.class_weight,
         groups=plan.groups,
+        task=plan.task,
         plugins=plugins,
         protocol=plan.protocol,
         protocol_settings=plan.protocol_settings,

@@ -121,7 +121,7 @@ def _check_data(cell: Cell) -> None:
     """
 
     def open_(spec: str) -> Dataset:
-        return open_dataset(spec, cell.examples, groups=cell.groups)
+        return open_dataset(spec, cell.examples, groups=cell.groups, task=cell.task)
 
     dataset = open_(cell.dataset)
     dataset.check_unchanged(cell.fingerprint, "dataset")

@@ -229,7 +229,7 @@ class Run:
         """Those of these test examples that are in the cache; nothing is decoded for a report."""
         cell = next(record.cell for record in self.records if record.cell["fingerprint"] == fingerprint)
         try:
-            dataset = cached_dataset(cell["dataset"], cell["examples"], cell["groups"])
+            dataset = cached_dataset(cell["dataset"], cell["examples"], cell["groups"], cell["task"])
         except BenchError:
             return {}
         if dataset is None or dataset.fingerprint != fingerprint:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.system.files import rows_of
 from bench.system.seeds import generator
+from bench.tasks.single_label import SingleLabel, accuracy, log_loss
 from bench.training.context import Context
 from bench.training.examples import Augmentation, PartExamples
 from bench.training.loop import (
@@ -24,10 +25,8 @@ from bench.training.loop import (
     Progress,
     Statistics,
     Training,
-    selection_score,
 )
 from bench.training.losses.metric_losses import BATCH_EXAMPLES, ON_SPHERE
-from bench.training.metrics import accuracy, log_loss
 from bench.training.programs.config import Trained
 from bench.training.programs.graph import in_batches
 from bench.training.programs.program import Program
@@ -160,7 +159,7 @@ def _validated(
         "val_loss": log_loss(probabilities, val.labels),
         "val_accuracy": accuracy(probabilities, val.labels),
     }
-    return selection_score(probabilities, val.labels, context.info.metric), found
+    return SingleLabel().selection_score(probabilities, val.labels, context.info.metric), found
 
 
 class ClassBatches:

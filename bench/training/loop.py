@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.training.losses.alignment.base import strength
-from bench.training.metrics import example_weights, log_loss
 from bench.training.programs.config import State
 from bench.training.programs.program import Program
 from strategies.base import Stage
@@ -89,17 +88,6 @@ def _strengths(stage: Stage, over: np.ndarray) -> np.ndarray:
 
 
 # --- how a trained state is judged ----------------------------------------------------------------------------
-
-
-def selection_score(probabilities: np.ndarray, labels: np.ndarray, metric: str) -> float:
-    """What the best trial maximises, on validation: the negative log loss, in [-16.2, 0].
-
-    With another ``metric`` than accuracy, each class counts the same in it.
-
-    Not accuracy: with 100 labels the validation part has 20 examples, and an accuracy on them moves in steps of
-    5 points. The log loss of the same examples tells networks apart that agree on every one of them.
-    """
-    return -log_loss(probabilities, labels, example_weights(labels, metric))
 
 
 class Judge(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.schemas import WEIGHT_OF
 from bench.system.seeds import generator
+from bench.tasks.registry import TASKS
 from bench.training.batches import Batches
 from bench.training.context import Context
 from bench.training.examples import Inputs, PartExamples
@@ -20,10 +21,8 @@ from bench.training.loop import (
     Progress,
     Statistics,
     Training,
-    selection_score,
 )
 from bench.training.losses.multitask import AuxiliaryLabels, learned_weights
-from bench.training.metrics import accuracy, log_loss
 from bench.training.prefixes import VIEWS
 from bench.training.programs.config import LOG_VARIANCES, State, Trained
 from bench.training.programs.program import Program
@@ -32,7 +31,6 @@ from strategies.class_weight import balanced
 from strategies.lengths import batch_size_of, epochs_of, steps_an_epoch
 from strategies.refuse import stage_problems
 
-LABEL_SMOOTHING = 0.1
 SIMILARITY_EXAMPLES = 256
 SIMILARITY_LEAST = 20
 """Examples that similarity is measured on: so many if there are, none if there are not as many as these."""
@@ -111,7 +109,9 @@ class _StageTraining:
             balanced(*(part.labels for part in labelled)) if context.info.class_weight == "balanced" else None
         )
         self.trained = Trained.of(stage, len(labelled) > 1, classes, self.class_weights is not None)
-        self.program = network.program(self.cut, context.head, self.trained, LABEL_SMOOTHING)
+        self.program = network.program(
+            self.cut, context.head, self.trained, TASKS[context.head.task].label_smoothing
+        )
         self.batches = Batches(context, stage, index, labelled, self.auxiliary, self.batch_size)
         self.val: Inputs | None = None
         spent = self.batches.prefix_seconds
@@ -179,10 +179,10 @@ class _StageTraining:
         probabilities = self.program.probabilities(lambda rows: inputs(rows, None), len(val))
         if not np.isfinite(probabilities).all():
             return math.nan, {}
-        labels = val.labels
-        return selection_score(probabilities, labels, self.context.info.metric), {
-            "val_loss": log_loss(probabilities, labels),
-            "val_accuracy": accuracy(probabilities, labels),
+        labels, task = val.labels, self.program.task
+        return task.selection_score(probabilities, labels, self.context.info.metric), {
+            "val_loss": task.log_loss(probabilities, labels),
+            "val_accuracy": task.accuracy(probabilities, labels),
         }
 
     def _told(self, measured: np.ndarray) -> dict[str, float]:
@@ -203,7 +203,8 @@ class _StageTraining:
             # The search knows nothing of it: its choices are those that are made without.
             moving = replace(self.trained, batch_norm=True)
             network = self.context.needed_network()
-            program = network.program(self.cut, self.context.head, moving, LABEL_SMOOTHING)
+            smoothing = self.program.task.label_smoothing
+            program = network.program(self.cut, self.context.head, moving, smoothing)
             domains = ((seen.batch, seen.count) for seen in (self._of_training(), statistics))
             state = program.between_domains(state, *domains)
         return state

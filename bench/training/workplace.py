@@ -7,6 +7,7 @@ from typing import Any
 from bench.datasets import Dataset, open_dataset
 from bench.execution.jobs import Place
 from bench.modalities.base import Input
+from bench.records import SINGLE_LABEL
 from bench.training.engine import Engine
 
 
@@ -19,24 +20,29 @@ class Workplace:
 
     def __init__(self, threads: int) -> None:
         self.engine = Engine(threads)
-        self._datasets: dict[tuple[str, Input, str], Dataset] = {}
+        self._datasets: dict[tuple[str, Input, str, str], Dataset] = {}
 
     def dataset(
-        self, spec: str, input: Input, fingerprint: str | None = None, groups: str = "none"
+        self,
+        spec: str,
+        input: Input,
+        fingerprint: str | None = None,
+        groups: str = "none",
+        task: str = SINGLE_LABEL,
     ) -> Dataset:
         """A dataset, opened once.
 
         Args:
             spec, input: see ``open_dataset``.
             fingerprint: what it was when the run was planned.
-            groups: see ``open_dataset``.
+            groups, task: see ``open_dataset``.
 
         Raises:
             RuntimeError: it has changed since.
         """
-        key = (spec, input, groups)
+        key = (spec, input, groups, task)
         if key not in self._datasets:
-            self._datasets[key] = open_dataset(spec, input, groups=groups)
+            self._datasets[key] = open_dataset(spec, input, groups=groups, task=task)
         dataset = self._datasets[key]
         if fingerprint not in (None, dataset.fingerprint):
             raise RuntimeError(f"the dataset {spec} has changed since this run was planned")

@@ -95,7 +95,7 @@ def conclusion(decision: Decision, several: bool) -> str:
     return {
         "provisional": f"provisional: fewer than {MINIMUM_SEEDS} seeds",
         "better": "the best of all tried",
-        "floor": "not better than the most frequent class",
+        "floor": f"not better than {words.FLOORS[decision.task]}",
         "decided": "decided",
         "incomplete": f"decided among what has a result: {absence(decision) or 'others have fewer seeds'}",
         "alone": "nothing to compare with",

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from bench.modalities.nouns import Noun
+from bench.records import MULTI_LABEL
 from reports import words
+from reports.columns import MANY_LABELS
 from reports.results import Results
 from reports.sections import Section
+from reports.statistics.credits import task_of
 from reports.tables import backbone_title
 
 
@@ -50,6 +53,9 @@ _FULL = (
     ("balanced acc.", "balanced_accuracy", words.percent),
     ("macro F1", "macro_f1", lambda value: f"{value:.3f}"),
     ("AUROC", "auroc", lambda value: f"{value:.3f}"),
+    ("mAP", "mean_average_precision", words.percent),
+    ("micro F1", "micro_f1", lambda value: f"{value:.3f}"),
+    ("right answers", "label_accuracy", words.percent),
     ("log loss", "log_loss", lambda value: f"{value:.3f}"),
     ("ECE", "ece", lambda value: f"{value:.3f}"),
     ("epochs", "epochs", words.count),
@@ -65,8 +71,9 @@ _FULL = (
 def full_table(results: pd.DataFrame, noun: Noun) -> dict[str, Any]:
     """Every cell: a heading and, row by row, what to show and what to sort by."""
     several = results["dataset"].nunique() > 1
-    # Records from before there was this column have none.
-    hidden = {"dataset": not several, "auroc": results["auroc"].isna().all()}
+    # Records from before there was a metric have none, nor have those of other tasks.
+    of_others = ("accuracy", "balanced_accuracy") if task_of(results) == MULTI_LABEL else tuple(MANY_LABELS)
+    hidden = {"dataset": not several, "auroc": results["auroc"].isna().all()} | dict.fromkeys(of_others, True)
     columns = [column for column in _FULL if not hidden.get(column[1])]
     rows = []
     for row in results.to_dict("records"):

@@ -32,10 +32,12 @@ from reports.tables import Panel, ordered, panels
 
 def section(run: Results) -> Section | None:
     """Learning curves over training of each dataset."""
-    plans = [
-        *of_each_dataset(run.frame, lambda mine: curves_plan(mine, run.curves, run.noun, run.strategies))
-    ]
+    plans = [*of_each_dataset(run.frame, lambda mine: _plan_of(mine, run))]
     return Section("curves", "Learning curves", plans, "Learning curves", run.several) if plans else None
+
+
+def _plan_of(mine: pd.DataFrame, run: Results) -> Plan | None:
+    return curves_plan(mine, run.curves, run.noun, run.strategies, run.many_labels)
 
 
 def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +61,11 @@ def curve_numbers(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves_plan(
-    results: pd.DataFrame, curves: pd.DataFrame, noun: Noun, everyone: Sequence[str] = ()
+    results: pd.DataFrame,
+    curves: pd.DataFrame,
+    noun: Noun,
+    everyone: Sequence[str] = (),
+    many_labels: bool = False,
 ) -> Plan | None:
     """Learning curves of one dataset; None where nothing was trained.
 
@@ -67,8 +73,11 @@ def curves_plan(
         results, curves: the frames of ``tables``.
         noun: what examples are called.
         everyone: all strategies of the run, those that matter first; empty: those of the dataset.
+        many_labels: whether an example has any number of labels. Shown is then the share of right answers.
     """
-    many = noun.many
+    many, what = noun.many, "accuracy"
+    if many_labels:
+        what = "share of right yes-or-no answers"
     numbers = curve_numbers(results, curves)
     if numbers["val_accuracy"].notna().sum() == 0:
         return None
@@ -76,17 +85,17 @@ def curves_plan(
     everyone = everyone or ordered(results["strategy"])
 
     def panel_of(panel: Panel, mine: pd.DataFrame) -> Callable[[Axes], None]:
-        return lambda axes: _draw_curves(axes, panel.title, mine, everyone, noun, low, high)
+        return lambda axes: _draw_curves(axes, panel.title, mine, everyone, noun, low, high, what)
 
     some = [(panel, numbers[numbers["cell_id"].isin(panel.results["cell_id"])]) for panel in panels(results)]
     some = [(panel, mine) for panel, mine in some if len(mine)]
     dataset, n = words.clean(results["dataset"].iloc[0], 60), words.count(numbers["n"].iloc[0])
     return Plan(
         "curves",
-        f"Accuracy during training, with {n} labelled {many}",
-        f"Line chart of validation (solid) and training (dashed) accuracy on {dataset} against {many} seen in "
+        f"{words.capital(what)} during training, with {n} labelled {many}",
+        f"Line chart of validation (solid) and training (dashed) {what} on {dataset} against {many} seen in "
         f"training, for the chosen trial of each strategy with {n} labelled {many}, the head's stage included.",
-        _gap_conclusion(numbers),
+        _gap_conclusion(numbers) if not many_labels else _DRAWN,
         [panel_of(panel, mine) for panel, mine in some],
         numbers,
         frame_of(len(some), numbers["strategy"].nunique()),
@@ -101,9 +110,10 @@ def _draw_curves(
     noun: Noun,
     low: float,
     high: float,
+    what: str,
 ) -> None:
     many = noun.many
-    set_up(axes, title, f"{many} seen (solid: validation, dashed: training)", "accuracy", low, high)
+    set_up(axes, title, f"{many} seen (solid: validation, dashed: training)", what, low, high)
     # The first pass has as much room as a few times more examples: some stages, as a probe's on stored features,
     # are many times as long as others, and the start is where curves differ most.
     after = numbers.loc[numbers["images"] > 0, "images"]
@@ -151,16 +161,18 @@ def _value(strategy: str, validation: float, training: Sequence[float]) -> str:
     return text + (f", training {words.percent(training[-1])}" if len(training) else "")
 
 
+_DRAWN = "Solid lines show the first seed on the validation set, dashed lines on its training set."
+
+
 def _gap_conclusion(numbers: pd.DataFrame) -> str:
     last = numbers.dropna(subset=["val_accuracy", "train_accuracy"]).groupby("cell_id", sort=False).tail(1)
-    drawn = "Solid lines show the first seed on the validation set, dashed lines on its training set."
     if last.empty:
         return "Solid lines show accuracy on the validation set. Training accuracy was not recorded."
     gaps = (last["train_accuracy"] - last["val_accuracy"]).groupby(last["strategy"]).mean()
     widest = str(gaps.idxmax())
     if gaps[widest] < 0.05:
-        return f"Training accuracy ends at most 5 points above validation: no sign of overfitting. {drawn}"
+        return f"Training accuracy ends at most 5 points above validation: no sign of overfitting. {_DRAWN}"
     return (
         f"{words.capital(words.strategy_name(widest))} has the widest gap between training and validation at the "
-        f"end: {words.in_points(gaps[widest])}. More labels or stronger augmentation help most there. {drawn}"
+        f"end: {words.in_points(gaps[widest])}. More labels or stronger augmentation help most there. {_DRAWN}"
     )

@@ -67,6 +67,8 @@ def _protocol(run: Results) -> list[str]:
 def _weighing(run: Results) -> list[str]:
     """How another metric than accuracy decides, and how classes weigh in training, where that is not as usual."""
     many, found = run.noun.many, []
+    if run.many_labels:
+        return [_of_many_labels(run)]
     if run.metric != ACCURACY:
         name = words.capital(words.metric_name(run.metric))
         found.append(
@@ -82,6 +84,24 @@ def _weighing(run: Results) -> list[str]:
             f"count the same, however many {many} they have. The majority class stays the most frequent one."
         )
     return found
+
+
+def _of_many_labels(run: Results) -> str:
+    """How any number of labels for each example is learned and scored."""
+    name, one = words.metric_name(run.metric), run.noun.one
+    counted = (
+        "It takes all yes-or-no answers together."
+        if run.metric == "micro_f1"
+        else "It is a mean over the labels that have a positive test example, each with the same weight."
+    )
+    return (
+        f"Each {one} has any number of labels. The network gives each label a probability of its own (sigmoid) and "
+        f"is trained by binary cross-entropy, without label smoothing. {words.capital(name)} decides. {counted} "
+        "F1 and right answers are at a threshold of 0.5, which is fixed. Trials are chosen by the cross-entropy on "
+        f"the validation set. Intervals rest on what each test {one} adds to the metric (infinitesimal jackknife). "
+        "Splits keep every label in proportion (iterative stratification). The majority class stands for the "
+        "frequency of each label."
+    )
 
 
 def _groups(run: Results) -> list[str]:

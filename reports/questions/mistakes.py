@@ -14,9 +14,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.modalities.nouns import Noun
+from bench.tasks.multi_label import THRESHOLD
 from reports import words
 from reports.drawing import GRID, INK, MUTED, PAPER, Frame, Plan, mark
 from reports.phrases import has_several, who
+from reports.questions.many_labels import label_plan
 from reports.results import Previews, Results
 from reports.sections import Section
 from reports.statistics.decisions import Decision
@@ -56,6 +58,8 @@ class Mistakes:
     surest: list[Mistake]
     shows_text: bool
     """Whether previews are texts."""
+    many_labels: bool = False
+    """Whether an example has any number of labels."""
 
     @property
     def has_sounds(self) -> bool:
@@ -93,9 +97,10 @@ def _mistakes(decision: Decision, run: Results) -> Mistakes | None:
     predictions = predictions_of(decision, mine, run.run_info, run.directory, name)
     if predictions is None:
         return None
-    plans = mistake_plans(predictions, places(run.frame)[decision.dataset], run.noun)
+    place = places(run.frame)[decision.dataset]
+    plans = mistake_plans(predictions, place, run.noun)
     wrong = most_confident(predictions, run.previews, run.sounds)
-    return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong, run.shows_text)
+    return Mistakes(words.clean(decision.dataset, 60), name, plans, wrong, run.shows_text, run.many_labels)
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,10 @@ class Mistake:
 # --- numbers ----------------------------------------------------------------------------------------------
 
 
+Wrong = tuple[int, str, str, float]
+"""A wrong answer: the number of its example, what it is, what it was taken for, and how surely."""
+
+
 def most_confident(
     predictions: Predictions,
     previews: Previews | None,
@@ -123,33 +132,57 @@ def most_confident(
     count: int = SHOWN_MISTAKES,
 ) -> list[Mistake]:
     """The test examples that were taken for a wrong class with most confidence: mean probability over seeds."""
-    mean = predictions.probabilities.mean(axis=0)
-    predicted, confidence = mean.argmax(axis=1), mean.max(axis=1)
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
-    ids = [predictions.ids[i] for i in chosen]
+    many = predictions.labels.ndim == 2
+    wrong = (surest_answers if many else surest_classes)(predictions)[:count]
+    ids_of = predictions.ids
+    ids = list(dict.fromkeys(ids_of[i] for i, *_ in wrong))
     found, heard = (
         show(predictions.fingerprint, ids) if show is not None and ids else {} for show in (previews, sounds)
     )
     return [
-        Mistake(
-            predictions.ids[i],
-            predictions.class_names[predictions.labels[i]],
-            predictions.class_names[predicted[i]],
-            float(confidence[i]),
-            found.get(predictions.ids[i], ""),
-            heard.get(predictions.ids[i], ""),
-        )
-        for i in chosen
+        Mistake(ids_of[i], true, taken_for, sure, found.get(ids_of[i], ""), heard.get(ids_of[i], ""))
+        for i, true, taken_for, sure in wrong
     ]
+
+
+def surest_classes(predictions: Predictions) -> list[Wrong]:
+    """The examples that were taken for another class, the most surely first."""
+    mean = predictions.probabilities.mean(axis=0)
+    predicted, confidence = mean.argmax(axis=1), mean.max(axis=1)
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    names = predictions.class_names
+    return [
+        (i, names[predictions.labels[i]], names[predicted[i]], float(confidence[i]))
+        for i in wrong[np.argsort(-confidence[wrong], kind="stable")].tolist()
+    ]
+
+
+def surest_answers(predictions: Predictions) -> list[Wrong]:
+    """Of any number of labels each: those that were given or missed wrongly, the most surely first."""
+    mean, truth = predictions.probabilities.mean(axis=0), predictions.labels > 0
+    given = mean >= THRESHOLD
+    confidence = np.where(given, mean, 1 - mean)
+    rows, labels = np.nonzero(given != truth)
+    found: list[Wrong] = []
+    for place in np.argsort(-confidence[rows, labels], kind="stable").tolist():
+        row, label = int(rows[place]), int(labels[place])
+        name = predictions.class_names[label]
+        said = (f"not {name}", name) if given[row, label] else (name, f"not {name}")
+        found.append((row, *said, float(confidence[row, label])))
+    return found
 
 
 # --- figures ----------------------------------------------------------------------------------------------
 
 
 def mistake_plans(predictions: Predictions, place: int, noun: Noun = IMAGES) -> list[Plan]:
-    """Confusion, accuracy by class and calibration; ``place`` of the dataset, see ``Plan.of``."""
-    plans = (make(predictions, noun) for make in (_confusion_plan, _class_plan, _calibration_plan))
+    """Confusion, accuracy by class and calibration; ``place`` of the dataset, see ``Plan.of``.
+
+    Of any number of labels each there is no confusion: a table of labels stands in its place.
+    """
+    many = predictions.labels.ndim == 2
+    makers = (label_plan, _calibration_plan) if many else (_confusion_plan, _class_plan, _calibration_plan)
+    plans = (make(predictions, noun) for make in makers)
     return [plan.of(predictions.dataset, place) for plan in plans if plan is not None]
 
 
@@ -322,10 +355,13 @@ def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
         if abs(gap) > 0.02
         else "Its probabilities are off in both directions."
     )
-    conclusion = (
-        f"It is {words.percent(confidence)} sure on average and right in {words.percent(accuracy)}. The expected "
-        f"calibration error (ECE) is {words.in_points(ece)}. {verdict}"
-    )
+    average = f"It is {words.percent(confidence)} sure on average and right in {words.percent(accuracy)}."
+    of_answers = "share that is right"
+    if predictions.labels.ndim == 2:
+        mean, there = words.percent(confidence), words.percent(accuracy)
+        average = f"Labels have a mean probability of {mean}, and {there} are there."
+        of_answers = "share that has the label"
+    conclusion = f"{average} The expected calibration error (ECE) is {words.in_points(ece)}. {verdict}"
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
@@ -345,7 +381,7 @@ def _calibration_plan(predictions: Predictions, noun: Noun) -> Plan:
             axis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
             axis.set_major_formatter(FuncFormatter(lambda value, _: words.percent(value, 0)))
         axes.set_xlabel("confidence (dots: larger with more answers)")
-        axes.set_ylabel("share that is right")
+        axes.set_ylabel(of_answers)
         axes.set_title("dashed: perfectly calibrated", pad=10)
 
     return Plan(

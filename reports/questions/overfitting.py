@@ -19,7 +19,13 @@ from reports.words import IMAGES
 
 
 def section(run: Results) -> Section | None:
-    """Accuracy in training, on validation and on test examples; None where training was not recorded."""
+    """Accuracy in training, on validation and on test examples; None where training was not recorded.
+
+    Nor with any number of labels: most answers are a rightful no, so shares of right answers hide what is learned
+    by heart.
+    """
+    if run.many_labels:
+        return None
     table = gaps_table(run.frame, run.curves, run.several, run.noun, mixed_shifts(run))
     return Section("overfitting", "Overfitting", [table], "Overfitting") if table.rows else None
 

@@ -10,7 +10,7 @@ import pandas as pd
 from reports import words
 from reports.results import Results
 from reports.sections import Grid, GridCell, Section
-from reports.statistics.credits import metric_of
+from reports.statistics.credits import metric_of, task_of
 from reports.tables import Panel, column_title, ordered, panels, rows_of, statuses, summary_frame
 
 CAPTION = (
@@ -98,7 +98,7 @@ def _summary_conclusion(summary: pd.DataFrame) -> str:
     ]
     text = f"Highest mean{among}: {words.some(names)} of {words.plural(len(firsts), 'column')}."
     if floored := _floored(summary, trained):
-        text += f" Always answering with the most frequent class is higher in {floored}."
+        text += f" Always answering with {words.FLOORS[task_of(summary)]} is higher in {floored}."
     scattered = trained.dropna(subset="spread").sort_values("spread")
     if len(scattered):
         widest = scattered.iloc[-1]

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.records import ACCURACY
+from bench.records import ACCURACY, SINGLE_LABEL
 from reports.statistics.intervals import Floats
+from reports.statistics.many_credits import area_credits, heaviest_of_many, many_credits
 
 Labels = npt.NDArray[np.int64]
 
@@ -30,15 +31,23 @@ def metric_of(results: pd.DataFrame) -> str:
     return str(results["metric"].iloc[0]) if "metric" in results and len(results) else ACCURACY
 
 
+def task_of(results: pd.DataFrame) -> str:
+    """What is learned of an example, likewise; without a column ``task``, one class."""
+    return str(results["task"].iloc[0]) if "task" in results and len(results) else SINGLE_LABEL
+
+
 def credits(probabilities: npt.NDArray[np.floating], labels: Labels, metric: str) -> Floats:
     """The credit of each test example, (N,).
 
     Args:
         probabilities: (N, classes).
-        labels: (N,) class indices.
+        labels: (N,) class indices; of any number of labels each, 0 and 1, (N, classes).
         metric: ``accuracy``, ``balanced_accuracy``, ``macro_f1`` or ``auroc``, the last three over the classes that
-            occur in ``labels``; nan where it is not defined.
+            occur in ``labels``; nan where it is not defined. Of any number of labels: one of those in
+            ``many_credits``.
     """
+    if labels.ndim == 2:
+        return many_credits(probabilities, labels, metric)
     of_metric = {
         str(ACCURACY): _accuracy, "balanced_accuracy": _balanced_accuracy, "macro_f1": _macro_f1, "auroc": _auroc,
     }  # fmt: skip
@@ -47,6 +56,8 @@ def credits(probabilities: npt.NDArray[np.floating], labels: Labels, metric: str
 
 def heaviest(labels: Labels, metric: str) -> float:
     """How many times as much as the average an example of the rarest class counts."""
+    if labels.ndim == 2:
+        return heaviest_of_many(labels, metric)
     _, counts = np.unique(labels, return_counts=True)
     return 1.0 if metric == ACCURACY else len(labels) / (len(counts) * int(counts.min()))
 
@@ -84,19 +95,4 @@ def _auroc(probabilities: npt.NDArray[np.floating], labels: Labels) -> Floats:
     present = np.unique(labels)
     if len(present) < 2:
         return np.full(len(labels), math.nan)
-    found = np.zeros(len(labels))
-    for c in present:
-        mine = labels == c
-        inside, outside = (np.sort(probabilities[some, c]) for some in (mine, ~mine))
-        above = _below(outside, probabilities[mine, c])
-        under = 1 - _below(inside, probabilities[~mine, c])
-        area = above.mean()
-        found[mine] += area + (above - area) * len(labels) / len(inside)
-        found[~mine] += area + (under - area) * len(labels) / len(outside)
-    return found / len(present)
-
-
-def _below(ordered: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> Floats:
-    """Which share of some numbers in rising order lies below each value; equal ones count half."""
-    left, right = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
-    return np.asarray((left + right) / (2 * len(ordered)))
+    return np.mean([area_credits(probabilities[:, c], labels == c) for c in present], axis=0)

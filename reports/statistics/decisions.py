@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.records import ACCURACY
+from bench.records import ACCURACY, SINGLE_LABEL
 from reports.statistics.best import Family
 from reports.statistics.credits import metric_of
 from reports.statistics.factors import on_backbones, over_backbones
@@ -54,6 +54,8 @@ class Decision:
     and those of candidates within ``region`` of it, reach so much further down."""
     metric: str = ACCURACY
     """That decides."""
+    task: str = SINGLE_LABEL
+    """What is learned of an example."""
     margin: float = math.nan
     """Of the leader, see ``Measured.margin``."""
     strategy: Decision | None = None
@@ -162,7 +164,7 @@ def _most(numbers: Sequence[int | None]) -> int | None:
 
 _NEEDED = [
     "dataset", "backbone", "weights", "strategy", "fraction", "seed", "source_dataset", "cell_id", "n", "n_test",
-    "metric", "total_seconds", "inference_ms_per_image", "params",
+    "metric", "task", "total_seconds", "inference_ms_per_image", "params",
 ]  # fmt: skip
 
 
@@ -261,7 +263,7 @@ def decide_among(
     first = _lowered(replace(leader.candidate, at_most=family.at_most(family.leader)), optimism)
     return Decision(
         dataset, fraction, n, leader.n_test, first, comparisons, region, floor,
-        optimism=optimism, metric=leader.metric, margin=leader.margin,
+        optimism=optimism, metric=leader.metric, task=leader.task, margin=leader.margin,
     )  # fmt: skip
 
 

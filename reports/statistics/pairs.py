@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.records import ACCURACY
 from reports.statistics.answers import Answers, answers_of
-from reports.statistics.credits import metric_of
+from reports.statistics.credits import metric_of, task_of
 from reports.statistics.intervals import (
     LEVEL,
     MINIMUM_SEEDS,
@@ -87,7 +87,7 @@ class Measured:
     def __init__(self, cells: pd.DataFrame, directory: Path | None) -> None:
         self.cells = cells
         self.directory = directory
-        self.metric = metric_of(cells)
+        self.metric, self.task = metric_of(cells), task_of(cells)
         self.values = dict(zip(cells.index.tolist(), cells[self.metric].tolist(), strict=True))
         self.value = float(np.mean([*self.values.values()]))
         self.n_test = float(np.median(cells["n_test"]))

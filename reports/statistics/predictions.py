@@ -15,8 +15,11 @@ import pandas as pd
 from bench.predictions import Arrays
 from bench.records import Record
 from bench.store import Store
-from reports.statistics.answers import interval_of_one
+from bench.tasks.multi_label import THRESHOLD
+from reports.statistics.answers import Answers, interval_of_one
 from reports.statistics.decisions import Decision
+from reports.statistics.intervals import LEVEL, t_quantile
+from reports.statistics.many_credits import precision_credits
 
 BINS = 15
 """Of confidence, equally wide, as in the ECE of the records."""
@@ -34,7 +37,7 @@ class Predictions:
         class_names: (C,).
         class_sizes: labelled examples by class, about; NaN where not known.
         ids: (N,) of the test examples.
-        labels: (N,) true classes.
+        labels: (N,) true classes; of any number of labels each, 0 and 1, (N, C).
         probabilities: (seeds, N, C).
         groups: (N,), the same for test examples that belong together; None: each is one of its own.
     """
@@ -138,11 +141,59 @@ def class_numbers(predictions: Predictions) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["class", "labelled", "test", "accuracy", "low", "high"])
 
 
+def label_numbers(predictions: Predictions) -> pd.DataFrame:
+    """One row a label, of any number for each example: labelled and test examples that have it, average precision
+    (mean over seeds) with its 95% interval over test examples and what chance gives, and at the threshold of 0.5
+    precision, recall and F1. NaN for a label without test examples."""
+    rows = []
+    for place, name in enumerate(predictions.class_names):
+        truth = predictions.labels[:, place] > 0
+        scores = predictions.probabilities[:, :, place]
+        found = [math.nan] * 7
+        if truth.any():
+            credits = np.stack([precision_credits(row, truth) for row in scores])
+            by_example = credits.mean(axis=0)
+            answers = Answers(np.arange(len(truth)).astype(str), credits, predictions.groups)
+            half = t_quantile(LEVEL, answers.degrees) * answers.error(by_example)
+            average = float(by_example.mean())
+            said = scores >= THRESHOLD
+            hits, sure, there = (said & truth).sum(), said.sum(), truth.sum() * len(scores)
+            found = [average, max(0.0, average - half), min(1.0, average + half), float(truth.mean())]
+            found += [
+                float(hits / sure) if sure else math.nan,
+                float(hits / there),
+                float(2 * hits / (sure + there)),
+            ]
+        rows.append((name, predictions.class_sizes[place], int(truth.sum()), *found))
+    columns = [
+        "label",
+        "labelled",
+        "test",
+        "average_precision",
+        "low",
+        "high",
+        "chance",
+        "precision",
+        "recall",
+        "f1",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _confidence(predictions: Predictions) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """How sure each answer was and whether it was right, (seeds, answers) both. Of any number of labels each, every
+    label is an answer: the probability that it is there, and whether it is."""
+    probabilities = predictions.probabilities
+    if predictions.labels.ndim == 2:
+        sure = probabilities.reshape(len(probabilities), -1)
+        return sure, np.broadcast_to(predictions.labels.ravel() > 0, sure.shape)
+    return probabilities.max(axis=2), probabilities.argmax(axis=2) == predictions.labels
+
+
 def calibration_numbers(predictions: Predictions) -> pd.DataFrame:
     """One row a bin of confidence that has answers, of all seeds: its mean confidence, its accuracy, and its
     share of the answers (Guo et al. 2017, arXiv:1706.04599)."""
-    confidence = predictions.probabilities.max(axis=2)
-    right = predictions.probabilities.argmax(axis=2) == predictions.labels
+    confidence, right = _confidence(predictions)
     place = np.minimum((confidence * BINS).astype(int), BINS - 1).ravel()
     table = pd.DataFrame({"bin": place, "confidence": confidence.ravel(), "accuracy": right.ravel()})
     groups = table.groupby("bin")
@@ -155,8 +206,7 @@ def calibration_numbers(predictions: Predictions) -> pd.DataFrame:
 def calibration_error(predictions: Predictions) -> tuple[float, float]:
     """The expected calibration error, mean over seeds, and the 95% quantile of what it would be for a perfectly
     calibrated model on as many examples: with a few hundred examples it is far from zero even then."""
-    confidence = predictions.probabilities.max(axis=2)
-    right = predictions.probabilities.argmax(axis=2) == predictions.labels
+    confidence, right = _confidence(predictions)
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
 
     def error(correct: npt.NDArray[Any]) -> float:

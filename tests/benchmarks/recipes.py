@@ -185,7 +185,7 @@ def train(job: Job, folder: Path) -> dict[str, Any]:
     from bench.plans.strategies import get_strategy
     from bench.protocols.fractions.cell import LabelSearch, _divided
     from bench.protocols.trials import info_of, network_of
-    from bench.training.metrics import score
+    from bench.tasks.single_label import score
 
     dataset, cell = _cell(job.task, path_of(job.task, folder), job.strategy, job.trials, job.length, job.seed)
     strategy = get_strategy(cell.strategy)

@@ -34,11 +34,11 @@ from bench.modalities.image.augment import Augmentation
 from bench.modalities.image.input import ImageInput
 from bench.protocols.fractions.cell import run_cell
 from bench.system.files import sha256_file
+from bench.tasks.single_label import SingleLabel
 from bench.training.engine import Network, spec_of
 from bench.training.examples import PartExamples
 from bench.training.programs.config import HeadConfig, Trained
 from bench.training.programs.graph import parts, with_adapters
-from bench.training.stages import LABEL_SMOOTHING
 from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Stage
 
@@ -461,7 +461,7 @@ def check_statistics(subject: Subject, stage: Stage) -> None:
     """In use each normalisation meets the mean and variance that it has kept."""
     task = subject.task()
     cut = subject.network.cut(stage.cut)
-    program = subject.network.program(cut, task.head, Trained.of(stage), LABEL_SMOOTHING)
+    program = subject.network.program(cut, task.head, Trained.of(stage), SingleLabel.label_smoothing)
     norms = {
         id(node.operation): (node.operation, node.input_tensors[0])
         for node in topological(program.model.outputs)

@@ -14,7 +14,7 @@ from bench.commands.strategy_check.tiny import TinyEngine, negatives, parity, ti
 from bench.datasets import Dataset, Part
 from bench.plans.strategies import get_strategy
 from bench.protocols.fractions.cell import run_cell
-from bench.training.metrics import score
+from bench.tasks.single_label import score
 from strategies import STRATEGIES
 
 SIZE = 32

@@ -25,9 +25,9 @@ from bench.errors import RequestError
 from bench.plans.strategies import get_strategy
 from bench.protocols.fractions.cell import run_cell
 from bench.protocols.outcome import Outcome
+from bench.tasks.single_label import score
 from bench.training.engine import Engine
 from bench.training.loop import POINTS
-from bench.training.metrics import score
 from strategies import STRATEGIES
 from strategies.base import Info, Stage, Strategy
 from strategies.refuse import stage_problems

@@ -19,7 +19,7 @@ import bench
 from bench.plans.loading import load_plan
 from bench.plans.plan import DEFAULT_STRATEGIES
 from bench.store import Store
-from bench.training.metrics import score
+from bench.tasks.single_label import score
 
 COLUMNS = [
     "cell_id", "status", "dataset", "backbone", "weights", "strategy", "fraction", "n", "n_train", "n_val",

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bench.records import STATUSES, Record
-from bench.training.metrics import score
+from bench.tasks.multi_label import MultiLabel
+from bench.tasks.single_label import score
 from reports import columns, tables
 from reports.questions.few_shot import measurements as few_shot
 
@@ -48,9 +49,8 @@ def test_the_parts_of_a_record_have_the_keys_that_are_documented() -> None:
     records = fake.records(seeds=1)
     metrics = {key for record in records for key in record.metrics}
     assert metrics == set(columns.CLASSIFICATION)
-    assert metrics | set(columns.LATER) | set(columns.VERIFICATION) | set(columns.PAIRS) == set(
-        columns.METRICS
-    )
+    others = (columns.LATER, columns.VERIFICATION, columns.PAIRS, columns.MANY_LABELS)
+    assert metrics.union(*others) == set(columns.METRICS)
     costs = {key for record in records for key in record.costs}
     assert costs | set(columns.TOTAL) == set(columns.COSTS)
     for part, documented, rare in (
@@ -63,6 +63,11 @@ def test_the_parts_of_a_record_have_the_keys_that_are_documented() -> None:
 
 def test_the_metrics_are_those_that_are_computed() -> None:
     assert list(score(np.eye(3), np.arange(3))) == [*columns.CLASSIFICATION, *columns.LATER]
+
+
+def test_the_metrics_of_many_labels_are_those_that_are_computed() -> None:
+    found = MultiLabel().score(np.eye(3), np.eye(3, dtype=int))
+    assert set(found) == {*columns.MANY_LABELS, "macro_f1", "auroc", "log_loss", "ece"}
 
 
 def test_each_meaning_is_a_short_sentence() -> None:

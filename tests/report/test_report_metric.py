@@ -14,7 +14,7 @@ import pytest
 
 from bench.errors import RequestError
 from bench.records import Cell, Metric, Record
-from bench.training.metrics import score
+from bench.tasks.single_label import score
 from reports import compare as c
 from reports import recommend as r
 from reports.html import render

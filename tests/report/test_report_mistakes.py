@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bench.modalities.image.preview import thumbnail
-from bench.training.metrics import expected_calibration_error
+from bench.tasks.single_label import expected_calibration_error
 from reports.figure_files import Drawing
 from reports.html import render
 from reports.questions import mistakes

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.records import Metric
-from bench.training.metrics import example_weights, score
+from bench.tasks.single_label import example_weights, score
 from reports.statistics.answers import Answers
 from reports.statistics.credits import credits, heaviest
 

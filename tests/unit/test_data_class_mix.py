@@ -13,7 +13,7 @@ from bench.datasets import open_dataset
 from bench.modalities.groups import GroupCounts
 from bench.modalities.nouns import Noun
 from bench.plans.loading import load_plan
-from bench.training.metrics import class_accuracy
+from bench.tasks.single_label import class_accuracy
 
 
 @pytest.fixture(autouse=True)

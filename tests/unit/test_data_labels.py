@@ -153,7 +153,7 @@ def test_several_labels_in_one(tmp_path: Path, kind: str) -> None:
     level, text = told(labelled(tmp_path, SEVERAL[kind]))["several_labels"]
     assert level == "validity"
     assert "multi-label" in text
-    assert "yes or no" in text
+    assert "add --task multi_label" in text
 
 
 @pytest.mark.parametrize("kind", ONE)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from bench.training.metrics import accuracy, expected_calibration_error, log_loss, score
+from bench.tasks.single_label import accuracy, expected_calibration_error, log_loss, score
 
 
 def drawn(seed: int, n: int, classes: int, present: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -235,7 +235,8 @@ def test_limits_do_not_change_the_hash_and_all_else_does() -> None:
         "image_size": 97, "resizing": "pad", "epochs": 21, "batch_size": 33, "augmentation": "none",
         "flip": True, "threads": 2, "backend": "jax", "precision": "mixed_bfloat16", "head": {"pooling": "max"},
         "tuning": {"trials": 5}, "length": 2.0, "auxiliary": ["body"], "auxiliary_dataset": "other",
-        "metric": "macro_f1", "class_weight": "balanced", "groups": "auto", "max_tokens": 64,
+        "metric": "macro_f1", "class_weight": "balanced", "groups": "auto", "task": "multi_label",
+        "max_tokens": 64,
         "clip_seconds": 2.0,
     }  # fmt: skip
     beside = {"source_dataset", "source_groups", "auxiliary_groups", "protocol", "protocol_settings"}

@@ -33,7 +33,7 @@ OTHERS: dict[str, Any] = {
     "epochs": 3, "length": 2.0, "batch_size": 31, "threads": 2,
     "head": {"pooling": "avg", "hidden_units": 0, "dropout": 0.1},
     "tuning": {"algorithm": "random", "trials": 3}, "backend": "torch", "precision": "bfloat16",
-    "metric": "auroc", "class_weight": "balanced", "groups": "auto",
+    "metric": "auroc", "class_weight": "balanced", "groups": "auto", "task": "multi_label",
     "protocol_version": 10**6, "plugins": {"strategy": "gentle 1.0 source 0123456789ab"},
     "protocol": "few-shot", "protocol_settings": {"ways": [5]},
     "companions": {"source": {"fingerprint": "e123456789abcdef"}},

@@ -43,5 +43,5 @@ def audited(plan: Plan, tell: Steps) -> tuple[dict[str, Any], Modality]:
     from bench.commands.check import check as audit
     from bench.datasets import open_dataset
 
-    opened = open_dataset(plan.datasets[0], vars(plan), tell, audit=True, groups=plan.groups)
+    opened = open_dataset(plan.datasets[0], vars(plan), tell, audit=True, groups=plan.groups, task=plan.task)
     return audit(opened, plan), opened.kind

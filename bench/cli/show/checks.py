@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.modalities.findings import Finding, count, short
 from bench.modalities.groups import GroupCounts
+from bench.records import SINGLE_LABEL
 from bench.system.names import shown
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ _HEADINGS = {
 
 def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
     """What a person wants to see of it: findings first, then the classes."""
-    classes = result["classes"]
-    pool, test = (sum(entry[part] for entry in classes) for part in ("pool", "test"))
+    classes, pool, test = result["classes"], result["pool"], result["test"]
+    told = "classes" if result["task"] == SINGLE_LABEL else "labels"
     total = count(pool + test, kind.noun.one)
     name = _name(result["name"])
-    print(f"{name}: {total} in {len(classes):,} classes, pool of {pool:,}, test set of {test:,}")
+    print(f"{name}: {total} in {len(classes):,} {told}, pool of {pool:,}, test set of {test:,}")
     described = kind.described_summary(result["images"])
     if described:
         print(f"  {described}")
@@ -39,7 +40,7 @@ def print_dataset_check(result: dict[str, Any], kind: Modality) -> None:
         _print_findings(heading, [f for f in findings if f.level == level], result["snippets"])
     if not findings:
         print("\nNo problem was found.")
-    _print_classes(classes)
+    _print_classes(classes, "class" if told == "classes" else "label")
 
 
 def _print_findings(heading: str, findings: list[Finding], snippets: dict[str, str]) -> None:
@@ -59,13 +60,13 @@ def _print_findings(heading: str, findings: list[Finding], snippets: dict[str, s
             print(f"    and {more:,} more (--json lists all)")
 
 
-def _print_classes(classes: list[dict[str, Any]]) -> None:
+def _print_classes(classes: list[dict[str, Any]], heading: str) -> None:
     ordered = sorted(classes, key=lambda entry: -(entry["pool"] + entry["test"]))
     half = CLASSES // 2
     cut = len(ordered) > CLASSES
     lines = [*ordered[:half], None, *ordered[-half:]] if cut else ordered
     width = max(len(_name(entry["class"])) for entry in lines if entry)
-    print(f"\n{'class':{width}}  {'pool':>7}  {'test':>7}")
+    print(f"\n{heading:{width}}  {'pool':>7}  {'test':>7}")
     for entry in lines:
         if entry is None:
             print(f"... {len(ordered) - 2 * half:,} more")

@@ -17,7 +17,7 @@ from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.nouns import Noun
-from bench.records import Cell
+from bench.records import MULTI_LABEL, SINGLE_LABEL, Cell
 from bench.runs.results import Run
 from bench.system.names import PREFIX
 from bench.system.templates import template
@@ -63,9 +63,11 @@ class Exported:
 def card(run: Run, recipe: Recipe, found: Recommendation, exported: Exported, files: Path | None) -> str:
     """The card of an export in Markdown."""
     cell, dataset, chosen = recipe.cell, recipe.dataset, exported.candidate
-    counts = np.bincount(dataset.pool.labels, minlength=len(dataset.class_names))
+    counts = dataset.class_counts(dataset.pool)
     return template(TEMPLATES, f"card_{dataset.modality}.md.j2").render(
-        sentence=f"{words.capital(who(chosen))} for {len(dataset.class_names)} classes. {_claim(found)}",
+        sentence=f"{words.capital(who(chosen))} for {len(dataset.class_names)} {dataset.task.told}. "
+        f"{_claim(found)}",
+        many_labels=cell.task == MULTI_LABEL,
         parameters=words.magnitude(chosen.params),
         latency=f"{chosen.latency_ms:.3g}" if math.isfinite(chosen.latency_ms) else "",
         made_with=f"keras {version('keras')}, {cell.backend} {version(cell.backend)}",
@@ -240,12 +242,18 @@ def _stage(place: int, planned: PlannedStage) -> str:
     )
 
 
+_ONE: dict[str, tuple[str, str]] = {
+    SINGLE_LABEL: ("class", "accuracy of each class"),
+    MULTI_LABEL: ("label", "average precision of each label"),
+}
+
+
 def _limits(recipe: Recipe, counts: np.ndarray) -> list[str]:
     """What it cannot do, and what is not known of it."""
     cell, noun, fewest = recipe.cell, recipe.noun, int(counts.argmin())
     limits = [
-        f"The rarest class, {_text(recipe.dataset.class_names[fewest], 60)}, has {words.count(counts[fewest])} "
-        f"labelled {noun.many}; the report shows the accuracy of each class.",
+        f"The rarest {_ONE[cell.task][0]}, {_text(recipe.dataset.class_names[fewest], 60)}, has "
+        f"{words.count(counts[fewest])} labelled {noun.many}; the report shows the {_ONE[cell.task][1]}.",
         "Its probabilities are not calibrated; the report shows how sure it is and how often it is right.",
     ]
     if cell.weights not in ("", "none"):

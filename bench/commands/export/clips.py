@@ -15,6 +15,7 @@ from bench.modalities.audio import augment
 from bench.modalities.audio.input import RATE
 from bench.modalities.audio.rows import FULL
 from bench.modalities.registry import size_of
+from bench.records import MULTI_LABEL
 from bench.system.templates import Verbatim, comment, identifier, template
 
 
@@ -24,7 +25,7 @@ class Clips(ExampleWriter):
     def write_examples(self, recipe: Recipe, folder: Path) -> None:
         pool = recipe.dataset.pool
         np.savez_compressed(folder / "clips.npz", clips=pool.data, labels=pool.labels)
-        code = template(TEMPLATES, "predict_audio.py.j2").render()
+        code = template(TEMPLATES, "predict_audio.py.j2").render(many_labels=recipe.cell.task == MULTI_LABEL)
         (folder / "predict.py").write_text(code, encoding="utf-8")
 
     def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from bench.commands.export.inputs import writer_of
 from bench.commands.export.recipe import PlannedStage, Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.registry import modality, size_of
+from bench.records import MULTI_LABEL, SINGLE_LABEL
 from bench.system import backend
 from bench.system.templates import Verbatim, comment, template
+from bench.tasks.registry import TASKS
 from reports import words
 from strategies.base import Stage
 from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
@@ -21,6 +23,13 @@ from strategies.on_features import SMALLEST_DEVIATION, OnFeatures
 if TYPE_CHECKING:
     from bench.backbones.cuts import Cut
     from bench.training.engine import Network
+
+
+LABELS: dict[str, str] = {
+    SINGLE_LABEL: "(N,), indices into CLASSES",
+    MULTI_LABEL: "(N, len(CLASSES)), 0 and 1",
+}
+"""What the labels that train.py reads are, by task."""
 
 
 def train_py(recipe: Recipe, folder: Path, files: Path | None) -> str:
@@ -39,7 +48,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     cell, classes = recipe.cell, list(recipe.dataset.class_names)
     method = words.capital(words.strategy_name(cell.strategy))
     return {
-        "about": comment(f"{method} of {cell.backbone} for {len(classes)} classes."),
+        "about": comment(f"{method} of {cell.backbone} for {len(classes)} {recipe.dataset.task.told}."),
+        "labels_in_words": comment(LABELS[cell.task]),
         "version": comment(version("transfer-bench")),
         "backend": comment(cell.backend),
         "environment": list(backend.environment(cell.backend, cell.threads).items()),
@@ -59,7 +69,6 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 def _schedule(recipe: Recipe) -> dict[str, Any]:
     """What the templates say of the stages, and of all of them together."""
     from bench.training.programs import optimizer
-    from bench.training.stages import LABEL_SMOOTHING
 
     stages = recipe.stages
     cuts = {planned.stage.cut for planned in stages}
@@ -70,7 +79,8 @@ def _schedule(recipe: Recipe) -> dict[str, Any]:
         "has_prefix": bool(cuts - {"input"}),
         "has_input_stage": "input" in cuts,
         "has_statistics": any(planned.stage.batch_norm == "trained" for planned in stages),
-        "label_smoothing": LABEL_SMOOTHING,
+        "label_smoothing": TASKS[recipe.cell.task].label_smoothing,
+        "many_labels": TASKS[recipe.cell.task].activation == "sigmoid",
         "typical_rms": optimizer.TYPICAL_RMS,
         "smallest_rms": optimizer.SMALLEST_RMS,
         "clip_norm": optimizer.CLIP_NORM,

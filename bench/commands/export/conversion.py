@@ -115,16 +115,16 @@ def _checked(recipe: Recipe, keras: Measured, name: str, path: Path) -> Converte
     difference = float(np.abs(found - keras.probabilities).max())
     if math.isnan(difference) or (difference > TOLERANCE and name != INT8):
         raise ValueError(f"its probabilities differ by up to {difference:.2g} from those of model.keras")
-    labels, groups = recipe.dataset.test.labels, recipe.dataset.test.groups
-    right, before = ((p.argmax(axis=1) == labels).astype(np.float64) for p in (found, keras.probabilities))
+    test, task = recipe.dataset.test, recipe.dataset.task
+    right, before = (task.right(p, test.labels) for p in (found, keras.probabilities))
     return Converted(
         name,
         megabytes=megabytes(path),
         milliseconds=_milliseconds(predict, next(_batches(recipe, "test", np.arange(1)))),
         difference=difference,
-        agreement=float((found.argmax(axis=1) == keras.probabilities.argmax(axis=1)).mean()),
+        agreement=float(task.right(found, task.answers(keras.probabilities)).mean()),
         accuracy=float(right.mean()),
-        change=difference_of_two(right, before, groups),
+        change=difference_of_two(right, before, test.groups),
     )
 
 

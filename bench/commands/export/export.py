@@ -27,7 +27,6 @@ from bench.errors import RequestError
 from bench.plans.strategies import ask_for, ask_for_any
 from bench.runs.results import Run, load
 from bench.store import Store
-from bench.training.metrics import score
 from reports.phrases import who
 from reports.recommend import Constraints, recommend
 from reports.statistics.pairs import Candidate
@@ -106,7 +105,7 @@ def _exported(
         chosen,
         recipe.noun,
         metric=metric,
-        value=score(probabilities, recipe.dataset.test.labels)[metric],
+        value=recipe.dataset.task.score(probabilities, recipe.dataset.test.labels)[metric],
         of_seed=recipe.record.metrics[metric],
         labels=recipe.record.n or 0,
         difference=_difference(run, recipe, probabilities),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.commands.export.inputs import ExampleWriter
+from bench.commands.export.inputs import ExampleWriter, listed
 from bench.commands.export.recipe import Recipe
 from bench.datasets.specs import open_source
 from bench.modalities.image import augment
@@ -97,7 +97,7 @@ def _is_scaled(recipe: Recipe) -> bool:
 def _files(recipe: Recipe) -> dict[str, Path]:
     """The files of the pool, by id."""
     wanted = set(recipe.dataset.pool.ids)
-    contents = open_source(recipe.cell.dataset).contents()
+    contents = open_source(recipe.cell.dataset, recipe.cell.task).contents()
     return {
         name: picture.path.resolve()
         for name, picture in zip(contents.ids, contents.pictures, strict=True)
@@ -107,9 +107,5 @@ def _files(recipe: Recipe) -> dict[str, Path]:
 
 def _write_list(recipe: Recipe, path: Path, files: dict[str, Path], base: Path) -> None:
     """Writes each file of the pool, relative to ``base``, and its class."""
-    pool, names = recipe.dataset.pool, recipe.dataset.class_names
-    rows = [
-        (os.path.relpath(files[name], base), names[label])
-        for name, label in zip(pool.ids, pool.labels, strict=True)
-    ]
-    write_atomic(path, csv_text(("path", "class"), rows))
+    paths = [os.path.relpath(files[name], base) for name in recipe.dataset.pool.ids]
+    write_atomic(path, csv_text(*listed(recipe, "path", paths, "class")))

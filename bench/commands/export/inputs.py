@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -36,6 +37,23 @@ class ExampleWriter(ABC):
     @abstractmethod
     def describe_backbone(self, recipe: Recipe) -> dict[str, Any]:
         """What train.py says of a backbone that Keras builds in one call."""
+
+
+def listed(
+    recipe: Recipe, content: str, values: Sequence[str], label: str
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """The columns and rows of a table of the pool: its examples and their classes.
+
+    Of any number of labels each, every label is a column of 0 and 1.
+
+    Args:
+        content, label: what the columns are called.
+        values: what stands for each example.
+    """
+    labels, names = recipe.dataset.pool.labels, recipe.dataset.class_names
+    if labels.ndim == 2:
+        return (content, *names), [(v, *row) for v, row in zip(values, labels.tolist(), strict=True)]
+    return (content, label), [(v, names[c]) for v, c in zip(values, labels, strict=True)]
 
 
 def writer_of(recipe: Recipe) -> ExampleWriter:

@@ -140,7 +140,7 @@ def _check_backend(cell: Cell) -> None:
 
 
 def _dataset(cell: Cell) -> Dataset:
-    dataset = open_dataset(cell.dataset, cell.examples, groups=cell.groups)
+    dataset = open_dataset(cell.dataset, cell.examples, groups=cell.groups, task=cell.task)
     dataset.check_unchanged(cell.fingerprint, "dataset")
     return dataset
 
@@ -185,6 +185,7 @@ def _stages(recipe: Recipe, batch_size: int) -> list[Stage]:
         batch_size=batch_size,
         metric=cell.metric,
         class_weight=cell.class_weight,
+        task=cell.task,
         **recipe.network.traits,
     )
     return recipe.strategy.stages(SimpleNamespace(get=values.__getitem__, values=values), info)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.backbones.families.hub import TOKENIZER, HubTokenizer
-from bench.commands.export.inputs import ExampleWriter
+from bench.commands.export.inputs import ExampleWriter, listed
 from bench.commands.export.recipe import Recipe
 from bench.commands.export.spelled import TEMPLATES
 from bench.errors import RequestError
 from bench.modalities.text.reader import BUCKETS, LENGTHS, HashedWords, TextReader
 from bench.modalities.text.rows import texts_of
+from bench.records import MULTI_LABEL
 from bench.system.files import write_atomic
 from bench.system.spreadsheets import csv_text
 from bench.system.templates import comment, template
@@ -28,10 +29,9 @@ class Texts(ExampleWriter):
         elif not isinstance(tokenizer, HashedWords):
             remedy = "train.py cannot spell out its tokenizer. Choose another with --strategy or --backbone."
             raise RequestError("backbone", recipe.cell.backbone, "one with a tokenizer.json", remedy)
-        names = [recipe.dataset.class_names[label] for label in pool.labels]
-        rows = zip(texts_of(pool.data), names, strict=True)
-        write_atomic(folder / "texts.csv", csv_text(("text", "label"), rows))
-        code = template(TEMPLATES, "predict_text.py.j2").render()
+        table = listed(recipe, "text", texts_of(pool.data), "label")
+        write_atomic(folder / "texts.csv", csv_text(*table))
+        code = template(TEMPLATES, "predict_text.py.j2").render(many_labels=recipe.cell.task == MULTI_LABEL)
         (folder / "predict.py").write_text(code, encoding="utf-8")
 
     def describe_input(self, recipe: Recipe, files: Path | None) -> dict[str, Any]:

@@ -42,7 +42,7 @@ KEEP = "bench.commands.pretraining.worker:keep"
 TRIALS = 1
 """Of the default: a trial takes as long as the training itself."""
 
-FIXED = ("datasets", "backbones", "weights", "strategies", "fractions", "seeds", "report")
+FIXED = ("datasets", "backbones", "weights", "strategies", "fractions", "seeds", "report", "task")
 """Keys of a plan that a pretraining decides by itself, or has no use for."""
 
 

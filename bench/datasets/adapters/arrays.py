@@ -33,6 +33,7 @@ from bench.modalities.base import Item
 from bench.modalities.image.levels import DARKEST, FULL, Levels, Scale, Undecided, agreed, together
 from bench.modalities.image.pictures import RowPicture
 from bench.modalities.registry import modality
+from bench.records import SINGLE_LABEL
 
 BLOCK_BYTES = 16 * 2**20
 """About how much of an array is in memory at a time."""
@@ -70,16 +71,19 @@ class ArrayFile(Adapter):
     ``x_train`` and ``y_train`` are understood as well, ``x_val`` and ``y_val`` belong to what is learned from, and
     ``class_names`` gives integer labels names. With their sample ``rate``, ``x``
     are sounds. See ``npz_layout`` for the names of other packages.
+
+    With the task of many labels, ``y`` holds 0 and 1, (N, classes), and ``class_names`` the names of its columns.
     """
 
     suffixes = (".npz",)
+    many_labels = True
     forms: ClassVar[dict[str, str]] = {
         "FILE.npz": "arrays x, y, optionally x_val, y_val, x_test, y_test, and the rate of sounds"
     }
 
-    def __init__(self, path: str | Path, spec: str = "") -> None:
+    def __init__(self, path: str | Path, spec: str = "", task: str = SINGLE_LABEL) -> None:
         super().__init__(spec or str(path))
-        self.path = Path(path)
+        self.path, self.task = Path(path), task
         self.name = self.path.stem
         self.modality = self.modality_at(self.path)
 
@@ -107,7 +111,7 @@ class ArrayFile(Adapter):
         labels: list[Any] = []
         ids: list[str] = []
         for array, pair in zip(arrays, used, strict=True):
-            values = self._labels(pair.labels)
+            values = (self._labels if self.task == SINGLE_LABEL else self._rows_of_labels)(pair.labels)
             (self._check_sounds if self.modality == "audio" else self._check_images)(
                 pair.images, array, len(values)
             )
@@ -123,7 +127,7 @@ class ArrayFile(Adapter):
                 f"hold at least one {modality(self.modality).noun.one}", f"{used[0].images} is empty."
             )
         given = self._names(names)
-        codes, class_names = self._classes(labels, given)
+        codes, class_names = (self._classes if self.task == SINGLE_LABEL else self._columns)(labels, given)
         tested = [
             pair.part == "test" for array, pair in zip(arrays, used, strict=True) for _ in range(len(array))
         ]
@@ -197,6 +201,29 @@ class ArrayFile(Adapter):
                 raise self._error(f"have {name} of integers or strings", "Its values are not whole numbers.")
             values = whole
         return list(_texts(values).tolist())
+
+    def _rows_of_labels(self, name: str) -> list[Any]:
+        """Rows of 0 and 1."""
+        array = _Array(self.path, name)
+        expected = f"have {name} of shape (N, classes), 0 and 1, for task {self.task}"
+        if array.dtype.kind not in "biuf" or len(array.shape) != 2 or array.shape[1] < 2:
+            raise self._error(expected, f"It is {array.dtype} of shape {array.shape}.")
+        values = np.concatenate([np.empty((0, *array.shape[1:]), array.dtype), *array.blocks()])
+        if not ((values == 0) | (values == 1)).all():
+            raise self._error(expected, "It holds other values.")
+        return list(values.astype(np.uint8))
+
+    def _columns(self, labels: list[Any], names: list[str]) -> tuple[np.ndarray, list[str]]:
+        """All rows of labels, and what their columns are called."""
+        widths = sorted({len(row) for row in labels})
+        if len(widths) > 1:
+            raise self._error(
+                "have as many columns in all labels", f"There are {widths[0]} and {widths[-1]}."
+            )
+        if names and (len(names) != widths[0] or len(set(names)) != len(names)):
+            got = f"It has {len(names)}, {len(set(names))} of them different."
+            raise self._error(f"have {widths[0]} different {CLASS_NAMES}, one for each column of labels", got)
+        return np.stack(labels), names or [str(i) for i in range(widths[0])]
 
     def _names(self, names: set[str]) -> list[str]:
         array = _Array(self.path, CLASS_NAMES) if CLASS_NAMES in names else None
@@ -345,7 +372,10 @@ def _one_label_each(name: str, array: _Array) -> str:
     one_hot = all((np.count_nonzero(block, axis=1) == 1).all() for block in array.blocks())
     if one_hot or array.dtype.kind == "f":
         return f"For one label each, of one-hot rows or of probabilities, store {name}.argmax(axis=1)."
-    return f"For one label each, store one of its columns, {name}[:, 0] say."
+    return (
+        f"To learn all labels of an example, add --task multi_label. For one label each, store one of its columns, "
+        f"{name}[:, 0] say."
+    )
 
 
 def _texts(values: np.ndarray) -> np.ndarray:

@@ -116,8 +116,9 @@ def one_of_many(columns: Sequence[Column]) -> str:
             f"table[{names!r}].idxmax(axis=1)."
         )
     return (
-        f"The columns {listed} are several labels of each example (multi-label): up to {max(on)}. One class each "
-        f"is learned here. Rename one of them to 'label', such as {names[0]!r}: 1 or 0."
+        f"The columns {listed} are several labels of each example (multi-label): up to {max(on)}. To learn them, "
+        "join their names in a column 'label', such as cat;dog, and add --task multi_label. With pandas: "
+        f"table['label'] = table[{names!r}].dot([name + ';' for name in {names!r}])."
     )
 
 

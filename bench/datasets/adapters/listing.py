@@ -10,13 +10,14 @@ from typing import Any, ClassVar, NamedTuple
 
 from bench.datasets.adapters.columns import CONTENT, Column, content_of, how_to_name, one_of_many, unused
 from bench.datasets.adapters.table import SUFFIXES, Table
-from bench.datasets.labels import clean
+from bench.datasets.labels import clean, labels_in
 from bench.datasets.parts import KNOWN, PartName, is_fold, is_unlabelled, parts_of
-from bench.datasets.source import Adapter, Contents, numbered
+from bench.datasets.source import Adapter, Contents, indicated, numbered
 from bench.errors import RequestError
 from bench.modalities.base import Item
 from bench.modalities.findings import Finding, count
 from bench.modalities.registry import modality
+from bench.records import SINGLE_LABEL
 from bench.system.names import printable
 from bench.system.texts import USUAL
 
@@ -40,18 +41,26 @@ class Listing(Adapter):
     """A CSV, TSV, Parquet or JSON lines file that lists examples.
 
     Labels and groups are text as written, but for spaces around them: ``007`` and ``NA`` stay what they are.
+
+    Args:
+        path: of the file.
+        task: with many labels, a cell holds any number of them, see ``labels_in``. The column may be called
+            ``labels``.
     """
 
     suffixes = SUFFIXES
+    many_labels = True
     content: ClassVar[str]
     """The column that says what an example is."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, task: str = SINGLE_LABEL) -> None:
         super().__init__(str(path))
-        self.path = Path(path)
+        self.path, self.task = Path(path), task
         self.name = self.path.stem
         self.table = Table(self.path, self.spec, self._rate)
         self._names = [name.strip().lower() for name in self.table.header]
+        if self._has_many and "label" not in self._names:
+            self._names = ["label" if name == "labels" else name for name in self._names]
         self._check_columns()
         self._rows = [
             Row(where, self._found(content), clean(label), split.strip(), clean(group))
@@ -66,7 +75,7 @@ class Listing(Adapter):
     def contents(self) -> Contents:
         self._check_rows()
         splits = self._splits()
-        labels, class_names = numbered([printable(row.label) for row in self._rows])
+        labels, class_names = self._labels()
         groups, group_names = self._groups()
         return Contents(
             ids=self._ids,
@@ -87,6 +96,21 @@ class Listing(Adapter):
     def column(self, name: str) -> dict[str, str]:
         """What stands in one of ``further_columns``, as written, by example id; empty where nothing does."""
         return dict(zip(self._ids, (value for _, value in self._read([name])), strict=True))
+
+    @property
+    def _has_many(self) -> bool:
+        """Whether an example has any number of labels."""
+        return self.task != SINGLE_LABEL
+
+    def _labels(self) -> tuple[Any, list[str]]:
+        """See ``Contents.labels`` and ``Contents.class_names``."""
+        texts = [printable(row.label) for row in self._rows]
+        if not self._has_many:
+            return numbered(texts)
+        labels, names = indicated([labels_in(text) for text in texts])
+        if not names:
+            raise self._error("have a label in some row", "All cells of the column 'label' are empty.")
+        return labels, names
 
     # --------------------------------------------------------------------------- what the two kinds differ in
 
@@ -135,7 +159,7 @@ class Listing(Adapter):
         """Refuses rows without a label, and a table without rows."""
         if not self._rows:
             raise self._error("hold at least one row", f"It lists no {modality(self.modality).noun.one}.")
-        for row in self._rows:
+        for row in self._rows if not self._has_many else ():
             if not row.label:
                 raise self._lacks(row, "label")
 

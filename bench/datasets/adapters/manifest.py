@@ -19,6 +19,7 @@ from bench.modalities.audio.items import SOUNDS, FileClip
 from bench.modalities.base import Item
 from bench.modalities.registry import DEFAULT
 from bench.modalities.text.items import SUFFIX
+from bench.records import SINGLE_LABEL
 from bench.system.names import printable
 
 SPAN = ("start", "end")
@@ -39,8 +40,8 @@ class Manifest(Listing):
     }
     content = "path"
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | Path, task: str = SINGLE_LABEL) -> None:
+        super().__init__(path, task)
         self.modality = _modality([row.content for row in self._rows])
 
     @classmethod
@@ -110,6 +111,8 @@ class Manifest(Listing):
                 first = seen[path, span]
                 another = "" if first == label else f" with another label ({first!r} and {label!r})"
                 keep = "Keep one row for each file, such as table.drop_duplicates('path') with pandas."
+                if self._has_many:
+                    keep = "Write all labels of a file into one row, such as cat;dog."
                 raise self._error("name every path once", f"{row.where} repeats {path!r}{another}. {keep}")
             seen[path, span] = label
         if not any(self._exists(path) for path, _ in seen):

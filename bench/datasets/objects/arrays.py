@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from bench.datasets.objects.refusal import refusal
+from bench.records import SINGLE_LABEL
 
 
-def labels_of(y: Any, count: int) -> np.ndarray:
+def labels_of(y: Any, count: int, task: str = SINGLE_LABEL) -> np.ndarray:
     """One label for each example, whole numbers or texts, from whole numbers, texts or one-hot rows.
 
     Args:
         y: an array, list, series or tensor.
         count: how many examples there are.
+        task: with many labels, rows of 0 and 1 stay such rows, and texts are lists such as ``cat;dog``.
 
     Raises:
         RequestError: there are others, or not as many.
@@ -24,6 +26,8 @@ def labels_of(y: Any, count: int) -> np.ndarray:
     values = as_array(y)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    if task != SINGLE_LABEL and values.ndim == 2 and values.dtype.kind in "buif":
+        return _rows(values, count)
     if values.ndim == 2 and values.dtype.kind in "buif":
         values = _hot(values)
     what = f"y of shape {values.shape} and type {values.dtype}"
@@ -51,13 +55,25 @@ def labels_of(y: Any, count: int) -> np.ndarray:
 _LABELS = "data with one label for each example: a whole number, a text or a one-hot row"
 
 
+def _rows(rows: np.ndarray, count: int) -> np.ndarray:
+    """Any number of labels each: 0 and 1, uint8 (N, classes)."""
+    if not ((rows == 0) | (rows == 1)).all():
+        raise refusal(f"y of shape {rows.shape}", "rows of 0 and 1 for many labels", "It holds other values.")
+    if len(rows) != count:
+        raise refusal(f"{count:,} examples and {len(rows):,} labels", "have as many labels as examples")
+    return rows.astype(np.uint8)
+
+
 def _hot(rows: np.ndarray) -> np.ndarray:
     """The class of each one-hot row."""
     if not ((rows == 0) | (rows == 1)).all():
         remedy = "These rows look like scores. If they are probabilities, give y.argmax(axis=1)."
         raise refusal(f"y of shape {rows.shape}", _LABELS, remedy)
     if not (np.count_nonzero(rows, axis=1) == 1).all():
-        remedy = "Some rows name several classes, or none. Give one column, such as y[:, 0]."
+        remedy = (
+            "Some rows name several classes, or none. To learn all of them, add task='multi_label'. Or give one "
+            "column, such as y[:, 0]."
+        )
         raise refusal(f"y of shape {rows.shape}", _LABELS, remedy)
     return rows.argmax(axis=1)
 
@@ -115,7 +131,12 @@ def as_text(value: str | bytes) -> str:
 
 
 def named(labels: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Labels as texts: the names of whole numbers, if there is one for each."""
+    """Labels as texts: the names of whole numbers, if there is one for each. Rows of 0 and 1 as ``cat;dog``."""
+    if labels.ndim == 2:
+        called = list(map(str, names)) or list(map(str, range(labels.shape[1])))
+        if len(called) != labels.shape[1]:
+            raise refusal(f"{len(called)} class names", f"{labels.shape[1]}, one for each column of labels")
+        return [";".join(called[c] for c in np.flatnonzero(row)) for row in labels]
     values = labels.tolist()
     if names and labels.dtype.kind == "i" and values and min(values) >= 0 and max(values) < len(names):
         return [str(names[value]) for value in values]

@@ -15,6 +15,7 @@ from bench.datasets.objects.refusal import refusal
 from bench.datasets.objects.sounds import Sounds
 from bench.datasets.objects.store import Rows, keep_arrays, keep_table
 from bench.modalities.audio.items import RATES
+from bench.records import SINGLE_LABEL
 from bench.system.objects import temporary_folder
 
 PARTS: Mapping[int, tuple[str, ...]] = {
@@ -30,7 +31,7 @@ def is_data(value: Any) -> bool:
     return not isinstance(value, Mapping) or {"x", "y"} <= set(value) or tables.is_hugging_face(value)
 
 
-def kept(value: Any) -> Any:
+def kept(value: Any, task: str = SINGLE_LABEL) -> Any:
     """Writes the data of an object into the cache, unless they are there already.
 
     Args:
@@ -38,6 +39,7 @@ def kept(value: Any) -> Any:
             pairs (the last is the test set), a dictionary ``{"x": ..., "y": ..., "class_names": ...}``, with
             ``"rate"`` for sounds (an array, or a list of arrays of any lengths), one ``tf.data.Dataset`` or
             several, a pandas frame, or a Hugging Face dataset. A text or path is returned as it is.
+        task: with many labels, ``y`` holds rows of 0 and 1, or texts such as ``cat;dog``.
 
     Returns:
         The path of an ``.npz`` or Parquet file, the same for the same data.
@@ -48,6 +50,9 @@ def kept(value: Any) -> Any:
     """
     if value is None or isinstance(value, (str, PurePath)):
         return value
+    gone_through = (value if isinstance(value, (tuple, list)) else [value])[:1]
+    if task != SINGLE_LABEL and any(tables.is_hugging_face(v) or streams.is_stream(v) for v in gone_through):
+        raise refusal(value, f"(x, y), a pandas frame or a file for task {task}")
     if tables.is_hugging_face(value):
         return tables.keep_hugging_face(value)
     if tables.is_frame(value):
@@ -57,14 +62,16 @@ def kept(value: Any) -> Any:
     if isinstance(value, Mapping) and {"x", "y"} <= set(value):
         tested = [(value["x_test"], value["y_test"])] if {"x_test", "y_test"} <= set(value) else []
         pairs, names = [(value["x"], value["y"]), *tested], [str(n) for n in value.get("class_names", ())]
-        return _keep_sounds(pairs, names, value["rate"]) if "rate" in value else _keep_pairs(pairs, names)
+        if "rate" in value:
+            return _keep_sounds(pairs, names, value["rate"], task)
+        return _keep_pairs(pairs, task, names)
     if isinstance(value, (tuple, list)) and len(value) in PARTS:
         if all(map(streams.is_stream, value)):
             return _keep_streams(value)
         if all(map(_is_pair, value)):
-            return _keep_pairs(value)
+            return _keep_pairs(value, task)
         if len(value) == 2 and all(map(_has_rows, value)):
-            return _keep_pairs([value])
+            return _keep_pairs([value], task)
     raise refusal(value, remedy=_instead(value))
 
 
@@ -88,17 +95,17 @@ def _has_rows(value: Any) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
 
 
-def _keep_pairs(pairs: Sequence[Any], names: Sequence[str] = ()) -> str:
+def _keep_pairs(pairs: Sequence[Any], task: str, names: Sequence[str] = ()) -> str:
     """Keeps the parts ``(x, y)`` of a dataset."""
     texts = [texts_of(x) if _may_be_texts(x) else None for x, _ in pairs]
     if all(texts):
-        return _keep_texts([list(found or ()) for found in texts], [y for _, y in pairs], names)
+        return _keep_texts([list(found or ()) for found in texts], [y for _, y in pairs], names, task)
     if all(isinstance(x, (list, tuple)) and len(x) and is_picture(x[0]) for x, _ in pairs):
-        return _keep_pictures(pairs, names)
+        return _keep_pictures(pairs, names, task)
     found: dict[str, Rows] = {}
     for part, (x, y) in zip(PARTS[len(pairs)], pairs, strict=True):
         images = images_of(x)
-        _add(found, part, Rows(images), labels_of(y, len(images)))
+        _add(found, part, Rows(images), labels_of(y, len(images), task))
     return _keep_arrays(found, names)
 
 
@@ -108,7 +115,7 @@ def _may_be_texts(x: Any) -> bool:
     return getattr(x, "ndim", 1) < 3
 
 
-def _keep_texts(contents: Sequence[list[Any]], labels: Sequence[Any], names: Sequence[str]) -> str:
+def _keep_texts(contents: Sequence[list[Any]], labels: Sequence[Any], names: Sequence[str], task: str) -> str:
     """Keeps lists of texts or of paths; a text that is the name of a file is a text."""
     are_paths = all(isinstance(value, PurePath) for part in contents for value in part)
     columns: dict[str, list[str]] = {"path" if are_paths else "text": [], "label": []}
@@ -118,18 +125,18 @@ def _keep_texts(contents: Sequence[list[Any]], labels: Sequence[Any], names: Seq
         columns["path" if are_paths else "text"] += [
             str(value.absolute()) if are_paths else str(value) for value in values
         ]
-        columns["label"] += named(labels_of(y, len(values)), names)
+        columns["label"] += named(labels_of(y, len(values), task), names)
         if len(contents) > 1:
             columns["split"] += [part] * len(values)
     return keep_table("paths" if are_paths else "texts", columns)
 
 
-def _keep_pictures(pairs: Sequence[Any], names: Sequence[str]) -> str:
+def _keep_pictures(pairs: Sequence[Any], names: Sequence[str], task: str) -> str:
     """Keeps lists of PIL images."""
     with temporary_folder() as folder:
         pictures, paths, labels, split = Pictures(folder), [], [], []
         for part, (x, y) in zip(PARTS[len(pairs)], pairs, strict=True):
-            said = named(labels_of(y, len(x)), names)
+            said = named(labels_of(y, len(x), task), names)
             paths += [pictures.add(image, label) for image, label in zip(x, said, strict=True)]
             labels += said
             split += [part] * len(x)
@@ -137,7 +144,7 @@ def _keep_pictures(pairs: Sequence[Any], names: Sequence[str]) -> str:
         return keep_table("images", {"path": paths, "label": labels, **parted}, pictures.folder)
 
 
-def _keep_sounds(pairs: Sequence[Any], names: Sequence[str], rate: Any) -> str:
+def _keep_sounds(pairs: Sequence[Any], names: Sequence[str], rate: Any, task: str) -> str:
     """Keeps arrays of sounds of one length as they are, and lists of several lengths as files.
 
     Args:
@@ -152,7 +159,7 @@ def _keep_sounds(pairs: Sequence[Any], names: Sequence[str], rate: Any) -> str:
             sounds = Sounds(folder)
             columns: dict[str, list[str]] = {"path": [], "label": [], "split": []}
             for part, (x, y) in zip(parts, pairs, strict=True):
-                said = named(labels_of(y, len(x)), names)
+                said = named(labels_of(y, len(x), task), names)
                 columns["path"] += [
                     sounds.add(sound, label, rate) for sound, label in zip(x, said, strict=True)
                 ]
@@ -163,7 +170,7 @@ def _keep_sounds(pairs: Sequence[Any], names: Sequence[str], rate: Any) -> str:
             return keep_table("sounds", columns, sounds.folder)
     found: dict[str, Rows] = {"rate": Rows(np.array([rate]))}
     for part, (x, y) in zip(parts, pairs, strict=True):
-        _add(found, part, Rows(as_array(x)), labels_of(y, len(x)))
+        _add(found, part, Rows(as_array(x)), labels_of(y, len(x), task))
     return _keep_arrays(found, names)
 
 

@@ -16,12 +16,12 @@ from bench.plans.strategies import get_strategy
 from bench.protocols.cells import check_unchanged
 from bench.protocols.outcome import Outcome, not_finite, skipped
 from bench.protocols.trials import Scored, Search, info_of, network_of
-from bench.records import Cell
+from bench.records import SINGLE_LABEL, Cell
+from bench.tasks.registry import TASKS
 from bench.training.engine import Engine
 from bench.training.examples import PartExamples
-from bench.training.loop import NotFinite, selection_score
+from bench.training.loop import NotFinite
 from bench.training.losses.multitask import AuxiliaryLabels, labels_of
-from bench.training.metrics import accuracy, class_accuracy, example_weights, log_loss, log_losses, score
 from bench.training.task import CellTask
 from strategies.base import Fitted, Info, Strategy
 from strategies.refuse import prediction_problem
@@ -75,7 +75,7 @@ def run_cell(
     except NotFinite as error:
         return not_finite(sizes, tuned.fields(), error)
     fields = {"status": "ok", **sizes, **tuned.fields_of(final)}
-    fields["metrics"] = score(probabilities, dataset.test.labels)
+    fields["metrics"] = dataset.task.score(probabilities, dataset.test.labels)
     fields["similarity"] = final.similarity
     if auxiliary:
         fields["n_auxiliary"] = final.auxiliary_labels
@@ -96,7 +96,7 @@ def _divided(cell: Cell, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.n
 
 def _check(probabilities: object, count: int, info: Info) -> None:
     """Refuses what would be scored as something else than it is."""
-    if problem := prediction_problem(probabilities, count, info.classes):
+    if problem := prediction_problem(probabilities, count, info.classes, info.task == SINGLE_LABEL):
         raise ValueError(problem)
 
 
@@ -128,17 +128,17 @@ class LabelSearch(Search):
             error = NotFinite("the predictions are not finite")
             error.seconds, error.prefixes = fitted.seconds, fitted.prefixes
             raise error
+        kind, labels, metric = TASKS[self.info.task], val.labels, self.info.metric
         measured = {
-            "val_accuracy": accuracy(probabilities, val.labels),
-            "val_log_loss": log_loss(probabilities, val.labels),
-            "val_class_accuracy": class_accuracy(probabilities, val.labels),
+            "val_accuracy": kind.accuracy(probabilities, labels),
+            "val_log_loss": kind.log_loss(probabilities, labels),
+            "val_class_accuracy": kind.class_accuracy(probabilities, labels),
         }
-        metric = self.info.metric
         return Scored(
             fitted,
-            selection_score(probabilities, val.labels, metric),
+            kind.selection_score(probabilities, labels, metric),
             measured,
-            log_losses(probabilities, val.labels) * example_weights(val.labels, metric),
+            kind.log_losses(probabilities, labels) * kind.example_weights(labels, metric),
         )
 
     def refit(self, rows: np.ndarray) -> Fitted:

@@ -73,8 +73,8 @@ class Fractions(Protocol):
 
     def introduction(self, plan: Plan, dataset: Dataset) -> str:
         return (
-            f"{len(dataset.class_names)} classes, pool of {len(dataset.pool.ids):,} {dataset.kind.noun.many}, "
-            f"test set of {len(dataset.test.ids):,}"
+            f"{len(dataset.class_names)} {dataset.task.told}, pool of {len(dataset.pool.ids):,} "
+            f"{dataset.kind.noun.many}, test set of {len(dataset.test.ids):,}"
         )
 
     def size(self, cell: Cell, pool: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.records import SINGLE_LABEL
 from strategies.base import Stage
 
 State = dict[str, np.ndarray]
@@ -20,12 +21,13 @@ LOG_VARIANCES = "auxiliary_log_variances:0"
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The head: pooling ``avg`` or ``max``, hidden units (0: none), dropout rate, classes."""
+    """The head: pooling ``avg`` or ``max``, hidden units (0: none), dropout rate, classes, and its ``TaskKind``."""
 
     pooling: str
     hidden_units: int
     dropout: float
     classes: int
+    task: str = SINGLE_LABEL
 
 
 @dataclass(frozen=True)

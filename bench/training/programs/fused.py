@@ -12,9 +12,18 @@ STEPS_A_CALL = 16
 """How many steps of a head alone are done together; their examples are drawn together, with any backend."""
 
 
-def fused_steps(model: keras.Model) -> Callable[..., Any]:
-    """Several training steps in one call of TensorFlow: of a step of a head alone, the call is nine tenths."""
+def fused_steps(model: keras.Model, activation: str) -> Callable[..., Any]:
+    """Several training steps in one call of TensorFlow: of a step of a head alone, the call is nine tenths.
+
+    Args:
+        activation: of the logits, see ``TaskKind``.
+    """
     import tensorflow as tf
+
+    def right(logits: Any, targets: Any) -> Any:
+        if activation == "sigmoid":
+            return tf.equal(logits > 0, targets > 0.5)
+        return tf.equal(tf.argmax(logits, axis=1), tf.argmax(targets, axis=1))
 
     # A free number of steps: only another batch size is another graph.
     @tf.function(autograph=False, reduce_retracing=True)
@@ -27,8 +36,7 @@ def fused_steps(model: keras.Model) -> Callable[..., Any]:
                 scaled = model.optimizer.scale_loss(loss)
             variables = model.trainable_variables
             model.optimizer.apply(tape.gradient(scaled, variables), variables)
-            hits = tf.equal(tf.argmax(logits, axis=1), tf.argmax(targets[i], axis=1))
-            accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
+            accuracy = tf.reduce_mean(tf.cast(right(logits, targets[i]), tf.float32))
             return i + 1, losses.write(i, loss), accuracies.write(i, accuracy)
 
         count = tf.shape(rates)[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from bench.tasks.registry import TASKS
 from bench.training.losses.alignment.base import Alignment, alignment
 from bench.training.losses.metric_losses import BATCH_EXAMPLES, LOSSES, ON_SPHERE, Unit, prototype_logits
 from bench.training.losses.multitask import LogVariances, MultiTask
@@ -51,6 +52,11 @@ def network_for(
     inputs: Any, head: Head, config: HeadConfig, trained: Trained, label_smoothing: float
 ) -> tuple[keras.Model, dict[str, Any]]:
     """The network with the loss that it is to be trained by, and what it is to be compiled with."""
+    if TASKS[config.task].activation == "sigmoid":
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+        # Of logits: at 0, a label is as probable as not.
+        right = keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
+        return keras.Model(inputs, head.logits, name="network"), {"loss": loss, "metrics": [right]}
     kind = WeightedCrossentropy if trained.weighted else keras.losses.CategoricalCrossentropy
     loss = kind(from_logits=True, label_smoothing=label_smoothing)
     if trained.align != "none":

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.backbones.cuts import Cut, block_of
 from bench.system.seeds import derived_seed, generator
+from bench.tasks.registry import TASKS
 from bench.training.programs.config import APART, LOG_VARIANCES, NEW, HeadConfig, State, Trained
 from bench.training.programs.fused import STEPS_A_CALL, fused_steps
 from bench.training.programs.graph import (
@@ -56,6 +57,7 @@ class Program:
     ) -> None:
         self.classes = (head.classes, *trained.auxiliary)
         """Of the target, and of each auxiliary task."""
+        self.task = TASKS[head.task]
         body = body_above(backbone, cut, head.pooling, trained.rank)
         top = put_head(body.features, head, classifies=not trained.embedding_loss)
         self.model, options = network_for(one_or_list(body.inputs), top, head, trained, label_smoothing)
@@ -71,7 +73,7 @@ class Program:
         self._compile(options, trained.anchored)
         self._statistics = TrainingForward(body.network) if self._batch_norms else None
         fuses = cut is None and keras.backend.backend() == "tensorflow" and not trained.auxiliary
-        self._fused = fused_steps(self.model) if fuses else None
+        self._fused = fused_steps(self.model, self.task.activation) if fuses else None
         self.steps_a_call = STEPS_A_CALL if cut is None else 1
         """How many steps ``train_steps`` is best given at once."""
         self.class_weights: np.ndarray | None = None
@@ -148,13 +150,18 @@ class Program:
         if batch in self._warm:
             return
         steps = [blank(tensor, 1, batch) for tensor in self.model.inputs]
-        self.train_steps(steps, np.zeros((1, batch, len(self.classes)), np.int64), np.zeros(1))
+        self.train_steps(steps, self._no_labels(batch), np.zeros(1))
         if not self._warm:
             zeros = [blank(tensor, EVALUATION_BATCH) for tensor in self.model.inputs]
             self.model.predict_on_batch(one_or_list(zeros))
             if self._statistics is not None:
                 self._statistics.predict_on_batch(one_or_list(zeros))
         self._warm.add(batch)
+
+    def _no_labels(self, batch: int) -> np.ndarray:
+        """Labels of a step of which only the shape matters."""
+        width = self.classes[0] if self.task.activation == "sigmoid" else len(self.classes)
+        return np.zeros((1, batch, width), np.int64)
 
     def reset(self, state: State, seed: int, weight_decay: float, rate_decay: float = 1.0) -> None:
         """Starts afresh: weights from ``state`` (a head or adapter that is not in it is drawn from ``seed``)."""
@@ -228,7 +235,7 @@ class Program:
         Args:
             inputs: (steps, batch, ...) each.
             labels: integers, (steps, batch), with auxiliary tasks (steps, batch, tasks); -1 for an example that has
-                none.
+                none. Of any number of labels each, 0 and 1, (steps, batch, classes).
             rates: the learning rate of each step, (steps,).
             strengths: of what aligns the domains, or the weight of auxiliary losses, in each step, (steps,);
                 None: 0.
@@ -236,8 +243,9 @@ class Program:
         Returns:
             Mean loss and accuracy of each batch, (steps,) both; with auxiliary tasks, of the target alone.
         """
-        of_tasks = labels if labels.ndim == 3 else labels[..., None]
-        targets = [_one_hot(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
+        many = self.task.activation == "sigmoid"
+        of_tasks = labels if labels.ndim == 3 and not many else labels[..., None]
+        targets = [self.task.targets(of_tasks[..., k], classes) for k, classes in enumerate(self.classes)]
         if self.class_weights is not None:
             targets[0] *= self.class_weights.astype(np.float32)[of_tasks[..., 0], None]
         if self._fused is not None:
@@ -258,8 +266,7 @@ class Program:
     def probabilities(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> np.ndarray:
         """Class probabilities of ``count`` examples, float32 (count, classes); ``batch`` gives their inputs."""
         logits = np.concatenate([out[0] for out in in_batches(self.model, batch, count)])
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
+        return self.task.probabilities(logits)
 
     def standardise(self, batch: Callable[[np.ndarray], list[np.ndarray]], count: int) -> None:
         """Sets the head's mean and variance from the pooled features of ``count`` examples (cut at the top)."""
@@ -334,10 +341,3 @@ def blank(tensor: keras.KerasTensor, *batch: int) -> np.ndarray:
 
 def _zero(variable: keras.Variable) -> None:
     variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
-
-
-def _one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
-    """float32 (..., classes); zeros where a label is -1."""
-    targets = np.eye(classes, dtype=np.float32)[labels]
-    targets[labels < 0] = 0
-    return targets

@@ -1,10 +1,14 @@
-"""Scores of predicted probabilities. numpy only; every score is a plain float."""
+"""One class for each example: scores of predicted probabilities. Every score is a plain float."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
 import numpy as np
 
-from bench.records import ACCURACY
+from bench.records import ACCURACY, SINGLE_LABEL, Metric
+from bench.tasks.base import TaskKind
 from strategies.class_weight import balanced
 
 EPSILON = 1e-7
@@ -95,3 +99,48 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "ece": expected_calibration_error(probabilities, labels),
         **({} if area is None else {"auroc": area}),
     }
+
+
+class SingleLabel(TaskKind):
+    """One class each: softmax, cross-entropy, accuracy."""
+
+    name = SINGLE_LABEL
+    told = "classes"
+    metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY, "balanced_accuracy", "macro_f1", "auroc")
+    activation: ClassVar[Literal["softmax", "sigmoid"]] = "softmax"
+    label_smoothing = 0.1
+    class_weights = True
+
+    def targets(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        """One-hot; zeros where a label is -1."""
+        found = np.eye(classes, dtype=np.float32)[labels]
+        found[labels < 0] = 0
+        return found
+
+    def counts(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        return np.bincount(labels, minlength=classes)
+
+    def said(self, label: Any, names: Sequence[str]) -> str:
+        return names[label]
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+    def log_losses(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return log_losses(probabilities, labels)
+
+    def example_weights(self, labels: np.ndarray, metric: str) -> np.ndarray:
+        return example_weights(labels, metric)
+
+    def answers(self, probabilities: np.ndarray) -> np.ndarray:
+        return np.asarray(probabilities.argmax(axis=1))
+
+    def accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
+        return accuracy(probabilities, labels)
+
+    def class_accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> list[float | None]:
+        return class_accuracy(probabilities, labels)
+
+    def score(self, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        return score(probabilities, labels)

@@ -1,0 +1,1 @@
+"""What is learned of an example: one class, or any number of labels."""
