@@ -84,16 +84,18 @@ def _write(recipe: Recipe, model: Any, name: str, path: Path) -> str:
 
     given = model if name == "saved_model" else portable(model, with_spectra=name != "onnx")
     given(next(_representative(recipe)))  # Keras exports only what has been called
-    if name == INT8 and not _takes_tokens(model):
-        given.export(path, **_options(name), representative_dataset=lambda: _representatives(recipe))
-        if _keeps_classes(recipe, model, path):
-            return ALL_INT8
+    if name == INT8 and not _takes_tokens(model) and _write_all_int8(recipe, given, path):
+        return ALL_INT8
     given.export(path, **_options(name))
     return WEIGHTS_INT8 if name == INT8 else ""
 
 
-def _keeps_classes(recipe: Recipe, model: Any, path: Path) -> bool:
-    """Whether a file puts the representative training examples where the model does."""
+def _write_all_int8(recipe: Recipe, model: Any, path: Path) -> bool:
+    """Writes it, and returns whether it puts the representative training examples where the model does."""
+    try:
+        model.export(path, **_options(INT8), representative_dataset=lambda: _representatives(recipe))
+    except (RuntimeError, ValueError):  # some operation cannot be watched while ranges are set
+        return False
     predict = _open_litert(path, recipe.cell.threads)
     same = [
         predict(batch).argmax() == np.asarray(model.predict_on_batch(batch)).argmax()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,24 +15,48 @@ from keras import ops
 def portable(model: Any, with_spectra: bool) -> Any:
     """The model with the same layers and weights, for ``Model.export``.
 
-    tf2onnx takes the constants of ``Normalization`` for inputs and knows no Fourier transform of real numbers.
-    LiteRT cannot resize with antialiasing. All three are linear maps, here by constants of the model.
+    tf2onnx takes the constants of ``Normalization`` for inputs and knows neither Fourier transforms of real
+    numbers nor the complementary error function of GELU. LiteRT cannot resize with antialiasing. What is linear is
+    done by constants of the model.
 
     Args:
         with_spectra: whether the format has Fourier transforms of real numbers.
     """
 
+    numbers = itertools.count()
+
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        kind = type(operation).__name__
-        if kind == "Normalization":
-            return _normalized(operation, *args)
-        if kind == "STFT" and not with_spectra and not operation.center:
-            return _spectra(operation, *args)
-        if kind == "Resize" and operation.antialias:
-            return _resized(operation, *args)
-        return operation(*args, **kwargs)
+        replacement = _replacement(operation, with_spectra)
+        if replacement is None:
+            return operation(*args, **kwargs)
+        # A layer, because operations within would be named as others of the model are.
+        return keras.layers.Lambda(replacement, name=f"portable_{next(numbers)}")(args[0])
 
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+
+def _replacement(operation: Any, with_spectra: bool) -> Callable[[Any], Any] | None:
+    """What gives the values of an operation; None where it stays."""
+    kind = type(operation).__name__
+    if kind == "Normalization":
+        return partial(_normalized, operation)
+    if kind in ("Activation", "Gelu") and _is_exact_gelu(operation):
+        return _gelu
+    if kind == "STFT" and not with_spectra and not operation.center:
+        return partial(_spectra, operation)
+    if kind == "Resize" and operation.antialias:
+        return partial(_resized, operation)
+    return None
+
+
+def _is_exact_gelu(operation: Any) -> bool:
+    if isinstance(operation, keras.layers.Activation):
+        return bool(operation.activation is keras.activations.gelu)
+    return not operation.approximate
+
+
+def _gelu(values: Any) -> Any:
+    return values * (0.5 * (1 + ops.erf(values * 0.5**0.5)))
 
 
 def _normalized(layer: Any, values: Any) -> Any:
@@ -52,8 +79,9 @@ def _resized(operation: Any, images: Any) -> Any:
     rows, columns = (
         _matrix(operation, size, given) for size, given in zip(operation.size, images.shape[1:3], strict=True)
     )
-    tall = ops.einsum("oh,nhwc->nowc", rows, images)
-    return ops.einsum("pw,nowc->nopc", columns, tall)
+    wide = ops.matmul(ops.transpose(images, (0, 3, 1, 2)), columns.T)  # N, channels, rows, new columns
+    both = ops.matmul(ops.transpose(wide, (0, 1, 3, 2)), rows.T)
+    return ops.transpose(both, (0, 3, 2, 1))
 
 
 def _matrix(operation: Any, size: int, given: int) -> np.ndarray:
