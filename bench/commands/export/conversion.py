@@ -82,7 +82,7 @@ def _write(recipe: Recipe, model: Any, name: str, path: Path) -> str:
         return ""
     from bench.commands.export.portable import portable
 
-    given = model if name == "saved_model" else portable(model, with_spectra=name != "onnx")
+    given = model if name == "saved_model" else portable(model, onnx=name == "onnx")
     given(next(_representative(recipe)))  # Keras exports only what has been called
     if name == INT8 and not _takes_tokens(model) and _write_all_int8(recipe, given, path):
         return ALL_INT8
@@ -96,9 +96,9 @@ def _write_all_int8(recipe: Recipe, model: Any, path: Path) -> bool:
         model.export(path, **_options(INT8), representative_dataset=lambda: _representatives(recipe))
     except (RuntimeError, ValueError):  # some operation cannot be watched while ranges are set
         return False
-    predict = _open_litert(path, recipe.cell.threads)
+    predict, task = _open_litert(path, recipe.cell.threads), recipe.dataset.task
     same = [
-        predict(batch).argmax() == np.asarray(model.predict_on_batch(batch)).argmax()
+        task.right(predict(batch), task.answers(np.asarray(model.predict_on_batch(batch))))
         for batch in _representative(recipe)
     ]
     return float(np.mean(same)) >= KEPT

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 
-def portable(model: Any, with_spectra: bool) -> Any:
+def portable(model: Any, onnx: bool) -> Any:
     """The model with the same layers and weights, for ``Model.export``.
 
     tf2onnx takes the constants of ``Normalization`` for inputs and knows neither Fourier transforms of real
@@ -20,13 +20,13 @@ def portable(model: Any, with_spectra: bool) -> Any:
     done by constants of the model.
 
     Args:
-        with_spectra: whether the format has Fourier transforms of real numbers.
+        onnx: whether tf2onnx converts it, else LiteRT.
     """
 
     numbers = itertools.count()
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        replacement = _replacement(operation, with_spectra)
+        replacement = _replacement(operation, onnx)
         if replacement is None:
             return operation(*args, **kwargs)
         # A layer, because operations within would be named as others of the model are.
@@ -35,17 +35,19 @@ def portable(model: Any, with_spectra: bool) -> Any:
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
 
 
-def _replacement(operation: Any, with_spectra: bool) -> Callable[[Any], Any] | None:
+def _replacement(operation: Any, onnx: bool) -> Callable[[Any], Any] | None:
     """What gives the values of an operation; None where it stays."""
     kind = type(operation).__name__
+    if kind == "Resize" and operation.antialias:
+        return partial(_resized, operation)
+    if not onnx:
+        return None
     if kind == "Normalization":
         return partial(_normalized, operation)
     if kind in ("Activation", "Gelu") and _is_exact_gelu(operation):
         return _gelu
-    if kind == "STFT" and not with_spectra and not operation.center:
+    if kind == "STFT" and not operation.center:
         return partial(_spectra, operation)
-    if kind == "Resize" and operation.antialias:
-        return partial(_resized, operation)
     return None
 
 
