@@ -196,7 +196,7 @@ def test_other_formats_say_the_same(run: bench.Run, photos: Path, tmp_path: Path
         assert other.megabytes < keras.megabytes / 2
         assert other.change[1] <= other.accuracy - keras.accuracy <= other.change[2]
     else:
-        assert other.difference < 1e-4
+        assert other.difference <= conversion.TOLERANCE
         assert other.agreement == 1
     head, card = (
         (done.folder / "card.md").read_text(encoding="utf-8").removeprefix("---\n").split("\n---\n", 1)

@@ -53,11 +53,14 @@ def test_sizes_are_of_a_file_or_of_a_whole_folder(tmp_path: Path) -> None:
 
 
 def test_what_int8_costs_and_what_is_missing_is_said() -> None:
-    int8 = formats.Converted("int8", accuracy=0.9, change=(-0.013, -0.031, 0.005))
+    int8 = formats.Converted(
+        "int8", how="the weights alone are int8", accuracy=0.9, change=(-0.013, -0.031, 0.005)
+    )
     missing = formats.Converted("onnx", reason="it has an operation of its own")
     exported: Any = SimpleNamespace(formats=(formats.Converted("keras"), int8, missing))
     assert list(of_formats(exported)) == [
-        "model_int8.tflite changes accuracy by −1.3 points (95% CI −3.1 to +0.5).",
+        "In model_int8.tflite the weights alone are int8. "
+        "It changes accuracy by −1.3 points (95% CI −3.1 to +0.5).",
         "There is no model.onnx: it has an operation of its own.",
     ]
     assert math.isnan(missing.megabytes)

@@ -203,7 +203,8 @@ def of_formats(exported: Exported) -> Iterator[str]:
         elif measured.name == INT8:
             mean, low, high = measured.change
             yield (
-                f"{measured.format.file} changes accuracy by {words.in_points(mean, sign=True)} "
+                f"In {measured.format.file} {measured.how}. "
+                f"It changes accuracy by {words.in_points(mean, sign=True)} "
                 f"(95% CI {words.points(low, sign=True)} to {words.points(high, sign=True)})."
             )
 

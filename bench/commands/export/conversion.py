@@ -17,6 +17,7 @@ from bench.commands.export.formats import FORMATS, INT8, KERAS, TOLERANCE, Conve
 from bench.commands.export.processes import load_keras, quiet
 from bench.commands.export.recipe import Recipe
 from bench.training.examples import PartExamples, in_chunks
+from reports import words
 from reports.statistics.answers import difference_of_two
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -24,6 +25,11 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 REPRESENTATIVE = 100
 """Training examples by which the ranges of int8 values are set."""
+
+KEPT = 0.95
+"""Share of them that must keep their class where all is int8; else the weights alone are."""
+
+ALL_INT8, WEIGHTS_INT8 = "weights and activations are int8", "the weights alone are int8"
 
 
 @dataclass(frozen=True)
@@ -64,53 +70,80 @@ def convert(recipe: Recipe, keras: Measured, name: str, folder: Path) -> Convert
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of converters, about one another
-            if name != KERAS:
-                keras.model.export(path, format=FORMATS[name].keras, **_options(recipe, name, keras.model))
-            return _checked(recipe, keras, name, path)
+            return _checked(recipe, keras, name, path, how=_write(recipe, keras.model, name, path))
     except Exception as error:  # converters raise whatever they like
         _remove(path)
         return Converted(name, reason=_reason(error))
 
 
-def _options(recipe: Recipe, name: str, model: Any) -> dict[str, Any]:
-    """What ``Model.export`` is told beside the format."""
+def _write(recipe: Recipe, model: Any, name: str, path: Path) -> str:
+    """Writes the file, and returns what of it is int8."""
+    if name == KERAS:
+        return ""
+    from bench.commands.export.portable import portable
+
+    given = model if name == "saved_model" else portable(model, onnx=name == "onnx")
+    given(next(_representative(recipe)))  # Keras exports only what has been called
+    if name == INT8 and not _takes_tokens(model) and _write_all_int8(recipe, given, path):
+        return ALL_INT8
+    given.export(path, **_options(name))
+    return WEIGHTS_INT8 if name == INT8 else ""
+
+
+def _write_all_int8(recipe: Recipe, model: Any, path: Path) -> bool:
+    """Writes it, and returns whether it puts the representative training examples where the model does."""
+    try:
+        model.export(path, **_options(INT8), representative_dataset=lambda: _representatives(recipe))
+    except (RuntimeError, ValueError):  # some operation cannot be watched while ranges are set
+        return False
+    predict, task = _open_litert(path, recipe.cell.threads), recipe.dataset.task
+    same = [
+        task.right(predict(batch), task.answers(np.asarray(model.predict_on_batch(batch))))
+        for batch in _representative(recipe)
+    ]
+    return float(np.mean(same)) >= KEPT
+
+
+def _options(name: str) -> dict[str, Any]:
+    """What ``Model.export`` is told."""
+    options: dict[str, Any] = {"format": FORMATS[name].keras, "verbose": False}
     if FORMATS[name].keras != "litert":
-        return {"verbose": False}
+        return options
     import tensorflow as tf
 
     # Without the operations of TensorFlow that no interpreter on a device has.
-    options = {"verbose": False, "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
-    if name != INT8:
-        return options
-    options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    if not takes_tokens(model):
-        options["representative_dataset"] = lambda: _representative(recipe)
-    return options
+    options["target_spec"] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    return options | ({"optimizations": [tf.lite.Optimize.DEFAULT]} if name == INT8 else {})
 
 
-def takes_tokens(model: Any) -> bool:
-    """Whether the model takes whole numbers: then its weights alone are int8, its activations are not."""
+def _takes_tokens(model: Any) -> bool:
+    """Whether the model takes whole numbers: ranges of its values then hang on the length of a text."""
     return "int" in str(model.inputs[0].dtype)
 
 
-def _representative(recipe: Recipe) -> Iterator[list[np.ndarray]]:
+def _representatives(recipe: Recipe) -> Iterator[list[np.ndarray]]:
+    """As TensorFlow wants them."""
+    return ([batch] for batch in _representative(recipe))
+
+
+def _representative(recipe: Recipe) -> Iterator[np.ndarray]:
     """Training examples from all over the pool, one by one."""
     pool = len(recipe.dataset.pool.ids)
     rows = np.unique(np.linspace(0, pool - 1, min(pool, REPRESENTATIVE)).astype(np.int64))
-    for batch in _batches(recipe, "pool", rows, size=1):
-        yield [batch]
+    return _batches(recipe, "pool", rows, size=1)
 
 
 # --- measured -------------------------------------------------------------------------------------------------
 
 
-def _checked(recipe: Recipe, keras: Measured, name: str, path: Path) -> Converted:
+def _checked(recipe: Recipe, keras: Measured, name: str, path: Path, how: str) -> Converted:
     """What was measured of a file.
 
     Raises:
         ValueError: it is not the model that was exported.
     """
-    predict = OPENERS[FORMATS[name].keras](path, keras, recipe.cell.threads)
+    opened = OPENERS.get(FORMATS[name].keras)
+    predict = opened(path, recipe.cell.threads) if opened else keras.model.predict_on_batch
     found = _probabilities(predict, _test(recipe))
     difference = float(np.abs(found - keras.probabilities).max())
     if math.isnan(difference) or (difference > TOLERANCE and name != INT8):
@@ -119,6 +152,7 @@ def _checked(recipe: Recipe, keras: Measured, name: str, path: Path) -> Converte
     right, before = (task.right(p, test.labels) for p in (found, keras.probabilities))
     return Converted(
         name,
+        how=how,
         megabytes=megabytes(path),
         milliseconds=_milliseconds(predict, next(_batches(recipe, "test", np.arange(1)))),
         difference=difference,
@@ -138,19 +172,14 @@ def _milliseconds(predict: Predict, example: np.ndarray, times: int = 50) -> flo
     return float(np.median(seconds[10:]) * 1000)
 
 
-def _open_keras(path: Path, keras: Measured, threads: int) -> Predict:
-    predict: Predict = keras.model.predict_on_batch
-    return predict
-
-
-def _open_saved_model(path: Path, keras: Measured, threads: int) -> Predict:
+def _open_saved_model(path: Path, threads: int) -> Predict:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
     return lambda batch: np.asarray(loaded.serve(batch))
 
 
-def _open_onnx(path: Path, keras: Measured, threads: int) -> Predict:
+def _open_onnx(path: Path, threads: int) -> Predict:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -161,7 +190,7 @@ def _open_onnx(path: Path, keras: Measured, threads: int) -> Predict:
     return lambda batch: np.asarray(session.run(None, {name: batch})[0])
 
 
-def _open_litert(path: Path, keras: Measured, threads: int) -> Predict:
+def _open_litert(path: Path, threads: int) -> Predict:
     interpreter = _interpreter()(str(path), num_threads=threads)
     [given], [wanted] = interpreter.get_input_details(), interpreter.get_output_details()
     shape: Sequence[int] = ()
@@ -196,8 +225,8 @@ def _interpreter() -> Any:
     return Interpreter
 
 
-OPENERS = {"": _open_keras, "tf_saved_model": _open_saved_model, "onnx": _open_onnx, "litert": _open_litert}
-"""What opens a file, by its name in ``Model.export``."""
+OPENERS = {"tf_saved_model": _open_saved_model, "onnx": _open_onnx, "litert": _open_litert}
+"""What opens a file, by its format in ``Model.export``."""
 
 
 # --- what failed ----------------------------------------------------------------------------------------------
@@ -208,9 +237,5 @@ def _remove(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What a converter said, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    told = next(
-        (line for line in lines if "op" in line.lower() and "error" not in line.lower()[:5]), lines[0]
-    )
-    return told[:300]
+    """What a converter said, in one line without its last full stop."""
+    return words.clean(str(error) or type(error).__name__, 200).rstrip(".")

@@ -53,6 +53,7 @@ class Converted:
     Attributes:
         name: of ``FORMATS``.
         reason: why there is none; empty where there is one. Without one, what follows is NaN.
+        how: what of it is int8; empty for other formats.
         megabytes: of its file, a million bytes each.
         milliseconds: of one prediction, batch 1, median.
         difference: the largest one between its probabilities and those of ``model.keras``.
@@ -63,6 +64,7 @@ class Converted:
 
     name: str
     reason: str = ""
+    how: str = ""
     megabytes: float = math.nan
     milliseconds: float = math.nan
     difference: float = math.nan

@@ -1,0 +1,93 @@
+"""A model without what converters do not know: the same values from operations that every format has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def portable(model: Any, onnx: bool) -> Any:
+    """The model with the same layers and weights, for ``Model.export``.
+
+    tf2onnx takes the constants of ``Normalization`` for inputs and knows neither Fourier transforms of real
+    numbers nor the complementary error function of GELU. LiteRT cannot resize with antialiasing. What is linear is
+    done by constants of the model.
+
+    Args:
+        onnx: whether tf2onnx converts it, else LiteRT.
+    """
+
+    numbers = itertools.count()
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        replacement = _replacement(operation, onnx)
+        if replacement is None:
+            return operation(*args, **kwargs)
+        # A layer, because operations within would be named as others of the model are.
+        return keras.layers.Lambda(replacement, name=f"portable_{next(numbers)}")(args[0])
+
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+
+def _replacement(operation: Any, onnx: bool) -> Callable[[Any], Any] | None:
+    """What gives the values of an operation; None where it stays."""
+    kind = type(operation).__name__
+    if kind == "Resize" and operation.antialias:
+        return partial(_resized, operation)
+    if not onnx:
+        return None
+    if kind == "Normalization":
+        return partial(_normalized, operation)
+    if kind in ("Activation", "Gelu") and _is_exact_gelu(operation):
+        return _gelu
+    if kind == "STFT" and not operation.center:
+        return partial(_spectra, operation)
+    return None
+
+
+def _is_exact_gelu(operation: Any) -> bool:
+    if isinstance(operation, keras.layers.Activation):
+        return bool(operation.activation is keras.activations.gelu)
+    return not operation.approximate
+
+
+def _gelu(values: Any) -> Any:
+    return values * (0.5 * (1 + ops.erf(values * 0.5**0.5)))
+
+
+def _normalized(layer: Any, values: Any) -> Any:
+    mean, variance = (np.asarray(ops.convert_to_numpy(given)) for given in (layer.mean, layer.variance))
+    return (values - mean) * (1 / np.maximum(np.sqrt(variance), keras.config.epsilon()))
+
+
+def _spectra(operation: Any, samples: Any) -> tuple[Any, Any]:
+    """The real and the imaginary part of each frame's spectrum, as one convolution."""
+    length, step, frame = operation.sequence_length, operation.sequence_stride, operation.fft_length
+    unit = ops.convert_to_tensor(np.eye(frame, dtype=np.float32))
+    parts = ops.stft(unit, length, step, frame, window=operation.window, center=False)
+    kernel = np.concatenate([ops.convert_to_numpy(part)[:, 0] for part in parts], axis=-1)
+    both = ops.conv(ops.expand_dims(samples, -1), kernel[:, None], strides=step, padding="valid")
+    return both[..., : frame // 2 + 1], both[..., frame // 2 + 1 :]
+
+
+def _resized(operation: Any, images: Any) -> Any:
+    """Images (N, height, width, channels) by one matrix for their rows and one for their columns."""
+    rows, columns = (
+        _matrix(operation, size, given) for size, given in zip(operation.size, images.shape[1:3], strict=True)
+    )
+    wide = ops.matmul(ops.transpose(images, (0, 3, 1, 2)), columns.T)  # N, channels, rows, new columns
+    both = ops.matmul(ops.transpose(wide, (0, 1, 3, 2)), rows.T)
+    return ops.transpose(both, (0, 3, 2, 1))
+
+
+def _matrix(operation: Any, size: int, given: int) -> np.ndarray:
+    """What resizing does to one side, (size, given)."""
+    unit = np.eye(given, dtype=np.float32)[None, :, None, :]
+    resized = ops.image.resize(unit, (size, 1), interpolation=operation.interpolation, antialias=True)
+    return np.asarray(ops.convert_to_numpy(resized))[0, :, 0]
