@@ -77,7 +77,9 @@ def _cpu_name() -> str:
     except OSError:  # macOS
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
     return platform.processor() or platform.machine()
 
 
