@@ -126,7 +126,10 @@ def plan_page() -> str:
     parts = [
         "# Plan keys\n\nA plan is a TOML file: `python -m bench run plan.toml`. Every run directory holds its own. "
         "`--set KEY=VALUE` sets any key on the command line, such as `--set tuning.algorithm=grid`. "
-        "In Python, `bench.run` takes a dictionary with the same keys.\n",
+        "In Python, `bench.run` takes a dictionary with the same keys.\n\n"
+        "`python -m bench schema > plan.schema.json` writes [its JSON schema](plan.schema.json). Make "
+        "`#:schema plan.schema.json` the first line of your plan. Editors with Taplo, such as Even Better TOML, "
+        "then complete keys and mark mistakes.\n",
         _keys(plan.Plan, hidden={*sections, "protocol_settings"}),
     ]
     for name, section in sections.items():
@@ -152,6 +155,14 @@ def _default(field: dict[str, Any]) -> str:
     import json
 
     return f"`{json.dumps(field['default'])}`" if "default" in field else ""
+
+
+def plan_schema() -> str:
+    """The JSON schema of a plan, as ``bench schema`` prints it."""
+    from bench.cli.terminal import json_text
+    from bench.plans import schema
+
+    return json_text(schema.plan_schema())
 
 
 def columns_page() -> str:
@@ -375,6 +386,7 @@ def _split(docstring: str) -> tuple[str, dict[str, str]]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "plan.md": plan_page,
+    "plan.schema.json": plan_schema,
     "results-columns.md": columns_page,
     "record.md": record_page,
     "strategies.md": strategies_page,
@@ -387,7 +399,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def page(name: str) -> str:
     """A page as it is committed."""
-    return PAGES[name]().strip() + NOTE
+    return PAGES[name]().strip() + (NOTE if name.endswith(".md") else "\n")
 
 
 if __name__ == "__main__":

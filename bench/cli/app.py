@@ -23,6 +23,7 @@ from bench.cli.commands.rank import rank
 from bench.cli.commands.recommend import recommend
 from bench.cli.commands.report import report
 from bench.cli.commands.run import run
+from bench.cli.commands.schema import schema
 from bench.cli.expand import expanded
 from bench.cli.options import GROUPS
 from bench.cli.streams import open_streams
@@ -32,7 +33,7 @@ from bench.system.names import shown
 
 COMMANDS = (
     run, plan, rank, check, check_strategy, check_backbone, report, recommend, export, log, pretrain, compare,
-    ls, cache,
+    ls, schema, cache,
 )  # fmt: skip
 """In the order of ``--help``."""
 

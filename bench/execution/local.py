@@ -405,7 +405,9 @@ class _Worker:
         """Ends the process and everything it started."""
         if self.channel is None:
             return
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(
+            ProcessLookupError, PermissionError
+        ):  # the latter: macOS, of one that has ended
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         assert self.process.stdin is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from bench.system.machine import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,7 +22,7 @@ def ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
     No more than a few items for each thread wait, and fewer where they are large (``nbytes``, as of an array).
     """
-    threads = min(8, _cores())
+    threads = min(8, cores())
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[R]] = deque()
         sizes: deque[int] = deque()
@@ -37,7 +38,3 @@ def ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -228,7 +228,7 @@ def _take_protocol(content: dict[str, Any]) -> None:
     if "protocol_settings" in content:
         raise _unknown("protocol_settings", content["protocol_settings"], Plan)
     name = content.get("protocol", FRACTIONS)
-    if name not in PROTOCOLS:
+    if not isinstance(name, str) or name not in PROTOCOLS:
         remedy = did_you_mean(str(name), PROTOCOLS)
         raise RequestError("protocol", name, " or ".join(map(repr, PROTOCOLS)), remedy)
     chosen = protocol(name)

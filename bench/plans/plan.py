@@ -30,6 +30,9 @@ DEFAULT_STRATEGIES = ("scratch", "feature_extraction", "partial_finetune", "full
 NUMBERLESS = ("limits", "ranking", "report", "until", "budget")
 """Keys and sections that change no number of a cell: a run may go on with others."""
 
+AMOUNT = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
+"""The number of a budget, as a regular expression."""
+
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 """Of a budget, in seconds."""
 
@@ -121,7 +124,7 @@ def budget_seconds(budget: str) -> float:
     """
     if not budget:
         return math.inf
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([smh]?)\s*", budget)
+    found = re.fullmatch(rf"\s*({AMOUNT})\s*([smh]?)\s*", budget)
     if found and not found[2] and float(found[1]):
         raise ValueError(f"a time with its unit: {found[1]}s, {found[1]}m or {found[1]}h")
     seconds = float(found[1]) * UNITS[found[2] or "s"] if found else 0.0

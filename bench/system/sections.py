@@ -9,7 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 class Section(BaseModel):
     # Strict: "3" is not 3 and true is not 1; a typing mistake in a plan is to be told, not guessed at.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
+    # The docstring below a key is its description in the JSON schema.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        ser_json_inf_nan="constants",
+        use_attribute_docstrings=True,
+    )
 
 
 def distinct(values: list[Any]) -> list[Any]:

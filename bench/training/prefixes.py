@@ -312,7 +312,7 @@ class PrefixStore:
                     for descriptor, tensor, content in zip(data, tensors, values, strict=True):
                         _write_rows(descriptor, tensor, chosen, content)
                     for descriptor in data:
-                        os.fdatasync(descriptor)
+                        os.fsync(descriptor)  # not fdatasync, which macOS lacks
                     # Only now: a row is there once its numbers are on disk.
                     _write_rows(marks, sums, chosen, rows.sums_of(chosen, values))
                     _add_speed(folder, len(chosen), seconds)

@@ -121,7 +121,7 @@ def commands(text: str) -> Iterator[list[str]]:
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         for start in (at for at in range(len(words)) if words[at : at + 2] == ["-m", "bench"]):
-            until = next((at for at in range(start, len(words)) if words[at] in ("|", "&&")), len(words))
+            until = next((at for at in range(start, len(words)) if words[at] in ("|", "&&", ">")), len(words))
             yield words[start + 2 : until]
 
 
