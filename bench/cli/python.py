@@ -226,8 +226,8 @@ def export(
         verbose: 0 for silence, 1 for steps that take long, 2 for every step.
 
     Returns:
-        An answer to print. Its ``folder`` holds the model. Its ``formats`` say of each format how large and fast it
-        is and how near to the Keras model, or for what ``reason`` it could not be made.
+        An answer to print. Its ``folder`` holds the model. Its ``formats`` say how large and fast each one is, and
+        how near to the Keras model. One that could not be made has a ``reason``.
 
     Raises:
         RequestError: nothing can be recommended or exported, ``out`` exists, or a format cannot be made here.

@@ -159,7 +159,7 @@ def _validated(content: dict[str, Any]) -> Plan:
     if "weights" in content:
         content["backbones"] = _crossed(content.get("backbones", usual), content.pop("weights"))
     is_named = "strategies" in content
-    if content.get("task") in TASKS:
+    if isinstance(content.get("task"), str) and content["task"] in TASKS:
         content.setdefault("metric", TASKS[content["task"]].metrics[0])
     _take_protocol(content)
     if "datasets" not in content:
