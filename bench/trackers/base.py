@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from typing import ClassVar
 
 from bench.errors import RequestError, did_you_mean
+from bench.store import LINKED
 
 TRACKERS = {
     "mlflow": "bench.trackers.mlflow:MLflow",
@@ -86,9 +87,6 @@ class Tracker(ABC):
 
     Args:
         place: the run.
-
-    Raises:
-        RequestError: its package is missing.
     """
 
     name: ClassVar[str]
@@ -96,10 +94,18 @@ class Tracker(ABC):
     """What is imported."""
 
     def __init__(self, place: Place) -> None:
-        if find_spec(self.package) is None:
-            remedy = f"Run: pip install 'transfer-bench[{self.name}]'"
-            raise RequestError("to", self.name, f"with the package {self.package}", remedy)
         self.place = place
+
+    def folder(self, name: str) -> Path:
+        """A folder of the run directory to write into.
+
+        Raises:
+            OSError: it is a link. What lies where it leads to is not ours to write over.
+        """
+        folder = self.place.directory / name
+        if folder.is_symlink():
+            raise OSError(LINKED.format(name))
+        return folder
 
     @abstractmethod
     def log(self, entry: Entry) -> bool:
@@ -127,10 +133,15 @@ def tracker(name: str, place: Place) -> Tracker:
 
 
 def check(name: str) -> None:
-    """Refuses names of no tracker.
+    """Refuses names of no tracker, and trackers whose package is missing. Loads no package.
 
     Raises:
-        RequestError: it is none.
+        RequestError: it is none, or its package is missing.
     """
     if name not in TRACKERS:
         raise RequestError("to", name, " or ".join(TRACKERS), did_you_mean(name, TRACKERS))
+    package = resolve_name(TRACKERS[name]).package
+    found = find_spec(package)
+    if found is None or found.origin is None:  # a folder of this name, as wandb itself leaves them
+        remedy = f"Run: pip install 'transfer-bench[{name}]'"
+        raise RequestError("to", name, f"with the package {package}", remedy)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from bench.records import Cell, Record
+from bench.records import FINAL, Cell, Record
 from bench.store import Store
 from bench.system.files import digest
 from bench.system.names import titled
 from bench.trackers.base import Entry, Place, Point, Value
 
+OF_TRIALS = ("val_accuracy", "val_log_loss", "val_threshold")
+"""Numbers of the chosen trial, on the validation set."""
 OF_POINTS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
@@ -26,6 +28,7 @@ def entry_of(record: Record, place: Place) -> Entry:
     cell = Cell.of(record.cell)
     took = float(record.costs.get("wall_seconds") or record.costs.get("total_seconds") or 0.0)
     ended = Store(place.directory).written(record.cell_id)
+    said = (record.error or {}).get("message", record.status)
     version = str(record.provenance.get("versions", {}).get("transfer-bench", ""))
     return Entry(
         record.cell_id,
@@ -33,8 +36,9 @@ def entry_of(record: Record, place: Place) -> Entry:
         _parameters(cell, record),
         _metrics(record),
         _curves(record, ended - took),
-        {"cell": record.cell_id, "run": place.id, "status": record.status, "version": version},
-        "" if record.status == "ok" else (record.error or {}).get("message", record.status),
+        {"cell": record.cell_id, "run": place.id, "status": record.status, "version": version}
+        | ({"skipped": said} if record.status == "skipped" else {}),
+        "" if record.status in FINAL else said,
         ended,
         took,
     )
@@ -67,6 +71,12 @@ def _parameters(cell: Cell, record: Record) -> dict[str, Value]:
 
 def _metrics(record: Record) -> dict[str, float]:
     found = {f"test/{name}": value for name, value in record.metrics.items()}
+    chosen = next((trial for trial in record.trials if trial.get("chosen")), {})
+    found |= {
+        f"validation/{name.removeprefix('val_')}": chosen[name]
+        for name in OF_TRIALS
+        if chosen.get(name) is not None
+    }
     found |= {f"cost/{name}": value for name, value in record.costs.items() if value is not None}
     for setting in record.episodes:
         name = f"test/{setting['ways']}-way {setting['shots']}-shot accuracy"

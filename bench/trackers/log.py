@@ -107,11 +107,11 @@ class Live(Reporter):
         others: the reporter that is told as well.
 
     Raises:
-        RequestError: there is no such tracker.
+        RequestError: there is no such tracker, or its package is missing.
     """
 
     def __init__(self, name: str, others: Reporter) -> None:
-        check(name)
+        check(name)  # before hours are spent
         self.name, self._others = name, others
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._waiting: list[Future[Any]] = []
@@ -124,7 +124,10 @@ class Live(Reporter):
 
     def begin(self, prepared: Any, store: Store, todo: Sequence[Any], workers: int, queue: Any) -> None:
         self._store = store
-        self._tracker = tracker(self.name, place_of(store.directory))  # before hours are spent
+        try:
+            self._tracker = tracker(self.name, place_of(store.directory))
+        except Exception as error:  # an address that its library does not know
+            self._stop(error)
         self._others.begin(prepared, store, todo, workers, queue)
 
     def event(self, event: Any) -> None:

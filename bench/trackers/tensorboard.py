@@ -29,7 +29,7 @@ class TensorBoard(Tracker):
     def log(self, entry: Entry) -> bool:
         from tensorboard.plugins.hparams import summary_v2
 
-        folder = self.place.directory / FOLDER / f"{_plain(entry.name)} {entry.id[:6]}"
+        folder = self.folder(FOLDER) / f"{_plain(entry.name)} {entry.id[:6]}"
         # A cell that has failed may be run again; then it is another file.
         path = folder / f"events.out.tfevents.{int(entry.ended)}.{entry.id}"
         if path.exists():
@@ -55,7 +55,7 @@ class TensorBoard(Tracker):
         return True
 
     def finish(self, answer: str, files: Sequence[Path]) -> None:
-        folder = self.place.directory / FOLDER
+        folder = self.folder(FOLDER)
         folder.mkdir(exist_ok=True)
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()

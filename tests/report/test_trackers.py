@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,17 @@ FAILED = 1
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Two strategies with one seed and label count, one of which has failed."""
+    """Three strategies with one seed and label count, one of which has failed."""
 
     def spoil(record: Record) -> None:
         if record.cell["strategy"] == "full_finetune":
             fake.fail(record, message="loss is not finite")
+        for before, point in pairwise(record.curves):  # a stage begins where the one before ends
+            if point["epoch"] == 0 and before["run"] == point["run"]:
+                point["images"] = before["images"]
 
-    found = fake.records(strategies=("scratch", "full_finetune"), fractions=(1.0,), seeds=1, spoil=spoil)
+    strategies = ("scratch", "full_finetune", "partial_finetune")  # the last one has two stages
+    found = fake.records(strategies=strategies, fractions=(1.0,), seeds=1, spoil=spoil)
     store = Store(tmp_path / "first")
     store.directory.mkdir()
     with store.writing():
@@ -79,7 +84,7 @@ def curve(record: Record, which: str, name: str) -> list[tuple[int, float]]:
 
 
 def test_an_entry_holds_what_was_run_and_what_came_out(run: Run) -> None:
-    (record,) = (record for record in run.records if record.status == "ok")
+    (record,) = (record for record in run.records if record.cell["strategy"] == "scratch")
     entry = by_name(run)["scratch"]
     assert entry.metrics["test/accuracy"] == record.metrics["accuracy"]
     assert entry.metrics["cost/fit_seconds"] == record.costs["fit_seconds"]
@@ -91,8 +96,17 @@ def test_an_entry_holds_what_was_run_and_what_came_out(run: Run) -> None:
         wanted = curve(record, "search", name)
         assert [(point.step, point.value) for point in entry.curves[f"search/{name}"]] == wanted
         assert wanted
+    (chosen,) = (trial for trial in record.trials if trial["chosen"])
+    assert entry.metrics["validation/log_loss"] == chosen["val_log_loss"]
     assert by_name(run)["full_finetune"].error == "loss is not finite"
     assert not by_name(run)["full_finetune"].curves
+
+
+def test_a_cell_that_was_skipped_has_not_failed(run: Run) -> None:
+    record = run.records[0]
+    record.status, record.error = "skipped", {"message": "there is nothing to transfer"}
+    entry = entry_of(record, place_of(run.directory))
+    assert (entry.error, entry.tags["skipped"]) == ("", "there is nothing to transfer")
 
 
 def test_no_path_of_this_machine_is_told(run: Run) -> None:
@@ -120,7 +134,7 @@ def test_tensorboard_has_the_numbers_of_the_records(run: Run, command: Command) 
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     code, said, _ = command(run.directory, "--to", "tensorboard")
-    assert (code, said.partition(". ")[0]) == (0, "2 cells logged, 0 there already")
+    assert (code, said.partition(". ")[0]) == (0, "3 cells logged, 0 there already")
     assert log(run, "tensorboard").new == 0
     assert len(list(run.directory.glob("tensorboard/*/*"))) == len(run.records)
     for record in run.records:
@@ -206,6 +220,37 @@ def stored_by_wandb(path: Path) -> Iterator[bytes]:
             yield begun
 
 
+@pytest.fixture
+def wandb_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="needs the extra [wandb]")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+@pytest.mark.usefixtures("wandb_offline")
+def test_wandb_is_told_nothing_of_the_machine_and_its_files_stay_in_the_run(run: Run, tmp_path: Path) -> None:
+    log(run, "wandb")
+    files = {path.name for path in run.directory.glob("wandb/*/files/*")}
+    assert files == {"results.csv"}
+    for path in run.directory.glob("wandb/*/*.wandb"):
+        for data in stored_by_wandb(path):
+            assert str(tmp_path).encode() not in data
+            assert sys.executable.encode() not in data
+
+
+@pytest.mark.usefixtures("wandb_offline")
+def test_what_wandb_was_told_in_part_is_told_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.trackers import wandb
+
+    def stops(entry: Entry) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb, "_rows", stops)
+        with pytest.raises(KeyboardInterrupt):
+            log(run, "wandb")
+    assert log(run, "wandb").new == len(run.records)
+
+
 BLOCK, WHOLE, FIRST, LAST = 2**15, 1, 2, 4
 
 
@@ -253,6 +298,16 @@ def test_another_name_and_a_missing_package_are_one_message(
         code, _, said = command(run.directory, "--to", name)
         assert (code, said.count("\n")) == (2, 1)
         assert f"pip install 'transfer-bench[{name}]'" in said
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_no_link_of_a_run_directory_is_followed(run: Run, tmp_path: Path, name: str) -> None:
+    pytest.importorskip(name, reason=f"needs the extra [{name}]")
+    (tmp_path / "elsewhere").mkdir()
+    (run.directory / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RequestError, match="no link is followed"):
+        log(run, name)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 class Memory(Tracker):
@@ -328,6 +383,18 @@ def test_a_server_that_is_away_stops_the_logging_and_not_the_run(
     assert f"python -m bench log {run.directory} --to memory" in said
     with pytest.raises(RequestError, match="nobody listens"):
         log(run, "memory")
+
+
+def test_a_tracker_that_cannot_be_made_stops_the_logging_and_not_the_run(
+    run: Run, memory: type[Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(self: Memory, place: Any) -> None:
+        raise ValueError("no such kind of address")
+
+    monkeypatch.setattr(memory, "__init__", refuses)
+    with caplog.at_level(logging.WARNING, "bench"):
+        assert logged("memory", None, running(run)) is run
+    assert ["no such kind of address" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_a_missing_package_is_told_before_the_first_cell(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
