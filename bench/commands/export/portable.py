@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
@@ -26,7 +25,7 @@ def portable(model: Any, onnx: bool) -> Any:
     numbers = itertools.count()
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        replacement = _replacement(operation, onnx)
+        replacement = _replacement(operation, args[0], onnx)
         if replacement is None:
             return operation(*args, **kwargs)
         # A layer, because operations within would be named as others of the model are.
@@ -35,19 +34,19 @@ def portable(model: Any, onnx: bool) -> Any:
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
 
 
-def _replacement(operation: Any, onnx: bool) -> Callable[[Any], Any] | None:
-    """What gives the values of an operation; None where it stays."""
+def _replacement(operation: Any, given: Any, onnx: bool) -> Callable[[Any], Any] | None:
+    """What gives the values of an operation for the tensor that it is given; None where it stays."""
     kind = type(operation).__name__
     if kind == "Resize" and operation.antialias:
-        return partial(_resized, operation)
+        return _resizing(operation, given.shape)
     if not onnx:
         return None
     if kind == "Normalization":
-        return partial(_normalized, operation)
+        return _normalization(operation)
     if kind in ("Activation", "Gelu") and _is_exact_gelu(operation):
         return _gelu
     if kind == "STFT" and not operation.center:
-        return partial(_spectra, operation)
+        return _spectra(operation)
     return None
 
 
@@ -61,29 +60,38 @@ def _gelu(values: Any) -> Any:
     return values * (0.5 * (1 + ops.erf(values * 0.5**0.5)))
 
 
-def _normalized(layer: Any, values: Any) -> Any:
-    mean, variance = (np.asarray(ops.convert_to_numpy(given)) for given in (layer.mean, layer.variance))
-    return (values - mean) * (1 / np.maximum(np.sqrt(variance), keras.config.epsilon()))
+def _normalization(layer: Any) -> Callable[[Any], Any]:
+    mean, variance = (np.asarray(ops.convert_to_numpy(each)) for each in (layer.mean, layer.variance))
+    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+    return lambda values: (values - mean) * scale
 
 
-def _spectra(operation: Any, samples: Any) -> tuple[Any, Any]:
+def _spectra(operation: Any) -> Callable[[Any], tuple[Any, Any]]:
     """The real and the imaginary part of each frame's spectrum, as one convolution."""
     length, step, frame = operation.sequence_length, operation.sequence_stride, operation.fft_length
     unit = ops.convert_to_tensor(np.eye(frame, dtype=np.float32))
     parts = ops.stft(unit, length, step, frame, window=operation.window, center=False)
-    kernel = np.concatenate([ops.convert_to_numpy(part)[:, 0] for part in parts], axis=-1)
-    both = ops.conv(ops.expand_dims(samples, -1), kernel[:, None], strides=step, padding="valid")
-    return both[..., : frame // 2 + 1], both[..., frame // 2 + 1 :]
+    kernel = np.concatenate([ops.convert_to_numpy(part)[:, 0] for part in parts], axis=-1)[:, None]
+
+    def spectra(samples: Any) -> tuple[Any, Any]:
+        both = ops.conv(ops.expand_dims(samples, -1), kernel, strides=step, padding="valid")
+        return both[..., : frame // 2 + 1], both[..., frame // 2 + 1 :]
+
+    return spectra
 
 
-def _resized(operation: Any, images: Any) -> Any:
+def _resizing(operation: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
     """Images (N, height, width, channels) by one matrix for their rows and one for their columns."""
     rows, columns = (
-        _matrix(operation, size, given) for size, given in zip(operation.size, images.shape[1:3], strict=True)
+        _matrix(operation, size, given) for size, given in zip(operation.size, shape[1:3], strict=True)
     )
-    wide = ops.matmul(ops.transpose(images, (0, 3, 1, 2)), columns.T)  # N, channels, rows, new columns
-    both = ops.matmul(ops.transpose(wide, (0, 1, 3, 2)), rows.T)
-    return ops.transpose(both, (0, 3, 2, 1))
+
+    def resized(images: Any) -> Any:
+        wide = ops.matmul(ops.transpose(images, (0, 3, 1, 2)), columns.T)  # N, channels, rows, new columns
+        both = ops.matmul(ops.transpose(wide, (0, 1, 3, 2)), rows.T)
+        return ops.transpose(both, (0, 3, 2, 1))
+
+    return resized
 
 
 def _matrix(operation: Any, size: int, given: int) -> np.ndarray:
