@@ -99,6 +99,6 @@ def test_groups_stand_on_the_card() -> None:
     text = template(TEMPLATES, "card_image.md.j2").render(
         groups=lines, noun=Noun("image", "images"), dataset="xray", pool="300", test="372", recipe=[], quality=[],
         warnings=[], classes=[("a", "3")], limits=[], image_size=32, resizing_in_words="cut", augmentation="none",
-        files=True, flip=False, **texts,
+        files=True, flip=False, yaml={"tags": []}, **texts,
     )  # fmt: skip
     assert all(f"- {markdown(line)}\n" in text for line in lines)

@@ -446,7 +446,8 @@ def test_ordinary_images_have_no_new_findings(tmp_path: Path) -> None:
 def test_an_export_of_deep_files_holds_their_pixels(tmp_path: Path, deep: bool) -> None:
     x = pictures()
     dataset = of_files(tmp_path / "x", [saved(gray(i) if deep else shown(i), "PNG") for i in x], "png")
-    recipe: Any = SimpleNamespace(dataset=dataset, cell=SimpleNamespace(dataset=dataset.spec))
+    cell = SimpleNamespace(dataset=dataset.spec, task=dataset.task.name)
+    recipe: Any = SimpleNamespace(dataset=dataset, cell=cell)
     Images().write_examples(recipe, tmp_path)
     assert (tmp_path / "images.npz").exists() == deep
     assert (tmp_path / "labels.csv").exists() != deep
