@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def test_groups_stand_on_the_card() -> None:
     text = template(TEMPLATES, "card_image.md.j2").render(
         groups=lines, noun=Noun("image", "images"), dataset="xray", pool="300", test="372", recipe=[], quality=[],
         warnings=[], classes=[("a", "3")], limits=[], image_size=32, resizing_in_words="cut", augmentation="none",
-        files=True, flip=False, yaml={"tags": []}, **texts,
+        files=True, flip=False, yaml=defaultdict(str, tags=[]), many_labels=False, formats=[],
+        said_of_formats=[], **texts,
     )  # fmt: skip
     assert all(f"- {markdown(line)}\n" in text for line in lines)
