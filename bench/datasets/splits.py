@@ -265,7 +265,8 @@ def smallest_fraction(
             check_fraction(labels, groups, fraction, seeds, key)
             return fraction
         except RequestError:
-            least = 2 / np.unique(labels, return_counts=True)[1].min()  # without groups this one is enough
+            # Without groups this one is enough; of many labels a rare one may be missing.
+            least = 0.0 if labels.ndim == 2 else 2 / np.unique(labels, return_counts=True)[1].min()
             fraction = _smallest_fraction(math.ceil(max(1.1 * fraction, least) * total), total)
     return 1.0
 

@@ -59,10 +59,6 @@ class TaskKind(ABC):
         """The labels that probabilities (N, classes) stand for."""
 
     @abstractmethod
-    def accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
-        """Share of right answers, for learning curves."""
-
-    @abstractmethod
     def class_accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> list[float | None]:
         """The same by class; None for one without an example."""
 
@@ -74,6 +70,10 @@ class TaskKind(ABC):
         """Share of right answers about each example, float64 (N,)."""
         equal = self.answers(probabilities) == labels
         return np.asarray(equal.reshape(len(equal), -1).mean(axis=1))
+
+    def accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
+        """Share of right answers, for learning curves."""
+        return float(self.right(probabilities, labels).mean())
 
     def log_loss(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
         """The mean of ``log_losses``."""

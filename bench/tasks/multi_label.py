@@ -61,11 +61,8 @@ class MultiLabel(TaskKind):
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         return np.asarray(probabilities >= THRESHOLD).astype(np.uint8)
 
-    def accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
-        return float(_right(probabilities, labels).mean())
-
     def class_accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> list[float | None]:
-        return [float(share) for share in _right(probabilities, labels).mean(axis=0)]
+        return [float(share) for share in (self.answers(probabilities) == labels).mean(axis=0)]
 
     def score(self, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Means over labels are over those with a positive test example, of AUROC also a negative one."""
@@ -96,11 +93,6 @@ class MultiLabel(TaskKind):
             areas = [roc_auc_score(truth[:, c], probabilities[:, c]) for c in np.flatnonzero(both)]
             found["auroc"] = float(np.mean(areas))
         return found
-
-
-def _right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which answers are right, (N, classes)."""
-    return np.asarray((probabilities >= THRESHOLD) == (labels > 0))
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:

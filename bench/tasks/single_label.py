@@ -136,9 +136,6 @@ class SingleLabel(TaskKind):
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         return np.asarray(probabilities.argmax(axis=1))
 
-    def accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
-        return accuracy(probabilities, labels)
-
     def class_accuracy(self, probabilities: np.ndarray, labels: np.ndarray) -> list[float | None]:
         return class_accuracy(probabilities, labels)
 

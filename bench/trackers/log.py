@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,6 @@ class Live(Reporter):
         check(name)  # before hours are spent
         self.name, self._others = name, others
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._waiting: list[Future[Any]] = []
         self._store: Store | None = None
         self._tracker: Tracker | None = None
         self._failed = False
@@ -135,14 +134,14 @@ class Live(Reporter):
 
     def record(self, record: Record) -> None:
         self._others.record(record)
-        self._waiting.append(self._thread.submit(self._logged, record))
+        self._thread.submit(self._logged, record)
 
     def end(self) -> None:
         self._others.end()
 
     def finish(self, run: Run) -> None:
         """After the report: what is not logged yet, the answer and the files."""
-        self._waiting.append(self._thread.submit(self._rest, run))
+        self._thread.submit(self._rest, run)
         self._thread.shutdown(wait=True)
 
     def _logged(self, record: Record) -> None:
@@ -166,5 +165,5 @@ class Live(Reporter):
         directory = self._store.directory if self._store else Path("DIR")
         _log.warning(
             "Logging to %s has stopped: %s. All cells are kept. To log them later: "
-            "python -m bench log %s --to %s", self.name, _said(error), directory, self.name,
+            "python -m bench log %s --to %s", self.name, _said(error).rstrip("."), directory, self.name,
         )  # fmt: skip

@@ -37,13 +37,8 @@ class TensorBoard(Tracker):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"events.out.tfevents.*.{entry.id}"):
             old.unlink()
-        events = [
-            (
-                0,
-                entry.ended,
-                summary_v2.hparams_pb(dict(entry.parameters), entry.id, entry.ended - entry.took),
-            )
-        ]
+        began = entry.ended - entry.took
+        events = [(0, entry.ended, summary_v2.hparams_pb(dict(entry.parameters), entry.id, began))]
         for name, points in entry.curves.items():
             events += [(point.step, point.seconds, _scalar(name, point.value)) for point in points]
         events += [(0, entry.ended, _scalar(name, value)) for name, value in entry.metrics.items()]

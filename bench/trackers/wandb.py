@@ -31,7 +31,7 @@ class WandB(Tracker):
     @property
     def where(self) -> str:
         if self._mode == "offline":
-            return f"wandb sync {self.place.directory / 'wandb'}/offline-run-*"
+            return f"wandb sync {self.place.directory / FOLDER}/offline-run-*"
         return f"project {self._project}, group {self.place.id}"
 
     @property

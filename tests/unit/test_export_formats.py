@@ -76,7 +76,9 @@ def test_any_text_is_one_scalar_of_yaml() -> None:
 def test_the_front_matter_has_the_measured_result() -> None:
     recipe: Any = SimpleNamespace(
         dataset=SimpleNamespace(modality="image", name=HOSTILE),
-        cell=SimpleNamespace(strategy="logistic", backbone="Conv4", dataset="hf:a/b:c"),
+        cell=SimpleNamespace(
+            strategy="logistic", backbone="hf:/home/me/net", weights="pretrained", dataset="hf:a/b:c"
+        ),
         noun=SimpleNamespace(many="images"),
     )
     made = [formats.Converted("litert"), formats.Converted("int8"), formats.Converted("onnx", reason="no")]
@@ -86,3 +88,5 @@ def test_the_front_matter_has_the_measured_result() -> None:
     assert len(said["tags"]) == 5
     assert (values["task"], values["metric"], values["value"]) == ("image-classification", "f1", 0.8765)
     assert values["dataset_type"] == "a/b"
+    assert values["name"].startswith("net, logistic")
+    assert "/home/me" not in repr(said)

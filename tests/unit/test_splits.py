@@ -248,3 +248,9 @@ def test_two_images_of_a_class_give_one_to_each_side() -> None:
     labels = np.array([0] * 50 + [1, 1])
     train, validation = splits.split_validation(labels, None, np.arange(52), 0, "key")
     assert (labels[train] == 1).sum() == (labels[validation] == 1).sum() == 1
+
+
+def test_the_smallest_fraction_of_examples_with_many_labels() -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (40, 3)).astype(np.uint8)
+    assert splits.smallest_fraction(labels, None, 3, "key", 0.1) == 0.13  # five examples of 40
+    assert splits.smallest_fraction(labels, None, 3, "key", 0.25) == 0.25

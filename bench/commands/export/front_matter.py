@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.commands.export.formats import Converted
 from bench.commands.export.recipe import Recipe
+from bench.system.names import titled
 from bench.system.templates import Verbatim
 from reports import words
 
@@ -20,14 +21,15 @@ def front_matter(recipe: Recipe, metric: str, value: float, formats: Sequence[Co
     """What the template says there. Without a licence: that of the data and of the weights is not known."""
     dataset, cell = recipe.dataset, recipe.cell
     made = [measured.format for measured in formats if not measured.reason]
-    tags = ["transfer-bench", "transfer-learning", cell.strategy, cell.backbone]
+    backbone = titled(cell.backbone, cell.weights)  # without paths
+    tags = ["transfer-bench", "transfer-learning", cell.strategy, backbone]
     return {
         "yaml": {
             "task": scalar(f"{dataset.modality}-classification"),
             "tags": [
                 scalar(tag) for tag in dict.fromkeys([*tags, *(tag for kind in made for tag in kind.tags)])
             ],
-            "name": scalar(f"{cell.backbone}, {cell.strategy}, {dataset.name}"),
+            "name": scalar(f"{backbone}, {cell.strategy}, {dataset.name}"),
             "dataset": scalar(dataset.name),
             "dataset_type": scalar(_of_the_hub(cell.dataset) or dataset.name),
             "metric": scalar(METRICS.get(metric, metric)),
