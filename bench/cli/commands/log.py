@@ -11,7 +11,7 @@ def log(
     directory: RunDirectory,
     to: Annotated[str, option("Tracker to log to.", RUN, metavar="mlflow|tensorboard|wandb")],
 ) -> None:
-    """Log the cells of a run to a tracker.  Cells that are there stay as they are."""
+    """Log the cells of a run to a tracker.  No cell is logged twice."""
     from bench.modalities.findings import count
     from bench.runs.results import load
     from bench.trackers.log import log as log_to
