@@ -1,7 +1,7 @@
 """Which transfer strategy, on which backbone, and would more labels help? Measured on your own images.
 
-``bench.run(data)``, ``check``, ``rank``, ``plan``, ``recommend``, ``export`` and ``pretrain`` do what the commands
-of these names do. Data may be a path or a Python object: arrays, a ``tf.data.Dataset``, a pandas frame.
+``bench.run(data)``, ``check``, ``rank``, ``plan``, ``recommend``, ``export``, ``log`` and ``pretrain`` do what the
+commands of these names do. Data may be a path or a Python object: arrays, a ``tf.data.Dataset``, a pandas frame.
 ``bench.load(out)`` opens a run. ``bench.own_backbone(model)`` makes a backbone of a Keras model.
 ``bench.check_strategy(name_or_class)`` and ``bench.check_backbone(name_or_model)`` check what you bring.
 Everything is imported when it is first used: ``import bench`` loads neither Keras nor pandas.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.backbones.given import own_backbone as own_backbone
     from bench.cli.python import check as check
     from bench.cli.python import export as export
+    from bench.cli.python import log as log
     from bench.cli.python import plan as plan
     from bench.cli.python import rank as rank
     from bench.cli.python import recommend as recommend
@@ -40,7 +41,7 @@ _HOMES = {
     "own_backbone": "bench.backbones.given",
     "pretrain": "bench.commands.pretraining.pretrain",
     "Run": "bench.runs.results",
-    **dict.fromkeys(("check", "export", "plan", "rank", "recommend", "run"), "bench.cli.python"),
+    **dict.fromkeys(("check", "export", "log", "plan", "rank", "recommend", "run"), "bench.cli.python"),
     "load": "bench.runs.results",
     "check_strategy": "bench.commands.strategy_check.check",
     "StrategyCheck": "bench.commands.strategy_check.check",
@@ -56,6 +57,7 @@ __all__ = [
     "export",
     "load",
     "load_plan",
+    "log",
     "own_backbone",
     "plan",
     "pretrain",

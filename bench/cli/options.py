@@ -334,7 +334,7 @@ class ExecutionOptions:
     )
     log: Annotated[
         str | None,
-        option("Log every cell to a tracker as it ends.", RUN, metavar="mlflow|tensorboard|wandb"),
+        option("Log every cell as it ends: mlflow,tensorboard,wandb.", RUN, metavar="TRACKER,.."),
     ] = None
     shard: Annotated[
         str | None,

@@ -33,7 +33,7 @@ def run(
     executor: str = "local",
     ray_address: str | None = None,
     fresh: bool = False,
-    log: str | None = None,
+    log: str | Sequence[str] | None = None,
     verbose: int = 1,
     trust: bool = False,
     demo: str | None = None,
@@ -53,7 +53,7 @@ def run(
         executor: ``local`` child processes, or ``ray`` for a cluster.
         ray_address: of a running cluster. Default: one on this machine alone.
         fresh: take no cells from other runs, now and whenever this one is resumed.
-        log: ``mlflow``, ``tensorboard`` or ``wandb``: every cell is logged there as it ends.
+        log: ``"mlflow"``, ``"tensorboard"``, ``"wandb"``, or several: every cell is logged there as it ends.
         verbose: 0 for silence, 1 for progress and the answer, 2 for every step of the preparation as well.
         trust: run the code of strategies ``module:Class`` that a plan file names.
         demo: the quickstart to run: ``image`` or ``text``.
@@ -239,6 +239,29 @@ def export(
     limits = _among(max_seconds, max_latency_ms, max_params, strategy, dataset).constraints(labels=None)
     done = export_recipe(_directory(directory), out, limits, dataset, Steps(verbose), trust, formats)
     return Answer(done, printed(print_export, done))
+
+
+def log(directory: str | Path | Run, to: str | Sequence[str]) -> Answer:
+    """Logs the cells of a run to trackers. No cell is logged twice.
+
+    Args:
+        directory: the run directory, or the run.
+        to: ``"mlflow"``, ``"tensorboard"``, ``"wandb"``, or several.
+
+    Returns:
+        An answer to print. Its ``value`` has a ``bench.trackers.log.Logged`` for each tracker.
+
+    Raises:
+        RequestError: there is no such tracker, its package is missing, or it cannot be reached.
+    """
+    from bench.cli.show.results import print_logged
+    from bench.runs.results import load
+    from bench.trackers.base import names_of
+    from bench.trackers.log import log as log_to
+
+    names, run = names_of(to), load(_directory(directory))
+    done = [log_to(run, name) for name in names]
+    return Answer(done, "\n".join(printed(print_logged, logged) for logged in done))
 
 
 def _directory(given: str | Path | Run) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -130,6 +130,19 @@ def tracker(name: str, place: Place) -> Tracker:
     check(name)
     found: Tracker = resolve_name(TRACKERS[name])(place)
     return found
+
+
+def names_of(given: str | Iterable[str] | None) -> list[str]:
+    """Names of trackers: ``mlflow,tensorboard`` or a list of them, each checked. None: no tracker.
+
+    Raises:
+        RequestError: there is no such tracker, or its package is missing.
+    """
+    parts = given.split(",") if isinstance(given, str) else list(given or ())
+    names = list(dict.fromkeys(part.strip() for part in parts))
+    for name in names:
+        check(name)
+    return names
 
 
 def check(name: str) -> None:

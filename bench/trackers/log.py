@@ -14,7 +14,7 @@ from bench.records import Record
 from bench.runs.reporter import Reporter
 from bench.runs.results import Run
 from bench.store import Store
-from bench.trackers.base import Tracker, check, tracker
+from bench.trackers.base import Tracker, check, names_of, tracker
 from bench.trackers.entries import entry_of, place_of
 
 FILES = ("report.html", "results.csv")
@@ -71,12 +71,16 @@ def _said(error: Exception) -> str:
 
 
 def logged(
-    name: str | None, reporter: Reporter | None, run: Callable[..., Run], *arguments: Any, **more: Any
+    to: str | Sequence[str] | None,
+    reporter: Reporter | None,
+    run: Callable[..., Run],
+    *arguments: Any,
+    **more: Any,
 ) -> Run:
     """Runs a plan, and logs each cell as it ends, and the answer.
 
     Args:
-        name: of a tracker; None: nothing is logged.
+        to: trackers, see ``names_of``; None: nothing is logged.
         reporter: is told what happens.
         run: ``bench.runs.run.run``.
         arguments, more: of ``run``.
@@ -84,11 +88,13 @@ def logged(
     Raises:
         RequestError: there is no such tracker, or its package is missing; or what ``run`` raises.
     """
-    if name is None:
-        return run(*arguments, reporter=reporter, **more)
-    live = Live(name, reporter or Reporter())
-    result = run(*arguments, reporter=live, **more)
-    live.finish(result)
+    lives: list[Live] = []
+    for name in names_of(to):  # each tells the one before
+        reporter = Live(name, reporter or Reporter())
+        lives.append(reporter)
+    result = run(*arguments, reporter=reporter, **more)
+    for live in lives:
+        live.finish(result)
     return result
 
 

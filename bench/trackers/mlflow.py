@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ IS_RUN, IS_CELL = "transfer_bench.benchmark", "transfer_bench.cell"
 """Tags by which runs of a benchmark, and of its cells, are found again."""
 MOST_METRICS, MOST_PARAMETERS = 1000, 100
 """That a server takes at once."""
+TO_BE_SEEN = 1.0
+"""Seconds until a run that another shard was making is seen here, too."""
 LONGEST = 500
 """Characters of a parameter, or of a tag."""
 
@@ -80,14 +83,18 @@ class MLflow(Tracker):
             known = self._client.get_experiment_by_name(name)
             experiment = known.experiment_id if known else self._client.create_experiment(name)
             found = self._found(experiment, IS_RUN, self.place.id)
-            tags = {IS_RUN: self.place.id}
-            run = (
-                found[0]
-                if found
-                else self._client.create_run(experiment, tags=tags, run_name=self.place.name)
-            )
-            self._kept = experiment, run.info.run_id
+            self._kept = experiment, found[0].info.run_id if found else self._made(experiment)
         return self._kept
+
+    def _made(self, experiment: str) -> str:
+        """The id of a new run for the benchmark: the same for shards that begin at the same moment."""
+        tags = {IS_RUN: self.place.id}
+        own: str = self._client.create_run(experiment, tags=tags, run_name=self.place.name).info.run_id
+        time.sleep(TO_BE_SEEN)
+        ids = (run.info.run_id for run in self._found(experiment, IS_RUN, self.place.id))
+        if (kept := min(ids, default=own)) != own:
+            self._client.delete_run(own)
+        return kept
 
     def _found(self, experiment: str, tag: str, value: str, parent: str = "") -> list[Any]:
         """The runs with a tag, of those that belong to a parent if one is given."""

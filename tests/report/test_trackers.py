@@ -8,14 +8,17 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import fake
 import numpy as np
 import pytest
 
+import bench
 import bench.trackers.base as base
 from bench.cli.app import main
 from bench.errors import RequestError
@@ -205,6 +208,33 @@ def test_mlflow_has_the_numbers_of_the_records(
             assert [(m.step, m.value) for m in history] == [(p.step, p.value) for p in points]
 
 
+def test_shards_that_begin_at_once_share_a_run_in_mlflow(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="needs the extra [mlflow]")
+    pytest.importorskip("sqlalchemy", reason="needs mlflow, which has a database")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    from bench.trackers import mlflow
+
+    trackers = [mlflow.MLflow(place_of(run.directory)) for _ in range(2)]
+    client = trackers[0]._client
+    experiment = client.create_experiment("transfer-bench")
+    both_see_none = Barrier(2)
+
+    def found(self: Any, *arguments: Any) -> list[Any]:
+        seen = original(self, *arguments)
+        if not seen:
+            both_see_none.wait(30)
+        return seen
+
+    original = mlflow.MLflow._found
+    monkeypatch.setattr(mlflow.MLflow, "_found", found)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda one: one._parent, trackers)
+    assert first == second == (experiment, client.search_runs([experiment])[0].info.run_id)
+    assert len(client.search_runs([experiment])) == 1
+
+
 def stored_by_wandb(path: Path) -> Iterator[bytes]:
     """The records of an offline run: LevelDB's log format, behind seven bytes that say whose it is."""
     data, place, begun = path.read_bytes(), 7, b""
@@ -339,7 +369,8 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> type[Memory]:
     monkeypatch.setattr(Memory, "away", False)
     monkeypatch.setattr(Memory, "entries", ())
     monkeypatch.setattr(Memory, "answers", ())
-    monkeypatch.setattr(base, "resolve_name", lambda name: Memory)
+    resolve = base.resolve_name
+    monkeypatch.setattr(base, "resolve_name", lambda name: Memory if "Memory" in name else resolve(name))
     return Memory
 
 
@@ -370,6 +401,24 @@ def test_cells_are_logged_while_a_run_goes_on_and_the_rest_and_the_answer_after_
     assert len(memory.entries) == len(run.records)
     assert len(memory.answers) == 1
     assert logged(None, None, lambda reporter: run) is run
+
+
+def test_several_trackers_are_told_at_once(run: Run, memory: type[Memory], command: Command) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra [tensorboard]")
+    assert logged("memory,tensorboard", None, running(run)) is run
+    assert len(memory.entries) == len(run.records)
+    assert len(list(run.directory.glob("tensorboard/*/*"))) == len(run.records)
+    code, out, _ = command(run.directory, "--to", "memory, tensorboard")
+    assert (code, out.count("0 cells logged, 3 there already")) == (0, 2)
+    answer = bench.log(run, to=["memory", "tensorboard"])
+    assert str(answer) == out.rstrip()
+    assert [done.known for done in answer.value] == [3, 3]
+
+
+def test_one_wrong_tracker_of_several_is_told_before_the_first_cell(run: Run, memory: type[Memory]) -> None:
+    with pytest.raises(RequestError, match="Did you mean 'mlflow'"):
+        logged("memory,mlfow", None, running(run))
+    assert not memory.entries
 
 
 def test_a_server_that_is_away_stops_the_logging_and_not_the_run(

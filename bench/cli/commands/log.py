@@ -9,12 +9,14 @@ from bench.cli.options import RUN, RunDirectory, option
 
 def log(
     directory: RunDirectory,
-    to: Annotated[str, option("Tracker to log to.", RUN, metavar="mlflow|tensorboard|wandb")],
+    to: Annotated[str, option("Trackers to log to: mlflow,tensorboard,wandb.", RUN, metavar="TRACKER,..")],
 ) -> None:
-    """Log the cells of a run to a tracker.  No cell is logged twice."""
-    from bench.modalities.findings import count
+    """Log the cells of a run to trackers.  No cell is logged twice."""
+    from bench.cli.show.results import print_logged
     from bench.runs.results import load
+    from bench.trackers.base import names_of
     from bench.trackers.log import log as log_to
 
-    found = log_to(load(directory), to)
-    print(f"{count(found.new, 'cell')} logged, {found.known} there already. See: {found.where}")
+    names, run = names_of(to), load(directory)
+    for name in names:
+        print_logged(log_to(run, name))

@@ -1,4 +1,4 @@
-"""What came of a repeated cell and of an export."""
+"""What came of a repeated cell, of an export and of logging."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.terminal import cell_name
 from bench.commands.export.formats import KERAS
+from bench.modalities.findings import count
 from bench.records import Cell
 from bench.system.names import shown
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bench.commands.export.export import Exported
     from bench.commands.export.formats import Converted
     from bench.runs.repeat import Repetition
+    from bench.trackers.log import Logged
     from reports.statistics.pairs import Candidate
 
 
@@ -38,6 +40,11 @@ def _measured(candidate: Candidate) -> str:
     text = f"{percent(candidate.value)}, mean of {candidate.seeds} seeds"
     known = candidate.low == candidate.low
     return f"{text}, 95% CI {percent(candidate.low)} to {percent(candidate.high)}" if known else text
+
+
+def print_logged(logged: Logged) -> None:
+    """How many cells a tracker was told of, and where to look."""
+    print(f"{count(logged.new, 'cell')} logged, {logged.known} there already. See: {logged.where}")
 
 
 def print_export(exported: Exported) -> None:
