@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.backbones.registry import BACKBONES, BackboneInfo
 from bench.errors import RequestError
 from bench.modalities.registry import DEFAULT
-from bench.system.names import HUB, KERAS
+from bench.system.names import HUB, KERAS, PRESET
 from bench.system.plugins import Unusable, find, origin
 
 if TYPE_CHECKING:
@@ -106,10 +106,12 @@ BUILT_IN = {
     "YAMNet": "bench.backbones.families.audio:YAMNet",
 }
 """Those that are made as plug-ins are, and belong to this package."""
-KERAS_FILE = "bench.backbones.families.keras_file:KerasFile"
-"""What makes one of a name that begins with KERAS."""
-ON_THE_HUB = "bench.backbones.families.hub:hub_model"
-"""What makes one of a name that begins with HUB."""
+BY_NAME = {
+    KERAS: "bench.backbones.families.keras_file:KerasFile",
+    HUB: "bench.backbones.families.hub:hub_model",
+    PRESET: "bench.backbones.families.hub_preset:hub_preset",
+}
+"""What makes one of a name that begins so."""
 
 
 def built_in(kinds: Collection[str]) -> list[str]:
@@ -118,7 +120,7 @@ def built_in(kinds: Collection[str]) -> list[str]:
 
 
 def _built_in(name: str) -> BackbonePlugin | None:
-    where = KERAS_FILE if name.startswith(KERAS) else ON_THE_HUB if name.startswith(HUB) else None
+    where = next((where for prefix, where in BY_NAME.items() if name.startswith(prefix)), None)
     by_name, where = where is not None, where or BUILT_IN.get(name)
     if where is None:
         return None
@@ -187,7 +189,8 @@ def info_of(name: str, found: BackbonePlugin) -> BackboneInfo:
 
 
 def backbone_origin(name: str) -> str:
-    """What names its code (see ``bench.system.plugins.origin``); empty if it is built in.
+    """What names its code (see ``bench.system.plugins.origin``); of one that is built in its files and version,
+    empty if it is of the first and has none.
 
     Raises:
         RequestError: it cannot be used.
@@ -195,6 +198,7 @@ def backbone_origin(name: str) -> str:
     if not name or name in BACKBONES:
         return ""
     if (own := _built_in(name)) is not None:
-        return own.stamp
+        # The first versions were in no cell's id, and still are in none.
+        return own.stamp if own.version == 1 else f"{own.stamp} version {own.version}".strip()
     found, plugin = load_backbone(name), find("backbones", name)
     return "" if found is None or plugin is None else origin(type(found), plugin.package)

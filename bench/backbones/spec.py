@@ -16,6 +16,7 @@ from bench.system.names import (
     KERAS_SUFFIX,
     OPTION,
     PREFIX,
+    PRESET,
     at_home,
     divided,
     of_others,
@@ -120,8 +121,9 @@ def parse_backbone(text: str) -> BackboneSpec:
             damaged, or of another backbone.
     """
     name, rest = divided(text.strip())
-    if name.startswith(HUB) and at_home(folder := name.removeprefix(HUB)).is_dir():
-        name = f"{HUB}{at_home(folder).resolve()}"
+    for prefix in (HUB, PRESET):
+        if name.startswith(prefix) and at_home(folder := name.removeprefix(prefix)).is_dir():
+            name = f"{prefix}{at_home(folder).resolve()}"
     if name.endswith(KERAS_SUFFIX):
         name = f"{KERAS}{at_home(name.removeprefix(KERAS)).resolve()}"
     info = backbone_info(name)

@@ -78,7 +78,10 @@ def list_backbones() -> None:
         "EfficientNetLite0, MiniLM and SpeechEmbedding bring their weights along. Conv4 and SmallTransformer"
     )
     print("have none. Those for images take clips, too, as log-mel spectrograms.")
-    print("For texts also hf:FOLDER or hf:ORGANISATION/NAME, an encoder as Hugging Face has them.")
+    print(
+        "Models of the Hugging Face hub are hf:ORGANISATION/NAME or hf:FOLDER, presets of KerasHub preset:NAME"
+    )
+    print("or preset:FOLDER, and a file of yours is net.keras,pixels=0..1.")
 
 
 def _backbone(info: BackboneInfo) -> str:

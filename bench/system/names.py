@@ -37,6 +37,10 @@ HUB = "hf:"
 """What the name of a backbone begins with that lies on the Hugging Face hub, or in a folder as the hub has them."""
 
 
+PRESET = "preset:"
+"""What the name of a backbone begins with that is a preset of KerasHub, or the folder of one."""
+
+
 KERAS = "keras:"
 """What the name of a backbone begins with that is a file of the user's, as plans store it."""
 KERAS_SUFFIX = ".keras"
@@ -46,7 +50,7 @@ def divided(backbone: str) -> tuple[str, str]:
     """A backbone as users write it: its name, and its options as they stand there."""
     name, *options = OPTION.split(backbone)
     is_file = name.endswith(KERAS_SUFFIX) and not names_weights(name)  # and not MobileNet:weights=net.keras
-    if backbone.startswith((HUB, KERAS)) or is_file:
+    if backbone.startswith((HUB, PRESET, KERAS)) or is_file:
         return name, ",".join(options)
     name, _, rest = backbone.partition(":")
     return name, rest
@@ -66,8 +70,8 @@ def with_weights(backbone: str, weights: str) -> str:
 
 def titled(architecture: str, weights: str) -> str:
     """A backbone as people read it: with its weights where they are not its usual ones, and without paths."""
-    if architecture.startswith(HUB):
-        architecture = Path(divided(architecture)[0].removeprefix(HUB)).name
+    if architecture.startswith((HUB, PRESET)):
+        architecture = Path(divided(architecture)[0].partition(":")[2]).name
     if architecture.startswith(KERAS):
         architecture = Path(divided(architecture)[0]).stem
     architecture = _heard(architecture)

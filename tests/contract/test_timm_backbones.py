@@ -15,7 +15,7 @@ pytest.importorskip("safetensors")
 
 from bench.backbones.build import build_backbone
 from bench.backbones.cuts import find_cuts, split
-from bench.backbones.families import hub_timm
+from bench.backbones.families import hub_keras
 from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import resolve_weights
 from bench.errors import RequestError
@@ -112,7 +112,7 @@ def test_what_is_not_built_is_named(tmp_path: Path) -> None:
 
 
 def test_the_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_timm, "find_spec", lambda name: None)
+    monkeypatch.setattr(hub_keras, "find_spec", lambda name: None)
     spec = parse_backbone(f"hf:{write_timm(tmp_path / 'net')}")
     with pytest.raises(RequestError, match=r"package keras-hub.*transfer-bench\[hub\]"):
         resolve_weights(spec, 64)

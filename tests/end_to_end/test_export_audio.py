@@ -20,6 +20,7 @@ from bench.backbones.build import build_backbone
 from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import Weights
 from bench.commands.export.export import export
+from bench.commands.export.formats import FORMATS, TOLERANCE
 from reports.recommend import Constraints
 
 NETWORK = "Conv4:filters=8"
@@ -89,3 +90,19 @@ def test_the_code_gives_the_model_that_was_measured(
         )  # fmt: skip
         assert said.stdout.rpartition(": ")[2].strip() == str(clip)
         assert said.stdout.startswith(("low (", "high ("))
+
+
+@pytest.mark.parametrize("name", ["litert", "onnx"])
+def test_other_formats_take_raw_clips(runs: dict[str, bench.Run], tmp_path: Path, name: str) -> None:
+    for library in FORMATS[name].libraries:
+        pytest.importorskip(library)
+    done = export(
+        runs["light"].directory,
+        tmp_path / "export",
+        Constraints(strategies=("feature_extraction",)),
+        formats=name,
+    )
+    _, other = done.formats
+    assert other.reason == ""
+    assert other.difference <= TOLERANCE
+    assert other.agreement == 1

@@ -16,6 +16,7 @@ from bench.backbones.build import build_backbone
 from bench.backbones.spec import parse_backbone
 from bench.backbones.weights import Weights
 from bench.commands.export.export import export
+from bench.commands.export.formats import FORMATS, TOLERANCE
 from reports.recommend import Constraints
 
 NETWORK = "SmallTransformer:layers=2,width=32"
@@ -69,3 +70,16 @@ def test_the_code_gives_the_model_that_was_measured(run: bench.Run, tmp_path: Pa
             cwd=done.folder, capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert [line.rpartition(": ")[2] for line in said.stdout.splitlines()] == ["good good", "<b>bad</b>"]
+
+
+@pytest.mark.parametrize("name", ["litert", "onnx"])
+def test_other_formats_take_raw_texts(run: bench.Run, tmp_path: Path, name: str) -> None:
+    for library in FORMATS[name].libraries:
+        pytest.importorskip(library)
+    done = export(
+        run.directory, tmp_path / "export", Constraints(strategies=("feature_extraction",)), formats=name
+    )
+    _, other = done.formats
+    assert other.reason == ""
+    assert other.difference <= TOLERANCE
+    assert other.agreement == 1

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from bench.backbones.families.small_transformer import SmallTransformer
+from bench.backbones.plugin import backbone_origin
 from bench.backbones.spec import has_small_map, parse_backbone
 from bench.backbones.weights import resolve_weights
 from bench.cli import listing
@@ -183,6 +185,13 @@ def test_the_first_of_a_package_that_is_installed_twice_counts(install: Install)
 def ids(strategy: str) -> str:
     (cell,) = prepare(load_plan({**PLAN, "strategies": [strategy]})).cells
     return cell.id
+
+
+def test_the_version_of_a_built_in_network_is_part_of_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = backbone_origin("SmallTransformer")
+    assert first == backbone_origin("MobileNet") == ""
+    monkeypatch.setattr(SmallTransformer, "version", 2)
+    assert backbone_origin("SmallTransformer") == "version 2"
 
 
 def test_version_and_source_of_a_plugin_are_part_of_a_cell(

@@ -15,6 +15,7 @@ class SpeechEmbedding(BackbonePlugin):
     summary = "small and fast, learned from speech, embedded; for words, speakers and tones of voice"
     modality = "audio"
     params_millions = 0.33
+    version = 2  # with random weights it has batch normalisations
     minimum_size = 75 * 160 + 512
     # The first is for Linux alone. Of the second nothing else is used, and it declares two runtimes.
     PACKAGES = ("pyopen-wakeword", "openwakeword")

@@ -11,6 +11,7 @@ from typing import Any
 from bench.backbones.families.encoder_config import KINDS, EncoderConfig, config_of, weights_of
 from bench.backbones.families.hub_folder import CONFIG, INSTALL, TOKENIZER, HubModel, folder_of
 from bench.backbones.families.hub_image import HubViT
+from bench.backbones.families.hub_preset import HubPreset
 from bench.backbones.families.hub_timm import HubTimm
 from bench.backbones.families.pieces import Shape
 from bench.backbones.families.vit_config import KINDS as IMAGES
@@ -107,6 +108,8 @@ def hub_model(name: str) -> HubModel:
         return HubEncoder(name, folder)
     if kind in IMAGES:
         return HubViT(name, folder)
+    if "registered_name" in found:
+        return HubPreset(name, folder)
     if "architecture" in found:
         return HubTimm(name, folder)
     remedy = f"{folder / CONFIG} describes {f'a {kind}' if kind else 'no model_type'}."

@@ -24,7 +24,8 @@ from bench.system.names import HUB, at_home
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
-WANTED = [CONFIG, WEIGHTS, INDEX, "model-*-of-*.safetensors", TOKENIZER, PREPROCESSOR]
+OF_KERAS_HUB = ["model.weights.h5", "image_converter.json"]
+WANTED = [CONFIG, WEIGHTS, INDEX, "model-*-of-*.safetensors", TOKENIZER, PREPROCESSOR, *OF_KERAS_HUB]
 """What is downloaded of a model."""
 INSTALL = "Install it with: pip install 'transfer-bench[text]'"
 
@@ -179,7 +180,7 @@ def _cached(repository: str, revision: str | None) -> Path | None:
         path = Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
-    return path if any((path / name).is_file() for name in (WEIGHTS, INDEX)) else None
+    return path if any((path / name).is_file() for name in (WEIGHTS, INDEX, OF_KERAS_HUB[0])) else None
 
 
 def _downloaded(name: str, repository: str, revision: str | None) -> Path:

@@ -37,7 +37,7 @@ def _measured(candidate: Candidate) -> str:
     """As the report says it: the mean over seeds, with its interval."""
     from reports.words import percent
 
-    text = f"{percent(candidate.value)}, mean of {candidate.seeds} seeds"
+    text = f"{percent(candidate.value)}, mean of {count(candidate.seeds, 'seed')}"
     known = candidate.low == candidate.low
     return f"{text}, 95% CI {percent(candidate.low)} to {percent(candidate.high)}" if known else text
 

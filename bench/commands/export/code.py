@@ -14,6 +14,7 @@ from bench.commands.export.spelled import TEMPLATES
 from bench.modalities.registry import modality, size_of
 from bench.records import MULTI_LABEL, SINGLE_LABEL
 from bench.system import backend
+from bench.system.names import titled
 from bench.system.templates import Verbatim, comment, template
 from bench.tasks.registry import TASKS
 from reports import words
@@ -48,7 +49,9 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     cell, classes = recipe.cell, list(recipe.dataset.class_names)
     method = words.capital(words.strategy_name(cell.strategy))
     return {
-        "about": comment(f"{method} of {cell.backbone} for {len(classes)} {recipe.dataset.task.told}."),
+        "about": comment(
+            f"{method} of {titled(cell.backbone, '')} for {len(classes)} {recipe.dataset.task.told}."
+        ),
         "labels_in_words": comment(LABELS[cell.task]),
         "version": comment(version("transfer-bench")),
         "backend": comment(cell.backend),
@@ -156,7 +159,9 @@ def _backbone(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """What the templates say of the backbone; one that Keras does not build in one call goes to a file."""
     random = bool(recipe.stages) and recipe.stages[0].stage.weights == "random"
     content = {
-        "backbone_title": comment(recipe.cell.backbone + (" with random weights" if random else "")),
+        "backbone_title": comment(
+            titled(recipe.cell.backbone, "") + (" with random weights" if random else "")
+        ),
         "random_weights": random,
     }
     if _is_application(recipe, random):
