@@ -82,7 +82,7 @@ def _write(recipe: Recipe, model: Any, name: str, path: Path) -> str:
         return ""
     from bench.commands.export.portable import portable
 
-    given = model if name == "saved_model" else portable(model, onnx=name == "onnx")
+    given = model if name == "saved_model" else portable(model, name)
     given(next(_representative(recipe)))  # Keras exports only what has been called
     if name == INT8 and not _takes_tokens(model) and _write_all_int8(recipe, given, path):
         return ALL_INT8

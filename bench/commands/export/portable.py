@@ -10,22 +10,29 @@ import keras
 import numpy as np
 from keras import ops
 
+from bench.commands.export.formats import INT8
 
-def portable(model: Any, onnx: bool) -> Any:
+LEAST_INT8 = 1024
+"""Numbers of a constant from which on LiteRT's converter makes it int8."""
+
+
+def portable(model: Any, name: str) -> Any:
     """The model with the same layers and weights, for ``Model.export``.
 
     tf2onnx takes the constants of ``Normalization`` for inputs and knows neither Fourier transforms of real
     numbers nor the complementary error function of GELU. LiteRT cannot resize with antialiasing. What is linear is
     done by constants of the model.
+    Where weights are to be int8, power is summed into bands by matrices too small for it: 256 steps do not hold the
+    80 dB of a clip.
 
     Args:
-        onnx: whether tf2onnx converts it, else LiteRT.
+        name: of the format.
     """
 
     numbers = itertools.count()
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        replacement = _replacement(operation, args[0], onnx)
+        replacement = _replacement(operation, args, name)
         if replacement is None:
             return operation(*args, **kwargs)
         # A layer, because operations within would be named as others of the model are.
@@ -34,12 +41,14 @@ def portable(model: Any, onnx: bool) -> Any:
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
 
 
-def _replacement(operation: Any, given: Any, onnx: bool) -> Callable[[Any], Any] | None:
-    """What gives the values of an operation for the tensor that it is given; None where it stays."""
+def _replacement(operation: Any, args: Any, name: str) -> Callable[[Any], Any] | None:
+    """What gives the values of an operation for the tensor that it is given first; None where it stays."""
     kind = type(operation).__name__
     if kind == "Resize" and operation.antialias:
-        return _resizing(operation, given.shape)
-    if not onnx:
+        return _resizing(operation, args[0].shape)
+    if name == INT8 and kind == "Matmul" and isinstance(args[1], np.ndarray):
+        return _in_strips(args[1])
+    if name != "onnx":
         return None
     if kind == "Normalization":
         return _normalization(operation)
@@ -78,6 +87,28 @@ def _spectra(operation: Any) -> Callable[[Any], tuple[Any, Any]]:
         return both[..., : frame // 2 + 1], both[..., frame // 2 + 1 :]
 
     return spectra
+
+
+def _in_strips(matrix: np.ndarray) -> Callable[[Any], Any]:
+    """The product with a matrix (rows, columns), some columns at a time and only the rows that they need."""
+    strips = []  # first row, values
+    start = 0
+    while start < matrix.shape[1]:
+        end, strip = start, (0, matrix[:0, :0])
+        while end < matrix.shape[1]:
+            rows = np.flatnonzero(matrix[:, start : end + 1].any(axis=1))
+            first, last = (rows[0], rows[-1] + 1) if rows.size else (0, 1)
+            if end > start and (last - first) * (end + 1 - start) >= LEAST_INT8:
+                break
+            end, strip = end + 1, (first, matrix[first:last, start : end + 1])
+        strips.append(strip)
+        start = end
+
+    def product(values: Any) -> Any:
+        parts = [ops.matmul(values[..., row : row + len(part)], part) for row, part in strips]
+        return ops.concatenate(parts, axis=-1)
+
+    return product
 
 
 def _resizing(operation: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
