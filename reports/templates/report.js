@@ -54,10 +54,10 @@ if (highlight) {
 const tip = make("div", { className: "tip", hidden: true });
 tip.setAttribute("aria-hidden", "true");
 document.body.append(tip);
-let shown = null;
-const show = (point) => {
+let shown = null, typed = false;
+const show = (point, byKeys = false) => {
   shown?.element.classList.remove("at");
-  shown = point;
+  [shown, typed] = [point, byKeys];
   tip.hidden = !point;
   if (!point) return;
   point.element.classList.add("at");
@@ -101,11 +101,12 @@ for (const panels of document.querySelectorAll(".panels")) {
     event.preventDefault();
     const point = points.at(next < 0 ? -1 : next % points.length);
     point.element.scrollIntoView({ block: "nearest", inline: "nearest" });
-    show(point);
+    show(point, true);
     status.textContent = point.text;
   });
 }
-addEventListener("scroll", () => show(null), { passive: true });
+// Keys scroll to a point that is out of sight; its values go along.
+addEventListener("scroll", () => show(typed ? shown : null, typed), { passive: true });
 
 // --- tables: sorting by their heads, a filter for long ones, and a file of each
 const units = { s: 1, min: 60, h: 3600, k: 1e3, M: 1e6, G: 1e9 };
