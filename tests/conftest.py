@@ -40,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    _keep_to_one_core()
+
+
+def _keep_to_one_core() -> None:
+    """Where xdist has a worker for each core, each keeps to its own, and what it runs has one worker by default."""
+    number, count = (
+        os.environ.get("PYTEST_XDIST_WORKER", ""),
+        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"),
+    )
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if number and len(cores) == int(count):
+        os.sched_setaffinity(0, {cores[int(number.removeprefix("gw"))]})
 
 
 def pytest_collection_finish() -> None:
@@ -134,12 +146,21 @@ def cli(python: Callable[..., Result]) -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[..., Result]) -> Path:
+    """A ``.weights.h5`` of Conv4:filters=8 at 32 px, see ``weights_file``: four layers are compiled in no time."""
+    return _saved(python, "Conv4:filters=8", tmp_path_factory.mktemp("weights") / "conv4.weights.h5")
+
+
+@pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[..., Result]) -> Path:
     """A ``.weights.h5`` of MobileNet:alpha=0.25 at 32 px: strategies that transfer do not skip.
 
     Random kernels, and the statistics of the digits, without which nothing comes through 27 layers.
     """
-    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    return _saved(python, "MobileNet:alpha=0.25", tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5")
+
+
+def _saved(python: Callable[..., Result], backbone: str, path: Path) -> Path:
     code = (
         "import sys, keras\n"
         "from bench.datasets import open_dataset\n"
@@ -148,13 +169,13 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory, python: Callable[...,
         "from bench.backbones.build import build_backbone\n"
         "from bench.backbones.weights import Weights\n"
         "keras.utils.set_random_seed(1)\n"
-        "spec = parse_backbone('MobileNet:alpha=0.25,weights=none')\n"
+        "spec = parse_backbone(f'{sys.argv[1]},weights=none')\n"
         "model = build_backbone(spec, 32, Weights('none', '', None))\n"
         "for layer in model.layers:\n"
         "    layer.momentum = 0.0\n"
         "model(open_dataset('digits', ImageInput(32)).pool.data[:256].astype('float32'), training=True)\n"
-        "model.save_weights(sys.argv[1])\n"
+        "model.save_weights(sys.argv[2])\n"
     )
-    result = python("-c", code, path)
+    result = python("-c", code, backbone, path)
     assert result.rc == 0, result.stderr
     return path

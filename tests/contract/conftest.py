@@ -65,6 +65,18 @@ def auxiliary(digits: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def small(small_file: Path) -> dict[str, str]:
+    """What a cell says of the network Conv4:filters=8: four layers are compiled in no time."""
+    from bench.system.files import sha256_file
+
+    return {
+        "backbone": "Conv4:filters=8",
+        "weights": str(small_file),
+        "weights_sha256": sha256_file(small_file),
+    }
+
+
+@pytest.fixture(scope="session")
 def make_cell(digits: Any, weights_file: Path) -> Callable[..., Any]:
     """Makes a cell of 72 labels, two epochs, short stages and two trials; arguments change its fields."""
     import keras

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-BACKBONE = "MobileNet:alpha=0.25"
+BACKBONE = "Conv4:filters=8"
 FLAGS = ("--epochs", 3, "--length", 0.05, "--image-size", 32, "--trials", 1, "--seeds", 1, "--workers", 1)
 
 
@@ -30,14 +30,14 @@ def write(folder: Path, invert: bool, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def out(
-    tmp_path_factory: pytest.TempPathFactory, weights_file: Path, cli: Callable[..., Any]
+    tmp_path_factory: pytest.TempPathFactory, small_file: Path, cli: Callable[..., Any]
 ) -> tuple[Path, Any]:
     root = tmp_path_factory.mktemp("domains")
     write(root / "light", False, 200)
     write(root / "dark", True, 300)
     result = cli(
         "run", "--dataset", root / "light", "--source-dataset", root / "dark", "--fractions", "0",
-        "--strategy", "source_only", "--strategy", "mmd", "--backbone", f"{BACKBONE},weights={weights_file}",
+        "--strategy", "source_only", "--strategy", "mmd", "--backbone", f"{BACKBONE},weights={small_file}",
         "--out", root / "run", *FLAGS, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stderr + result.stdout
@@ -61,12 +61,12 @@ def test_it_runs_without_labels_and_says_so(out: tuple[Path, Any]) -> None:
 
 
 def test_a_translator_leaves_its_pictures(
-    out: tuple[Path, Any], weights_file: Path, cli: Callable[..., Any]
+    out: tuple[Path, Any], small_file: Path, cli: Callable[..., Any]
 ) -> None:
     root = out[0]
     result = cli(
         "run", "--dataset", root / "light", "--source-dataset", root / "dark", "--fractions", "0",
-        "--strategy", "cycle_gan", "--backbone", f"{BACKBONE},weights={weights_file}",
+        "--strategy", "cycle_gan", "--backbone", f"{BACKBONE},weights={small_file}",
         "--out", root / "translated", *FLAGS[2:], "--epochs", 1, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stderr + result.stdout

@@ -20,11 +20,11 @@ OF_MANY_LABELS = {"label_accuracy", "mean_average_precision", "micro_f1"}
 
 @pytest.fixture(scope="module")
 def records(
-    weights_file: Path, cli: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    small_file: Path, cli: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Record]:
     """Three cells of the digits, and one of the few-shot protocol."""
     found = []
-    network = ["--backbone", f"MobileNet:alpha=0.25,weights={weights_file}"]
+    network = ["--backbone", f"Conv4:filters=8,weights={small_file}"]
     for strategies, options in (
         (
             ("majority", "feature_extraction", "partial_finetune"),

@@ -11,7 +11,7 @@ import pytest
 from bench.store import Store
 from tests.unit.data_samples import picture, tree
 
-NETWORK = ["--image-size", "32", "--backbone", "MobileNet:alpha=0.25,weights=none"]
+NETWORK = ["--image-size", "32", "--backbone", "Conv4:filters=8,weights=none"]
 RUN = [*NETWORK, "--strategy", "majority", "--fractions", "1", "--trials", "1"]
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 FLAGS = (
     "--task", "multi_label", "--image-size", 32, "--trials", 0, "--seeds", 1, "--workers", 1, "--length", 0.05,
-    "--fractions", "1", "--backbone", "MobileNet:alpha=0.25", "--weights", "none",
+    "--fractions", "1", "--backbone", "Conv4:filters=8", "--weights", "none",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-BACKBONE = "MobileNet:alpha=0.25"
+BACKBONE = "Conv4:filters=8"
 FLAGS = (
     "--epochs", 2, "--length", 0.05, "--image-size", 32, "--trials", 1, "--seeds", 1, "--workers", 1,
     "--fractions", "0.5",
@@ -43,14 +43,14 @@ def write(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def out(
-    tmp_path_factory: pytest.TempPathFactory, weights_file: Path, cli: Callable[..., Any]
+    tmp_path_factory: pytest.TempPathFactory, small_file: Path, cli: Callable[..., Any]
 ) -> tuple[Path, Any]:
     root = write(tmp_path_factory.mktemp("multitask"))
     result = cli(
         "run", "--dataset", root / "digits.csv", "--auxiliary", "Parity", "--auxiliary", "coin",
         "--auxiliary-dataset", root / "more", "--strategy", "full_finetune",
         "--strategy", "multi_task:auxiliary=parity", "--strategy", "multi_task:auxiliary=coin,images=pool",
-        "--strategy", "multi_task:auxiliary_weight=learned", "--backbone", f"{BACKBONE},weights={weights_file}",
+        "--strategy", "multi_task:auxiliary_weight=learned", "--backbone", f"{BACKBONE},weights={small_file}",
         "--out", root / "run", *FLAGS, timeout=600,
     )  # fmt: skip
     assert result.rc == 0, result.stderr + result.stdout

@@ -45,10 +45,10 @@ SAME = [
 
 
 @pytest.fixture(scope="module")
-def arguments(weights_file: Path) -> list[str]:
+def arguments(small_file: Path) -> list[str]:
     """A plan as flags: ten cells."""
     return [
-        "--dataset", "digits", "--backbone", f"MobileNet:alpha=0.25,weights={weights_file}", "--image-size", "32",
+        "--dataset", "digits", "--backbone", f"Conv4:filters=8,weights={small_file}", "--image-size", "32",
         "--fractions", "0.05,0.1", "--seeds", "1", "--trials", "2", "--epochs", "2", "--length", "0.05",
     ]  # fmt: skip
 

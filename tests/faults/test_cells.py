@@ -35,7 +35,7 @@ def _strategies_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def cells(*names: str, **plan: Any) -> list[Cell]:
     content = {
-        "datasets": ["digits"], "strategies": list(names), "backbones": ["MobileNet:alpha=0.25,weights=none"],
+        "datasets": ["digits"], "strategies": list(names), "backbones": ["Conv4:filters=8,weights=none"],
         "image_size": 32, "fractions": [0.05], "seeds": 1, "epochs": 2, "length": 0.02,
         "tuning": {"trials": 2}, **plan,
     }  # fmt: skip
@@ -117,7 +117,7 @@ def test_a_strategy_that_cannot_be_imported_is_one_message(cli: Callable[..., An
 
 def test_a_cell_is_repeated_and_compared(cli: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "run"
-    flags = ("--dataset", "digits", "--backbone", "MobileNet:alpha=0.25,weights=none", "--image-size", 32)
+    flags = ("--dataset", "digits", "--backbone", "Conv4:filters=8,weights=none", "--image-size", 32)
     small = ("--fractions", 0.05, "--seeds", 1, "--length", 0.02, "--trials", 2, "--workers", 1)
     assert cli("run", *flags, *small, "--strategy", "scratch", "--out", out).rc == 0
     (record,) = load(out).records
@@ -150,7 +150,7 @@ def table(out: Path) -> list[tuple[Any, ...]]:
 
 
 GRID = (
-    "--dataset", "digits", "--backbone", "MobileNet:alpha=0.25,weights=none", "--image-size", "32",
+    "--dataset", "digits", "--backbone", "Conv4:filters=8,weights=none", "--image-size", "32",
     "--fractions", "0.05", "--seeds", "2", "--length", "0.02", "--trials", "2", "--strategy", "scratch",
     "--strategy", "majority",
 )  # fmt: skip

@@ -51,9 +51,9 @@ class Reached(Exception):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> bench.Run:
+def run(tmp_path_factory: pytest.TempPathFactory, small_file: Path) -> bench.Run:
     plan = {
-        "datasets": ["digits"], "backbones": [f"MobileNet:alpha=0.25,weights={weights_file}"],
+        "datasets": ["digits"], "backbones": [f"Conv4:filters=8,weights={small_file}"],
         "strategies": list(STRATEGIES), "fractions": [1.0], "seeds": 1, "length": 0.05, "image_size": 32,
         "tuning": {"trials": 1},
     }  # fmt: skip

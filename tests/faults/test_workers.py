@@ -407,12 +407,12 @@ def test_parents_and_workers_killed_at_random_moments_lose_nothing(
 
 
 @pytest.mark.slow
-def test_training_cells_that_are_killed_end_like_undisturbed_ones(weights_file: Path, tmp_path: Path) -> None:
+def test_training_cells_that_are_killed_end_like_undisturbed_ones(small_file: Path, tmp_path: Path) -> None:
     import random
 
     plan = {
         "datasets": ["digits"], "strategies": ["scratch", "feature_extraction", "partial_finetune"],
-        "backbones": [f"MobileNet:alpha=0.25,weights={weights_file}"], "image_size": 32, "fractions": [0.05],
+        "backbones": [f"Conv4:filters=8,weights={small_file}"], "image_size": 32, "fractions": [0.05],
         "seeds": 4, "epochs": 2, "length": 0.02, "tuning": {"trials": 2},
     }  # fmt: skip
     cells = list(prepare(load_plan(plan)).cells)

@@ -180,7 +180,9 @@ def test_points_say_their_values_by_pointer_and_by_keys(browser: Browser, page: 
     tip = "(t => t.hidden ? '' : t.textContent)(document.querySelector('.tip'))"
     assert browser.evaluate(tip) == ""
     browser.press("ArrowRight")
-    scrolled = "new Promise(done => { scrollBy(0, 3); setTimeout(done, 200); })"  # as a point out of sight does
+    scrolled = (
+        "new Promise(done => { scrollBy(0, 3); setTimeout(done, 200); })"  # as a point out of sight does
+    )
     browser.evaluate(scrolled)
     first = browser.evaluate(tip)
     assert " labels: " in first
