@@ -41,10 +41,10 @@ def check_unchanged(cell: Cell) -> None:
     now = used(cell.strategy, cell.backbone)
     for part in sorted({*now, *cell.plugins}):
         if now.get(part) != cell.plugins.get(part):
-            then = cell.plugins.get(part, "what is built in")
+            then, here = (given.get(part, "the first built-in version") for given in (cell.plugins, now))
             raise RequestError(
                 part,
                 getattr(cell, part),
                 f"{then}, as planned",
-                f"Here it is {now.get(part, 'what is built in')}.",
+                f"Here it is {here}. Run the plan again with another --out.",
             )

@@ -249,7 +249,7 @@ def test_a_cell_is_refused_where_its_plugin_is_another(install: Install) -> None
         match=r"-package 0.9 source 0+, as planned .got .gentle... Here it is gentle-package 1.0",
     ):
         check_unchanged(other)
-    with pytest.raises(RequestError, match="what is built in, as planned"):
+    with pytest.raises(RequestError, match="the first built-in version, as planned"):
         check_unchanged(replace(cell, plugins={}))
 
 

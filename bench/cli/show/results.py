@@ -74,6 +74,5 @@ def _format(measured: Converted) -> str:
     size = f"{measured.megabytes:.3g} MB, {measured.milliseconds:.3g} ms"
     if measured.name == KERAS:
         return size
-    return (
-        f"{size}, the same class for {measured.agreement:.1%}, probabilities within {measured.difference:.1g}"
-    )
+    same = f"the same prediction for {measured.agreement:.1%}"
+    return f"{size}, {same}, probabilities within {measured.difference:.1g}"
