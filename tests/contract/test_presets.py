@@ -127,6 +127,43 @@ def test_pixels_without_their_preprocessing_are_refused_with_how_to_give_it(tmp_
         resolve_weights(spec, 64)
 
 
+FLAT = {"scale": 1, "mean": [1, 1, 1], "variance": [0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    "converter", [{"scale": "1/255"}, {"scale": [1, 2]}, {"offset": {"a": 1}}, {"scale": float("nan")}, FLAT]
+)
+def test_a_converter_that_makes_no_sense_is_one_message(tmp_path: Path, converter: dict[str, Any]) -> None:
+    spec = parse_backbone(f"preset:{described(tmp_path / 'net', **converter)}")
+    with pytest.raises(RequestError, match=r"a sound image_converter\.json"):
+        resolve_weights(spec, 64)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"config": 3}', "{}"])
+def test_a_converter_that_is_none_is_one_message(tmp_path: Path, content: str) -> None:
+    folder = described(tmp_path / "net")
+    (folder / "image_converter.json").write_text(content)
+    with pytest.raises(RequestError, match=r"a sound image_converter\.json"):
+        resolve_weights(parse_backbone(f"preset:{folder}"), 64)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_description_that_keras_hub_cannot_build_is_one_message(tmp_path: Path) -> None:
+    pytest.importorskip("keras_hub", reason="needs the extra [hub]")
+    folder = described(tmp_path / "net", scale=1)
+    (folder / "model.weights.h5").write_bytes(b"")
+    for config in ({}, {"no": "such setting"}, {"block_type": {"class_name": "__lambda__", "config": {}}}):
+        content = {
+            "registered_name": "keras_hub>ResNetBackbone",
+            "class_name": "ResNetBackbone",
+            "config": config,
+        }
+        (folder / "config.json").write_text(json.dumps(content))
+        spec = parse_backbone(f"preset:{folder}")
+        with pytest.raises(RequestError, match="a network that KerasHub can build"):
+            build_backbone(spec, 64, resolve_weights(spec, 64))
+
+
 def test_the_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (hub_keras, hub_preset):
         monkeypatch.setattr(module, "find_spec", lambda name: None)

@@ -75,7 +75,7 @@ class KerasHubModel(HubModel):
 
         try:
             return Backbone.from_preset(str(folder), load_weights=load_weights)
-        except (ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # whatever such a folder makes it raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             remedy = f"KerasHub cannot build what {self.folder} describes: {reason}"
             raise self.error("a network that KerasHub can build", remedy) from None

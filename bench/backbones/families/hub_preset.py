@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.backbones.families.hub_folder import CONFIG, OF_KERAS_HUB
 from bench.backbones.families.hub_keras import INSTALL, KerasHubModel
 from bench.errors import RequestError, did_you_mean
@@ -53,20 +55,34 @@ class HubPreset(KerasHubModel):
             converter = f"keras_hub.layers.ImageConverter(scale=...).save_to_preset({str(self.folder)!r})"
             remedy = f"Save it there: {converter}"
             raise self.error(f"a folder with {CONVERTER}, the preprocessing of its pixels", remedy)
+        self.preprocessing()
 
     def weights(self, **options: Any) -> Path:
         self._check()
         return self.file(WEIGHTS)
 
     def preprocessing(self) -> tuple[Any, Any]:
-        found = self.json(CONVERTER).get("config", {})
-        scale, offset = (found.get(key) for key in ("scale", "offset"))
-        scale, offset = 1.0 if scale is None else scale, 0.0 if offset is None else offset
-        if "mean" in found and "variance" in found:  # as the first presets have it
-            deviations = [math.sqrt(variance) for variance in found["variance"]]
-            offset = [-mean / deviation for mean, deviation in zip(found["mean"], deviations, strict=True)]
-            scale = [scale / deviation for deviation in deviations]
+        content = self.json(CONVERTER)
+        try:
+            scale, offset = _preprocessing(content["config"])
+            for value in (scale, offset):
+                if np.shape(value) not in ((), (3,)) or not np.isfinite(value).all():
+                    raise ValueError(f"{value} is no number, and no three")
+        except (KeyError, AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
+            remedy = f"{self.folder / CONVERTER} cannot be used: {error}."
+            raise self.error(f"a folder with a sound {CONVERTER}", remedy) from None
         return scale, offset
+
+
+def _preprocessing(found: dict[str, Any]) -> tuple[Any, Any]:
+    """The factor of pixels and what is added, as the settings of an image converter have them."""
+    scale, offset = (found.get(key) for key in ("scale", "offset"))
+    scale, offset = 1.0 if scale is None else scale, 0.0 if offset is None else offset
+    if "mean" in found and "variance" in found:  # as the first presets have it
+        deviations = [math.sqrt(variance) for variance in found["variance"]]
+        offset = [-mean / deviation for mean, deviation in zip(found["mean"], deviations, strict=True)]
+        scale = [scale / deviation for deviation in deviations]
+    return scale, offset
 
 
 def hub_preset(name: str) -> HubPreset:
