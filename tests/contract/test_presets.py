@@ -182,17 +182,25 @@ def test_names_of_presets_are_those_of_keras_hub(tmp_path: Path, python: Any) ->
         "import sys\n"
         "from bench.backbones.spec import parse_backbone\n"
         "from bench.errors import RequestError\n"
-        "for name in ('resnet_18_imagnet', 'resnet_18_imagenet'):\n"
+        "for name in ('resnet_18_imagnet', 'resnet_18_imagenet', 'resnet_50_imagenet'):\n"
         "    try:\n"
         "        print(parse_backbone('preset:' + name).text)\n"
         "    except RequestError as error:\n"
         "        print(' '.join(str(error).split()))\n"
         "assert 'keras' not in sys.modules\n"
     )
+    import keras_hub
+
+    handle = keras_hub.models.ResNetBackbone.presets["resnet_50_imagenet"]["kaggle_handle"]
+    cached = tmp_path / "kaggle" / "models" / handle.removeprefix("kaggle://")
+    cached.parent.mkdir(parents=True)
+    described(cached, scale=1)
+    cached.with_name(f"{cached.name}.complete").touch()
     away = {"KAGGLEHUB_CACHE": str(tmp_path / "kaggle"), "HTTPS_PROXY": "http://127.0.0.1:9"}
     result = python("-c", code, env=away, timeout=300)
     assert result.rc == 0, result.stderr
-    wrong, absent = result.stdout.splitlines()
+    wrong, absent, there = result.stdout.splitlines()
     assert "Did you mean 'resnet_18_imagenet'" in wrong
     assert "could not be downloaded" in absent
     assert "give preset:FOLDER" in absent
+    assert there == "preset:resnet_50_imagenet"

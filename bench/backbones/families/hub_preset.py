@@ -6,10 +6,12 @@ Imports neither Keras nor KerasHub: a child process is asked for the names.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,6 +98,7 @@ def hub_preset(name: str) -> HubPreset:
     return HubPreset(name, folder if folder.is_dir() else _downloaded(name, where))
 
 
+@cache
 def _downloaded(name: str, preset: str) -> Path:
     """The folder of a preset in Kaggle's cache; it is downloaded if it is not there."""
     for package in ("keras_hub", "kagglehub"):
@@ -108,6 +111,9 @@ def _downloaded(name: str, preset: str) -> Path:
         raise RequestError("backbone", name, expected, did_you_mean(preset, handles))
     import kagglehub
 
+    logging.getLogger("kagglehub").setLevel(
+        logging.WARNING
+    )  # or it says of each file here that it downloads it
     try:
         return Path(kagglehub.model_download(handles[preset].removeprefix("kaggle://")))
     except Exception as error:  # of requests, of its own, or of the disk
